@@ -1,0 +1,89 @@
+# Development targets.  Everything made here stays in .venv/ and .cache/;
+# both can be removed at any time ("make clean").
+
+PYTHON     ?= python3
+# A Mercurial series to work against, such as 7.0; empty means the newest.
+HG_VERSION ?=
+JOBS       ?= 2
+# For "make tests": only these, for instance TESTS="test-foo.t test_bar.py".
+TESTS      ?=
+# For "make bench": further histories, paths of Mercurial repositories.
+HISTORIES  ?=
+
+PYVER := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV  := $(CURDIR)/.venv/py$(PYVER)-hg$(or $(HG_VERSION),latest)
+BIN   := $(VENV)/bin
+# Keep pip quiet about itself; everything else it says is wanted.
+PIP   := $(BIN)/python -m pip --disable-pip-version-check install -q
+PIN   := $(if $(HG_VERSION),"mercurial==$(HG_VERSION).*")
+
+.PHONY: help demo tests tests-interactive lint format bench bench-quick dist clean
+
+help:
+	@echo "make demo               see all three extensions work on real content"
+	@echo "make tests              run every test (TESTS=... for some)"
+	@echo "make tests-interactive  run .t tests, offering to accept new output"
+	@echo "make lint               check style, types, layers and spelling"
+	@echo "make format             let ruff rewrite the code"
+	@echo "make bench-quick        measure against Mercurial, under 3 minutes"
+	@echo "make bench              the whole benchmark; rewrites docs/benchmarks"
+	@echo "make dist               build sdist and wheel into dist/"
+	@echo "make clean              remove all that was made"
+	@echo "Variables: PYTHON=$(PYTHON) HG_VERSION=$(HG_VERSION) JOBS=$(JOBS)"
+
+# Debian splits ensurepip from Python; virtualenv needs nothing of it.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; set PYTHON=")'
+	@echo "creating $(VENV:$(CURDIR)/%=%)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+	  rm -rf $(VENV) && \
+	  $(PYTHON) -m pip install -q --target .cache/virtualenv virtualenv && \
+	  PYTHONPATH=.cache/virtualenv $(PYTHON) -m virtualenv -q $(VENV); }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml setup.py
+	@echo "installing the project"
+	@$(PIP) $(PIN) -e '.[objectstore,redis,metrics]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	@echo "installing what the tests and checks need"
+	@$(PIP) $(PIN) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.installed
+	@$(PIP) $(PIN) -e '.[bench]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(BIN)/python scripts/demo.py
+
+tests: $(VENV)/.dev
+	@$(BIN)/python scripts/runtests.py --jobs $(JOBS) $(TESTS)
+
+tests-interactive: $(VENV)/.dev
+	@$(BIN)/python scripts/runtests.py --interactive $(TESTS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-quick: $(VENV)/.bench
+	@$(BIN)/python benchmarks/run.py --quick $(HISTORIES)
+
+bench: $(VENV)/.bench
+	@$(BIN)/python benchmarks/run.py --publish docs/benchmarks $(HISTORIES)
+
+dist: $(VENV)/.dev
+	$(BIN)/python -m build
+
+clean:
+	rm -rf .venv .cache build dist *.egg-info tests/*.err tests/.testtimes*

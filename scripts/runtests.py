@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run the .t files with Mercurial's run-tests.py and the rest with pytest.
+
+Ends with one line that sums both: ``N passed, N failed`` (``, N skipped``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+
+import testenv
+
+TESTS = testenv.ROOT / 'tests'
+REPORTS = testenv.CACHE / 'reports'
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many tests passed, failed and were skipped."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.passed + other.passed,
+            self.failed + other.failed,
+            self.skipped + other.skipped,
+        )
+
+    def __str__(self) -> str:
+        text = f'{self.passed} passed, {self.failed} failed'
+        return text + (f', {self.skipped} skipped' if self.skipped else '')
+
+
+def read_report(path: pathlib.Path, returncode: int) -> Tally:
+    """Count the test cases of a JUnit report.
+
+    A runner that died without a report, or that reports no failure but says
+    by its exit status that there was one, counts as one failure.
+    """
+    passed = failed = skipped = 0
+    try:
+        cases = list(ElementTree.parse(path).iter('testcase'))
+    except (OSError, ElementTree.ParseError):
+        return Tally(failed=1)
+    for case in cases:
+        outcomes = {child.tag for child in case}
+        if outcomes & {'failure', 'error'}:
+            failed += 1
+        elif 'skipped' in outcomes:
+            skipped += 1
+        else:
+            passed += 1
+    if returncode and not failed:
+        failed = 1
+    return Tally(passed, failed, skipped)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of both runners.
+
+    The user's configuration must not decide what tests say, and the old
+    Mercurial is found once here instead of in every test.
+    """
+    env = dict(os.environ)
+    for name in ('HGRCPATH', 'HGPLAIN', 'PYTHONPATH', 'PYTHONHOME'):
+        env.pop(name, None)
+    # Tools installed beside this interpreter, moto_server for instance.
+    bindir = os.path.dirname(sys.executable)
+    env['PATH'] = bindir + os.pathsep + env['PATH']
+    hg60 = testenv.old_hg()
+    if hg60 is not None:
+        env['AMALGAM_HG60'] = str(hg60)
+    return env
+
+
+def run_mercurial(
+    names: list[str], env: dict[str, str], jobs: int, interactive: bool
+) -> Tally:
+    """Run .t files (names relative to tests/)."""
+    report = REPORTS / 'run-tests.xml'
+    report.unlink(missing_ok=True)
+    command = [
+        sys.executable,
+        str(testenv.mercurial_tests() / 'run-tests.py'),
+        f'--with-hg={pathlib.Path(sys.executable).with_name("hg")}',
+        f'--xunit={report}',
+        '--timeout=900',
+    ]
+    command += ['-i'] if interactive else [f'-j{jobs}']
+    done = subprocess.run([*command, *names], cwd=TESTS, env=env, check=False)
+    # 80 is what run-tests.py says when it skipped all it was given.
+    returncode = 0 if done.returncode == 80 else done.returncode
+    return read_report(report, returncode)
+
+
+def run_pytest(names: list[str], env: dict[str, str]) -> Tally:
+    """Run pytest files (names relative to tests/)."""
+    report = REPORTS / 'pytest.xml'
+    report.unlink(missing_ok=True)
+    command = [sys.executable, '-m', 'pytest', '-q', f'--junitxml={report}']
+    done = subprocess.run(
+        [*command, *(f'tests/{name}' for name in names)],
+        cwd=testenv.ROOT,
+        env=env,
+        check=False,
+    )
+    return read_report(report, done.returncode)
+
+
+def selection(wanted: list[str]) -> list[str]:
+    """Return file names in tests/; ``wanted`` may hold paths and globs."""
+    if not wanted:
+        patterns = ['test-*.t', 'test_*.py']
+    else:
+        patterns = [os.path.basename(name) for name in wanted]
+    found: list[str] = []
+    for pattern in patterns:
+        matches = sorted(path.name for path in TESTS.glob(pattern))
+        if not matches and wanted:
+            raise SystemExit(f'no such test: {pattern}')
+        found.extend(matches)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('tests', nargs='*', help='files in tests/, or globs')
+    parser.add_argument('--jobs', type=int, default=2)
+    parser.add_argument(
+        '--interactive', action='store_true', help='offer to accept output'
+    )
+    options = parser.parse_args()
+    names = selection(options.tests)
+    scripts = [name for name in names if name.endswith('.t')]
+    modules = [name for name in names if name.endswith('.py')]
+    if options.interactive:
+        modules = []
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    env = environment()
+    total = Tally()
+    if scripts:
+        total += run_mercurial(scripts, env, options.jobs, options.interactive)
+    if modules:
+        total += run_pytest(modules, env)
+    print(total, flush=True)
+    return 1 if total.failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What several pytest modules share: feature checks and live servers.
+
+No test may depend on the speed of the machine, so hypothesis has no deadline.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# The checkout may be used without being installed.
+for folder in (ROOT, ROOT / 'tests'):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+import hghaveaddon  # noqa: E402  (needs the path above)
+
+settings.register_profile(
+    'amalgam',
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.function_scoped_fixture,
+    ],
+)
+settings.load_profile('amalgam')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests whose ``needs`` marker names an absent feature."""
+    answers: dict[str, bool] = {}
+    for item in items:
+        for marker in item.iter_markers('needs'):
+            for name in marker.args:
+                check, description = hghaveaddon.features[name]
+                if name not in answers:
+                    answers[name] = check()
+                if not answers[name]:
+                    reason = f'missing feature: {description}'
+                    item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def plain_mercurial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the configuration of whoever runs the tests out of them."""
+    monkeypatch.setenv('HGRCPATH', '')
+    monkeypatch.setenv('HGUSER', 'test')
+    monkeypatch.delenv('HGPLAIN', raising=False)
+
+
+def free_port() -> int:
+    """Return a TCP port nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        port: int = sock.getsockname()[1]
+    return port
+
+
+def wait_for(
+    ready: Callable[[], bool], what: str, patience: float = 60
+) -> None:
+    """Poll until ``ready()``; fail the test after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while not ready():
+        if time.monotonic() > deadline:
+            pytest.fail(f'{what} did not start within {patience} s')
+        time.sleep(0.05)
+
+
+def accepts(port: int) -> bool:
+    """True if something accepts connections on the loopback port."""
+    try:
+        socket.create_connection(('127.0.0.1', port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope='session')
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a private redis-server without persistence."""
+    if not hghaveaddon.has_redis():
+        pytest.skip('missing feature: redis')
+    port = free_port()
+    folder = tmp_path_factory.mktemp('redis')
+    server = subprocess.Popen(
+        ['redis-server', '--port', str(port), '--bind', '127.0.0.1']
+        + ['--save', '', '--appendonly', 'no', '--dir', str(folder)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: accepts(port), 'redis-server')
+        yield f'redis://127.0.0.1:{port}/0'
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A moto S3 server; ``bucket`` exists already."""
+
+    endpoint: str
+    bucket: str
+
+    #: What object-store clients read from their environment.
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            'AWS_ACCESS_KEY_ID': 'testing',
+            'AWS_SECRET_ACCESS_KEY': 'testing',
+            'AWS_REGION': 'us-east-1',
+            'AWS_DEFAULT_REGION': 'us-east-1',
+            'AWS_ENDPOINT_URL': self.endpoint,
+            'AWS_ENDPOINT': self.endpoint,
+            'AWS_ALLOW_HTTP': 'true',
+        }
+
+
+@pytest.fixture(scope='session')
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A private S3 server with one public bucket."""
+    if not hghaveaddon.has_s3():
+        pytest.skip('missing feature: s3')
+    port = free_port()
+    log = tmp_path_factory.mktemp('s3') / 'moto.log'
+    command = [sys.executable, '-m', 'moto.server']
+    with log.open('wb') as out:
+        server = subprocess.Popen(
+            [*command, '-H', '127.0.0.1', '-p', str(port)],
+            stdout=out,
+            stderr=out,
+            env=dict(os.environ, MOTO_S3_CUSTOM_ENDPOINTS=''),
+        )
+    try:
+        wait_for(lambda: accepts(port), 'moto server')
+        endpoint = f'http://127.0.0.1:{port}'
+        create = urllib.request.Request(
+            f'{endpoint}/amalgam',
+            method='PUT',
+            headers={'x-amz-acl': 'public-read'},
+        )
+        urllib.request.urlopen(create).close()
+        yield S3Server(endpoint, 'amalgam')
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The S3 server, with this process's environment pointing at it."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server

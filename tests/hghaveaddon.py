@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Features that .t files ask for with ``#require`` or ``#if``.
+
+Mercurial's ``hghave`` loads this file from the folder of the tests.  pytest
+modules use the same answers through the ``needs`` marker of conftest.py, where
+the ``hghave`` module does not exist.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+
+#: name -> (check, description), for whoever has no hghave module.
+features: dict[str, tuple[Callable[[], bool], str]] = {}
+
+try:
+    import hghave
+except ImportError:
+    hghave = None
+
+
+def check(
+    name: str, description: str
+) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
+    """Register a feature here and, under run-tests.py, with hghave."""
+
+    def register(func: Callable[[], bool]) -> Callable[[], bool]:
+        features[name] = (func, description)
+        if hghave is not None:
+            hghave.check(name, description)(func)
+        return func
+
+    return register
+
+
+def has_module(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def has_program(name: str) -> bool:
+    """True if ``name`` is on PATH; Debian keeps daemons in /usr/sbin."""
+    path = os.environ.get('PATH', '') + os.pathsep + '/usr/sbin'
+    return shutil.which(name, path=path) is not None
+
+
+@check('git-lfs', 'git with the git-lfs client')
+def has_git_lfs() -> bool:
+    return has_program('git') and has_program('git-lfs')
+
+
+@check('redis', 'redis-server and its Python client')
+def has_redis() -> bool:
+    return has_program('redis-server') and has_module('redis')
+
+
+@check('obstore', 'obstore Python module')
+def has_obstore() -> bool:
+    return has_module('obstore')
+
+
+@check('s3', 'obstore and the moto S3 server')
+def has_s3() -> bool:
+    return has_module('obstore') and has_module('moto.server')
+
+
+@check('gunicorn', 'gunicorn WSGI server')
+def has_gunicorn() -> bool:
+    return has_module('gunicorn')
+
+
+@check('nginx', 'nginx HTTP server')
+def has_nginx() -> bool:
+    return has_program('nginx')
+
+
+@check('prometheus', 'prometheus-client Python module')
+def has_prometheus() -> bool:
+    return has_module('prometheus_client')
+
+
+@check('evolve', 'evolve extension')
+def has_evolve() -> bool:
+    return has_module('hgext3rd.evolve')
+
+
+@check('hg60', 'Mercurial 6.0, named by AMALGAM_HG60')
+def has_hg60() -> bool:
+    hg = os.environ.get('AMALGAM_HG60')
+    if not hg:
+        return False
+    done = subprocess.run(
+        [hg, 'version', '-q'], capture_output=True, check=False
+    )
+    return b'(version 6.0' in done.stdout

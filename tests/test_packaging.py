@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The project installs beside Mercurial and beside other bundles.
+
+``hgext3rd`` is a folder that many distributions put their extensions in, and
+its ``__init__.py`` is Mercurial's.  Each way of installing is done in a fresh
+environment, with hg-evolve as the neighbour.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+EXTENSIONS = ('sqlitestore', 'wireprotov2', 'lfsserver')
+
+
+def run(*command: object, cwd: pathlib.Path | None = None) -> str:
+    """Run a command away from the checkout; return what it prints."""
+    env = dict(os.environ, HGRCPATH='', HGPLAIN='1')
+    env.pop('PYTHONPATH', None)
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope='session')
+def sources(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A copy of what is under version control or would be.
+
+    Building in the checkout itself would leave build folders there.
+    """
+    target = tmp_path_factory.mktemp('sources') / 'amalgam'
+    ignored = shutil.ignore_patterns(
+        '.git', '.hg', '.venv', '.cache', '.tox', 'build', 'dist',
+        '*.egg-info', '__pycache__', '.*_cache', '.hypothesis', '*.err',
+    )  # fmt: skip
+    shutil.copytree(ROOT, target, ignore=ignored)
+    return target
+
+
+@pytest.fixture(scope='session')
+def built(
+    sources: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, pathlib.Path]:
+    """An sdist, and a wheel built from that sdist."""
+    out = tmp_path_factory.mktemp('dist')
+    run(sys.executable, '-m', 'build', '-o', out, sources)
+    return {
+        'sdist': next(out.glob('*.tar.gz')),
+        'wheel': next(out.glob('*.whl')),
+    }
+
+
+def test_wheel_leaves_the_namespace_alone(
+    built: dict[str, pathlib.Path],
+) -> None:
+    names = zipfile.ZipFile(built['wheel']).namelist()
+    assert 'hgext3rd/__init__.py' not in names
+    for extension in EXTENSIONS:
+        assert f'hgext3rd/{extension}/__init__.py' in names
+    outside = {
+        name.split('/')[0] for name in names if '.dist-info/' not in name
+    }
+    assert outside == {'hgext3rd'}
+
+
+def test_wheel_has_every_module(built: dict[str, pathlib.Path]) -> None:
+    names = set(zipfile.ZipFile(built['wheel']).namelist())
+    modules = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / 'hgext3rd').rglob('*.py')
+    }
+    assert modules - names == {'hgext3rd/__init__.py'}
+
+
+def test_sdist_is_the_project(built: dict[str, pathlib.Path]) -> None:
+    with tarfile.open(built['sdist']) as archive:
+        names = {name.partition('/')[2] for name in archive.getnames()}
+    for name in ('README.rst', 'COPYING', 'Makefile', 'tests/conftest.py'):
+        assert name in names
+    assert not any(name.startswith(('.venv', '.cache')) for name in names)
+
+
+@pytest.mark.parametrize('how', ['wheel', 'sdist', 'folder', 'editable'])
+def test_installs_beside_others(
+    how: str,
+    sources: pathlib.Path,
+    built: dict[str, pathlib.Path],
+    tmp_path: pathlib.Path,
+) -> None:
+    run(sys.executable, '-m', 'venv', tmp_path / 'venv')
+    python = tmp_path / 'venv' / 'bin' / 'python'
+    pip = (python, '-m', 'pip', '--disable-pip-version-check', 'install', '-q')
+    mercurial = importlib.metadata.version('mercurial')
+    # Two further bundles, one installed before ours and one after it.
+    run(*pip, f'mercurial=={mercurial}', 'hg-evolve')
+    namespace = next(tmp_path.glob('venv/lib/*/site-packages/hgext3rd'))
+    before = (namespace / '__init__.py').read_bytes()
+    editable = tmp_path / 'checkout'
+    if how == 'editable':
+        shutil.copytree(sources, editable)
+        run(*pip, '-e', editable)
+    else:
+        run(*pip, sources if how == 'folder' else built[how])
+    assert (namespace / '__init__.py').read_bytes() == before
+
+    enabled = [f'--config=extensions.{name}=' for name in EXTENSIONS]
+    hg = tmp_path / 'venv' / 'bin' / 'hg'
+    for name in (*EXTENSIONS, 'evolve'):
+        enable = [*enabled, '--config=extensions.evolve=']
+        output = run(hg, *enable, 'help', '-e', name, cwd=tmp_path)
+        assert output.startswith(f'{name} extension - '), output
+        assert 'failed to import' not in output
+    version = run(hg, *enabled, 'version', '-v', cwd=tmp_path)
+    assert re.search(r'sqlitestore +external +1\.', version), version
+
+    run(python, '-m', 'pip', 'uninstall', '-q', '-y', 'hg-amalgam')
+    assert (namespace / '__init__.py').read_bytes() == before
+    assert 'evolve' in run(
+        hg, '--config=extensions.evolve=', 'version', '-v', cwd=tmp_path
+    )
+
+
+def test_extensions_state_one_version() -> None:
+    stated = {
+        importlib.import_module(f'hgext3rd.{name}.metadata').__version__
+        for name in EXTENSIONS
+    }
+    assert len(stated) == 1
