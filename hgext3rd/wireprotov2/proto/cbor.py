@@ -1,0 +1,427 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The subset of CBOR (RFC 8949) the protocol uses, exact to the byte.
+
+Values are ``None``, ``bool``, ``int`` (64 bit), ``bytes``, ``list``, ``dict``
+and ``set`` (tag 258). Map keys and set members are sent sorted by value, not
+in the order of RFC 8949's canonical form, and bytestrings alone may have an
+indefinite length: the ``cbor2`` package can be made to do the first, but not
+to decode incrementally, to emit long bytestrings in pieces, nor to refuse all
+the rest of CBOR, so the codec is ours. Its tests check it against ``cbor2``.
+
+This module knows nothing of frames or commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Union
+
+from .errors import CBORError, LimitError
+
+# major types, RFC 8949 section 3.1, shifted into place
+UINT = 0x00
+NINT = 0x20
+BYTES = 0x40
+ARRAY = 0x80
+MAP = 0xA0
+TAG = 0xC0
+SPECIAL = 0xE0
+
+FALSE = b'\xf4'
+TRUE = b'\xf5'
+NULL = b'\xf6'
+
+BEGIN_INDEFINITE_BYTES = b'\x5f'
+BREAK = b'\xff'
+
+# https://www.iana.org/assignments/cbor-tags: "mathematical finite set"
+SET_TAG = 258
+SET_HEAD = b'\xd9\x01\x02'
+
+
+def head(major: int, value: int) -> bytes:
+    """Return the shortest initial bytes for ``value`` in a major type."""
+    if value < 24:
+        return bytes((major | value,))
+    if value < 0x100:
+        return bytes((major | 24, value))
+    if value < 0x10000:
+        return bytes((major | 25,)) + value.to_bytes(2, 'big')
+    if value < 0x100000000:
+        return bytes((major | 26,)) + value.to_bytes(4, 'big')
+    if value < 0x10000000000000000:
+        return bytes((major | 27,)) + value.to_bytes(8, 'big')
+    raise CBORError(b'integer does not fit into 64 bits')
+
+
+def bytes_head(size: int) -> bytes:
+    """Return what precedes a bytestring of ``size`` bytes."""
+    return head(BYTES, size)
+
+
+def _sort_key(value: object) -> tuple[str, object]:
+    return type(value).__name__, value
+
+
+def _encode(value: object, append: Any) -> None:
+    if isinstance(value, bytes):
+        append(head(BYTES, len(value)))
+        append(value)
+    elif value is None:
+        append(NULL)
+    elif value is True:
+        append(TRUE)
+    elif value is False:
+        append(FALSE)
+    elif isinstance(value, int):
+        append(head(UINT, value) if value >= 0 else head(NINT, -1 - value))
+    elif isinstance(value, (list, tuple)):
+        append(head(ARRAY, len(value)))
+        for item in value:
+            _encode(item, append)
+    elif isinstance(value, dict):
+        append(head(MAP, len(value)))
+        for key in sorted(value, key=_sort_key):
+            _encode(key, append)
+            _encode(value[key], append)
+    elif isinstance(value, (set, frozenset)):
+        append(SET_HEAD)
+        append(head(ARRAY, len(value)))
+        for item in sorted(value, key=_sort_key):
+            _encode(item, append)
+    elif isinstance(value, (bytearray, memoryview)):
+        _encode(bytes(value), append)
+    else:
+        raise CBORError(
+            b'cannot encode a value of type %s'
+            % type(value).__name__.encode('ascii', 'replace')
+        )
+
+
+def encode(value: object) -> bytes:
+    """Return the encoding of ``value``. Raises ``CBORError`` if it has none."""
+    parts: list[bytes] = []
+    _encode(value, parts.append)
+    return b''.join(parts)
+
+
+def encode_indefinite_bytes(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the encoding of a bytestring whose length is not known yet."""
+    yield BEGIN_INDEFINITE_BYTES
+    for chunk in chunks:
+        if chunk:
+            yield head(BYTES, len(chunk))
+            yield chunk
+    yield BREAK
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one top-level value may cost its receiver.
+
+    ``depth``: containers inside one another; commands need 4, and deep
+    nesting is how decoders are made to run out of stack. ``items``: values
+    inside one top-level value, each some 60 bytes of memory for as little as
+    one byte received. ``size``: encoded bytes of one top-level value.
+    """
+
+    depth: int = 16
+    items: int = 4 * 1024 * 1024
+    size: int = 2**62
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class BytesChunk:
+    """A piece of a top-level indefinite-length bytestring."""
+
+    data: bytes
+    first: bool
+    last: bool
+
+
+Value = Union[None, bool, int, bytes, list, dict, set]
+Decoded = Union[Value, BytesChunk]
+
+_NO_KEY = object()
+
+
+class _Container:
+    """A container being filled; ``left`` counts the values it still lacks."""
+
+    __slots__ = ('kind', 'left', 'value', 'key')
+
+    def __init__(self, kind: int, left: int, value: Any) -> None:
+        self.kind = kind
+        self.left = left
+        self.value = value
+        self.key: Any = _NO_KEY
+
+
+_SET = -1
+
+
+class Decoder:
+    """Decode a sequence of CBOR values from bytes that arrive in any pieces.
+
+    ``feed`` returns the top-level values completed by its argument. With
+    ``chunked``, top-level bytestrings of indefinite length are handed on piece
+    by piece as ``BytesChunk``, so that their size needs no memory here. Raises
+    ``CBORError`` for malformed data and ``LimitError`` beyond ``limits``; the
+    decoder must not be used after that.
+    """
+
+    def __init__(
+        self, limits: Limits = DEFAULT_LIMITS, chunked: bool = False
+    ) -> None:
+        self._limits = limits
+        self._chunked = chunked
+        # received and not consumed yet; joined only once _need bytes are here,
+        # so that a long bytestring is not copied with every piece of it
+        self._parts: list[bytes] = []
+        self._have = 0
+        self._need = 1
+        self._stack: list[_Container] = []
+        self._tagged = False
+        self._indefinite: list[bytes] | None = None
+        self._first = True
+        self._items = 0
+        self._used = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether a value has begun and not ended."""
+        return bool(
+            self._have
+            or self._stack
+            or self._tagged
+            or self._indefinite is not None
+        )
+
+    def feed(self, data: bytes) -> list[Decoded]:
+        if not data:
+            return []
+        self._parts.append(data)
+        self._have += len(data)
+        if self._have < self._need:
+            return []
+        buffer = b''.join(self._parts) if len(self._parts) > 1 else data
+        out: list[Decoded] = []
+        pos = self._run(buffer, out)
+        rest = buffer[pos:]
+        self._parts = [rest] if rest else []
+        self._have = len(rest)
+        return out
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.size:
+            raise LimitError(
+                'size', b'CBOR value is larger than %d bytes' % self._limits.size
+            )
+
+    def _run(self, buffer: bytes, out: list[Decoded]) -> int:
+        """Consume whole items of ``buffer``; return the offset of the rest.
+
+        One loop with everything in locals: responses hold ten items for every
+        revision, which makes this the hot path of a client.
+        """
+        pos = 0
+        end = len(buffer)
+        limits = self._limits
+        stack = self._stack
+        start = pos - self._used
+        while pos < end:
+            # the head of an item
+            initial = buffer[pos]
+            major = initial & 0xE0
+            value = initial & 0x1F
+            after = pos + 1
+            indefinite = False
+            if value > 23:
+                if value < 28:
+                    width = 1 << (value - 24)
+                    after += width
+                    if after > end:
+                        self._need = after - pos
+                        break
+                    value = int.from_bytes(buffer[pos + 1 : after], 'big')
+                    if major == SPECIAL:
+                        raise CBORError(b'unsupported CBOR special value')
+                elif value == 31:
+                    indefinite = True
+                else:
+                    raise CBORError(b'reserved CBOR length encoding')
+
+            if self._indefinite is not None:
+                # only definite bytestrings or the end may follow
+                if initial == 0xFF:
+                    pos = after
+                    item: Any = self._end_indefinite(out)
+                    if item is None:
+                        start = pos
+                        self._items = 0
+                        continue
+                elif major == BYTES and not indefinite:
+                    stop = after + value
+                    self._check_size(stop - start)
+                    if stop > end:
+                        self._need = stop - pos
+                        break
+                    pos = stop
+                    if self._add_chunk(buffer[after:stop], out):
+                        # pieces handed on are no longer held here
+                        start = pos
+                    continue
+                else:
+                    raise CBORError(
+                        b'only bytestrings may follow inside an '
+                        b'indefinite-length bytestring'
+                    )
+            elif indefinite:
+                if major == BYTES and not self._tagged:
+                    self._indefinite = []
+                    self._first = True
+                    pos = after
+                    continue
+                if initial == 0xFF:
+                    raise CBORError(b'CBOR break outside of a bytestring')
+                raise CBORError(
+                    b'indefinite length is supported for bytestrings only'
+                )
+            elif major == BYTES:
+                stop = after + value
+                if stop - start > limits.size:
+                    self._check_size(stop - start)
+                if stop > end:
+                    self._need = stop - pos
+                    break
+                item = buffer[after:stop]
+                pos = stop
+            elif major == UINT:
+                item = value
+                pos = after
+            elif major == ARRAY or major == MAP:
+                pos = after
+                if len(stack) >= limits.depth:
+                    raise LimitError(
+                        'depth', b'CBOR value is nested too deeply'
+                    )
+                if self._items + value > limits.items:
+                    raise LimitError('items', b'CBOR value has too many items')
+                if self._tagged:
+                    if major == MAP:
+                        raise CBORError(b'CBOR set tag on a non-array')
+                    self._tagged = False
+                    container = _Container(_SET, value, set())
+                elif major == ARRAY:
+                    container = _Container(ARRAY, value, [])
+                else:
+                    container = _Container(MAP, 2 * value, {})
+                if value:
+                    self._items += 1
+                    stack.append(container)
+                    continue
+                item = container.value
+            elif major == NINT:
+                item = -1 - value
+                pos = after
+            elif major == TAG:
+                if value != SET_TAG or self._tagged:
+                    raise CBORError(b'unsupported CBOR tag')
+                self._tagged = True
+                pos = after
+                continue
+            elif initial == 0xF6:
+                item = None
+                pos = after
+            elif initial == 0xF4 or initial == 0xF5:
+                item = initial == 0xF5
+                pos = after
+            elif major == SPECIAL:
+                raise CBORError(b'unsupported CBOR special value')
+            else:
+                raise CBORError(b'CBOR text strings are not supported')
+
+            if self._tagged:
+                raise CBORError(b'CBOR set tag on a non-array')
+
+            # put the item where it belongs, closing what it completes
+            self._items += 1
+            if self._items > limits.items:
+                raise LimitError('items', b'CBOR value has too many items')
+            while stack:
+                top = stack[-1]
+                kind = top.kind
+                if kind == ARRAY:
+                    top.value.append(item)
+                elif kind == MAP:
+                    if top.key is _NO_KEY:
+                        self._check_member(item, top.value, b'map key')
+                        top.key = item
+                    else:
+                        top.value[top.key] = item
+                        top.key = _NO_KEY
+                else:
+                    self._check_member(item, top.value, b'set member')
+                    top.value.add(item)
+                top.left -= 1
+                if top.left:
+                    break
+                item = top.value
+                stack.pop()
+            else:
+                out.append(item)
+                start = pos
+                self._items = 0
+        else:
+            self._need = 1
+        self._used = pos - start
+        self._check_size(self._used)
+        return pos
+
+    @staticmethod
+    def _check_member(item: object, members: Any, what: bytes) -> None:
+        if isinstance(item, (list, dict, set)):
+            raise CBORError(b'CBOR %s is a container' % what)
+        # Python takes True for 1, CBOR does not: refuse both together
+        if item in members:
+            raise CBORError(b'CBOR %s is repeated' % what)
+
+    def _add_chunk(self, data: bytes, out: list[Decoded]) -> bool:
+        """Take a piece; return whether the one before was handed on."""
+        chunks = self._indefinite
+        assert chunks is not None
+        # one piece is held back: only the break tells which is the last
+        passed = bool(self._chunked and not self._stack and chunks)
+        if passed:
+            out.append(BytesChunk(chunks.pop(), self._first, False))
+            self._first = False
+        chunks.append(data)
+        return passed
+
+    def _end_indefinite(self, out: list[Decoded]) -> bytes | None:
+        chunks = self._indefinite
+        assert chunks is not None
+        self._indefinite = None
+        if self._chunked and not self._stack:
+            out.append(BytesChunk(b''.join(chunks), self._first, True))
+            return None
+        return b''.join(chunks)
+
+    def finish(self) -> None:
+        """Say that no more data comes; raise if a value is incomplete."""
+        if self.pending:
+            raise CBORError(b'CBOR data ends inside a value')
+
+
+def decode_all(
+    data: bytes, limits: Limits = DEFAULT_LIMITS, chunked: bool = False
+) -> list[Decoded]:
+    """Decode all values in ``data``, which must hold whole values only."""
+    decoder = Decoder(limits, chunked)
+    values = decoder.feed(data)
+    decoder.finish()
+    return values

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Content encodings of streams: ``identity``, ``zlib`` and ``zstd-8mb``.
+
+An encoder turns the bytes of a stream into what its frames carry, a decoder
+the reverse; both keep their state across frames. Nothing here knows frames.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import zstandard
+
+from .errors import LimitError, StreamError
+
+# the profile's name promises receivers that they need no larger window
+ZSTD_WINDOW = 8 * 1024 * 1024
+
+# What encoders use where nothing else is asked for: the highest levels that
+# do not cost a server more CPU than reading the data from its storage.
+ZSTD_LEVEL = 3
+ZLIB_LEVEL = 6
+
+# How much one received frame may expand to. Worst case of honest data: a
+# frame of 64 kB of zstd's best ratio on text (about 1:1000); a bomb may reach
+# 1:30000 and is stopped here before it is decoded in full.
+MAX_DECODED = 256 * 1024 * 1024
+
+# Decoded pieces are asked for in this size, which bounds what is held beyond
+# the limit by a bomb.
+_STEP = 1024 * 1024
+
+
+class Encoder(Protocol):
+    """Bytes of a stream to the payloads of its frames."""
+
+    def encode(self, data: bytes) -> bytes:
+        """Return encoded bytes, perhaps none: the encoder may hold data."""
+
+    def flush(self) -> bytes:
+        """Return what makes all data so far decodable."""
+
+    def finish(self) -> bytes:
+        """Like ``flush``, and end the encoded data: nothing may follow."""
+
+
+class Decoder(Protocol):
+    """Payloads of frames to the bytes of a stream."""
+
+    def decode(self, data: bytes) -> bytes:
+        """Return decoded bytes.
+
+        Raises ``StreamError`` for broken data, ``LimitError`` for a bomb.
+        """
+
+
+class IdentityEncoder:
+    def encode(self, data: bytes) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b''
+
+    finish = flush
+
+
+class IdentityDecoder:
+    def __init__(self, limit: int = MAX_DECODED) -> None:
+        pass
+
+    def decode(self, data: bytes) -> bytes:
+        return data
+
+
+class ZlibEncoder:
+    def __init__(self, level: int = ZLIB_LEVEL) -> None:
+        self._compressor = zlib.compressobj(level)
+        self.encode = self._compressor.compress
+
+    def flush(self) -> bytes:
+        return self._compressor.flush(zlib.Z_SYNC_FLUSH)
+
+    def finish(self) -> bytes:
+        return self._compressor.flush(zlib.Z_FINISH)
+
+
+class ZlibDecoder:
+    def __init__(self, limit: int = MAX_DECODED) -> None:
+        self._decompressor = zlib.decompressobj()
+        self._limit = limit
+
+    def decode(self, data: bytes) -> bytes:
+        decompressor = self._decompressor
+        if data and decompressor.eof:
+            raise StreamError(b'data follows the end of a zlib stream')
+        try:
+            decoded = decompressor.decompress(data, self._limit)
+        except zlib.error:
+            raise StreamError(b'broken zlib data') from None
+        if decompressor.unconsumed_tail:
+            raise _bomb(self._limit)
+        if decompressor.unused_data:
+            raise StreamError(b'data follows the end of a zlib stream')
+        return decoded
+
+
+class ZstdEncoder:
+    def __init__(self, level: int = ZSTD_LEVEL) -> None:
+        self._compressor = zstd_compressor(level).compressobj()
+        self.encode = self._compressor.compress
+
+    def flush(self) -> bytes:
+        return self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+
+    def finish(self) -> bytes:
+        return self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
+
+
+class ZstdDecoder:
+    def __init__(self, limit: int = MAX_DECODED) -> None:
+        dctx = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+        # a writer yields output in pieces, a decompressobj all of it at once
+        self._sink = _BoundedSink(limit)
+        self._writer = dctx.stream_writer(
+            self._sink,  # type: ignore[arg-type]
+            write_size=_STEP,
+        )
+
+    def decode(self, data: bytes) -> bytes:
+        try:
+            self._writer.write(data)
+        except zstandard.ZstdError:
+            raise StreamError(b'broken zstd data') from None
+        return self._sink.take()
+
+
+class _BoundedSink:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: Any) -> int:
+        self._size += len(data)
+        if self._size > self._limit:
+            raise _bomb(self._limit)
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        data = b''.join(self._parts)
+        self._parts = []
+        self._size = 0
+        return data
+
+
+def _bomb(limit: int) -> LimitError:
+    return LimitError(
+        'decoded-size', b'a frame expands to more than %d bytes' % limit
+    )
+
+
+def zstd_compressor(level: int) -> zstandard.ZstdCompressor:
+    """Return a compressor whose output every zstd-8mb decoder can read."""
+    params = zstandard.ZstdCompressionParameters.from_level(level)
+    if params.window_log > 23:
+        params = zstandard.ZstdCompressionParameters.from_level(
+            level, window_log=23
+        )
+    return zstandard.ZstdCompressor(compression_params=params)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A content encoding: its name on the wire and how to make its ends."""
+
+    name: bytes
+    encoder: Callable[[], Encoder]
+    decoder: Callable[[int], Decoder]
+
+
+PROFILES = {
+    p.name: p
+    for p in (
+        Profile(b'zstd-8mb', ZstdEncoder, ZstdDecoder),
+        Profile(b'zlib', ZlibEncoder, ZlibDecoder),
+        Profile(b'identity', IdentityEncoder, IdentityDecoder),
+    )
+}
+
+
+def choose(ours: Sequence[bytes], theirs: Iterable[bytes]) -> bytes:
+    """Return the first of our encodings the peer names, or ``identity``."""
+    accepted = set(theirs)
+    for name in ours:
+        if name in accepted:
+            return name
+    return b'identity'
+
+
+def make_decoder(
+    name: object, extra: Sequence[object] = (), limit: int = MAX_DECODED
+) -> Decoder:
+    """Return a decoder for a profile, as a stream-settings frame names it.
+
+    ``extra`` holds the further values of that frame; no known profile has any.
+    """
+    profile = PROFILES.get(name) if isinstance(name, bytes) else None
+    if profile is None:
+        raise StreamError(b'unknown content encoding')
+    if extra:
+        raise StreamError(b'unexpected parameters of a content encoding')
+    return profile.decoder(limit)
