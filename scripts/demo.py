@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Show the three extensions working together on real content.
+
+Releases of a PyPI package become the changesets of a SQLite repository.  It is
+served with caching, cloned over wire protocol version 2 into SQLite, pulled
+from and pushed to, and carries a large file for hg and git-lfs clients.  Every
+claim printed is checked; the first that does not hold ends the demo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+HG = pathlib.Path(sys.executable).with_name('hg')
+
+PACKAGE = 'requests'
+# 2.3.0 renames a folder, 2.16.0 removes most of the files.
+RELEASES = (
+    *('2.0.0', '2.3.0', '2.5.3', '2.8.1', '2.10.0', '2.13.0', '2.16.0'),
+    *('2.20.0', '2.25.1', '2.28.2', '2.31.0', '2.32.3'),
+)
+LARGE = 12 * 1024 * 1024
+
+COMMON = """
+[ui]
+username = Demo <demo@example.com>
+interactive = no
+[extensions]
+sqlitestore =
+wireprotov2 =
+lfs =
+blackbox =
+[storage]
+new-repo-backend = sqlite
+[blackbox]
+track = *
+"""
+SERVER = """
+[extensions]
+lfsserver =
+[wireprotov2]
+cacher = directory
+[web]
+allow-push = *
+push_ssl = no
+"""
+CLIENT = """
+[lfs]
+usercache = {usercache}
+[experimental]
+lfs.disableusercache = yes
+"""
+
+
+class Demo:
+    """The folders, the server and what has been said so far."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self.server = folder / 'server'
+        self.clone = folder / 'clone'
+        self.access_log = folder / 'access.log'
+        self.url = ''
+        for name, extra in (('server', SERVER), ('client', CLIENT)):
+            text = COMMON + extra.format(usercache=folder / 'usercache')
+            (folder / f'{name}.rc').write_text(text, encoding='utf-8')
+
+    def hg(
+        self, *words: object, side: str = 'client', cwd: object = None
+    ) -> str:
+        """Run hg with the configuration of one side; return what it prints."""
+        env = self.environment(side)
+        return execute(str(HG), *words, env=env, cwd=cwd or self.folder)
+
+    def environment(self, side: str) -> dict[str, str]:
+        rc = str(self.folder / f'{side}.rc')
+        return dict(os.environ, HGRCPATH=rc, HGPLAIN='1')
+
+    def requests(self) -> Counter[str]:
+        """Count the requests the server has seen, by what they asked for."""
+        counts: Counter[str] = Counter()
+        for line in self.access_log.read_text(encoding='utf-8').splitlines():
+            match = re.search(r'"[A-Z]+ (\S+) HTTP', line)
+            path = match.group(1) if match else ''
+            if path.startswith('/api/'):
+                counts['v2 ' + path.split('?')[0].split('/')[-1]] += 1
+            elif 'cmd=' in path:
+                counts['v1 ' + path.split('cmd=')[1].split('&')[0]] += 1
+        return counts
+
+    def cache_events(self) -> Counter[str]:
+        """Count the cache's decisions in the server's blackbox."""
+        log = self.server / '.hg' / 'blackbox.log'
+        text = log.read_text(encoding='utf-8', errors='replace')
+        events = re.findall(
+            r'(cache hit|cache miss|storing cache entry) for', text
+        )
+        return Counter(events)
+
+
+def execute(*words: object, env: dict[str, str], cwd: object) -> str:
+    """Run a program; return its output, or end the demo with it."""
+    done = subprocess.run(
+        [str(word) for word in words],
+        env=env,
+        cwd=str(cwd),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    output = done.stdout.decode('utf-8', 'replace')
+    if done.returncode:
+        command = ' '.join(str(word) for word in words)
+        raise SystemExit(f'$ {command}\n{output}failed ({done.returncode})')
+    return output
+
+
+def check(claim: bool, what: str) -> None:
+    """End the demo unless the claim holds."""
+    if not claim:
+        raise SystemExit(f'demo: this does not hold: {what}')
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    print(f'\n== {title}', flush=True)
+    start = time.monotonic()
+    yield
+    print(f'   {time.monotonic() - start:.1f} s', flush=True)
+
+
+def say(text: str) -> None:
+    print(f'   {text}', flush=True)
+
+
+def size(path: pathlib.Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(
+        item.stat().st_size for item in path.rglob('*') if item.is_file()
+    )
+
+
+def mib(count: int) -> str:
+    return f'{count / 1048576:.2f} MiB'
+
+
+def sha256(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def download(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return the wheel of each release; those downloaded once are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wheels = []
+    for release in RELEASES:
+        pattern = f'{PACKAGE}-{release}-*.whl'
+        if not list(folder.glob(pattern)):
+            pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
+            get = ['download', '-q', '--no-deps', '--only-binary=:all:']
+            what = [f'{PACKAGE}=={release}', '--dest', str(folder)]
+            subprocess.run(
+                [*pip, *get, *what], check=True, stderr=subprocess.DEVNULL
+            )
+        wheels.extend(folder.glob(pattern))
+    return wheels
+
+
+def commit_release(demo: Demo, wheel: pathlib.Path, release: str) -> None:
+    """Make the working copy of the server what the wheel holds; commit."""
+    for entry in demo.server.iterdir():
+        if entry.name != '.hg':
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    with zipfile.ZipFile(wheel) as archive:
+        content = [n for n in archive.namelist() if '.dist-info/' not in n]
+        archive.extractall(demo.server, content)
+    run = {'side': 'server', 'cwd': demo.server}
+    demo.hg('addremove', '-q', '--similarity', '60', **run)
+    demo.hg('commit', '-m', f'{PACKAGE} {release}', **run)
+
+
+def create(demo: Demo, wheels: list[pathlib.Path]) -> None:
+    """Create the server's repository of all releases but the last."""
+    demo.hg('init', demo.server, side='server')
+    requirements = (demo.server / '.hg' / 'requires').read_text()
+    store_requires = demo.server / '.hg' / 'store' / 'requires'
+    if store_requires.exists():
+        requirements += store_requires.read_text()
+    check('sqlitestore-v2' in requirements, 'the repository is in SQLite')
+    for wheel, release in zip(wheels[:-1], RELEASES[:-1], strict=True):
+        commit_release(demo, wheel, release)
+    renamed = removed = 0
+    for line in demo.hg(
+        *('log', '-T', '{file_copies|count} {file_dels|count}\n'),
+        side='server',
+        cwd=demo.server,
+    ).splitlines():
+        copies, dels = line.split()
+        renamed, removed = renamed + int(copies), removed + int(dels)
+    check(renamed > 0 and removed > 0, 'there are renames and removals')
+    say(
+        f'{len(wheels) - 1} changesets with {renamed} renamed or copied'
+        f' and {removed} removed files'
+    )
+    database = demo.server / '.hg' / 'store' / 'files.sqlite'
+    say(f'file history: {mib(size(database))} in {database.name}')
+    plain = demo.folder / 'revlog'
+    backend = '--config=storage.new-repo-backend=revlogv1'
+    demo.hg('clone', '-q', '-U', '--pull', backend, demo.server, plain)
+    say(f'the same as revlogs: {mib(size(plain / ".hg" / "store" / "data"))}')
+
+
+@contextmanager
+def serving(demo: Demo) -> Iterator[None]:
+    """Serve the repository on a free port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    command = [str(HG), '-R', str(demo.server), 'serve', '-a', '127.0.0.1']
+    command += ['-p', str(port), '-A', str(demo.access_log)]
+    command += ['-E', str(demo.folder / 'error.log')]
+    process = subprocess.Popen(
+        command, env=demo.environment('server'), stdout=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(200):
+            try:
+                socket.create_connection(('127.0.0.1', port)).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        demo.url = f'http://127.0.0.1:{port}/'
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def clone(demo: Demo) -> None:
+    """Clone twice: the second time the cache answers."""
+    for name in ('clone', 'second'):
+        requests, events = demo.requests(), demo.cache_events()
+        start = time.monotonic()
+        demo.hg('clone', '-q', demo.url, demo.folder / name)
+        elapsed = time.monotonic() - start
+        seen = demo.requests() - requests
+        decisions = demo.cache_events() - events
+        v2 = {n[3:]: c for n, c in seen.items() if n.startswith('v2 ')}
+        check(bool(v2), 'the clone used wire protocol version 2')
+        check('v1 getbundle' not in seen, 'nothing came over version 1')
+        asked = ', '.join(f'{n} x{c}' for n, c in sorted(v2.items()))
+        told = ', '.join(f'{n} x{c}' for n, c in sorted(decisions.items()))
+        say(f'{name}: {elapsed:.1f} s; v2 requests: {asked}; cache: {told}')
+    check(
+        decisions['cache hit'] > 0, 'the second clone was answered from cache'
+    )
+    check(decisions['cache miss'] == 0, 'the second clone missed nothing')
+    heads = ('log', '-r', 'all()', '-T', '{node} {phase} {manifest}\n')
+    server = demo.hg(*heads, side='server', cwd=demo.server)
+    check(server == demo.hg(*heads, cwd=demo.clone), 'the clone is identical')
+    database = demo.clone / '.hg' / 'store' / 'files.sqlite'
+    check(database.exists(), 'the clone keeps files in SQLite')
+    say(f'identical history; {database.name} is {mib(size(database))}')
+
+
+def pull_and_push(demo: Demo, wheel: pathlib.Path) -> None:
+    commit_release(demo, wheel, RELEASES[-1])
+    before = demo.requests()
+    demo.hg('pull', '-q', '-u', cwd=demo.clone)
+    seen = demo.requests() - before
+    check(any(n.startswith('v2 ') for n in seen), 'the pull used version 2')
+    tip = ('log', '-r', 'tip', '-T', '{desc|firstline}')
+    check(demo.hg(*tip, cwd=demo.clone).endswith(RELEASES[-1]), 'pulled')
+    say(f'pulled {demo.hg(*tip, cwd=demo.clone)!r} over v2')
+
+    note = demo.clone / 'NOTES'
+    note.write_text('Written in the clone.\n', encoding='utf-8')
+    demo.hg('commit', '-q', '-A', '-m', 'notes from the clone', cwd=demo.clone)
+    demo.hg('push', '-q', cwd=demo.clone)
+    pushed = demo.hg(*tip, side='server', cwd=demo.server)
+    check(pushed == 'notes from the clone', 'pushed')
+    say(f'pushed {pushed!r} back')
+
+
+def large_file_hg(demo: Demo) -> None:
+    """Send a large file with hg's own lfs client and fetch it elsewhere."""
+    blob = demo.clone / 'large.bin'
+    blob.write_bytes(random.Random(1).randbytes(LARGE))
+    track = '--config=lfs.track=size(">1MB")'
+    demo.hg('commit', '-q', '-A', '-m', 'a large file', track, cwd=demo.clone)
+    demo.hg('push', '-q', cwd=demo.clone)
+    stored = demo.server / '.hg/store/lfs/objects'
+    name = sha256(blob)
+    check((stored / name[:2] / name[2:]).exists(), 'the server has the blob')
+    second = demo.folder / 'second'
+    demo.hg('pull', '-q', '-u', cwd=second)
+    check(sha256(second / 'large.bin') == name, 'the blob arrived intact')
+    say(f'{mib(LARGE)} up and down with hg, sha256 {name[:12]}')
+
+
+def large_file_git(demo: Demo) -> None:
+    """The same with the git-lfs client; git keeps its history locally."""
+    if not (shutil.which('git') and shutil.which('git-lfs')):
+        say('git-lfs is not installed: left out')
+        return
+    env = dict(os.environ, HOME=str(demo.folder), GIT_CONFIG_NOSYSTEM='1')
+    for who in ('AUTHOR', 'COMMITTER'):
+        env[f'GIT_{who}_NAME'] = 'Demo'
+        env[f'GIT_{who}_EMAIL'] = 'demo@example.com'
+
+    def git(*words: object, cwd: pathlib.Path) -> str:
+        return execute('git', *words, env=env, cwd=cwd)
+
+    origin, work, other = (demo.folder / n for n in ('g.git', 'g', 'g2'))
+    endpoint = f'lfs.url={demo.url}.git/info/lfs'
+    git('lfs', 'install', '--skip-repo', cwd=demo.folder)
+    git('init', '-q', '--bare', origin, cwd=demo.folder)
+    git('-c', endpoint, 'clone', '-q', origin, work, cwd=demo.folder)
+    git('config', *endpoint.split('=', 1), cwd=work)
+    git('lfs', 'track', '*.bin', cwd=work)
+    blob = work / 'large.bin'
+    blob.write_bytes(random.Random(2).randbytes(LARGE))
+    git('add', '.', cwd=work)
+    git('commit', '-q', '-m', 'a large file', cwd=work)
+    git('push', '-q', 'origin', 'HEAD', cwd=work)
+    stored = demo.server / '.hg/store/lfs/objects'
+    name = sha256(blob)
+    check((stored / name[:2] / name[2:]).exists(), 'the server has the blob')
+    git('-c', endpoint, 'clone', '-q', origin, other, cwd=demo.folder)
+    check(sha256(other / 'large.bin') == name, 'the blob arrived intact')
+    say(f'{mib(LARGE)} up and down with git-lfs, sha256 {name[:12]}')
+
+
+def verify(demo: Demo) -> None:
+    for side, repository in (('server', demo.server), ('client', demo.clone)):
+        output = demo.hg('verify', side=side, cwd=repository)
+        last = [line for line in output.splitlines() if 'checked' in line]
+        say(f'{side}: {last[-1] if last else "verified"}')
+
+
+def main() -> None:
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix='amalgam-demo-') as folder:
+        demo = Demo(pathlib.Path(folder).resolve())
+        version = demo.hg('version', '-q').strip()
+        print(version)
+        with step(f'download {len(RELEASES)} releases of {PACKAGE}'):
+            wheels = download(ROOT / '.cache' / 'demo')
+        with step('sqlitestore: create a repository, one changeset a release'):
+            create(demo, wheels)
+        with serving(demo):
+            with step('wireprotov2: clone over HTTP, twice'):
+                clone(demo)
+            with step('wireprotov2: pull a new changeset, push one back'):
+                pull_and_push(demo, wheels[-1])
+            with step('lfsserver: a large file with hg'):
+                large_file_hg(demo)
+            with step('lfsserver: a large file with git-lfs'):
+                large_file_git(demo)
+        with step('hg verify on both sides'):
+            verify(demo)
+    print(f'\nAll of it held, in {time.monotonic() - start:.1f} s.')
+
+
+if __name__ == '__main__':
+    main()
