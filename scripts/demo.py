@@ -168,7 +168,7 @@ def sha256(path: pathlib.Path) -> str:
 def download(folder: pathlib.Path) -> list[pathlib.Path]:
     """Return the wheel of each release; those downloaded once are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    wheels = []
+    wheels: list[pathlib.Path] = []
     for release in RELEASES:
         pattern = f'{PACKAGE}-{release}-*.whl'
         if not list(folder.glob(pattern)):
@@ -190,9 +190,12 @@ def commit_release(demo: Demo, wheel: pathlib.Path, release: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
         content = [n for n in archive.namelist() if '.dist-info/' not in n]
         archive.extractall(demo.server, content)
-    run = {'side': 'server', 'cwd': demo.server}
-    demo.hg('addremove', '-q', '--similarity', '60', **run)
-    demo.hg('commit', '-m', f'{PACKAGE} {release}', **run)
+    where = demo.server
+    demo.hg(
+        *('addremove', '-q', '--similarity', '60'), side='server', cwd=where
+    )
+    message = f'{PACKAGE} {release}'
+    demo.hg('commit', '-m', message, side='server', cwd=where)
 
 
 def create(demo: Demo, wheels: list[pathlib.Path]) -> None:

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Write results as a text table and as plots.
+
+A report names versions and the kind of machine, never its paths or name.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import re
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+
+from measure import RISING, Result
+
+
+def environment() -> list[str]:
+    """Return lines that say what was measured on what."""
+    versions = ', '.join(
+        f'{name} {importlib.metadata.version(name)}'
+        for name in ('mercurial', 'hg-amalgam', 'zstandard', 'cbor2')
+    )
+    return [
+        f'{versions}, SQLite {sqlite3.sqlite_version}',
+        f'{platform.python_implementation()} {platform.python_version()},'
+        f' {platform.system()} {platform.machine()}, {os.cpu_count()} cores',
+    ]
+
+
+def table(results: Iterable[Result]) -> str:
+    """Return all rows as text; a ratio is to the first variant of its row."""
+    lines = []
+    for result in results:
+        lines += ['', result.row.name, '-' * len(result.row.name)]
+        head = (
+            f'{"":26}{"":16}{"median":>10}{"spread":>9}{"ratio":>8}{"goal":>8}'
+        )
+        lines.append(head.rstrip())
+        for variant, cells in result.cells.items():
+            for metric, cell in cells.items():
+                lines.append(_line(result, variant, metric, cell.median))
+    return '\n'.join(lines).lstrip('\n') + '\n'
+
+
+def _line(result: Result, variant: str, metric: str, median: float) -> str:
+    cell = result.cells[variant][metric]
+    ratio = result.ratio(variant, metric)
+    goal = result.row.goals.get((variant, metric))
+    text = f'{variant:26}{metric:16}{median:10.3f}'
+    text += f'{cell.spread:8.0%} ' if len(cell.values) > 1 else f'{"":9}'
+    first = variant == next(iter(result.row.variants))
+    text += f'{"":8}' if first or ratio is None else f'{ratio:8.3f}'
+    if goal is not None and ratio is not None:
+        rising = metric in RISING
+        reached = ratio >= goal if rising else ratio <= goal
+        sign = '>=' if rising else '<='
+        text += f'  {sign} {goal:g} {"ok" if reached else "missed"}'
+    return text.rstrip()
+
+
+def plot_rows(results: Sequence[Result], folder: pathlib.Path) -> None:
+    """Draw one PNG a row: a bar for each variant and metric, as ratios."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    for result in results:
+        metrics = list(result.row.metrics)
+        variants = list(result.row.variants)
+        figure, axes = pyplot.subplots(
+            figsize=(7, 0.7 + 0.35 * len(variants) * len(metrics))
+        )
+        labels, values = [], []
+        for metric in metrics:
+            for variant in variants:
+                ratio = result.ratio(variant, metric)
+                if ratio is not None:
+                    labels.append(f'{variant}: {metric}')
+                    values.append(ratio)
+        axes.barh(labels, values, color='#4477aa')
+        axes.axvline(1, color='black', linewidth=0.8)
+        axes.invert_yaxis()
+        axes.set_xlabel(f'ratio to {variants[0]}')
+        axes.set_title(result.row.name)
+        figure.tight_layout()
+        figure.savefig(folder / f'{slug(result.row.name)}.png', dpi=80)
+        pyplot.close(figure)
+
+
+def plot_growth(
+    name: str,
+    grown: Mapping[int, Sequence[Result]],
+    folder: pathlib.Path,
+) -> None:
+    """Draw how each row's median grows with the number of changesets."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    rows = [result.row.name for result in next(iter(grown.values()))]
+    figure, all_axes = pyplot.subplots(
+        1, len(rows), figsize=(4 * len(rows), 3.5), squeeze=False
+    )
+    for position, axes in enumerate(all_axes[0]):
+        example = next(iter(grown.values()))[position]
+        metric = example.row.metrics[-1]
+        for variant in example.row.variants:
+            sizes = sorted(grown)
+            medians = [
+                grown[size][position].cells[variant][metric].median
+                for size in sizes
+            ]
+            axes.plot(sizes, medians, marker='o', label=variant)
+        axes.set_title(rows[position].partition(': ')[2])
+        axes.set_xlabel('changesets')
+        axes.set_ylabel(metric)
+        axes.set_ylim(bottom=0)
+        axes.legend()
+    figure.suptitle(name)
+    figure.tight_layout()
+    figure.savefig(folder / f'growth-{slug(name)}.png', dpi=80)
+    pyplot.close(figure)
+
+
+def slug(name: str) -> str:
+    """Return a row's name as a file name."""
+    return re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')
