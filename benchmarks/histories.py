@@ -67,9 +67,24 @@ def prefix(workspace: Workspace, history: History, part: int) -> History:
     copies = {}
     for config in ('core', 'sqlite'):
         copies[config] = workspace.fresh(f'{history.name}-{part}-{config}')
-        clone = ('clone', '-q', '-U', '--pull', '-r', f'0:{last}')
-        workspace.hg(config, *clone, history.of(config), copies[config])
+        clone_until(workspace, history, config, last, copies[config])
     return _history(workspace, history.name, copies['core'], copies['sqlite'])
+
+
+def clone_until(
+    workspace: Workspace,
+    history: History,
+    config: str,
+    last: int,
+    target: pathlib.Path,
+) -> None:
+    """Clone the changesets up to and including number ``last``."""
+    heads = workspace.output(
+        *('core', '-R', history.revlog, 'log'),
+        *('-r', f'heads(0:{last})', '-T', '-r{node}\n'),
+    ).split()
+    words = ('clone', '-q', '-U', '--pull', *heads)
+    workspace.hg(config, *words, history.of(config), target)
 
 
 def _history(

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 from collections.abc import Callable, Iterator
 
+import histories
 import measure
 from histories import History
 from measure import CPU, DOWN, REQUESTS, SERVER_CPU, WALL, Row, Sample
@@ -93,8 +94,7 @@ def small_pull(workspace: Workspace, history: History) -> Row:
     """Pull one changeset: what counts is the number of round trips."""
     behind = workspace.fresh('behind')
     last = history.changesets - 2
-    clone_words = ('clone', '-q', '-U', '--pull', '-r', f'0:{last}')
-    workspace.hg('core', *clone_words, history.revlog, behind)
+    histories.clone_until(workspace, history, 'core', last, behind)
 
     def make(config: str) -> Callable[[], Sample]:
         def sample() -> Sample:
