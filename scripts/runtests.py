@@ -106,7 +106,10 @@ def run_pytest(names: list[str], env: dict[str, str]) -> Tally:
     """Run pytest files (names relative to tests/)."""
     report = REPORTS / 'pytest.xml'
     report.unlink(missing_ok=True)
-    command = [sys.executable, '-m', 'pytest', '-q', f'--junitxml={report}']
+    # A module that cannot be imported must not hide the others.
+    options = ['-q', '--continue-on-collection-errors']
+    command = [sys.executable, '-m', 'pytest', *options]
+    command.append(f'--junitxml={report}')
     done = subprocess.run(
         [*command, *(f'tests/{name}' for name in names)],
         cwd=testenv.ROOT,

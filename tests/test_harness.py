@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The test runner itself: what fails must be seen to fail."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+PASSING = '  $ hg root -R $TESTDIR/no 2>/dev/null || echo none\n  none\n'
+FAILING = '  $ echo one\n  two\n'
+SKIPPED = '  $ echo unreached\n  $ exit 80\n'
+
+
+@pytest.fixture
+def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A project with the scripts of this one and no tests yet.
+
+    What is cached already need not be downloaded again.
+    """
+    shutil.copytree(ROOT / 'scripts', tmp_path / 'scripts')
+    shutil.copy(ROOT / 'pyproject.toml', tmp_path)
+    (tmp_path / 'tests').mkdir()
+    if (ROOT / '.cache').exists():
+        (tmp_path / '.cache').mkdir()
+        for entry in (ROOT / '.cache').iterdir():
+            if entry.name != 'reports':
+                (tmp_path / '.cache' / entry.name).symlink_to(entry)
+    return tmp_path
+
+
+def run(checkout: pathlib.Path, *names: str) -> tuple[int, list[str]]:
+    done = subprocess.run(
+        [sys.executable, 'scripts/runtests.py', *names],
+        cwd=checkout,
+        env=dict(os.environ, AMALGAM_HG60='none'),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout.splitlines()
+
+
+def write(checkout: pathlib.Path, name: str, text: str) -> None:
+    (checkout / 'tests' / name).write_text(text, encoding='utf-8')
+
+
+def test_sums_both_runners(checkout: pathlib.Path) -> None:
+    write(checkout, 'test-good.t', PASSING)
+    write(checkout, 'test-skipped.t', SKIPPED)
+    write(checkout, 'test_good.py', 'def test_a(): pass\ndef test_b(): pass\n')
+    status, lines = run(checkout)
+    assert lines[-1] == '3 passed, 0 failed, 1 skipped'
+    assert status == 0
+
+
+@pytest.mark.parametrize(
+    'name, text',
+    [
+        ('test-bad.t', FAILING),
+        ('test_bad.py', 'def test_bad(): assert False\n'),
+        ('test_broken.py', 'import nothing_of_that_name\n'),
+        ('test_error.py', 'def test_error(no_such_fixture): pass\n'),
+    ],
+)
+def test_one_failure_fails_all(
+    checkout: pathlib.Path, name: str, text: str
+) -> None:
+    write(checkout, name, text)
+    write(checkout, 'test_good.py', 'def test_a(): pass\n')
+    status, lines = run(checkout)
+    assert lines[-1] == '1 passed, 1 failed'
+    assert status == 1
+
+
+def test_runner_that_dies_is_a_failure(checkout: pathlib.Path) -> None:
+    write(checkout, 'test_dies.py', 'import os\nos._exit(0)\n')
+    status, lines = run(checkout)
+    assert lines[-1] == '0 passed, 1 failed'
+    assert status == 1
+
+
+def test_selection(checkout: pathlib.Path) -> None:
+    write(checkout, 'test-good.t', PASSING)
+    write(checkout, 'test-bad.t', FAILING)
+    write(checkout, 'test_good.py', 'def test_a(): pass\n')
+    status, lines = run(checkout, 'tests/test-g*.t')
+    assert (status, lines[-1]) == (0, '1 passed, 0 failed')
+    status, lines = run(checkout, 'test-absent.t')
+    assert status == 1
+    assert lines == ['no such test: test-absent.t']
