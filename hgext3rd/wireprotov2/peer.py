@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The peer that speaks version 1 and 2 to the same server.
+
+One handshake tells what the server can do in both. The peer is Mercurial's own
+HTTP peer; only ``getbundle`` is answered with version 2 commands where they
+suffice. Everything else, and every call they do not cover, is version 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mercurial import httppeer, pycompat
+from mercurial.i18n import _
+from mercurial.utils import urlutil
+
+from . import api, failures, pull
+from .client import HTTPClient
+from .proto import cbor, frames
+from .proto.errors import CBORError
+
+# the APIs this client speaks, best first
+APIS = (b'exp-http-v2-0003',)
+
+# More than any server has to say of itself (6.0 needs 4 kB); it is held in
+# memory before anything is known about the server.
+MAX_HANDSHAKE = 4 * 1024 * 1024
+
+UPGRADE_HEADERS = {
+    'X-HgProto-1': 'cbor',
+    'X-HgUpgrade-1': pycompat.sysstr(b' '.join(APIS)),
+    'Vary': 'X-HgProto-1,X-HgUpgrade-1',
+}
+
+
+class Capabilities(set[bytes]):
+    """Version 1 capabilities, with the API the same handshake offered."""
+
+    api: api.API | None = None
+
+
+class _Reply:
+    """A version 1 handshake response made from a version 2 one."""
+
+    def __init__(self, response: Any, body: bytes) -> None:
+        self._body: bytes | None = body
+        self._url = response.geturl()
+        self.status = response.status
+        self.headers = {'content-type': 'application/mercurial-0.1'}
+
+    def geturl(self) -> str:
+        return self._url
+
+    def getheader(self, name: str, default: str = '') -> str:
+        return self.headers.get(name.lower(), default)
+
+    def read(self, size: int | None = None) -> bytes:
+        body, self._body = self._body or b'', b''
+        return body
+
+    def close(self) -> None:
+        pass
+
+
+class _Upgrade:
+    """An opener that asks for version 2 and shows version 1's answer.
+
+    So that Mercurial's handshake, with its care for redirects, errors and
+    ancient servers, stays the one in charge.
+    """
+
+    def __init__(self, opener: Any) -> None:
+        self._opener = opener
+        self.answer: Any = None
+
+    def open(self, request: Any) -> Any:
+        response = self._opener.open(request)
+        kind = response.headers.get('Content-Type', '').partition(';')[0]
+        if kind.strip().lower() != 'application/mercurial-cbor':
+            return response
+        url = urlutil.hidepassword(pycompat.bytesurl(response.geturl()))
+        body = response.read(MAX_HANDSHAKE + 1)
+        # reading to the end lets the connection be used again
+        if len(body) > MAX_HANDSHAKE or response.read(1):
+            raise failures.ServerFailure(url, _(b'the handshake is too large'))
+        response.close()
+        try:
+            values = cbor.decode_all(body)
+            if len(values) != 1 or not isinstance(values[0], dict):
+                raise CBORError(b'the handshake is not a map')
+            self.answer = values[0]
+            v1 = self.answer.get(b'v1capabilities')
+            if not isinstance(v1, bytes):
+                raise CBORError(b'the handshake has no version 1 capabilities')
+        except CBORError as exc:
+            raise failures.ServerFailure(url, exc.message) from exc
+        return _Reply(response, v1)
+
+
+def performhandshake(
+    orig: Any, ui: Any, url: bytes, opener: Any, requestbuilder: Any
+) -> Any:
+    """Wrapped ``httppeer.performhandshake``: ask for version 2 as well."""
+    if not ui.configbool(b'wireprotov2', b'client'):
+        return orig(ui, url, opener, requestbuilder)
+
+    def upgrading(url: str, data: Any, headers: dict[str, str]) -> Any:
+        return requestbuilder(url, data, {**headers, **UPGRADE_HEADERS})
+
+    upgrade = _Upgrade(opener)
+    respurl, info = orig(ui, url, upgrade, upgrading)
+    caps = Capabilities(info[b'v1capabilities'])
+    if upgrade.answer is not None:
+        try:
+            caps.api = choose(respurl, upgrade.answer)
+        except CBORError as exc:
+            raise failures.ServerFailure(
+                urlutil.hidepassword(respurl), exc.message
+            ) from exc
+    info[b'v1capabilities'] = caps
+    return respurl, info
+
+
+def choose(baseurl: bytes, answer: Mapping[bytes, Any]) -> api.API | None:
+    """Return the best API of a handshake's answer that we speak, or None.
+
+    Raises ``CBORError``.
+    """
+    apis = answer.get(b'apis')
+    base = answer.get(b'apibase')
+    if not isinstance(apis, dict) or not isinstance(base, bytes):
+        raise CBORError(b'the handshake names no APIs')
+    for name in APIS:
+        if name not in apis:
+            continue
+        # relative to the repository and never another host's
+        path = b'/'.join(p for p in base.split(b'/') if p not in (b'', b'..'))
+        url = b'%s/%s/%s' % (baseurl.rstrip(b'/'), path, name)
+        found = api.parse(name, url, apis[name])
+        if frames.FRAMING_0006.mediatype in found.framings:
+            return found
+    return None
+
+
+def make_peer(orig: Any, ui: Any, *args: Any, **kwargs: Any) -> Any:
+    """Wrapped ``httppeer._make_peer``: give the peer its second protocol."""
+    peer = orig(ui, *args, **kwargs)
+    found = getattr(peer._caps, 'api', None)
+    # hidden changesets are for version 1 only
+    if found is not None and not peer._remotehidden:
+        peer.__class__ = HybridPeer
+        peer.v2api = found
+        ui.debug(b'(%s is available)\n' % found.name)
+    return peer
+
+
+class HybridPeer(httppeer.httppeer):
+    """An HTTP peer with an API of version 2 beside version 1.
+
+    ``v2api`` becomes None when the server turns out not to do what it offers.
+    """
+
+    v2api: api.API | None
+
+    def v2client(self) -> HTTPClient:
+        assert self.v2api is not None
+        return HTTPClient(
+            self.ui, self._urlopener, self._requestbuilder, self.v2api.url
+        )
+
+    def v2_can_pull(self, kwargs: Mapping[bytes, Any]) -> bool:
+        """Return whether a getbundle call would be made with version 2."""
+        return self.v2api is not None and pull.can_pull(
+            self.v2api, kwargs, bool(self.capable(b'lfs-serve'))
+        )
+
+    def getbundle(self, source: bytes, **kwargs: Any) -> Any:
+        args = pycompat.byteskwargs(kwargs)
+        if self.v2api is None or not self.v2_can_pull(args):
+            return super().getbundle(source, **kwargs)
+
+        def obsmarkers() -> Any:
+            names = ('bundlecaps', 'common', 'heads', 'obsmarkers')
+            asked = {name: kwargs.get(name) for name in names}
+            return httppeer.httppeer.getbundle(self, source, cg=False, **asked)
+
+        try:
+            return pull.getbundle(
+                self.ui, self.v2client(), self.v2api, args, obsmarkers
+            )
+        except (
+            failures.CommandRefused,
+            failures.ConnectionFailure,
+            failures.Unavailable,
+        ) as exc:
+            self.v2_give_up(exc)
+            return super().getbundle(source, **kwargs)
+
+    def v2_give_up(self, exc: failures.ServerFailure) -> None:
+        """Use version 1 from now on, and say why."""
+        self.v2api = None
+        self.ui.warn(
+            _(b'warning: falling back to wire protocol version 1: %s\n')
+            % exc.message
+        )
+
+
+def prepare_getbundle(orig: Any, pullop: Any, kwargs: dict[bytes, Any]) -> None:
+    """Wrapped ``exchange._pullbundle2extraprepare``: ask for phase roots.
+
+    Version 2 tells phases as the pushkey namespace does, so they are applied
+    the way they are for servers without binary phases.
+    """
+    orig(pullop, kwargs)
+    peer = pullop.remote
+    args = {key: value for key, value in kwargs.items() if key != b'phases'}
+    if (
+        kwargs.get(b'phases')
+        and isinstance(peer, HybridPeer)
+        and peer.v2_can_pull(args)
+    ):
+        del kwargs[b'phases']
+        kwargs.setdefault(b'listkeys', []).append(b'phases')
+        pullop.stepsdone.discard(b'phases')

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What ``getbundle`` would return, fetched with version 2 commands.
+
+Decides whether a bundle can be had that way at all, and composes its parts.
+Which commands are sent is decided in ``pull_source``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mercurial import bundle2, encoding, util
+from mercurial.node import bin as fromhex
+from mercurial.node import nullid
+
+from . import failures, pull_bundle
+from .api import API
+from .client import HTTPClient
+from .proto.errors import CBORError, ProtocolError
+from .pull_records import Record
+from .pull_source import OneRequest, Stepwise, Wanted
+
+Source = OneRequest | Stepwise
+
+# arguments of getbundle that can be honoured here; with any other, version 1
+# is asked
+KNOWN_ARGUMENTS = frozenset(
+    (
+        b'bundlecaps',
+        b'common',
+        b'heads',
+        b'cg',
+        b'listkeys',
+        b'bookmarks',
+        b'cbattempted',
+        b'obsmarkers',
+    )
+)
+
+REQUIRED_COMMANDS = (
+    b'changesetdata',
+    b'manifestdata',
+    b'filesdata',
+    b'listkeys',
+)
+
+# formats whose revisions hold more than these commands transfer
+FOREIGN_FORMATS = frozenset(
+    (
+        b'treemanifest',
+        b'exp-copies-sidedata-changeset',
+        b'exp-revlogv2.2',
+        b'exp-changelog-v2',
+    )
+)
+
+
+def changegroup_version(bundlecaps: Any) -> bytes | None:
+    """Return the changegroup version to make for a caller of getbundle."""
+    caps = set(bundlecaps or ())
+    if b'HG20' not in caps:
+        return None
+    versions: Any = ()
+    for cap in caps:
+        if cap.startswith(b'bundle2='):
+            blob = util.urlreq.unquote(cap[len(b'bundle2=') :])
+            versions = bundle2.decodecaps(blob).get(b'changegroup', ())
+    for version in (b'03', b'02'):
+        if version in versions:
+            return version
+    return None
+
+
+def can_pull(api: API, kwargs: Mapping[bytes, Any], lfs: bool) -> bool:
+    """Return whether a getbundle call can be answered from ``api``.
+
+    ``lfs`` says that the server's file revisions may have flags.
+    """
+    present = {key for key, value in kwargs.items() if value is not None}
+    if not present <= KNOWN_ARGUMENTS:
+        return False
+    if not all(name in api.commands for name in REQUIRED_COMMANDS):
+        return False
+    if api.formats & FOREIGN_FORMATS:
+        return False
+    version = changegroup_version(kwargs.get(b'bundlecaps'))
+    if lfs:
+        return version == b'03' and has_flags(api)
+    return version is not None
+
+
+def has_flags(api: API) -> bool:
+    return b'flags' in api.valid_values(b'filesdata', b'fields')
+
+
+def open_source(client: HTTPClient, api: API, wanted: Wanted) -> Source:
+    """Send the first request; return once its answer has begun."""
+    try:
+        if api.has_argument(b'manifestdata', b'revisions'):
+            return OneRequest(client, wanted, has_flags(api))
+        return Stepwise(
+            client,
+            wanted,
+            api.batch_size(b'manifestdata'),
+            api.batch_size(b'filesdata'),
+        )
+    except ProtocolError as exc:
+        raise failures.ServerFailure(client.url, exc.message) from exc
+
+
+def getbundle(
+    ui: Any,
+    client: HTTPClient,
+    api: API,
+    kwargs: Mapping[bytes, Any],
+    obsmarkers: Callable[[], Any],
+) -> Any:
+    """Return an unbundler. ``kwargs`` are such that ``can_pull``.
+
+    ``obsmarkers`` returns an unbundler with obsolescence markers, for which
+    there is no command.
+    """
+    namespaces = list(kwargs.get(b'listkeys') or ())
+    asked = namespaces + [b'bookmarks'] * bool(kwargs.get(b'bookmarks'))
+    wanted = Wanted(
+        common=kwargs.get(b'common') or [nullid],
+        heads=kwargs.get(b'heads') or [],
+        changesets=bool(kwargs.get(b'cg', True)),
+        namespaces=list(dict.fromkeys(asked)),
+    )
+    source = open_source(client, api, wanted)
+    version = changegroup_version(kwargs.get(b'bundlecaps'))
+    assert version is not None
+    stream = _Bundle(ui, client.url, source, wanted, version)
+    if not kwargs.get(b'bookmarks'):
+        stream.bookmarks = False
+    stream.namespaces = namespaces
+    if kwargs.get(b'obsmarkers'):
+        stream.obsmarkers = obsmarkers
+    return bundle2.getunbundler(ui, util.chunkbuffer(stream.chunks()))
+
+
+class _Bundle:
+    """The parts of one bundle."""
+
+    def __init__(
+        self,
+        ui: Any,
+        url: bytes,
+        source: Source,
+        wanted: Wanted,
+        version: bytes,
+    ) -> None:
+        self._ui = ui
+        self._url = url
+        self._source = source
+        self._wanted = wanted
+        self._version = version
+        self.bookmarks = True
+        self.namespaces: list[bytes] = []
+        self.obsmarkers: Callable[[], Any] | None = None
+
+    def chunks(self) -> Iterator[bytes]:
+        try:
+            yield from self._chunks()
+        except ProtocolError as exc:
+            raise failures.ServerFailure(self._url, exc.message) from exc
+        finally:
+            self._source.close()
+
+    def _chunks(self) -> Iterator[bytes]:
+        source = self._source
+        yield pull_bundle.start()
+        if self._wanted.changesets:
+            yield from pull_bundle.part(
+                0,
+                b'CHANGEGROUP',
+                self._changegroup(),
+                {b'version': self._version},
+                {b'nbchanges': b'%d' % source.total},
+            )
+        for number, namespace in enumerate(self.namespaces, 1):
+            keys = source.listkeys(namespace)
+            yield from pull_bundle.part(
+                number,
+                b'LISTKEYS',
+                [pull_bundle.listkeys(keys)],
+                {b'namespace': namespace},
+            )
+        if self.bookmarks:
+            marks = {
+                encoding.tolocal(name): _node(value)
+                for name, value in source.listkeys(b'bookmarks').items()
+            }
+            yield from pull_bundle.part(
+                100, b'BOOKMARKS', [pull_bundle.bookmarks(marks)]
+            )
+        # before the last byte: nobody asks for more after that
+        source.finish()
+        if self.obsmarkers is not None:
+            for number, part in enumerate(self.obsmarkers().iterparts(), 101):
+                params = dict(part.params)
+                mandatory = {
+                    key: params.pop(key) for key in sorted(part.mandatorykeys)
+                }
+                yield from pull_bundle.part(
+                    number,
+                    part.type.upper() if part.mandatory else part.type,
+                    util.filechunkiter(part),
+                    mandatory,
+                    params,
+                )
+        yield pull_bundle.end()
+
+    def _changegroup(self) -> Iterator[bytes]:
+        source = self._source
+        seen = source.seen
+        for record in source.changesets():
+            yield self._revision(record, record.node)
+        yield pull_bundle.close_group()
+        manifests = seen.manifests
+        for record in source.manifests():
+            link = manifests.get(record.node)
+            if link is None:
+                raise CBORError(b'sent a manifest that was not asked for')
+            yield self._revision(record, link)
+        yield pull_bundle.after_manifests(self._version)
+        for path, records in source.files():
+            yield pull_bundle.file_header(path)
+            for record in records:
+                link = record.linknode
+                if link not in seen.nodes:
+                    raise CBORError(
+                        b'sent a file of a changeset that was not asked for'
+                    )
+                assert link is not None
+                yield self._revision(record, link)
+            yield pull_bundle.close_group()
+        yield pull_bundle.close_group()
+
+    def _revision(self, record: Record, link: bytes) -> bytes:
+        try:
+            return pull_bundle.revision(record, link, self._version)
+        except ValueError:
+            raise CBORError(
+                b'sent a revision with flags this repository cannot hold'
+            ) from None
+
+
+def _node(value: bytes) -> bytes:
+    try:
+        node = fromhex(value)
+    except ValueError:
+        node = b''
+    if len(node) != 20:
+        raise CBORError(b'sent a bookmark without a node')
+    return node
