@@ -39,6 +39,11 @@ Configuration, all in section ``[wireprotov2]``:
   ``memory``, ``directory``, ``redis``, ``objectstore``, or the name of an
   entry point in the group ``amalgam.cachers``. (default: none)
 
+``cacher.identity``
+  A name that all replicas of one repository share, so that they share the
+  entries of a common cacher. (default: made from the repository's path and
+  first changeset)
+
 ``cacher.memory.size``
   The most bytes the memory cacher of one process holds. (default: 128 MB)
 
@@ -72,6 +77,10 @@ Configuration, all in section ``[wireprotov2]``:
 ``retry``
   How often a client tries a failed request again before it gives up; 0 means
   never. (default: 3)
+
+``retry.delay``
+  Seconds a client waits before it tries again; twice as long after every
+  further failure. (default: 1.0)
 
 ``metrics``
   Serve Prometheus metrics at ``/api/metrics``, if ``prometheus-client`` is
@@ -112,6 +121,7 @@ configitem(
     default=lambda: [b'exp-http-v2-0003', b'exp-http-v2-0002'],
 )
 configitem(b'wireprotov2', b'cacher', default=b'none')
+configitem(b'wireprotov2', b'cacher.identity', default=None)
 configitem(b'wireprotov2', b'cacher.memory.size', default=b'128 MB')
 configitem(b'wireprotov2', b'cacher.directory.path', default=None)
 configitem(b'wireprotov2', b'cacher.directory.size', default=b'2 GB')
@@ -120,7 +130,10 @@ configitem(b'wireprotov2', b'cacher.redis.ttl', default=604800)
 configitem(b'wireprotov2', b'cacher.objectstore.url', default=None)
 configitem(b'wireprotov2', b'cacher.objectstore.redirect', default=False)
 configitem(b'wireprotov2', b'cacher.objectstore.public-url', default=None)
+# options of cachers from other distributions
+configitem(b'wireprotov2', br'cacher\..*', default=None, generic=True)
 configitem(b'wireprotov2', b'retry', default=3)
+configitem(b'wireprotov2', b'retry.delay', default=1.0)
 configitem(b'wireprotov2', b'metrics', default=False)
 configitem(b'wireprotov2', b'limit.request-size', default=b'64 MB')
 configitem(b'wireprotov2', b'limit.command-size', default=b'32 MB')
