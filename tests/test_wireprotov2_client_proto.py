@@ -1,0 +1,456 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The client's end of the framed protocol, without I/O."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hgext3rd.wireprotov2.proto import cbor, client, events, frames
+from hgext3rd.wireprotov2.proto.errors import (
+    CBORError,
+    FrameError,
+    LimitError,
+    ProtocolError,
+    StreamError,
+)
+
+OK = cbor.encode({b'status': b'ok'})
+BEGIN, END, ENCODED = (
+    frames.STREAM_BEGIN,
+    frames.STREAM_END,
+    frames.STREAM_ENCODED,
+)
+MORE, EOS = frames.CONTINUATION, frames.EOS
+
+
+def response(payload, flags=EOS, request=1, stream=2, streamflags=BEGIN):
+    return frames.build(
+        request, stream, streamflags, frames.COMMAND_RESPONSE, flags, payload
+    )
+
+
+def settings(*values, flags=EOS, stream=2, streamflags=BEGIN):
+    payload = b''.join(cbor.encode(value) for value in values)
+    return frames.build(1, stream, streamflags, 9, flags, payload)
+
+
+def other(kind, value, request=1):
+    return frames.build(request, 2, BEGIN, kind, 0, cbor.encode(value))
+
+
+def started(count=1, **kwargs):
+    conn = client.Client(**kwargs)
+    for _index in range(count):
+        conn.command(b'heads', {})
+    conn.data_to_send()
+    return conn
+
+
+class TestSending:
+    def test_bytes_of_framing_0005(self):
+        # the seeds' transcript, but for the stream's number
+        conn = client.Client(frames.FRAMING_0005)
+        assert conn.command(b'capabilities', {}) == 1
+        assert conn.data_to_send() == (
+            b'\x19\x00\x00\x01\x00\x01\x01\x11\xa2Dargs\xa0DnameLcapabilities'
+        )
+        assert conn.data_to_send() == b''
+
+    def test_settings_come_first_and_once(self):
+        conn = client.Client(accept=[b'zlib'])
+        conn.command(b'heads', {})
+        assert conn.command(b'known', {b'nodes': []}) == 3
+        parsed = frames.FrameParser().feed(conn.data_to_send())
+        assert [(f.typeid, f.requestid, f.streamflags) for f in parsed] == [
+            (8, 1, BEGIN),
+            (1, 1, 0),
+            (1, 3, 0),
+        ]
+        assert cbor.decode_all(parsed[0].payload) == [
+            {b'contentencodings': [b'zlib']}
+        ]
+
+    def test_large_arguments_span_frames(self):
+        conn = client.Client(frames.FRAMING_0005)
+        args = {b'nodes': [b'%020d' % n for n in range(4000)]}
+        conn.command(b'known', args)
+        parsed = frames.FrameParser().feed(conn.data_to_send())
+        assert [f.flags for f in parsed] == [
+            frames.REQUEST_NEW | frames.REQUEST_MORE,
+            frames.REQUEST_CONTINUATION | frames.REQUEST_MORE,
+            frames.REQUEST_CONTINUATION,
+        ]
+        [message] = cbor.decode_all(b''.join(f.payload for f in parsed))
+        assert message == {b'name': b'known', b'args': args}
+
+    def test_redirect(self):
+        conn = client.Client(frames.FRAMING_0005)
+        conn.command(
+            b'heads', {}, redirect=events.Redirect((b'a',), (b'sha1',))
+        )
+        [frame] = frames.FrameParser().feed(conn.data_to_send())
+        [message] = cbor.decode_all(frame.payload)
+        assert message[b'redirect'] == {
+            b'targets': [b'a'],
+            b'hashes': [b'sha1'],
+        }
+
+    def test_ids_run_out(self, monkeypatch):
+        monkeypatch.setattr(client, 'MAX_REQUESTS', 2)
+        conn = started(2)
+        with pytest.raises(LimitError):
+            conn.command(b'heads', {})
+
+    def test_unencodable_arguments_queue_nothing(self):
+        conn = client.Client()
+        with pytest.raises(CBORError):
+            conn.command(b'heads', {b'a': 1.5})
+        assert conn.data_to_send() == b''
+        assert not conn.waiting
+
+
+class TestResponses:
+    def test_values(self):
+        conn = started()
+        assert conn.waiting
+        assert conn.receive(response(OK + cbor.encode([b'x']))) == [
+            events.ResponseStarted(1),
+            events.ResponseValues(1, [[b'x']]),
+            events.ResponseFinished(1),
+        ]
+        assert not conn.waiting
+        conn.finish()
+
+    def test_two_responses_interleaved(self):
+        conn = started(2)
+        data = (
+            response(OK + cbor.encode(1), MORE)
+            + response(OK, MORE, request=3, streamflags=0)
+            + response(b'', request=1, streamflags=0)
+            + response(cbor.encode(2), request=3, streamflags=END)
+        )
+        assert conn.receive(data) == [
+            events.ResponseStarted(1),
+            events.ResponseValues(1, [1]),
+            events.ResponseStarted(3),
+            events.ResponseFinished(1),
+            events.ResponseValues(3, [2]),
+            events.ResponseFinished(3),
+        ]
+
+    def test_chunked_bytestring(self):
+        conn = client.Client()
+        conn.command(b'rawstorefiledata', {}, chunked=True)
+        body = b''.join(cbor.encode_indefinite_bytes([b'ab', b'cd']))
+        out = conn.receive(response(OK + body))
+        assert out[1].values == [
+            cbor.BytesChunk(b'ab', True, False),
+            cbor.BytesChunk(b'cd', False, True),
+        ]
+
+    @given(st.data())
+    def test_any_cut_gives_the_same_events(self, data):
+        values = data.draw(
+            st.lists(st.binary(max_size=100) | st.integers(0, 99), max_size=9)
+        )
+        body = b''.join(map(cbor.encode, values))
+        size = data.draw(st.integers(1, 200))
+        pieces = [body[i : i + size] for i in range(0, len(body), size)]
+        wire = response(OK, MORE)
+        for piece in pieces:
+            wire += response(piece, MORE, streamflags=0)
+        wire += response(b'', streamflags=END)
+        cuts = sorted(
+            data.draw(st.lists(st.integers(0, len(wire)), max_size=20))
+        )
+        conn = started()
+        out = []
+        for start, stop in zip([0, *cuts], [*cuts, len(wire)], strict=True):
+            out += conn.receive(wire[start:stop])
+        conn.finish()
+        assert out[0] == events.ResponseStarted(1)
+        assert out[-1] == events.ResponseFinished(1)
+        assert [v for e in out[1:-1] for v in e.values] == values
+
+    @given(st.binary(max_size=300))
+    def test_noise_raises_nothing_but_protocol_errors(self, noise):
+        conn = started()
+        try:
+            conn.receive(noise)
+            conn.finish()
+        except ProtocolError:
+            pass
+
+    @given(st.data())
+    def test_corruption_raises_nothing_but_protocol_errors(self, data):
+        wire = bytearray(
+            settings(b'zlib')
+            + response(zlib.compress(OK + cbor.encode([b'x'] * 9)), 2, 1, 2, 4)
+        )
+        index = data.draw(st.integers(0, len(wire) - 1))
+        wire[index] = data.draw(st.integers(0, 255))
+        conn = started()
+        try:
+            conn.receive(bytes(wire))
+            conn.finish()
+        except ProtocolError:
+            pass
+
+    @pytest.mark.parametrize(
+        ('wire', 'error'),
+        [
+            (response(b''), FrameError),
+            (response(cbor.encode(b'ok')), CBORError),
+            (response(cbor.encode({b'status': b'fine'})), FrameError),
+            (response(cbor.encode({b'status': 1})), CBORError),
+            (response(OK + b'\x42a'), CBORError),
+            (response(OK, request=5), FrameError),
+            (response(OK, streamflags=0), StreamError),
+            (response(OK, stream=3), StreamError),
+            (response(OK, stream=0), StreamError),
+            (response(OK, MORE) + response(b''), StreamError),
+            (response(OK, streamflags=BEGIN | ENCODED), StreamError),
+            (response(OK) + response(b'', streamflags=0), FrameError),
+            (other(4, {}), FrameError),
+            (other(8, {}), FrameError),
+        ],
+    )
+    def test_malformed(self, wire, error):
+        with pytest.raises(error):
+            started().receive(wire)
+
+    def test_end_inside_a_frame(self):
+        conn = started()
+        conn.receive(response(OK)[:-1])
+        with pytest.raises(FrameError, match='inside a frame'):
+            conn.finish()
+
+    def test_end_before_the_answer(self):
+        conn = started()
+        conn.receive(response(OK, MORE))
+        with pytest.raises(FrameError, match='before the command'):
+            conn.finish()
+
+    def test_value_larger_than_the_limit(self):
+        conn = started(limits=cbor.Limits(size=100))
+        conn.receive(response(OK, MORE))
+        with pytest.raises(LimitError):
+            conn.receive(response(b'\x5a\x00\x01\x00\x00', MORE, streamflags=0))
+
+    def test_too_many_streams(self, monkeypatch):
+        monkeypatch.setattr(client, 'MAX_STREAMS', 2)
+        conn = started()
+        conn.receive(response(OK, MORE))
+        conn.receive(response(b'', MORE, stream=4, streamflags=BEGIN | END))
+        conn.receive(response(b'', MORE, stream=4))
+        with pytest.raises(LimitError):
+            conn.receive(response(b'', MORE, stream=6))
+
+
+class TestEncodings:
+    @pytest.mark.parametrize(
+        ('name', 'encode'),
+        [
+            (b'identity', bytes),
+            (b'zlib', zlib.compress),
+            (b'zstd-8mb', zstandard.ZstdCompressor().compress),
+        ],
+    )
+    def test_encoded_and_plain_frames_mix(self, name, encode):
+        conn = started()
+        wire = (
+            settings(name)
+            + response(OK, MORE, streamflags=0)
+            + response(
+                encode(cbor.encode(b'x' * 50)), streamflags=ENCODED | END
+            )
+        )
+        out = []
+        for index in range(len(wire)):
+            out += conn.receive(wire[index : index + 1])
+        assert out == [
+            events.ResponseStarted(1),
+            events.ResponseValues(1, [b'x' * 50]),
+            events.ResponseFinished(1),
+        ]
+
+    def test_settings_in_two_frames(self):
+        conn = started()
+        raw = cbor.encode(b'zlib')
+        wire = (
+            frames.build(1, 2, BEGIN, 9, MORE, raw[:2])
+            + frames.build(1, 2, 0, 9, EOS, raw[2:])
+            + response(zlib.compress(OK), streamflags=ENCODED)
+        )
+        assert len(conn.receive(wire)) == 2
+
+    @pytest.mark.parametrize(
+        ('wire', 'error'),
+        [
+            (settings(b'brotli'), StreamError),
+            (settings(b'zstd-8mb', 1), StreamError),
+            (settings(), StreamError),
+            (settings(b'zlib') + settings(b'zlib', streamflags=0), StreamError),
+            (
+                settings(b'zlib', flags=MORE) + response(OK, streamflags=0),
+                StreamError,
+            ),
+            (settings(b'x' * 32000, flags=MORE) * 3, StreamError),
+            (
+                settings(b'zlib') + response(b'no zlib', streamflags=ENCODED),
+                StreamError,
+            ),
+        ],
+    )
+    def test_malformed(self, wire, error):
+        with pytest.raises(error):
+            started().receive(wire)
+
+    def test_settings_without_end(self):
+        conn = started()
+        conn.receive(settings(b'x' * 32000, flags=MORE))
+        conn.receive(settings(b'x' * 32000, flags=MORE, streamflags=0))
+        with pytest.raises(LimitError):
+            conn.receive(settings(b'x' * 32000, flags=MORE, streamflags=0))
+
+    def test_not_accepted(self):
+        with pytest.raises(StreamError, match='not asked for'):
+            started(accept=[b'zlib']).receive(settings(b'zstd-8mb'))
+
+
+class TestFailures:
+    def test_command_error_of_peers(self):
+        value = {
+            b'status': b'error',
+            b'error': {b'message': b'unknown node: %s', b'args': [b'a\x1b']},
+        }
+        conn = started()
+        [event] = conn.receive(response(cbor.encode(value)))
+        assert event == events.CommandFailed(
+            1, b'command', (events.Atom(b'unknown node: %s', (b'a\x1b',)),)
+        )
+        assert client.format_atoms(event.atoms) == b'unknown node: a\\x1b'
+        conn.finish()
+
+    def test_command_error_as_specified(self):
+        value = {
+            b'status': b'error',
+            b'error': {b'message': [{b'msg': b'no', b'labels': [b'l']}]},
+        }
+        [event] = started().receive(response(cbor.encode(value)))
+        assert event.atoms == (events.Atom(b'no', (), (b'l',)),)
+
+    def test_error_frame_in_the_middle(self):
+        conn = started(2)
+        conn.receive(response(OK, MORE))
+        wire = frames.build(
+            1,
+            2,
+            0,
+            5,
+            0,
+            cbor.encode({b'type': b'server', b'message': [{b'msg': b'oops'}]}),
+        )
+        [event] = conn.receive(wire)
+        assert event == events.CommandFailed(
+            1, b'server', (events.Atom(b'oops'),)
+        )
+        assert conn.waiting
+
+    def test_redirect(self):
+        location = {
+            b'url': b'https://h/x',
+            b'mediatype': b'application/mercurial-cbor',
+            b'size': 5,
+            b'fullhashes': [[b'sha256', b'd']],
+            b'fullhashseed': b's',
+            b'serverdercerts': [b'c'],
+        }
+        value = {b'status': b'redirect', b'location': location}
+        out = started().receive(response(cbor.encode(value)))
+        assert out == [
+            events.ResponseRedirected(
+                1,
+                events.Location(
+                    url=b'https://h/x',
+                    mediatype=b'application/mercurial-cbor',
+                    size=5,
+                    fullhashes=((b'sha256', b'd'),),
+                    fullhashseed=b's',
+                    serverdercerts=(b'c',),
+                ),
+            ),
+            events.ResponseFinished(1),
+        ]
+
+    @pytest.mark.parametrize(
+        'location',
+        [
+            None,
+            {b'url': b'x'},
+            {b'url': b'x', b'mediatype': b'm', b'size': True},
+            {b'url': b'x', b'mediatype': b'm', b'fullhashes': [b'sha1']},
+            {b'url': b'x', b'mediatype': b'm', b'fullhashes': [[b'a', 1]]},
+            {b'url': b'x', b'mediatype': b'm', b'serverdercerts': [1]},
+        ],
+    )
+    def test_malformed_redirect(self, location):
+        value = {b'status': b'redirect', b'location': location}
+        with pytest.raises(CBORError):
+            started().receive(response(cbor.encode(value)))
+
+    def test_body_after_redirect(self):
+        location = {b'url': b'x', b'mediatype': b'm'}
+        value = {b'status': b'redirect', b'location': location}
+        with pytest.raises(FrameError):
+            started().receive(response(cbor.encode(value) + b'\x01'))
+
+    @pytest.mark.parametrize(
+        'wire',
+        [
+            response(cbor.encode({b'status': b'error'})),
+            response(cbor.encode({b'status': b'error', b'error': {}})),
+            other(5, {b'message': []}),
+            frames.build(1, 2, BEGIN, 5, 0, b''),
+            frames.build(1, 2, BEGIN, 6, 0, b'\x80\x80'),
+        ],
+    )
+    def test_malformed(self, wire):
+        with pytest.raises(CBORError):
+            started().receive(wire)
+
+
+class TestSideChannels:
+    def test_text(self):
+        [event] = started().receive(
+            other(6, [{b'msg': b'%s%%\n', b'args': [b'100']}])
+        )
+        assert isinstance(event, events.TextReceived)
+        assert client.format_atoms(event.atoms) == b'100%\n'
+
+    def test_progress(self):
+        value = {b'topic': b't', b'pos': -1, b'total': 9, b'item': b'i'}
+        assert started().receive(other(7, value)) == [
+            events.ProgressReceived(1, b't', -1, 9, None, b'i')
+        ]
+
+
+@pytest.mark.parametrize(
+    ('message', 'args', 'text'),
+    [
+        (b'plain', [b'unused'], b'plain'),
+        (b'%s and %s', [b'a'], b'a and %s'),
+        (b'%d %', [b'a'], b'%d %'),
+        (b'%%s', [b'a'], b'%s'),
+        (b'%%%s', [b'a'], b'%a'),
+        (b'%%', [], b'%'),
+        (b'\xff\x00', [], b'\\xff\\x00'),
+    ],
+)
+def test_format(message, args, text):
+    assert client.format_atoms([events.Atom(message, tuple(args))]) == text
