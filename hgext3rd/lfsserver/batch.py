@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``objects/batch``: what a client has to do for each of its objects.
+
+docs/api/batch.md of the git-lfs project; the endpoint's own addresses are
+defined here and routed in ``routes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import spec
+from .blobs import Blob
+from .endpoint import PUSH, Endpoint, Request, Response, json_response
+
+# Schemes whose credentials are good for any request, so that they can be
+# handed back for the transfers.
+_REUSABLE = ('basic ', 'bearer ')
+
+
+def answer(endpoint: Endpoint, request: Request) -> Response:
+    """Answer a batch request; the caller has checked PULL."""
+    data = request.document(endpoint.limits.batch_document)
+    batch = spec.parse_batch(data, endpoint.limits.batch)
+    if batch.operation == spec.UPLOAD:
+        request.permit(PUSH)
+    valid = {p.oid for p in batch.objects if p.problem is None}
+    blobs = endpoint.store.examine(valid)
+    judge = _upload if batch.operation == spec.UPLOAD else _download
+    answers = [
+        spec.ObjectAnswer(p.oid, p.size, error=(422, p.problem))
+        if p.problem is not None
+        else judge(endpoint, request, p, blobs)
+        for p in batch.objects
+    ]
+    endpoint.log(f'batch {batch.operation} of {len(answers)} objects')
+    return json_response(200, spec.encode_batch(answers, endpoint.now()))
+
+
+def _download(
+    endpoint: Endpoint,
+    request: Request,
+    pointer: spec.Pointer,
+    blobs: Mapping[str, Blob],
+) -> spec.ObjectAnswer:
+    blob = blobs.get(pointer.oid)
+    if blob is None:
+        return _failed(pointer, 404, 'The object does not exist')
+    if not blob.intact:
+        return _failed(pointer, 422, 'The object is corrupt')
+    if blob.size != pointer.size:
+        return _wrong_size(pointer, blob)
+    href = endpoint.store.link(
+        'GET', pointer.oid, endpoint.limits.lifetime
+    )
+    return _with_actions(
+        endpoint, request, pointer, {spec.DOWNLOAD: href}
+    )
+
+
+def _upload(
+    endpoint: Endpoint,
+    request: Request,
+    pointer: spec.Pointer,
+    blobs: Mapping[str, Blob],
+) -> spec.ObjectAnswer:
+    blob = blobs.get(pointer.oid)
+    if blob is not None and blob.intact:
+        if blob.size != pointer.size:
+            return _wrong_size(pointer, blob)
+        # no actions: the client has nothing to do
+        return spec.ObjectAnswer(pointer.oid, pointer.size)
+    limit = endpoint.limits.object_size
+    if limit and pointer.size > limit:
+        return _failed(
+            pointer, 413, f'The object is larger than {limit} bytes'
+        )
+    href = endpoint.store.link(
+        'PUT', pointer.oid, endpoint.limits.lifetime
+    )
+    return _with_actions(
+        endpoint, request, pointer, {spec.UPLOAD: href, spec.VERIFY: None}
+    )
+
+
+def _failed(
+    pointer: spec.Pointer, code: int, message: str
+) -> spec.ObjectAnswer:
+    return spec.ObjectAnswer(pointer.oid, pointer.size, error=(code, message))
+
+
+def _wrong_size(pointer: spec.Pointer, blob: Blob) -> spec.ObjectAnswer:
+    return _failed(
+        pointer, 422, f'The object has {blob.size} bytes, not {pointer.size}'
+    )
+
+
+def _with_actions(
+    endpoint: Endpoint,
+    request: Request,
+    pointer: spec.Pointer,
+    hrefs: Mapping[str, str | None],
+) -> spec.ObjectAnswer:
+    """Actions by name; those without an address of their own come to us."""
+    lifetime = endpoint.limits.lifetime
+    header = _credentials(request)
+    actions = {
+        name: spec.Action(href, {}, lifetime)
+        if href is not None
+        else spec.Action(_own_href(endpoint, name, pointer), header, lifetime)
+        for name, href in hrefs.items()
+    }
+    # Whoever has proven nothing so far will not be asked by the transfer
+    # either; credentials handed back need no second asking.  Other ways to
+    # authenticate (certificates, Kerberos) are the client's to repeat.
+    authenticated = request.user is None or bool(header)
+    return spec.ObjectAnswer(
+        pointer.oid, pointer.size, actions, authenticated
+    )
+
+
+def _own_href(endpoint: Endpoint, name: str, pointer: spec.Pointer) -> str:
+    href = f'{endpoint.url}/.hg/lfs/objects/{pointer.oid}'
+    return f'{href}/verify' if name == spec.VERIFY else href
+
+
+def _credentials(request: Request) -> Mapping[str, str]:
+    value = request.headers.get('authorization', '')
+    if value.lower().startswith(_REUSABLE):
+        return {'Authorization': value}
+    return {}

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""hgweb's requests and responses <-> ours."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mercurial.hgweb import common as hgwebcommon
+
+from . import errors, routes, stores
+from .blobs import CHUNK, FileSlice
+from .endpoint import (
+    Endpoint,
+    Gate,
+    Limits,
+    Request,
+    Response,
+    error_response,
+)
+from .serve import ServedBody
+from .transfer import Transfer
+
+_CHALLENGE = 'Basic realm="Git LFS"'
+
+# All transfers of this process.
+_gate = Gate()
+
+
+class WSGIBody:
+    """The request body a WSGI server other than ``hg serve`` provides."""
+
+    def __init__(self, req: Any) -> None:
+        length = req.rawenv.get(b'CONTENT_LENGTH')
+        self.length = int(length) if length else None
+        # Only a server that undoes the coding itself says so.
+        self.chunked = self.length is None and bool(
+            req.rawenv.get(b'wsgi.input_terminated')
+            and req.rawenv.get(b'HTTP_TRANSFER_ENCODING')
+        )
+        self._read = req.bodyfh.read
+
+    def pieces(self) -> Iterator[bytes]:
+        received = 0
+        while True:
+            try:
+                data = self._read(CHUNK)
+            except OSError as error:
+                raise errors.ShortBody('the connection was lost') from error
+            if not data:
+                break
+            received += len(data)
+            yield data
+        if self.length is not None and received < self.length:
+            raise errors.ShortBody(
+                f'the request body ended {self.length - received} bytes early'
+            )
+
+
+def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
+    """Answer an LFS request through ``res``; False if it is none."""
+    if not req.dispatchpath:
+        return False
+    target = routes.find(
+        [part.decode('utf-8', 'replace') for part in req.dispatchparts]
+    )
+    ui = rctx.repo.ui
+    if target is None or not ui.configbool(b'lfsserver', b'serve'):
+        return False
+    served = req.rawenv[b'wsgi.input']
+    body = served if isinstance(served, ServedBody) else WSGIBody(req)
+    try:
+        response = routes.dispatch(
+            _endpoint(rctx.repo, req),
+            _request(rctx, req, body, checkperm),
+            *target,
+        )
+    except errors.LfsServerError as error:
+        ui.log(
+            b'lfsserver',
+            b'%s %s: %d %s\n',
+            req.method,
+            req.dispatchpath,
+            error.status,
+            _local(error.message),
+        )
+        response = error_response(error)
+    except Exception:
+        _log_traceback(req)
+        response = error_response(
+            errors.LfsServerError('internal server error')
+        )
+    if isinstance(body, ServedBody):
+        body.refuse()
+    _send(req, res, response)
+    return True
+
+
+def _local(text: str) -> bytes:
+    return text.encode('utf-8', 'replace')
+
+
+def _log_traceback(req: Any) -> None:
+    """Tell the operator, not the client."""
+    req.rawenv[b'wsgi.errors'].write(
+        b'LFS request %s failed:\n%s'
+        % (req.dispatchpath, _local(traceback.format_exc()))
+    )
+
+
+def _endpoint(repo: Any, req: Any) -> Endpoint:
+    ui = repo.ui
+    limits = Limits(
+        object_size=ui.configbytes(b'lfsserver', b'max-object-size'),
+        batch=ui.configint(b'lfsserver', b'max-batch'),
+        lifetime=ui.configint(b'lfsserver', b'link-lifetime'),
+    )
+    most = ui.configint(b'lfsserver', b'max-transfers')
+    with_locks = ui.configbool(b'lfsserver', b'locks')
+
+    def log(line: str) -> None:
+        ui.log(b'lfsserver', b'%s\n', _local(line))
+
+    return Endpoint(
+        store=stores.blob_store(repo),
+        locks=stores.lock_store(repo) if with_locks else None,
+        limits=limits,
+        url=_url(ui, req),
+        admit=lambda: _gate.enter(most),
+        log=log,
+        now=time.time,
+    )
+
+
+def _url(ui: Any, req: Any) -> str:
+    """The address of the repository as clients see it."""
+    base = req.baseurl
+    if ui.config(b'web', b'baseurl') and req.reponame:
+        # hgwebdir has parsed the request with web.baseurl then
+        base = req.advertisedbaseurl
+    url: bytes = base + req.apppath.rstrip(b'/')
+    return url.decode('utf-8', 'replace')
+
+
+def _request(rctx: Any, req: Any, body: Any, checkperm: Any) -> Request:
+    query = {
+        key.decode('utf-8', 'replace'): values[-1].decode('utf-8', 'replace')
+        for key, values in req.qsparams.asdictoflists().items()
+    }
+    headers = {
+        key.decode('latin-1').lower(): value.decode('latin-1')
+        for key, value in req.headers.items()
+    }
+    user = req.remoteuser
+    return Request(
+        method=req.method.decode('ascii', 'replace'),
+        query=query,
+        headers=headers,
+        body=body,
+        user=user.decode('utf-8', 'replace') if user else None,
+        permit=_permit(rctx, req, checkperm),
+    )
+
+
+def _permit(rctx: Any, req: Any, checkperm: Any) -> Callable[[str], None]:
+    def permit(operation: str) -> None:
+        try:
+            checkperm(rctx, req, operation.encode('ascii'))
+        except hgwebcommon.ErrorResponse as error:
+            raise _forbidden(error, req.remoteuser) from error
+
+    return permit
+
+
+def _forbidden(error: Any, user: bytes | None) -> errors.Forbidden:
+    headers = {
+        key.decode('latin-1'): value.decode('latin-1')
+        for key, value in error.headers
+    }
+    status = error.code
+    if status == hgwebcommon.HTTP_UNAUTHORIZED:
+        if user:
+            # hgweb says 401 to everyone; asking again would not help
+            status = hgwebcommon.HTTP_FORBIDDEN
+        else:
+            # the first is for git-lfs, the second for core's client
+            headers['LFS-Authenticate'] = _CHALLENGE
+            headers.setdefault('WWW-Authenticate', _CHALLENGE)
+    message = error.message or b'not authorized'
+    return errors.Forbidden(
+        message.decode('utf-8', 'replace'), status=status, headers=headers
+    )
+
+
+def _send(req: Any, res: Any, response: Response) -> None:
+    res.status = hgwebcommon.statusmessage(response.status)
+    if b'Content-Type' in res.headers:
+        # hgwebdir's default is for pages
+        del res.headers[b'Content-Type']
+    for name, value in response.headers.items():
+        res.headers[name.encode('latin-1')] = value.encode('latin-1')
+    body = response.body
+    if req.method == b'HEAD':
+        size = len(body) if isinstance(body, bytes) else response.length
+        res.headers[b'Content-Length'] = b'%d' % size
+    elif isinstance(body, bytes):
+        res.setbodybytes(body)
+    else:
+        res.headers[b'Content-Length'] = b'%d' % response.length
+        res.setbodygen(_stream(req, body))
+
+
+def _stream(req: Any, body: Any) -> Iterator[bytes | FileSlice]:
+    served = req.rawenv[b'wsgi.input']
+    if not isinstance(served, ServedBody):
+        yield from body
+        return
+    try:
+        if served.sends_files and isinstance(body, Transfer):
+            yield from body.slices()
+        else:
+            yield from body
+    except errors.LfsServerError as error:
+        # The status is out already; a short body is all that can be told.
+        req.rawenv[b'wsgi.errors'].write(
+            b'LFS transfer aborted: %s' % _local(error.message)
+        )
+        served.abort()
+
+
