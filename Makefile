@@ -7,6 +7,8 @@ HG_VERSION ?=
 JOBS       ?= 2
 # For "make tests": only these, for instance TESTS="test-foo.t test_bar.py".
 TESTS      ?=
+# For "make conformance": options of tests/conformance/run.py, as --subset.
+ARGS       ?=
 # For "make bench": further histories, paths of Mercurial repositories.
 HISTORIES  ?=
 
@@ -17,12 +19,13 @@ BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check install -q
 PIN   := $(if $(HG_VERSION),"mercurial==$(HG_VERSION).*")
 
-.PHONY: help demo tests tests-interactive lint format bench bench-quick dist clean
+.PHONY: help demo tests tests-interactive conformance lint format bench bench-quick dist clean
 
 help:
 	@echo "make demo               see all three extensions work on real content"
 	@echo "make tests              run every test (TESTS=... for some)"
 	@echo "make tests-interactive  run .t tests, offering to accept new output"
+	@echo "make conformance        run Mercurial's own tests with files in SQLite"
 	@echo "make lint               check style, types, layers and spelling"
 	@echo "make format             let ruff rewrite the code"
 	@echo "make bench-quick        measure against Mercurial, under 3 minutes"
@@ -64,6 +67,9 @@ tests: $(VENV)/.dev
 
 tests-interactive: $(VENV)/.dev
 	@$(BIN)/python scripts/runtests.py --interactive $(TESTS)
+
+conformance: $(VENV)/.dev
+	@$(BIN)/python tests/conformance/run.py --jobs $(JOBS) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

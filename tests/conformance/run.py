@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run Mercurial's own test suite with SQLite as storage of all repositories.
+
+Each test runs without the backend first, so that what fails by itself on this
+machine does not count.  What differs with the backend must be in expected.txt.
+Results are kept in .cache/conformance: a run that was interrupted goes on
+where it was, and only what has not run with the present code runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import fnmatch
+import pathlib
+import platform
+import queue
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import verdict
+from results import Results, fingerprint
+from suite import CACHE, Suite, backend_is_used, build_chg, mercurial_version
+from verdict import Verdict
+
+HERE = pathlib.Path(__file__).resolve().parent
+EXPECTED = HERE / 'expected.txt'
+SUBSET = HERE / 'subset.txt'
+# The longest diff of a failed test that is printed.
+DIFF_LINES = 60
+
+
+class Conformance:
+    """Both sides of the comparison and what is known of it."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        version = mercurial_version()
+        python = '.'.join(platform.python_version_tuple()[:2])
+        place = CACHE / 'conformance' / f'{version}-py{python}'
+        place.mkdir(parents=True, exist_ok=True)
+        chg = None if options.no_chg else build_chg(place)
+        how = 'chg' if chg else 'no chg, so slowly'
+        print(
+            f'Mercurial {version}, Python {platform.python_version()}, {how}',
+            flush=True,
+        )
+        self.suite = Suite(chg, options.port)
+        suffix = '' if chg else '-nochg'
+        self.without = Results(place / f'without{suffix}')
+        self.with_backend = Results(place / f'with{suffix}')
+        self.code = fingerprint()
+        lines = EXPECTED.read_text(encoding='utf-8').splitlines()
+        self.known = verdict.parse_known(lines)
+        self.subset = read_names(SUBSET)
+
+    def selection(self) -> list[str]:
+        """Return the files asked for, those most about storage first."""
+        files = self.suite.files()
+        subset = [name for name in self.subset if name in files]
+        if self.options.subset:
+            files = subset
+        else:
+            files = subset + [name for name in files if name not in subset]
+        if self.options.only:
+            wanted = self.options.only.split(',')
+            files = [
+                name
+                for name in files
+                if any(fnmatch.fnmatch(name, pattern) for pattern in wanted)
+            ]
+        if self.options.rerun_failed:
+            files = [name for name in files if self.failed(name)]
+        return files
+
+    def verdicts(self, name: str) -> list[Verdict]:
+        """Return what became of the cases of a file that was run."""
+        found = []
+        for case in self.with_backend.entries[name].cases:
+            baseline = self.without.case(case.name)
+            before = self.without.output(case.name)
+            if before is None:
+                before = read_text(self.suite.reference(case.name))
+            after = self.with_backend.output(case.name)
+            known = verdict.lookup(self.known, case.name)
+            found.append(verdict.judge(case, baseline, known, before, after))
+        return found
+
+    def failed(self, name: str) -> bool:
+        if name not in self.with_backend.entries:
+            return False
+        return any(v.kind == verdict.FAILED for v in self.verdicts(name))
+
+    def is_done(self, name: str) -> bool:
+        entry = self.with_backend.entries.get(name)
+        if entry is None or self.options.rerun_failed:
+            return False
+        return self.options.keep or entry.code == self.code
+
+    def run_without(self, name: str, slot: int) -> list[Verdict]:
+        """Run a file without the backend, unless that was done before.
+
+        ``slot`` numbers what runs at the same time.
+        """
+        if name not in self.without.entries:
+            cases = self.suite.run(name, slot, False, self.without.outputs)
+            self.without.add(name, cases, '')
+        return []
+
+    def run_both(self, name: str, slot: int) -> list[Verdict]:
+        self.run_without(name, slot)
+        outputs = self.with_backend.outputs
+        cases = self.suite.run(name, slot, True, outputs)
+        self.with_backend.add(name, cases, self.code)
+        return self.verdicts(name)
+
+    def run(self, names: list[str]) -> None:
+        """Run files; those that fail run once more at the end.
+
+        A test that depends on the load of the machine passes then.
+        """
+        failed = self._run(names, self.run_both)
+        if failed and not self.options.no_retry:
+            print(f'once more: {len(failed)} that failed', flush=True)
+            self._run(failed, self.run_both)
+
+    def run_baseline(self, names: list[str]) -> None:
+        todo = [n for n in names if n not in self.without.entries]
+        self._run(todo, self.run_without)
+
+    def _run(
+        self, names: list[str], one: Callable[[str, int], list[Verdict]]
+    ) -> list[str]:
+        """Run files, several at a time; return those that failed."""
+        slots: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for slot in range(self.options.jobs):
+            slots.put(slot)
+
+        def work(name: str) -> list[Verdict]:
+            slot = slots.get()
+            try:
+                return one(name, slot)
+            finally:
+                slots.put(slot)
+
+        failed = []
+        with ThreadPoolExecutor(self.options.jobs) as pool:
+            futures = {pool.submit(work, name): name for name in names}
+            try:
+                for done, future in enumerate(as_completed(futures), 1):
+                    name = futures[future]
+                    verdicts = future.result()
+                    failures = [v for v in verdicts if v.kind == verdict.FAILED]
+                    print(f'[{done}/{len(names)}] {name}', flush=True)
+                    show(failures)
+                    if failures:
+                        failed.append(name)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.suite.stop()
+                raise
+        return failed
+
+    def report(self, names: list[str], show_diffs: bool) -> int:
+        """Print the figures; return the number of unexpected differences."""
+        counts: collections.Counter[str] = collections.Counter()
+        ran = [name for name in names if name in self.with_backend.entries]
+        failures: list[Verdict] = []
+        for name in ran:
+            for one in self.verdicts(name):
+                counts[one.kind] += 1
+                if one.kind == verdict.FAILED:
+                    failures.append(one)
+        if show_diffs:
+            show(failures)
+        else:
+            for one in failures:
+                print(f'failed: {one.case}: {one.text}')
+        old = sum(
+            self.with_backend.entries[name].code != self.code for name in ran
+        )
+        if old:
+            print(f'{old} files were run with an earlier state of the code')
+        print(
+            f'{len(ran)} of {len(names)} files ran, '
+            f'{sum(counts.values())} cases: {counts[verdict.PASSED]} passed, '
+            f'{counts[verdict.EXPECTED]} differ as expected, '
+            f'{counts[verdict.MACHINE]} fail here by themselves, '
+            f'{counts[verdict.SKIPPED]} skipped, '
+            f'{counts[verdict.FAILED]} failed',
+            flush=True,
+        )
+        return counts[verdict.FAILED]
+
+
+def show(failures: Iterable[Verdict]) -> None:
+    """Print what failed, with its differences."""
+    for one in failures:
+        print(f'failed: {one.case}: {one.text}')
+        for line in one.diff[:DIFF_LINES]:
+            print(line.encode('utf-8', 'replace').decode())
+        if len(one.diff) > DIFF_LINES:
+            print(f'... {len(one.diff) - DIFF_LINES} more lines')
+    sys.stdout.flush()
+
+
+def read_names(path: pathlib.Path) -> list[str]:
+    lines = path.read_text(encoding='utf-8').splitlines()
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+def read_text(path: pathlib.Path | None) -> str:
+    if path is None:
+        return ''
+    return path.read_text(encoding='utf-8', errors='surrogateescape')
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    flags = {
+        '--subset': 'only the tests of subset.txt',
+        '--rerun-failed': 'run again what failed, and nothing else',
+        '--report': 'run nothing; print the figures of what has run',
+        '--diffs': 'with --report: print the differences too',
+        '--baseline': 'run only without the backend',
+        '--keep': 'also keep results of earlier states of the code',
+        '--no-chg': 'do not use chg',
+        '--no-retry': 'do not run a second time what failed',
+    }
+    for flag, text in flags.items():
+        parser.add_argument(flag, action='store_true', help=text)
+    parser.add_argument('--only', help='patterns of names, with commas')
+    parser.add_argument('--jobs', type=int, default=2)
+    parser.add_argument('--port', type=int, default=27000)
+    return parser.parse_args()
+
+
+def interrupt(signum: int, frame: object) -> None:
+    """Make an end from outside the same as Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, interrupt)
+    options = arguments()
+    conformance = Conformance(options)
+    names = conformance.selection()
+    try:
+        if options.baseline:
+            conformance.run_baseline(names)
+            return 0
+        if not options.report:
+            if not backend_is_used():
+                print('new repositories are not in SQLite: nothing to test')
+                return 1
+            todo = [n for n in names if not conformance.is_done(n)]
+            conformance.run(todo)
+    except KeyboardInterrupt:
+        print('interrupted; run it again to go on', flush=True)
+        return 130
+    failed = conformance.report(names, show_diffs=options.diffs)
+    incomplete = any(
+        name not in conformance.with_backend.entries for name in names
+    )
+    return 1 if failed or incomplete else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

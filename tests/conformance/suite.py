@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Mercurial's own test suite: where it is, what is in it, how one file runs.
+
+Knows run-tests.py and nothing of what its results mean for this project.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+from dataclasses import asdict, dataclass, field
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / 'scripts'))
+
+import testenv  # noqa: E402  (needs the path above)
+
+CACHE = testenv.CACHE
+# Makes our backend the default of every repository a test creates.
+CONFIG = ('extensions.sqlitestore=', 'storage.new-repo-backend=sqlite')
+# Seconds after which a file is given up.  The longest needs a minute on a
+# machine of its own.
+TIMEOUT = 900
+
+
+@dataclass(frozen=True)
+class Case:
+    """How one test case ended.
+
+    ``name`` is that of its file, followed by ``#variant`` where the file has
+    several; ``status`` is passed, failed or skipped; ``reason`` what
+    run-tests.py said of one that failed other than by its output.
+    """
+
+    name: str
+    status: str
+    seconds: float = 0.0
+    reason: str = ''
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass
+class Suite:
+    """The tests of the installed Mercurial and the means to run them."""
+
+    chg: pathlib.Path | None
+    port: int
+    folder: pathlib.Path = field(default_factory=testenv.mercurial_tests)
+    running: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    stopped: bool = False
+
+    def files(self) -> list[str]:
+        """Return the names of all test files."""
+        found = [
+            path.name
+            for pattern in ('test-*.t', 'test-*.py')
+            for path in self.folder.glob(pattern)
+        ]
+        return sorted(found)
+
+    def reference(self, case: str) -> pathlib.Path | None:
+        """Return the file a case's output is compared with, if there is one."""
+        name = case.split('#')[0]
+        if name.endswith('.py'):
+            name += '.out'
+        path = self.folder / name
+        return path if path.exists() else None
+
+    def run(
+        self, name: str, slot: int, backend: bool, outputs: pathlib.Path
+    ) -> list[Case]:
+        """Run one file; return how its cases ended.
+
+        The output of each case that failed is left in ``outputs`` as
+        ``<case>.err``.  ``slot`` tells apart what runs at the same time.
+        """
+        with tempfile.TemporaryDirectory(prefix='conf') as scratch:
+            command = [
+                *(sys.executable, str(self.folder / 'run-tests.py')),
+                *('--json', '--outputdir', scratch, '-j1'),
+                f'--timeout={TIMEOUT}',
+                f'--port={self.port + 40 * slot}',
+                f'--with-hg={executable()}',
+            ]
+            if self.chg:
+                command.append(f'--with-chg={self.chg}')
+            if backend:
+                command += [f'--extra-config-opt={item}' for item in CONFIG]
+            said = self._execute([*command, name])
+            folder = pathlib.Path(scratch)
+            for stale in outputs.glob(f'{name}*.err'):
+                if stale.name[len(name)] in '.#':
+                    stale.unlink()
+            for output in folder.glob('*.err'):
+                shutil.copyfile(output, outputs / output.name)
+            return read_report(folder / 'report.json', said, name)
+
+    def _execute(self, command: list[str]) -> str:
+        """Run run-tests.py; return what it printed."""
+        with self.lock:
+            if self.stopped:
+                raise KeyboardInterrupt
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self.running.add(process)
+        said = process.communicate()[0].decode('utf-8', 'replace')
+        with self.lock:
+            self.running.discard(process)
+            if self.stopped:
+                raise KeyboardInterrupt
+        return said
+
+    def stop(self) -> None:
+        """Interrupt all that runs; run-tests.py then ends its servers."""
+        with self.lock:
+            self.stopped = True
+            for process in self.running:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGINT)
+
+
+def read_report(path: pathlib.Path, said: str, name: str) -> list[Case]:
+    """Return the cases of run-tests.py's report (``testreport ={...}``)."""
+    try:
+        text = path.read_text(encoding='utf-8')
+        report = json.loads(text.partition('=')[2])
+    except (OSError, ValueError):
+        return [Case(name, 'failed', reason='no report: ' + said[-300:])]
+    reasons = dict(re.findall(r'^Failed (\S+): (.*)$', said, re.MULTILINE))
+    status = {'success': 'passed', 'failure': 'failed', 'skip': 'skipped'}
+    cases = []
+    for case, result in sorted(report.items()):
+        reason = reasons.get(case, '')
+        if reason == 'output changed':
+            reason = ''
+        seconds = float(result.get('time', 0))
+        cases.append(Case(case, status[result['result']], seconds, reason))
+    # A file that asks for nothing this machine has reports nothing at all.
+    return cases or [Case(name, 'skipped')]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of run-tests.py.
+
+    Helper scripts of the suite import mercurial with whatever python3 is, so
+    the folder it was installed to must be on the path; so must our checkout.
+    """
+    env = dict(os.environ)
+    for name in ('HGRCPATH', 'HGPLAIN', 'PYTHONHOME'):
+        env.pop(name, None)
+    packages = {sysconfig.get_path('platlib'), sysconfig.get_path('purelib')}
+    env['PYTHONPATH'] = os.pathsep.join([str(ROOT), *sorted(packages)])
+    bindir = os.path.dirname(sys.executable)
+    env['PATH'] = bindir + os.pathsep + env['PATH']
+    return env
+
+
+def executable() -> pathlib.Path:
+    return pathlib.Path(sys.executable).with_name('hg')
+
+
+def mercurial_version() -> str:
+    return importlib.metadata.version('mercurial')
+
+
+def backend_is_used() -> bool:
+    """Tell whether the configuration has the effect that is to be tested."""
+    env = environment()
+    env['HGRCPATH'] = ''
+    with tempfile.TemporaryDirectory() as folder:
+        config = [word for item in CONFIG for word in ('--config', item)]
+        command = [str(executable()), *config, 'init', folder]
+        subprocess.run(command, env=env, check=True)
+        command = [str(executable()), *config, 'debugrequirements', '-R']
+        said = subprocess.run(
+            [*command, folder], env=env, check=True, capture_output=True
+        ).stdout
+    return b'sqlitestore-v2' in said.split()
+
+
+def build_chg(folder: pathlib.Path) -> pathlib.Path | None:
+    """Return chg, built from the sdist into ``folder`` on first use.
+
+    None if that cannot be done here: then each command starts its own hg,
+    which takes about four times as long.
+    """
+    chg = folder / 'chg' / 'chg'
+    if chg.exists():
+        return chg
+    source = testenv.mercurial_tests().parent / 'contrib' / 'chg'
+    if not source.is_dir() or not shutil.which('make'):
+        return None
+    partial = folder / 'chg.partial'
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial)
+    built = subprocess.run(
+        ['make', 'chg'], cwd=partial, capture_output=True, check=False
+    )
+    if built.returncode or not (partial / 'chg').exists():
+        return None
+    partial.rename(chg.parent)
+    return chg

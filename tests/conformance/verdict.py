@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a result means: is the difference known, and no larger than known?
+
+Pure: texts and results in, verdicts out.
+
+A line of the list of known differences is ``NAME  LINES  REASON``: the test
+file or case, how many lines of its output may differ, and why they do.  The
+number keeps a known difference from hiding a new one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from suite import Case
+
+PASSED = 'passed'
+EXPECTED = 'expected'
+SKIPPED = 'skipped'
+# Differs in the same way without the backend: the machine's doing.
+MACHINE = 'machine'
+FAILED = 'failed'
+
+
+@dataclass(frozen=True)
+class Known:
+    """A known difference: at most ``lines`` lines, because of ``reason``."""
+
+    lines: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a case; ``text`` says why and ``diff`` how."""
+
+    case: str
+    kind: str
+    text: str = ''
+    diff: tuple[str, ...] = ()
+
+
+def parse_known(lines: Iterable[str]) -> dict[str, Known]:
+    """Return the known differences by name.
+
+    Raises ValueError for a line that is not of that form.
+    """
+    known: dict[str, Known] = {}
+    for number, line in enumerate(lines, 1):
+        line = line.strip()
+        if not line or line.startswith('#'):
+            continue
+        words = line.split(None, 2)
+        if len(words) != 3 or not words[1].isdigit():
+            raise ValueError(f'line {number}: expected NAME LINES REASON')
+        name, count, reason = words
+        if name in known:
+            raise ValueError(f'line {number}: {name} is listed twice')
+        known[name] = Known(int(count), reason)
+    return known
+
+
+def lookup(known: dict[str, Known], case: str) -> Known | None:
+    """Return what is known of a case or else of its whole file."""
+    return known.get(case) or known.get(case.split('#')[0])
+
+
+def differences(before: str, after: str) -> tuple[str, ...]:
+    """Return a unified diff without its file names."""
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), n=2, lineterm=''
+    )
+    return tuple(lines)[2:]
+
+
+def changed(diff: Iterable[str]) -> int:
+    """Count the lines a diff adds and removes."""
+    return sum(line.startswith(('+', '-')) for line in diff)
+
+
+def judge(
+    case: Case,
+    baseline: Case | None,
+    known: Known | None,
+    before: str,
+    after: str | None,
+) -> Verdict:
+    """Compare a case with and without the backend.
+
+    ``before`` is what it ought to print (what it printed without the backend,
+    if that failed); ``after`` what it printed with it, if that failed.
+    """
+    name = case.name
+    if case.status == 'skipped':
+        if baseline is None or baseline.status == 'skipped':
+            return Verdict(name, SKIPPED)
+        return Verdict(name, FAILED, 'skipped only with the backend')
+    if case.status == 'passed':
+        if known and (baseline is None or baseline.status == 'passed'):
+            return Verdict(name, FAILED, 'passes, though listed as different')
+        return Verdict(name, PASSED)
+    if after is None or case.reason:
+        if baseline and baseline.status == 'failed' and baseline.reason:
+            return Verdict(name, MACHINE, case.reason)
+        return Verdict(name, FAILED, case.reason or 'left no output')
+    diff = differences(before, after)
+    count = changed(diff)
+    if not count:
+        return Verdict(name, MACHINE)
+    if known is None:
+        return Verdict(name, FAILED, f'{count} lines differ', diff)
+    if count > known.lines:
+        text = f'{count} lines differ, {known.lines} are known'
+        return Verdict(name, FAILED, text, diff)
+    return Verdict(name, EXPECTED, known.reason, diff)

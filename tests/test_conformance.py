@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The runner of Mercurial's suite notices what it is there to notice."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+
+import pytest
+
+FOLDER = pathlib.Path(__file__).resolve().parent / 'conformance'
+sys.path.insert(0, str(FOLDER))
+
+import suite  # noqa: E402  (needs the path above)
+import verdict  # noqa: E402
+from results import Results  # noqa: E402
+from suite import Case  # noqa: E402
+from verdict import Known, Verdict  # noqa: E402
+
+PASSED = Case('test-a.t', 'passed')
+FAILED = Case('test-a.t', 'failed')
+SKIPPED = Case('test-a.t', 'skipped')
+TEXT = '  $ hg debugindex a\n  one\n  two\n'
+# One line of TEXT changed: one removed, one added.
+OTHER = '  $ hg debugindex a\n  one\n  three\n'
+
+
+def judge(
+    case: Case,
+    baseline: Case | None = PASSED,
+    known: Known | None = None,
+    after: str | None = None,
+) -> Verdict:
+    return verdict.judge(case, baseline, known, TEXT, after)
+
+
+def test_the_committed_lists_name_each_test_once_with_a_reason() -> None:
+    lines = (FOLDER / 'expected.txt').read_text(encoding='utf-8').splitlines()
+    for name, known in verdict.parse_known(lines).items():
+        assert name.startswith('test-'), name
+        assert known.lines > 0, name
+    names = (FOLDER / 'subset.txt').read_text(encoding='utf-8').split('\n')
+    names = [name for name in names if name and not name.startswith('#')]
+    assert names
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    'line', ['test-a.t', 'test-a.t 3', 'test-a.t three reads revlogs']
+)
+def test_an_incomplete_line_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match='line 2'):
+        verdict.parse_known(['# names', line])
+
+
+def test_a_name_listed_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match='twice'):
+        verdict.parse_known(['test-a.t 1 reason', 'test-a.t 2 reason'])
+
+
+def test_a_variant_is_covered_by_its_file_unless_listed_itself() -> None:
+    known = verdict.parse_known(['test-a.t 1 all', 'test-a.t#x 2 one'])
+    assert verdict.lookup(known, 'test-a.t#x') == Known(2, 'one')
+    assert verdict.lookup(known, 'test-a.t#y') == Known(1, 'all')
+    assert verdict.lookup(known, 'test-b.t') is None
+
+
+def test_an_unknown_difference_fails_and_is_shown() -> None:
+    found = judge(FAILED, after=OTHER)
+    assert found.kind == verdict.FAILED
+    assert '-  two' in found.diff
+    assert '+  three' in found.diff
+
+
+def test_a_known_difference_passes_up_to_its_size() -> None:
+    assert judge(FAILED, known=Known(2, 'why'), after=OTHER) == Verdict(
+        'test-a.t', verdict.EXPECTED, 'why', judge(FAILED, after=OTHER).diff
+    )
+    found = judge(FAILED, known=Known(1, 'why'), after=OTHER)
+    assert found.kind == verdict.FAILED
+
+
+def test_what_fails_alike_without_the_backend_does_not_count() -> None:
+    alike = verdict.judge(FAILED, FAILED, None, OTHER, OTHER)
+    assert alike.kind == verdict.MACHINE
+    more = verdict.judge(FAILED, FAILED, None, OTHER, OTHER + '  four\n')
+    assert more.kind == verdict.FAILED
+
+
+def test_a_test_that_never_ended_fails_even_if_listed() -> None:
+    case = Case('test-a.t', 'failed', reason='timed out')
+    assert judge(case, known=Known(9, 'why')).kind == verdict.FAILED
+    assert judge(case, baseline=case).kind == verdict.MACHINE
+
+
+def test_a_listed_test_that_passes_must_leave_the_list() -> None:
+    assert judge(PASSED).kind == verdict.PASSED
+    assert judge(PASSED, known=Known(2, 'why')).kind == verdict.FAILED
+
+
+def test_a_test_skipped_only_with_the_backend_fails() -> None:
+    assert judge(SKIPPED).kind == verdict.FAILED
+    assert judge(SKIPPED, baseline=SKIPPED).kind == verdict.SKIPPED
+
+
+def test_results_survive_an_interruption(tmp_path: pathlib.Path) -> None:
+    results = Results(tmp_path)
+    results.add('test-a.t', [Case('test-a.t#x', 'failed')], 'code')
+    with (tmp_path / 'results.jsonl').open('a', encoding='utf-8') as log:
+        log.write('{"file": "test-b.t", "cas')
+    again = Results(tmp_path)
+    assert list(again.entries) == ['test-a.t']
+    assert again.case('test-a.t#x') == Case('test-a.t#x', 'failed')
+    assert again.case('test-a.t#y') is None
+
+
+def test_a_report_of_the_runner_is_read(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'report.json'
+    report = {
+        'test-a.t#x': {'result': 'success', 'time': '1.5'},
+        'test-a.t#y': {'result': 'failure', 'time': '2'},
+        'test-a.t#z': {'result': 'skip'},
+    }
+    path.write_text('testreport =' + json.dumps(report), encoding='utf-8')
+    said = 'Failed test-a.t#y: timed out\n'
+    assert suite.read_report(path, said, 'test-a.t') == [
+        Case('test-a.t#x', 'passed', 1.5),
+        Case('test-a.t#y', 'failed', 2.0, 'timed out'),
+        Case('test-a.t#z', 'skipped'),
+    ]
+
+
+def test_a_runner_that_dies_is_a_failure(tmp_path: pathlib.Path) -> None:
+    (case,) = suite.read_report(tmp_path / 'none', 'Traceback', 'test-a.t')
+    assert case.status == 'failed'
+    assert 'Traceback' in case.reason
