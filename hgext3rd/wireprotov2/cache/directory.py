@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A cacher in a directory, shared by the processes of one machine.
+
+Entries are files ``entries/<2 digits>/<38 digits>`` written beside and
+renamed, so a reader sees a whole one or none. A file's modification time is
+when it was last useful; eviction removes the oldest. Nothing is synced to
+disk: what a crash tears, the checksum in the entry notices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+from . import base
+
+DEFAULT_SIZE = 2 * 1024 * 1024 * 1024
+
+#: Eviction makes room down to this share of the size, so that it is rare.
+KEEP = 0.9
+#: A process looks at the whole directory after writing this share of the
+#: size; N processes together overshoot by at most N times as much.
+SCAN_SHARE = 1 / 16
+#: Seconds until a hit freshens an entry's time again: reads stay reads.
+FRESH = 600
+#: Seconds after which a temporary or lock file belongs to a dead process.
+STALE = 3600
+#: Seconds to wait for another process that computes the same key.
+PATIENCE = 60.0
+POLL = 0.05
+
+
+class DirectoryCacher:
+    """Keeps about ``size`` bytes in files below ``path``."""
+
+    def __init__(self, path: bytes, size: int = DEFAULT_SIZE) -> None:
+        self._entries = os.path.join(path, b'entries')
+        self._temporary = os.path.join(path, b'tmp')
+        self._locks = os.path.join(path, b'locks')
+        self._size = size
+        self._lock = threading.Lock()
+        # None: not looked yet, the first write does
+        self._unscanned: int | None = None
+
+    def _file(self, key: bytes) -> bytes:
+        return os.path.join(self._entries, key[:2], key[2:])
+
+    def get(self, key: bytes) -> bytes | None:
+        try:
+            with open(self._file(key), 'rb') as stream:
+                data = stream.read()
+                age = time.time() - os.fstat(stream.fileno()).st_mtime
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise base.CacherError(f'cannot read cache entry: {e}') from e
+        if age > FRESH:
+            # read-only media: the entry is merely evicted sooner
+            with contextlib.suppress(OSError):
+                os.utime(self._file(key))
+        return data
+
+    def put(self, key: bytes, data: bytes) -> None:
+        if len(data) > self._size:
+            return
+        target = self._file(key)
+        try:
+            os.makedirs(self._temporary, exist_ok=True)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            self._write(target, data)
+            self._account(len(data))
+        except OSError as e:
+            raise base.CacherError(f'cannot write cache entry: {e}') from e
+
+    def _write(self, target: bytes, data: bytes) -> None:
+        fd, temporary = tempfile.mkstemp(dir=self._temporary)
+        try:
+            with os.fdopen(fd, 'wb') as stream:
+                stream.write(data)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def _account(self, written: int) -> None:
+        with self._lock:
+            if self._unscanned is not None:
+                self._unscanned += written
+                if self._unscanned < self._size * SCAN_SHARE:
+                    return
+            self._unscanned = 0
+        self.evict()
+
+    def evict(self) -> None:
+        """Remove the entries unused for longest if there are too many.
+
+        One process at a time; others go on without waiting. Raises
+        ``OSError`` only if the directory itself is not accessible.
+        """
+        os.makedirs(self._locks, exist_ok=True)
+        with _locked(os.path.join(self._locks, b'evict'), 0) as mine:
+            if not mine:
+                return
+            self._remove_stale()
+            self._remove_oldest()
+
+    def _remove_oldest(self) -> None:
+        files = list(_walk(self._entries))
+        total = sum(size for _time, size, _path in files)
+        if total <= self._size:
+            return
+        files.sort()
+        for _time, size, path in files:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            total -= size
+            if total <= self._size * KEEP:
+                return
+
+    def _remove_stale(self) -> None:
+        """Remove what processes that died have left behind."""
+        limit = time.time() - STALE
+        for folder in (self._temporary, self._locks):
+            with contextlib.suppress(FileNotFoundError):
+                for item in os.scandir(folder):
+                    with contextlib.suppress(FileNotFoundError):
+                        if item.stat().st_mtime < limit:
+                            os.unlink(item.path)
+
+    def lease(self, key: bytes) -> AbstractContextManager[None]:
+        return self._lease(key)
+
+    @contextlib.contextmanager
+    def _lease(self, key: bytes) -> Iterator[None]:
+        try:
+            os.makedirs(self._locks, exist_ok=True)
+        except OSError:
+            # cannot be written: nobody else can compute into it either
+            yield
+            return
+        with _locked(os.path.join(self._locks, key), PATIENCE):
+            yield
+
+    def targets(self) -> tuple[base.Target, ...]:
+        return ()
+
+    def locate(self, key: bytes) -> base.Location | None:
+        return None
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _umask() -> int:
+    # the only portable way to read it is to set it, which races with other
+    # threads: do so once, when the module is imported
+    return _UMASK
+
+
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+
+
+def _walk(folder: bytes) -> Iterator[tuple[float, int, bytes]]:
+    """Yield (modification time, bytes on disk, path) of every entry."""
+    with contextlib.suppress(FileNotFoundError):
+        for shard in os.scandir(folder):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                for item in os.scandir(shard.path):
+                    with contextlib.suppress(FileNotFoundError):
+                        status = item.stat()
+                        yield status.st_mtime, status.st_size, item.path
+
+
+@contextlib.contextmanager
+def _locked(path: bytes, patience: float) -> Iterator[bool]:
+    """Hold a lock file; yields False if others kept it for ``patience`` s.
+
+    The file is removed when released. A lock got on a file that was removed
+    meanwhile is none, so it is tried again.
+    """
+    deadline = time.monotonic() + patience
+    fd = -1
+    try:
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held = False
+            else:
+                held = _same_file(fd, path)
+                if held:
+                    break
+            os.close(fd)
+            fd = -1
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(POLL)
+    except OSError:
+        held = False
+        if fd >= 0:
+            os.close(fd)
+            fd = -1
+    try:
+        yield held
+    finally:
+        if fd >= 0:
+            if held:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+            os.close(fd)
+
+
+def _same_file(fd: int, path: bytes) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def from_settings(settings: base.Settings) -> DirectoryCacher:
+    """Make the cacher ``[wireprotov2]`` describes."""
+    path = settings.get(b'directory.path', None)
+    if not path:
+        path = os.path.join(settings.folder, b'wireprotov2')
+    size = settings.get_size(b'directory.size', DEFAULT_SIZE)
+    return DirectoryCacher(path, size)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The bytes of one cache entry: a fixed header, then the body.
+
+Knows neither what a body means nor where entries are kept. The header says
+which key the entry belongs to, so bytes that ended up under a wrong name are
+noticed, and carries two digests: CRC-32 is what every hit checks (a fifth of
+the time SHA-256 takes), SHA-256 is what redirected clients check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from dataclasses import dataclass
+
+MAGIC = b'AMGC'
+#: Raised when the layout of header or body changes; others are a miss.
+VERSION = 1
+#: magic, version, quality, size of the body, CRC-32, key, SHA-256
+_HEADER = struct.Struct('>4sBBxxQI20s32s')
+HEADER_SIZE = _HEADER.size
+
+
+class EntryError(ValueError):
+    """The bytes are not a whole entry of this version for this key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of a body without reading it.
+
+    ``quality`` orders entries of one key by how hard they were compressed
+    (0 to 255; 0 is what a request makes); ``size`` is in bytes.
+    """
+
+    quality: int
+    size: int
+    crc32: int
+    key: bytes
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A body with its header; ``body`` is a view into the stored bytes."""
+
+    header: Header
+    body: memoryview
+
+
+def encode(key: bytes, body: bytes, quality: int = 0) -> bytes:
+    """Return the bytes to store for ``body`` under ``key`` (40 hex digits)."""
+    header = _HEADER.pack(
+        MAGIC,
+        VERSION,
+        quality,
+        len(body),
+        zlib.crc32(body),
+        bytes.fromhex(key.decode('ascii')),
+        hashlib.sha256(body).digest(),
+    )
+    return header + body
+
+
+def decode_header(key: bytes, data: bytes | memoryview) -> Header:
+    """Return the header at the start of ``data``.
+
+    Raises ``EntryError`` if there is none, or one of another version or key.
+    """
+    if len(data) < HEADER_SIZE:
+        raise EntryError('entry is cut short')
+    magic, version, quality, size, crc, owner, sha256 = _HEADER.unpack_from(
+        data
+    )
+    if magic != MAGIC:
+        raise EntryError('not a cache entry')
+    if version != VERSION:
+        raise EntryError(f'entry has unknown version {version}')
+    if owner.hex().encode('ascii') != key:
+        raise EntryError('entry belongs to another key')
+    return Header(quality, size, crc, key, sha256)
+
+
+def decode(key: bytes, data: bytes) -> Entry:
+    """Return the entry in ``data``, its body checked.
+
+    Raises ``EntryError`` for anything but exactly one sound entry.
+    """
+    header = decode_header(key, data)
+    body = memoryview(data)[HEADER_SIZE:]
+    if len(body) != header.size:
+        raise EntryError('entry is cut short')
+    if zlib.crc32(body) != header.crc32:
+        raise EntryError('entry is corrupt')
+    return Entry(header, body)

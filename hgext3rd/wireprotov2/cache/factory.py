@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the configuration to the one cacher a process shares.
+
+Knows ``ui`` and ``repo``; decides nothing about keys.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from importlib import metadata
+from typing import Any
+
+from mercurial import encoding, pycompat
+from mercurial.i18n import _
+
+from . import base, service
+
+_SECTION = b'wireprotov2'
+
+#: Modules of this package that have a ``from_settings``; imported when used,
+#: as some need packages that are optional.
+_OWN = {
+    b'memory': 'memory',
+    b'directory': 'directory',
+    b'redis': 'redis',
+    b'objectstore': 'objectstore',
+}
+
+_lock = threading.Lock()
+_shared: dict[tuple[Any, ...], service.SharedCache] = {}
+
+
+def for_repo(repo: Any) -> service.ResponseCache | None:
+    """Return the cache of a repository, or None if there is none.
+
+    A cacher that cannot be made (wrong configuration, missing package) is a
+    warning and None: requests are answered without it.
+    """
+    ui = repo.ui
+    name = ui.config(_SECTION, b'cacher')
+    if not name or name == b'none':
+        return None
+
+    def warn(message: str) -> None:
+        ui.warn(_(b'warning: %s\n') % encoding.strtolocal(message))
+
+    try:
+        shared = _shared_cache(name, _settings(repo))
+    except base.CacherError as e:
+        warn(f'responses are not cached: {e}')
+        return None
+    limit = ui.configbytes(_SECTION, b'limit.response-buffer')
+    return service.ResponseCache(shared, limit, warn)
+
+
+def _settings(repo: Any) -> base.Settings:
+    ui = repo.ui
+
+    def get(name: bytes, default: bytes | None) -> bytes | None:
+        value = ui.config(_SECTION, b'cacher.' + name)
+        return default if value is None else pycompat.bytestr(value)
+
+    def get_size(name: bytes, default: int) -> int:
+        value = ui.configbytes(_SECTION, b'cacher.' + name)
+        return default if value is None else int(value)
+
+    def get_bool(name: bytes, default: bool) -> bool:
+        value = ui.configbool(_SECTION, b'cacher.' + name)
+        return default if value is None else bool(value)
+
+    return base.Settings(get, get_size, get_bool, repo.cachevfs.base)
+
+
+def _shared_cache(name: bytes, settings: base.Settings) -> service.SharedCache:
+    identity = _identity(name, settings)
+    found = _shared.get(identity)
+    if found is None:
+        with _lock:
+            found = _shared.get(identity)
+            if found is None:
+                found = service.SharedCache(_factory(name)(settings))
+                _shared[identity] = found
+    return found
+
+
+#: Configuration that makes one cacher another; others are read once.
+_IDENTIFYING: dict[bytes, tuple[bytes, ...]] = {
+    b'memory': (b'memory.size',),
+    b'directory': (b'directory.path', b'directory.size'),
+    b'redis': (b'redis.url', b'redis.ttl'),
+    b'objectstore': (
+        b'objectstore.url',
+        b'objectstore.redirect',
+        b'objectstore.public-url',
+    ),
+}
+
+
+def _identity(name: bytes, settings: base.Settings) -> tuple[Any, ...]:
+    values = tuple(
+        settings.get(item, None) for item in _IDENTIFYING.get(name, ())
+    )
+    folder = settings.folder
+    if name in (b'memory', b'redis', b'objectstore') or (
+        name == b'directory' and values[0]
+    ):
+        # one for all repositories of the process
+        folder = b''
+    return (name, values, folder)
+
+
+def _factory(name: bytes) -> base.CacherFactory:
+    module = _OWN.get(name)
+    if module is not None:
+        factory: base.CacherFactory = importlib.import_module(
+            '.' + module, __package__
+        ).from_settings
+        return factory
+    wanted = pycompat.sysstr(name)
+    points = metadata.entry_points(group=base.ENTRY_POINT_GROUP)
+    for point in points.select(name=wanted):
+        try:
+            loaded: base.CacherFactory = point.load()
+        except (ImportError, AttributeError) as e:
+            raise base.CacherConfigError(
+                f'cannot load cacher {wanted}: {e}'
+            ) from e
+        return loaded
+    raise base.CacherConfigError(f'unknown cacher: {wanted}')

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""segments and segmentdata: public history in pieces that caches can keep.
+
+The wire format of both; how history is cut and how a piece is built are
+``segments`` and ``segmentbundle`` of the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mercurial.node import hex
+
+from .. import segmentbundle, segmentrecord
+from ..cache import view
+from ..proto import cbor
+from ..proto.errors import CommandError
+from .registry import Argument, Command, Request
+
+#: Version of the two responses.
+VERSION = 1
+
+#: Of the container in a segmentdata response.
+MEDIA_TYPE = b'application/mercurial-bundle2'
+
+#: Bytes of the container in one chunk of its CBOR bytestring.
+CHUNK = 64 * 1024
+
+
+def segments(request: Request) -> Iterator[bytes]:
+    """List the pieces of the public history, in order of application."""
+    repo = request.repo
+    listing = segmentrecord.Listing((), None)
+    if _offered(request):
+        listing = segmentrecord.listing(repo)
+    pieces = listing.pieces()
+    yield cbor.encode(
+        {
+            b'version': VERSION,
+            b'totalitems': len(pieces),
+            b'changesets': sum(piece.changesets for piece in pieces),
+            b'cgversion': segmentrecord.changegroup_version(repo),
+        }
+    )
+    for piece in pieces:
+        yield cbor.encode(
+            {
+                b'name': piece.name,
+                b'changesets': piece.changesets,
+                b'estimate': piece.size,
+                b'heads': list(piece.heads),
+                b'final': piece is not listing.rest,
+            }
+        )
+
+
+def segmentdata(request: Request, name: bytes) -> Iterator[bytes]:
+    """Send one piece."""
+    piece = (
+        segmentrecord.find(request.repo, name) if _offered(request) else None
+    )
+    if piece is None:
+        raise CommandError(b'unknown segment: %s', (hex(name),))
+    yield from body(request.repo, piece, segmentbundle.LEVEL_NOW)
+
+
+def body(repo: Any, piece: Any, level: int) -> Iterator[bytes]:
+    """Yield the response for ``piece``, compressed at zstd's ``level``."""
+    version = segmentrecord.changegroup_version(repo)
+    payload = segmentbundle.build(repo, piece, version, level)
+    with payload.stream as stream:
+        yield cbor.encode(
+            {
+                b'name': piece.name,
+                b'size': payload.size,
+                b'sha256': payload.sha256,
+                b'changesets': piece.changesets,
+                b'cgversion': version,
+                b'mediatype': MEDIA_TYPE,
+            }
+        )
+        yield cbor.BEGIN_INDEFINITE_BYTES
+        while chunk := stream.read(CHUNK):
+            yield cbor.bytes_head(len(chunk)) + chunk
+        yield cbor.BREAK
+
+
+def _offered(request: Request) -> bool:
+    narrow = view.narrow_access(request.repo, request.user)
+    return segmentrecord.offered(request.repo, narrow)
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command(b'segments', segments, outgoing=True),
+        Command(
+            b'segmentdata',
+            segmentdata,
+            args={b'name': Argument(b'bytes')},
+            outgoing=True,
+            compressed=True,
+        ),
+    )
+}

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pieces of one repository: found, extended, remembered, looked up.
+
+Reads the repository's public changesets and keeps the record of closed
+pieces in its cache folder, so that pieces stay what they are. Losing the
+record costs new names for some pieces, nothing else. Knows neither bundles
+nor the wire.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mercurial import changegroup, phases
+
+from . import segments
+
+FILE = b'wireprotov2-segments'
+
+#: Estimates weigh a changeset by the size of its changelog entry, which
+#: counts the files it touches, times what such a byte costs in this store on
+#: average, as a power of two: replicas then agree, and for long.
+LEAST_FACTOR = 2
+
+#: Repositories whose listing a process remembers.
+MOST_LISTINGS = 64
+_listings: dict[bytes, tuple[tuple[Any, ...], Listing]] = {}
+
+
+def offered(repo: Any, narrow: object) -> bool:
+    """False where pieces would hold more than the requester may have.
+
+    ``narrow`` is the access control that applies, None if there is none.
+    """
+    return narrow is None and not repo.is_narrow
+
+
+def changegroup_version(repo: Any) -> bytes:
+    """Return the oldest changegroup version that can carry this history."""
+    version: bytes = changegroup.safeversion(repo)
+    return version
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All public changesets in pieces, in order of application.
+
+    ``closed`` pieces stay for ever; ``rest`` is replaced as history grows.
+    """
+
+    closed: tuple[segments.Piece, ...]
+    rest: segments.Piece | None
+
+    def pieces(self) -> tuple[segments.Piece, ...]:
+        """Return every piece."""
+        return self.closed if self.rest is None else (*self.closed, self.rest)
+
+
+def listing(repo: Any) -> Listing:
+    """Return the pieces of ``repo``, closing those that are full by now."""
+    changelog = repo.unfiltered().changelog
+    excluded = _excluded(repo)
+    version = changegroup_version(repo)
+    state = (len(changelog), changelog.tip(), excluded, version)
+    known = _listings.get(repo.spath)
+    if known is not None and known[0] == state:
+        return known[1]
+    found = _listing(repo, version, excluded)
+    if len(_listings) >= MOST_LISTINGS:
+        _listings.clear()
+    _listings[repo.spath] = (state, found)
+    return found
+
+
+def find(repo: Any, name: bytes) -> segments.Piece | None:
+    """Return the piece of that name, verified against the repository."""
+    for piece in listing(repo).pieces():
+        if piece.name == name:
+            node = repo.unfiltered().changelog.node
+            nodes = (node(rev) for rev in piece.revs())
+            version = changegroup_version(repo)
+            if segments.piece_name(version, nodes) == name:
+                return piece
+            # revisions were renumbered in a way nobody noticed
+            _listings.pop(repo.spath, None)
+            repo.cachevfs.tryunlink(FILE)
+            return None
+    return None
+
+
+def _excluded(repo: Any) -> frozenset[int]:
+    """Return the revisions that are in no piece, however old.
+
+    What a publishing repository serves becomes public where it arrives, so
+    there only secret and hidden changesets are left out, else drafts too. A
+    draft that is rewritten invalidates its piece and those after it.
+    """
+    hidden: frozenset[int] = repo.filtered(b'served').changelog.filteredrevs
+    unfiltered = repo.unfiltered()
+    cache = unfiltered._phasecache
+    if repo.publishing() or not cache.hasnonpublicphases(unfiltered):
+        return hidden
+    return hidden | set(cache.getrevset(unfiltered, phases.mutablephases))
+
+
+def _listing(repo: Any, version: bytes, excluded: frozenset[int]) -> Listing:
+    changelog = repo.unfiltered().changelog
+    record = segments.intact(_read(repo, version), sorted(excluded))
+    candidates = [rev for rev in record.skipped() if rev not in excluded]
+    later = range(record.upto, len(changelog))
+    candidates.extend(rev for rev in later if rev not in excluded)
+    known = record
+    if not record.factor:
+        record = replace(record, factor=_factor(repo))
+    factor = record.factor
+    rawsize = changelog.rawsize
+    closed, rest = segments.cut(
+        candidates,
+        lambda rev: rawsize(rev) * factor,
+        record.size,
+        record.changesets,
+    )
+    if closed:
+        added = [_piece(repo, record, revs) for revs in closed]
+        record = segments.Record(
+            version, (*record.pieces, *added), _factor(repo)
+        )
+    if record != known:
+        _write(repo, record)
+    return Listing(record.pieces, _piece(repo, record, rest) if rest else None)
+
+
+def _read(repo: Any, version: bytes) -> segments.Record:
+    """Return the record as far as its pieces still are as recorded.
+
+    History is stripped rarely but rightfully.
+    """
+    data = repo.cachevfs.tryread(FILE)
+    record = segments.decode_record(data) if data else None
+    if record is None or record.changegroup != version:
+        return segments.Record(version)
+    changelog = repo.unfiltered().changelog
+    for index, piece in enumerate(record.pieces):
+        highest = piece.highest
+        if highest >= len(changelog) or changelog.node(highest) != piece.last:
+            return replace(record, pieces=record.pieces[:index])
+    return record
+
+
+def _piece(
+    repo: Any, record: segments.Record, revs: Sequence[int]
+) -> segments.Piece:
+    changelog = repo.unfiltered().changelog
+    parents = {p for rev in revs for p in changelog.parentrevs(rev)}
+    nodes = [changelog.node(rev) for rev in revs]
+    return segments.Piece(
+        name=segments.piece_name(record.changegroup, nodes),
+        ranges=segments.as_ranges(revs),
+        heads=tuple(
+            node
+            for rev, node in zip(revs, nodes, strict=True)
+            if rev not in parents
+        ),
+        changesets=len(revs),
+        size=sum(map(changelog.rawsize, revs)) * record.factor,
+        last=nodes[-1],
+    )
+
+
+def _factor(repo: Any) -> int:
+    changelog = repo.unfiltered().changelog
+    described = sum(changelog.rawsize(rev) for rev in changelog)
+    ratio = _store_size(repo) / max(described, 1)
+    factor: int = 2 ** round(math.log2(max(ratio, LEAST_FACTOR)))
+    return factor
+
+
+def _store_size(repo: Any) -> int:
+    """Return the bytes in the store, without blobs that are not history."""
+    total = 0
+    for folder, subfolders, names in os.walk(repo.spath):
+        if b'lfs' in subfolders and folder == repo.spath:
+            subfolders.remove(b'lfs')
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(folder, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def _write(repo: Any, record: segments.Record) -> None:
+    try:
+        with repo.cachevfs(FILE, b'wb', atomictemp=True) as stream:
+            stream.write(segments.encode_record(record))
+    except OSError as e:
+        # read-only media: the same pieces are found again by whoever asks
+        repo.ui.debug(b'cannot record segments: %s\n' % bytes(str(e), 'ascii'))
