@@ -6,3 +6,41 @@ fallback is tagged with the last version that needs it.
 """
 
 from __future__ import annotations
+
+from typing import Any
+
+
+def entry_files(entry: Any, vfs: Any) -> list[Any]:
+    """Return the files of an entry of a store."""
+    try:
+        return entry.files(vfs)
+    except TypeError:
+        return entry.files()  # hg <= 7.1
+
+
+def preserve_volatiles(entry: Any, vfs: Any, volatiles: Any) -> None:
+    """Keep those files of an entry readable that may be replaced."""
+    for f in entry_files(entry, vfs):
+        if f.is_volatile:
+            volatiles(vfs.join(f.unencoded_path))
+
+
+def write_errors(req: Any, text: str) -> None:
+    """Write to the error log of the server a request came through."""
+    stream = req.rawenv[b'wsgi.errors']
+    # hg serve's takes bytes, those of WSGI servers take text
+    if hasattr(stream, 'handler'):
+        stream.write(text.rstrip('\n').encode('utf-8', 'backslashreplace'))
+    else:
+        stream.write(text)
+        stream.flush()
+
+
+def close_connection(req: Any) -> None:
+    """Have ``hg serve`` close the connection after the response.
+
+    It ignores the header that says so; WSGI servers see to it themselves.
+    """
+    handler = getattr(req.rawenv.get(b'wsgi.errors'), 'handler', None)
+    if handler is not None:
+        handler.close_connection = True

@@ -52,3 +52,10 @@ class CommandError(ProtocolError):
     def __init__(self, message: bytes, args: Sequence[bytes] = ()) -> None:
         super().__init__(message)
         self.messageargs = tuple(args)
+
+
+class ServerFailure(ProtocolError):
+    """A command failed for a reason that is not the client's.
+
+    ``message`` goes to the client; details belong into the server's log.
+    """

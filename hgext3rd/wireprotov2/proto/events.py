@@ -10,10 +10,15 @@ from typing import Any, Union
 
 @dataclass(frozen=True)
 class Redirect:
-    """Which redirects a client follows: names of targets and hashes."""
+    """Which redirects a client follows: names of targets and hashes.
+
+    ``fullhashes``: it verifies a hash over the whole (an addition of ours:
+    Mercurial to 6.0 refuses redirects that have one).
+    """
 
     targets: tuple[bytes, ...] = ()
     hashes: tuple[bytes, ...] = ()
+    fullhashes: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ the reverse; both keep their state across frames. Nothing here knows frames.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -199,6 +199,22 @@ def choose(ours: Sequence[bytes], theirs: Iterable[bytes]) -> bytes:
         if name in accepted:
             return name
     return b'identity'
+
+
+def encoded(chunks: Iterable[bytes], name: bytes) -> Iterator[bytes]:
+    """Yield ``chunks`` as one self-contained encoded stream, without flushes.
+
+    What comes out can be kept and sent again as the whole of another stream.
+    """
+    if name == b'identity':
+        yield from chunks
+        return
+    encoder = PROFILES[name].encoder()
+    for chunk in chunks:
+        data = encoder.encode(chunk)
+        if data:
+            yield data
+    yield encoder.finish()
 
 
 def make_decoder(

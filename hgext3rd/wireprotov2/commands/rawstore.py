@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""rawstorefile and rawstorefiledata: files of the store as they are on disk.
+
+Names and sizes are taken under the store's lock and the files opened or
+preserved by the same means as Mercurial's stream clones, so that what is sent
+is the state at one moment however long sending takes. Which files make up a
+store is the store's business: whatever entries it lists are sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from mercurial import error, streamclone
+
+from .. import compat
+from ..proto import cbor
+from ..proto.errors import CommandError
+from .files import path_matcher
+from .registry import Request
+
+# values of rawstorefile's ``what``, and which logs they mean
+_WHAT = {
+    b'changelog': frozenset((b'changelog',)),
+    b'changelog+rootmanifestlog': frozenset((b'changelog', b'manifestlog')),
+}
+
+_KINDS = frozenset((b'changelog', b'manifestlog', b'files'))
+
+
+@dataclass
+class _Snapshot:
+    """Entries of a store at one moment.
+
+    ``resources`` keeps them readable and must be closed.
+    """
+
+    entries: list[Any]
+    count: int
+    size: int
+    changesets: int
+    volatiles: Any
+    resources: ExitStack
+
+
+def available(repo: Any) -> bool:
+    """Whether the server hands out raw files: ``server.uncompressed``."""
+    return streamclone.allowservergeneration(repo)
+
+
+def rawstorefile(request: Request, what: bytes) -> Iterator[bytes]:
+    if what not in _WHAT:
+        raise CommandError(
+            b'illegal value for "what" argument (%s): must be "changelog" '
+            b'or "changelog+rootmanifestlog"',
+            (what,),
+        )
+    repo = _checked(request)
+    snapshot = _snapshot(repo, _WHAT[what], None)
+    return _send(repo, snapshot, lambda name, size: {b'name': name, b'size': size})
+
+
+def rawstorefiledata(
+    request: Request, files: list, pathfilter: dict | None
+) -> Iterator[bytes]:
+    repo = _checked(request)
+    if not all(isinstance(f, bytes) for f in files):
+        raise CommandError(b'files must be a list of bytestrings')
+    kinds = frozenset(files)
+    unknown = kinds - _KINDS
+    if unknown:
+        raise CommandError(
+            b'unknown file type: %s', (b', '.join(sorted(unknown)),)
+        )
+    matcher = path_matcher(repo, pathfilter) if pathfilter else None
+    snapshot = _snapshot(repo, kinds, matcher)
+    return _send(
+        repo,
+        snapshot,
+        lambda name, size: {
+            b'location': b'store',
+            b'path': name,
+            b'size': size,
+        },
+    )
+
+
+def _checked(request: Request) -> Any:
+    """Return the unfiltered repository: raw files know no views."""
+    if not available(request.repo):
+        raise CommandError(b'stream clone is disabled')
+    return request.repo.unfiltered()
+
+
+def _entries(repo: Any, kinds: Collection[bytes], matcher: Any) -> list[Any]:
+    store = repo.store
+    found = []
+    if b'files' in kinds:
+        found += [
+            e for e in store.data_entries(matcher) if not e.is_manifestlog
+        ]
+    for entry in store.top_entries():
+        # manifests before the changelog: that which refers comes last
+        if entry.is_changelog:
+            wanted = b'changelog' in kinds
+        elif entry.is_manifestlog:
+            wanted = b'manifestlog' in kinds
+            if wanted:
+                found += [
+                    e for e in store.data_entries(matcher) if e.is_manifestlog
+                ]
+        else:
+            wanted = b'files' in kinds
+        if wanted:
+            found.append(entry)
+    return found
+
+
+def _snapshot(repo: Any, kinds: Collection[bytes], matcher: Any) -> _Snapshot:
+    resources = ExitStack()
+    try:
+        lock = repo.lock()
+    except error.LockError as e:
+        raise CommandError(
+            b'cannot lock the repository: %s', (e.strerror,)
+        ) from None
+    with lock, resources:
+        volatiles = resources.enter_context(streamclone.VolatileManager())
+        entries = _entries(repo, kinds, matcher)
+        count = size = 0
+        for entry in entries:
+            compat.preserve_volatiles(entry, repo.svfs, volatiles)
+            for f in compat.entry_files(entry, repo.svfs):
+                count += 1
+                size += f.file_size(repo.svfs)
+        return _Snapshot(
+            entries, count, size, len(repo), volatiles, resources.pop_all()
+        )
+
+
+def _send(repo: Any, snapshot: _Snapshot, describe: Any) -> Iterator[bytes]:
+    with snapshot.resources:
+        yield cbor.encode(
+            {b'filecount': snapshot.count, b'totalsize': snapshot.size}
+        )
+        for entry in snapshot.entries:
+            streams = entry.get_streams(
+                repo=repo,
+                vfs=repo.svfs,
+                volatiles=snapshot.volatiles,
+                max_changeset=snapshot.changesets,
+                preserve_file_count=True,
+            )
+            for name, stream, size in streams:
+                yield cbor.encode(describe(name, size))
+                sent = 0
+                yield cbor.BEGIN_INDEFINITE_BYTES
+                for chunk in stream:
+                    if chunk:
+                        sent += len(chunk)
+                        yield cbor.bytes_head(len(chunk))
+                        yield chunk
+                if sent != size:
+                    # the history was rewritten meanwhile
+                    raise CommandError(
+                        b'file changed while it was sent: %s', (name,)
+                    )
+                yield cbor.BREAK

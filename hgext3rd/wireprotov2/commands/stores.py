@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""File and manifest revisions of a storage as response records.
+
+Works on anything with the interface of Mercurial's file and manifest storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from . import records
+
+
+def revision_records(
+    store: Any,
+    nodes: Collection[bytes],
+    fields: Collection[bytes],
+    haveparents: bool,
+    linknodes: Mapping[bytes, bytes] | None = None,
+    plain_text: Callable[[Any], bytes | None] | None = None,
+) -> Iterator[bytes]:
+    """Yield the records of ``nodes``, in the order that deltas best.
+
+    Deltas are against revisions sent before, or with ``haveparents`` against
+    parents. ``plain_text`` takes a revision as the storage emits it; what it
+    returns is sent in its place, for clients that did not ask for ``flags``.
+    """
+    want_parents = b'parents' in fields
+    want_flags = b'flags' in fields
+    revisiondata = b'revision' in fields
+    make = records.stored
+    for found in store.emitrevisions(
+        nodes,
+        revisiondata=revisiondata,
+        assumehaveparentrevisions=haveparents,
+    ):
+        node = found.node
+        revision = delta = base = None
+        flags = 0
+        if revisiondata:
+            if plain_text is not None and not want_flags:
+                revision = plain_text(found)
+            if revision is None:
+                revision = found.revision
+                if revision is None:
+                    delta = found.delta
+                    base = found.basenode
+                if want_flags:
+                    flags = found.flags
+        yield make(
+            node,
+            (found.p1node, found.p2node) if want_parents else None,
+            linknodes[node] if linknodes is not None else None,
+            revision,
+            delta,
+            base,
+            flags,
+        )
