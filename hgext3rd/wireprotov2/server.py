@@ -46,7 +46,7 @@ def serves(ui: Any) -> bool:
     must leave the others alone.
     """
     return ui.configbool(SECTION, b'serve') and any(
-        name == 'wireprotov2' for name, _module in extensions.extensions(ui)
+        name == SECTION for name, _module in extensions.extensions(ui)
     )
 
 

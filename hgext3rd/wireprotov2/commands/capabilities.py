@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mercurial import narrowspec
+from mercurial import narrowspec, streamclone
 
 from ..cache import factory
 from ..proto import cbor
@@ -22,7 +22,7 @@ def describe(api: API, repo: Any) -> dict[bytes, Any]:
         },
         b'framingmediatypes': [api.framing.mediatype],
         b'pathfilterprefixes': set(narrowspec.VALID_PREFIXES),
-        b'rawrepoformats': sorted(repo.requirements & repo.supportedformats),
+        b'rawrepoformats': sorted(streamclone.streamed_requirements(repo)),
     }
     if api.lists_compression:
         described[b'compression'] = [{b'name': b'zstd'}, {b'name': b'zlib'}]
