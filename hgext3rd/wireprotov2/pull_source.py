@@ -101,7 +101,10 @@ def _keys(exchange: Exchange, index: int) -> dict[bytes, bytes]:
 
 
 class OneRequest:
-    """All commands in one request, answered while the server computes."""
+    """All commands in one request, answered while the server computes.
+
+    Namespaces are listed last, in the order wanted.
+    """
 
     def __init__(self, client: HTTPClient, wanted: Wanted, flags: bool) -> None:
         commands = []
@@ -132,9 +135,10 @@ class OneRequest:
                     },
                 ),
             ]
-        self._keys = {}
+        self._indexes = {}
+        self._keys: dict[bytes, dict[bytes, bytes]] = {}
         for namespace in wanted.namespaces:
-            self._keys[namespace] = len(commands)
+            self._indexes[namespace] = len(commands)
             commands.append(Command(b'listkeys', {b'namespace': namespace}))
         self.seen = Seen()
         self.total = 0
@@ -160,7 +164,10 @@ class OneRequest:
         pull_records.end(values)
 
     def listkeys(self, namespace: bytes) -> dict[bytes, bytes]:
-        return _keys(self._exchange, self._keys[namespace])
+        if namespace not in self._keys:
+            index = self._indexes[namespace]
+            self._keys[namespace] = _keys(self._exchange, index)
+        return self._keys[namespace]
 
     def finish(self) -> None:
         self._exchange.finish()
