@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""store file history in a SQLite database
+
+Repositories created with this extension and::
+
+  [storage]
+  new-repo-backend = sqlite
+
+keep the history of all files in one database, ``.hg/store/files.sqlite``,
+instead of one or two files per tracked file. Changesets and manifests stay
+where they are. Everything works as in other repositories: exchange with any
+Mercurial, over any protocol, and all commands.
+
+Such repositories have the requirement ``sqlitestore-v2``; Mercurial without
+this extension refuses them.
+
+The following settings apply::
+
+  [storage]
+  # Compression of new repositories: zstd, zlib or none.
+  sqlite.compression = zstd
+
+  # When SQLite flushes to the disk: off, normal, full or extra. With full, a
+  # commit survives a power failure as soon as the command ends.
+  sqlite.synchronous = full
+
+While a process uses the database, files with the suffixes ``-wal`` and
+``-shm`` lie beside it. They belong to it: copy the database with
+:hg:`admin::sqlite-backup`, or copy all of them while no process writes.
+"""
+
+from __future__ import annotations
+
+from mercurial import registrar
+
+from . import hooks, metadata
+
+__version__ = metadata.__version__
+testedwith = metadata.testedwith
+minimumhgversion = metadata.minimumhgversion
+
+configtable: dict = {}
+configitem = registrar.configitem(configtable)
+
+configitem(b'storage', b'sqlite.compression', default=b'zstd')
+configitem(b'storage', b'sqlite.synchronous', default=b'full')
+
+uisetup = hooks.uisetup

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Differences between the Mercurial versions this extension supports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mercurial import policy, revlog, revlogutils, util
+
+mpatch = policy.importmod('mpatch')
+
+
+def make_index(entries: bytes) -> Any:
+    """Core's index object over revlog version 1 index entries."""
+    return _parse_index(entries)
+
+
+def _find_parser() -> Any:
+    arguments = revlog.parse_index_v1.__code__.co_argcount
+    if arguments >= 4:
+        return lambda data: revlog.parse_index_v1(data, False, True, False)[0]
+    # hg <= 7.1
+    return lambda data: revlog.parse_index_v1(data, False, True)[0]
+
+
+_parse_index = _find_parser()
+
+
+def index_entry(
+    flags: int, rawsize: int, base: int, linkrev: int, p1: int, p2: int, node: bytes
+) -> tuple[Any, ...]:
+    """An entry to append to core's index object."""
+    return revlogutils.entry(
+        data_offset=0,
+        data_compressed_length=0,
+        data_delta_base=base,
+        link_rev=linkrev,
+        parent_rev_1=p1,
+        parent_rev_2=p2,
+        node_id=node,
+        flags=flags,
+        data_uncompressed_length=rawsize,
+    )
+
+
+class Incoming:
+    """One revision of a changegroup, as ``addgroup`` receives it."""
+
+    __slots__ = (
+        'compression',
+        'delta',
+        'delta_base',
+        'flags',
+        'link_node',
+        'node',
+        'p1',
+        'p2',
+        'raw_text',
+        'sidedata',
+    )
+
+    compression: Any
+    delta: bytes
+    raw_text: bytes | None
+
+
+def incoming(deltas: Iterable[Any]) -> Iterator[Any]:
+    """The revisions of a changegroup as objects with named fields."""
+    for data in deltas:
+        if not isinstance(data, tuple):
+            yield data
+            continue
+        # hg <= 7.0
+        item = Incoming()
+        (
+            item.node,
+            item.p1,
+            item.p2,
+            item.link_node,
+            item.delta_base,
+            item.delta,
+            item.flags,
+            item.sidedata,
+        ) = data
+        item.raw_text = None
+        item.compression = None
+        yield item
+
+
+def inbound_compression(data: Any) -> Any:
+    """How the delta of a changegroup revision is compressed, or None."""
+    # hg <= 7.1 has no compressed deltas
+    return getattr(data, 'compression', None)
+
+
+def decompress_inbound(comp: Any, data: bytes) -> bytes:
+    """Decompress a delta that travelled compressed."""
+    header = bytes(comp)
+    if header in (b'', b'u', b'\0'):
+        return data
+    return util.compengines.forrevlogheader(header).revlogcompressor().decompress(data)
+
+
+def borrow(cls: type, name: str) -> Any:
+    """A function of a core class, or None where that version has it not."""
+    return getattr(cls, name, None)
+
+
+def cached_delta(cached: Any) -> bytes:
+    """The delta of core's CachedDelta (or the older pair)."""
+    # hg <= 7.0 has a (base, delta) tuple, hg <= 7.1 an attribute ``delta``
+    for name in ('u_delta', 'delta'):
+        delta = getattr(cached, name, None)
+        if delta is not None:
+            return bytes(delta)
+    return bytes(cached[1])
+
+
+def cached_base(cached: Any) -> int:
+    """The base revision of core's CachedDelta (or the older tuple)."""
+    base: int = cached[0] if isinstance(cached, tuple) else cached.base
+    return base

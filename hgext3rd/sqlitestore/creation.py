@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Making the database of a repository that was just created."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mercurial import requirements as requirementsmod
+from mercurial import scmutil
+from mercurial import vfs as vfsmod
+
+from . import database, repository, schema
+
+
+def create_database(ui: Any, path: bytes) -> None:
+    """Make an empty database if the repository at ``path`` needs one.
+
+    A share has none of its own; a repository about to receive a stream clone
+    or a local copy gets one that is replaced.
+    """
+    hgvfs = vfsmod.vfs(os.path.join(path, b'.hg'))
+    requirements = scmutil.readrequires(hgvfs, True)
+    if requirements & {
+        requirementsmod.SHARED_REQUIREMENT,
+        requirementsmod.RELATIVE_SHARED_REQUIREMENT,
+    }:
+        return
+    store = vfsmod.vfs(hgvfs.join(b'store'))
+    if requirementsmod.SHARESAFE_REQUIREMENT in requirements:
+        requirements |= scmutil.readrequires(store, False)
+    if repository.REQUIREMENT not in requirements:
+        return
+    db = database.Database(
+        store.join(schema.FILENAME), ui.config(b'storage', b'sqlite.synchronous')
+    )
+    if not store.exists(schema.FILENAME):
+        db.create()
+        mode = store.stat(b'.').st_mode & 0o666
+        os.chmod(db.path, mode)

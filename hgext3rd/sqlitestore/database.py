@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Opening the SQLite file, and nothing about what it means.
+
+Rules kept here:
+
+* nothing is opened, not even ``sqlite3`` imported, before the first query;
+* one connection per thread, and never one that crossed a fork: Mercurial's
+  update workers and command servers fork;
+* a database this process cannot write (read-only media, another user's
+  repository) is still read;
+* every ``sqlite3`` error leaves as one of ``errors``, naming the file.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from mercurial import pycompat
+from mercurial.i18n import _
+
+from . import errors, schema
+
+if TYPE_CHECKING:
+    import sqlite3
+
+Row = tuple[Any, ...]
+
+# Readers never wait in WAL mode, and Mercurial's own lock keeps writers
+# apart: only a checkpoint or a backup can hold the file, and briefly.
+BUSY_SECONDS = 60.0
+
+SELECT_WIPE = "SELECT value FROM counter WHERE name = 'wipe'"
+CLEAR_WIPE = "UPDATE counter SET value = 0 WHERE name = 'wipe'"
+
+SYNCHRONOUS = (b'off', b'normal', b'full', b'extra')
+
+# Connections inherited through a fork. Closing one would run a checkpoint on
+# behalf of the parent, so they are kept, unused, until the process ends.
+_inherited: list[Any] = []
+
+
+class Database:
+    """The file at ``path`` (bytes); opened on first use.
+
+    ``synchronous`` is one of SYNCHRONOUS.
+    """
+
+    def __init__(self, path: bytes, synchronous: bytes = b'full') -> None:
+        if synchronous not in SYNCHRONOUS:
+            raise errors.StoreUnavailable(
+                _(b"invalid value for storage.sqlite.synchronous: '%s'")
+                % synchronous,
+                hint=_(b'use one of: %s') % b', '.join(SYNCHRONOUS),
+            )
+        self.path = path
+        self._synchronous = synchronous.decode('ascii')
+        self._local = threading.local()
+
+    # queries
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a query."""
+        conn = self.connection()
+        try:
+            return conn.execute(sql, params).fetchall()
+        except Exception as exc:
+            raise self._translated(exc) from exc
+
+    def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        """The first row of a query, or None."""
+        conn = self.connection()
+        try:
+            row: Row | None = conn.execute(sql, params).fetchone()
+        except Exception as exc:
+            raise self._translated(exc) from exc
+        return row
+
+    def iterate(self, sql: str, params: Sequence[Any] = ()) -> Iterator[Row]:
+        """The rows of a query, not all at once."""
+        conn = self.connection()
+        try:
+            yield from conn.execute(sql, params)
+        except Exception as exc:
+            raise self._translated(exc) from exc
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """Run a statement; returns the number of rows it changed."""
+        conn = self.connection()
+        try:
+            return conn.execute(sql, params).rowcount
+        except Exception as exc:
+            raise self._translated(exc) from exc
+
+    def execute_many(self, sql: str, params: Iterable[Sequence[Any]]) -> None:
+        """Run a statement once per item of ``params``."""
+        conn = self.connection()
+        try:
+            conn.executemany(sql, params)
+        except Exception as exc:
+            raise self._translated(exc) from exc
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread's connection has an open transaction."""
+        conn = self._current()
+        return conn is not None and conn.in_transaction
+
+    # connections
+
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection, opened if need be."""
+        conn = self._current()
+        if conn is None:
+            conn = self._open()
+            self._local.conn = conn
+            self._local.pid = os.getpid()
+        return conn
+
+    def _current(self) -> sqlite3.Connection | None:
+        conn: sqlite3.Connection | None = getattr(self._local, 'conn', None)
+        if conn is not None and self._local.pid != os.getpid():
+            _keep_forever(conn)
+            self._local.conn = conn = None
+        return conn
+
+    def close(self) -> None:
+        """Close this thread's connection; the next query opens another."""
+        conn = self._current()
+        if conn is not None:
+            self._local.conn = None
+            conn.close()
+
+    def create(self) -> None:
+        """Make a new, empty database; the file must not exist."""
+        import sqlite3
+
+        try:
+            # Made through os.open for its O_EXCL and the process's umask.
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+        except OSError as exc:
+            raise errors.StoreUnavailable(
+                _(b'cannot create %s: %s')
+                % (self.path, pycompat.bytestr(exc.strerror)),
+            ) from exc
+        conn = self._connect(sqlite3, 'mode=rw')
+        try:
+            conn.execute('PRAGMA page_size = %d' % schema.PAGE_SIZE)
+            conn.execute('PRAGMA journal_mode = WAL')
+            conn.execute('PRAGMA synchronous = %s' % self._synchronous)
+            conn.execute('BEGIN IMMEDIATE')
+            for statement in schema.CREATE:
+                conn.execute(statement)
+            conn.execute('COMMIT')
+        except sqlite3.Error as exc:
+            raise self._translated(exc) from exc
+        finally:
+            conn.close()
+
+    def wipe(self) -> None:
+        """Overwrite what was deleted: free pages, slack and the WAL.
+
+        Waits for readers of the WAL; the request stays on record until done.
+        """
+        row = self.row(SELECT_WIPE)
+        if row is None or not row[0]:
+            return
+        self.execute('VACUUM')
+        self.execute(CLEAR_WIPE)
+        self.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+
+    def _open(self) -> sqlite3.Connection:
+        import sqlite3
+
+        try:
+            os.stat(self.path)
+        except OSError as exc:
+            raise errors.StoreUnavailable(
+                _(b'cannot open %s: %s')
+                % (self.path, pycompat.bytestr(exc.strerror)),
+                hint=_(b'it holds the file history; restore it from a backup'),
+            ) from exc
+        try:
+            conn = self._connect(sqlite3, self._mode())
+            self._check(conn)
+            if self.writable:
+                conn.execute('PRAGMA synchronous = %s' % self._synchronous)
+            return conn
+        except sqlite3.Error as exc:
+            raise self._translated(exc) from exc
+
+    @property
+    def writable(self) -> bool:
+        """Whether file and directory may be written by this process."""
+        return os.access(self.path, os.W_OK) and os.access(
+            os.path.dirname(self.path), os.W_OK
+        )
+
+    def _mode(self) -> str:
+        if self.writable:
+            return 'mode=rw'
+        if os.path.exists(self.path + b'-wal') and os.access(
+            self.path + b'-shm', os.R_OK
+        ):
+            # A writer is at work: its index of the WAL can be read.
+            return 'mode=ro'
+        # No writer, and we could not make the files that WAL mode needs.
+        return 'immutable=1'
+
+    def _connect(self, sqlite3: Any, mode: str) -> sqlite3.Connection:
+        uri = 'file:%s?%s' % (quote(self.path), mode)
+        conn: sqlite3.Connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None
+        )
+        return conn
+
+    def _check(self, conn: sqlite3.Connection) -> None:
+        (application,) = conn.execute('PRAGMA application_id').fetchone()
+        if application != schema.APPLICATION_ID:
+            raise errors.StoreUnavailable(
+                _(b'%s is not a file store of the sqlitestore extension')
+                % self.path,
+                hint=_(b'restore it from a backup'),
+            )
+        (version,) = conn.execute('PRAGMA user_version').fetchone()
+        if version != schema.SCHEMA_VERSION:
+            raise errors.StoreUnavailable(
+                _(b'%s has unknown schema version %d') % (self.path, version),
+                hint=_(b'upgrade the sqlitestore extension'),
+            )
+
+    def _translated(self, exc: Exception) -> Exception:
+        """What to raise for an exception that sqlite3 raised."""
+        import sqlite3
+
+        if not isinstance(exc, sqlite3.Error):
+            return exc
+        message = pycompat.bytestr(str(exc))
+        if isinstance(exc, sqlite3.OperationalError):
+            if b'locked' in message or b'busy' in message:
+                hint = _(b'another process holds it; try again')
+            elif b'full' in message:
+                hint = _(b'free some disk space')
+            elif b'readonly' in message or b'unable to open' in message:
+                hint = _(b'check the permissions of the file and its directory')
+            elif b'disk I/O' in message:
+                hint = _(b'check the disk')
+            else:
+                hint = _(b"run 'hg verify'")
+            return errors.StoreUnavailable(
+                _(b'cannot use %s: %s') % (self.path, message), hint=hint
+            )
+        return errors.CorruptStore(
+            _(b'%s: %s') % (self.path, message),
+            hint=_(b"run 'hg verify'; restore the file from a backup"),
+        )
+
+
+def _keep_forever(conn: Any) -> None:
+    """Make sure that ``conn`` is never closed in this process."""
+    import ctypes
+
+    _inherited.append(conn)
+    # Interpreter shutdown would clear the list above and close it after all.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(conn))

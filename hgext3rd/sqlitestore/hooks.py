@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every place where this extension changes Mercurial.
+
+Imported whenever the extension is loaded: keep it light.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mercurial import error, extensions, localrepo
+from mercurial.i18n import _
+
+from . import repository
+
+
+def feature_setup(ui: Any, supported: set[bytes]) -> None:
+    """Tell core which requirements we can handle."""
+    supported.add(repository.REQUIREMENT)
+    for name in repository.COMPRESSIONS:
+        supported.add(repository.COMPRESSION_PREFIX + name)
+
+
+def uisetup(ui: Any) -> None:
+    """Wrap what must be in place before any repository is opened."""
+    localrepo.featuresetupfuncs.add(_feature_setup_entry(feature_setup))
+    # new-repo-backend=sqlite: our requirements beside core's
+    module, name = _requirements_function()
+    extensions.wrapfunction(module, name, new_repo_requirements)
+    # repo.file(): core's repository class names its file storage outright
+    extensions.wrapfunction(localrepo, 'makelocalrepository', make_repository)
+    # a new repository gets its (empty) database
+    extensions.wrapfunction(localrepo, 'createrepository', create_repository)
+
+
+def make_repository(orig: Any, *args: Any, **kwargs: Any) -> Any:
+    """Give a repository with our requirement our class."""
+    repo = orig(*args, **kwargs)
+    if repository.REQUIREMENT in repo.requirements:
+        repo.__class__ = repository.make_class(repo.__class__)
+    return repo
+
+
+def _requirements_function() -> tuple[Any, str]:
+    try:
+        from mercurial.repo import creation
+    except ImportError:
+        # hg <= 7.1
+        return localrepo, 'newreporequirements'
+    return creation, 'new_repo_requirements'
+
+
+def _feature_setup_entry(function: Any) -> Any:
+    """Core calls only functions that belong to a loaded extension's module."""
+    function.__module__ = __package__
+    return function
+
+
+def new_repo_requirements(orig: Any, ui: Any, createopts: Any) -> set[bytes]:
+    """The requirements of a new repository."""
+    if createopts.get(b'backend') != repository.BACKEND:
+        return orig(ui, createopts)  # type: ignore[no-any-return]
+    compression = repository.compression_requirement(ui)
+    requirements: set[bytes] = orig(ui, {**createopts, b'backend': b'revlogv1'})
+    if b'sharedrepo' in createopts:
+        # the source decides
+        return requirements
+    if b'store' not in requirements:
+        raise error.Abort(
+            _(b'storage.new-repo-backend=sqlite requires format.usestore=yes')
+        )
+    return requirements | {repository.REQUIREMENT, compression}
+
+
+def create_repository(
+    orig: Any, ui: Any, path: bytes, *args: Any, **kwargs: Any
+) -> Any:
+    """Create a repository, and its database if it is to have one."""
+    result = orig(ui, path, *args, **kwargs)
+    from . import creation
+
+    creation.create_database(ui, path)
+    return result

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The index of one file: stored rows on one side, Mercurial's on the other.
+
+Sealed revisions come as *segments* (one ``idx`` row for a run of revisions,
+as compressed columns), loose ones as ``rev`` rows. In memory a file's index is
+core's own index object, which answers every question about the graph in C,
+beside two lists that say where a revision's content is:
+
+========== =============== ==========================================
+frames[r]  places[r]       content
+========== =============== ==========================================
+f > 0      n >= 0          entry n of frame f
+0          0               loose, a full text
+0          k > 0           loose, a delta of revision r-k
+0          g < 0           loose, a delta of the revision with global id -g
+========== =============== ==========================================
+
+No SQL here.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from mercurial.node import nullrev
+
+from . import chunks, columns, compat, schema
+
+NODE_SIZE = 20
+
+# Makes a stored chunk of data.
+Encoder = Callable[[bytes], bytes]
+
+_SEGMENT_COLUMNS = 7
+
+# One entry of a revlog version 1 index: offset and flags, stored and full
+# length, delta base, linkrev, parents, node. See ``hg help internals.revlogs``.
+# Only graph questions are asked of it: our offsets and lengths are elsewhere.
+_CORE_ENTRY = struct.Struct('>Qiiiiii20s12x').pack
+
+
+class Revision(NamedTuple):
+    """What an index knows of a revision; p1 and p2 are revision numbers."""
+
+    node: bytes
+    p1: int
+    p2: int
+    linkrev: int
+    flags: int
+    rawsize: int
+    frame: int
+    place: int
+
+
+def encode_segment(first: int, revs: Sequence[Revision], codec: chunks.Codec) -> bytes:
+    """The ``idx.data`` of consecutive revisions starting at number ``first``.
+
+    The nodes, then a chunk holding a table of: linkrev, distance to p1 and p2
+    (0: null), flags, raw size, frame, place; linkrev, raw size, frame and
+    place as differences.
+    """
+    _nodes, p1s, p2s, linkrevs, flags, sizes, frames, places = zip(*revs)
+    table = columns.pack(
+        (
+            columns.diff(linkrevs),
+            [_distance(first + i, p) for i, p in enumerate(p1s)],
+            [_distance(first + i, p) for i, p in enumerate(p2s)],
+            flags,
+            columns.diff(sizes),
+            columns.diff(frames),
+            columns.diff(places),
+        )
+    )
+    return b''.join(_nodes) + codec.encode(table)
+
+
+def decode_segment(first: int, n: int, data: bytes) -> list[Revision]:
+    """The inverse of ``encode_segment``. Raises ValueError on damage."""
+    split = n * NODE_SIZE
+    links, d1, d2, flags, sizes, frames, places = columns.unpack(
+        chunks.decode(data[split:]), _SEGMENT_COLUMNS, n
+    )
+    numbers = range(first, first + n)
+    return list(
+        map(
+            Revision,
+            [data[i : i + NODE_SIZE] for i in range(0, split, NODE_SIZE)],
+            [r - d if d else nullrev for r, d in zip(numbers, d1)],
+            [r - d if d else nullrev for r, d in zip(numbers, d2)],
+            columns.undiff(links),
+            flags,
+            columns.undiff(sizes),
+            columns.undiff(frames),
+            columns.undiff(places),
+        )
+    )
+
+
+def _distance(rev: int, parent: int) -> int:
+    return rev - parent if parent != nullrev else 0
+
+
+class FileIndex:
+    """The index of one file, shared by everything that opens that file.
+
+    ``path_id`` is None until the file has a revision; ``stored`` maps a loose
+    revision to the bytes its row's data takes.
+    """
+
+    __slots__ = ('core', 'frames', 'path_id', 'places', 'stored')
+
+    def __init__(self, path_id: int | None, revs: Iterable[Revision] = ()) -> None:
+        revs = list(revs)
+        self.path_id = path_id
+        self.frames = [r.frame for r in revs]
+        self.places = [r.place for r in revs]
+        self.stored: dict[int, int] = {}
+        self.core: Any = compat.make_index(
+            b''.join(
+                _CORE_ENTRY(r.flags, 0, r.rawsize, i, r.linkrev, r.p1, r.p2, r.node)
+                for i, r in enumerate(revs)
+            )
+        )
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def revision(self, rev: int) -> Revision:
+        """Everything known of revision ``rev``."""
+        flags, _clen, size, _base, link, p1, p2, node = self.core[rev][:8]
+        return Revision(
+            node, p1, p2, link, flags & 0xFFFF, size, self.frames[rev], self.places[rev]
+        )
+
+    def append(self, r: Revision, stored: int | None = None) -> int:
+        """Add a revision; returns its number."""
+        rev = len(self.frames)
+        self.core.append(
+            compat.index_entry(r.flags, r.rawsize, rev, r.linkrev, r.p1, r.p2, r.node)
+        )
+        self.frames.append(r.frame)
+        self.places.append(r.place)
+        if stored is not None:
+            self.stored[rev] = stored
+        return rev
+
+    def truncate(self, n: int) -> None:
+        """Forget all revisions from number ``n`` on."""
+        if n < len(self.frames):
+            del self.core[n:-1]
+            del self.frames[n:]
+            del self.places[n:]
+            self.stored = {r: s for r, s in self.stored.items() if r < n}
+
+    def is_loose(self, rev: int) -> bool:
+        """Whether the content of ``rev`` is in a row of its own."""
+        return not self.frames[rev]
+
+    def loose_chain(self, rev: int, stop: int = nullrev) -> tuple[list[int], int | None]:
+        """The loose rows that ``rev`` needs, newest first, and what they rest on.
+
+        The second value is the global id of the revision below the last row:
+        a sealed one of this file, one of another file, or ``stop`` (whose
+        text the caller has); None when the last row is a full text.
+        """
+        revs = []
+        while True:
+            if rev == stop or self.frames[rev]:
+                assert self.path_id is not None
+                return revs, schema.global_id(self.path_id, rev)
+            revs.append(rev)
+            place = self.places[rev]
+            if not place:
+                return revs, None
+            if place < 0:
+                return revs, -place
+            rev -= place

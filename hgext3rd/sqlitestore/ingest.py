@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Taking in the revisions of one file from a changegroup.
+
+Each delta is applied and the text hashed before anything of it is stored. New
+files, and large additions to known ones, go straight into frames with the
+delta as it came over the wire where its base is in the same frame; a few new
+revisions of a known file become rows, like a commit: a frame would need a full
+text first.
+"""
+
+from __future__ import annotations
+
+import collections
+import struct
+from typing import TYPE_CHECKING, Any
+
+from mercurial import error, mdiff
+from mercurial.i18n import _
+from mercurial.node import nullid, nullrev
+from mercurial.revlogutils import constants, flagutil
+from mercurial.utils import storageutil
+
+from . import compat, deltas, frames, index, schema
+
+if TYPE_CHECKING:
+    from .filemutation import MutationMixin
+    from .transaction import Writer
+
+# Stored bytes of rows that one changegroup may add to a known file before the
+# rest is sealed.
+LOOSE_BYTES = 64 << 10
+LOOSE_ROWS = 100
+
+# Texts kept to apply deltas to.
+TEXT_CACHE = 16 << 20
+
+# Chunks above this are stored as a frame of their own, in pieces if need be.
+LARGE_CHUNK = schema.PIECE_SIZE
+
+_HUNK = struct.Struct('>lll')
+
+
+class Group:
+    """The revisions being added to one file by one changegroup."""
+
+    def __init__(self, store_file: MutationMixin, writer: Writer) -> None:
+        self._file = store_file
+        self._idx = store_file.idx
+        self._writer = writer
+        self._texts: collections.OrderedDict[int, bytes] = collections.OrderedDict()
+        self._texts_size = 0
+        self._loose = len(self._idx) > 0
+        self._loose_bytes = 0
+        self._loose_rows = 0
+        self._run: list[index.Revision] = []
+        self._run_first = 0
+
+    def add(self, data: Any, link: int) -> int:
+        """Add one revision (see ``compat.incoming``); returns its number."""
+        parents = tuple(self._known(p, _(b'unknown parent')) for p in (data.p1, data.p2))
+        base = self._known(data.delta_base, _(b'unknown delta base'))
+        compression = compat.inbound_compression(data)
+        delta, text = data.delta, data.raw_text
+        if compression is not None:
+            if text is not None:
+                text = compat.decompress_inbound(compression, text)
+            elif delta is not None:
+                delta = compat.decompress_inbound(compression, delta)
+        flags = data.flags or constants.REVIDX_DEFAULT_FLAGS
+        if text is None:
+            flags |= self._censor_flags(data, base, delta)
+            text = self._apply(base, delta)
+        else:
+            delta, base = None, nullrev
+        self._check(data, text, flags)
+
+        self._writer.touch(self._file.filename, self._idx)
+        rev = len(self._idx)
+        draft = index.Revision(data.node, *parents, link, flags, len(text), 0, 0)
+        if self._loose:
+            self._add_loose(rev, draft, text, base, delta)
+        else:
+            self._add_sealed(rev, draft, text, base, delta)
+        self._keep(rev, text)
+        return rev
+
+    def finish(self) -> None:
+        """Store the index of what was sealed."""
+        if not self._run:
+            return
+        path_id = self._idx.path_id
+        assert path_id is not None
+        first = self._run_first
+        self._writer.add_segment(
+            schema.global_id(path_id, first),
+            index.encode_segment(first, self._run, self._writer.codec),
+            len(self._run),
+        )
+        self._run = []
+
+    # checks
+
+    def _known(self, node: bytes, message: bytes) -> int:
+        rev: int | None = self._idx.core.get_rev(node)
+        if rev is None:
+            if node == nullid:
+                return nullrev
+            raise error.LookupError(node, self._file.display_id, message)
+        return rev
+
+    def _censor_flags(self, data: Any, base: int, delta: bytes) -> int:
+        store_file = self._file
+        if base != nullrev and store_file.iscensored(base):
+            # The sender cannot know our tombstone: only a delta that replaces
+            # everything applies to it.
+            size = len(delta) - _HUNK.size
+            header = mdiff.replacediffheader(store_file.rawsize(base), size)
+            if delta[: _HUNK.size] != header:
+                raise error.CensoredBaseError(
+                    store_file.display_id, store_file.node(base)
+                )
+        if getattr(data, 'has_censor_flag', False):
+            return 0
+        if storageutil.deltaiscensored(delta, base, store_file.rawsize):
+            return int(constants.REVIDX_ISCENSORED)
+        return 0
+
+    def _check(self, data: Any, text: bytes, flags: int) -> None:
+        store_file = self._file
+        if not flags:
+            if storageutil.hashrevisionsha1(text, data.p1, data.p2) == data.node:
+                return
+            checkable = True
+        else:
+            checkable = flagutil.processflagsraw(store_file, text, flags)
+        try:
+            if checkable:
+                store_file.checkhash(text, data.node, p1=data.p1, p2=data.p2)
+            if flags & constants.REVIDX_ISCENSORED:
+                raise error.StorageError(
+                    _(b'node %s is not censored') % store_file.display_id
+                )
+        except error.CensoredNodeError:
+            if not flags & constants.REVIDX_ISCENSORED:
+                raise
+
+    # texts
+
+    def _apply(self, base: int, delta: bytes) -> bytes:
+        if base == nullrev:
+            if len(delta) >= _HUNK.size:
+                start, end, size = _HUNK.unpack_from(delta)
+                if not start and not end and size == len(delta) - _HUNK.size:
+                    return bytes(delta[_HUNK.size :])
+            base_text = b''
+        else:
+            base_text = self._text(base)
+        if not delta:
+            return base_text
+        try:
+            return bytes(mdiff.patches(base_text, [delta]))
+        except compat.mpatch.mpatchError as exc:
+            raise error.StorageError(
+                _(b'%s: received a damaged delta') % self._file.display_id
+            ) from exc
+
+    def _text(self, rev: int) -> bytes:
+        text = self._texts.get(rev)
+        if text is None:
+            text = self._file.store.chain_text(self._idx, rev)
+            self._keep(rev, text)
+        else:
+            self._texts.move_to_end(rev)
+        return text
+
+    def _keep(self, rev: int, text: bytes) -> None:
+        self._texts[rev] = text
+        self._texts_size += len(text)
+        while self._texts_size > TEXT_CACHE and len(self._texts) > 1:
+            self._texts_size -= len(self._texts.popitem(last=False)[1])
+
+    # storing
+
+    def _add_loose(
+        self,
+        rev: int,
+        draft: index.Revision,
+        text: bytes,
+        base: int,
+        delta: bytes | None,
+    ) -> None:
+        idx, writer = self._idx, self._writer
+        store = self._file.store
+        choice = None
+        if delta is not None and base != nullrev and len(delta) * 2 < len(text):
+            rows, size = deltas.chain_cost(store, idx, base)
+            if rows < deltas.MAX_ROWS and size < max(
+                deltas.MAX_CHAIN_BYTES, deltas.MAX_CHAIN_RATIO * len(text)
+            ):
+                choice = deltas.Choice(rev - base, writer.codec.encode(delta))
+        if choice is None:
+            self._file._store_loose(
+                writer, text, draft.linkrev, draft.p1, draft.p2, draft.node, draft.flags
+            )
+        else:
+            draft = draft._replace(place=choice.place)
+            writer.add_loose(self._file.gid(rev), draft, choice.chunk)
+            idx.append(draft, len(choice.chunk))
+        self._loose_rows += 1
+        self._loose_bytes += idx.stored.get(rev, 0)
+        if self._loose_bytes > LOOSE_BYTES or self._loose_rows >= LOOSE_ROWS:
+            self._loose = False
+
+    def _add_sealed(
+        self,
+        rev: int,
+        draft: index.Revision,
+        text: bytes,
+        base: int,
+        delta: bytes | None,
+    ) -> None:
+        sealer = self._writer.sealer
+        gid = self._file.gid(rev)
+        place = None
+        if delta is not None and base != nullrev:
+            place = sealer.place(self._file.gid(base))
+        if place is None or delta is None or len(delta) >= len(text):
+            place, delta = self._best_in_frame(rev, draft, text)
+        frame_id, place = sealer.add(gid, delta, place)
+        draft = draft._replace(frame=frame_id, place=place)
+        if not self._run:
+            self._run_first = rev
+        self._run.append(draft)
+        self._idx.append(draft)
+
+    def _best_in_frame(
+        self, rev: int, draft: index.Revision, text: bytes
+    ) -> tuple[int | None, bytes]:
+        """(base place, delta) against something in the frame being filled."""
+        sealer = self._writer.sealer
+        best: tuple[int | None, bytes] = (None, text)
+        if draft.flags & constants.REVIDX_ISCENSORED or len(text) > deltas.MAX_DIFF_SIZE:
+            return best
+        seen = set()
+        for base in (draft.p1, draft.p2, rev - 1):
+            if base == nullrev or base in seen:
+                continue
+            seen.add(base)
+            place = sealer.place(self._file.gid(base))
+            if place is not None:
+                delta = mdiff.textdiff(self._text(base), text)
+                if len(delta) < len(best[1]):
+                    best = place, delta
+        source = self._file.copy_source(text) if text.startswith(b'\x01\n') else None
+        if source is not None:
+            idx, base = source
+            place = sealer.place(schema.global_id(idx.path_id or 0, base))
+            if place is not None:
+                delta = mdiff.textdiff(sealer.text(place), text)
+                if len(delta) < len(best[1]):
+                    best = place, delta
+        return best
+
+
+def store_alone(writer: Writer, gid: int, text: bytes) -> int:
+    """Store one large text as a frame; returns the frame's id."""
+    frame_id = writer.next_frame()
+    path_id, rev = schema.split_id(gid)
+    head = frames.encode_head([path_id], [rev], [0], [len(text)], writer.codec)
+    pieces = writer.codec.encode_stream([text], len(text), schema.PIECE_SIZE)
+    writer.add_frame(frame_id, head, pieces)
+    return frame_id

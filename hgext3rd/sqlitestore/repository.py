@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The repository class: where files come from and who recovers.
+
+Imported whenever the extension is loaded: nothing at module level may import
+``sqlite3``, ``zstandard`` or the modules that do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mercurial import error, util
+from mercurial.i18n import _
+
+if TYPE_CHECKING:
+    from .store import Store
+
+REQUIREMENT = b'sqlitestore-v2'
+COMPRESSION_PREFIX = b'sqlitestore-compression='
+COMPRESSIONS = (b'zstd', b'zlib', b'none')
+BACKEND = b'sqlite'
+
+
+def compression_requirement(ui: Any) -> bytes:
+    """The requirement for the configured compression. Raises Abort."""
+    name: bytes = ui.config(b'storage', b'sqlite.compression')
+    if name not in COMPRESSIONS:
+        raise error.Abort(
+            _(b"unknown compression for storage.sqlite.compression: '%s'") % name,
+            hint=_(b'use one of: %s') % b', '.join(COMPRESSIONS),
+        )
+    return COMPRESSION_PREFIX + name
+
+
+def compression_of(requirements: set[bytes]) -> str:
+    """The name of the compression a repository's requirements state."""
+    for requirement in requirements:
+        if requirement.startswith(COMPRESSION_PREFIX):
+            return requirement[len(COMPRESSION_PREFIX) :].decode('ascii')
+    return 'zstd'
+
+
+def make_class(base: Any) -> Any:
+    """The class of a repository that keeps its files in SQLite."""
+
+    class sqliterepository(base):  # type: ignore[misc]
+        """A repository whose file history is in ``store/files.sqlite``."""
+
+        @util.propertycache
+        def sqlitestore(self) -> Store:
+            """The file store; nothing is opened until it is used."""
+            from . import schema, store
+
+            # A reference to the repository would be a cycle that keeps the
+            # connection open.
+            import weakref
+
+            ref = weakref.ref(self)
+
+            def changesets() -> int:
+                return len(ref().changelog)  # type: ignore[union-attr]
+
+            return store.Store(
+                self.svfs.join(schema.FILENAME),
+                compression_of(self.requirements),
+                self.ui.config(b'storage', b'sqlite.synchronous'),
+                changesets,
+            )
+
+        def file(self, path: bytes, writable: bool = False) -> Any:
+            if path.startswith(b'/'):
+                path = path[1:]
+            from . import filestore
+
+            store = self.unfiltered().sqlitestore
+            if self.is_narrow:
+                return filestore.NarrowSQLiteFilelog(
+                    store, self.svfs, path, writable, self._storenarrowmatch
+                )
+            return filestore.SQLiteFilelog(store, self.svfs, path, writable)
+
+        def recover(self) -> bool:
+            with self.lock():
+                recovered: bool = super().recover()
+                return self._undo_file_revisions() or recovered
+
+        def _rollback(self, dryrun: bool, force: bool) -> int:
+            result: int = super()._rollback(dryrun, force)
+            if not dryrun:
+                self._undo_file_revisions()
+            return result
+
+        def _undo_file_revisions(self) -> bool:
+            from . import transaction
+
+            return transaction.recover(self.unfiltered().sqlitestore)
+
+    return sqliterepository

@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The file store of one repository: paths, indexes, frames and texts by id.
+
+Everything here speaks of global ids and stored bytes; what a revision means
+(nodes, flags, hashes) is the business of ``filestore``, and writing that of
+``transaction``. One instance belongs to one repository object.
+
+For other modules of this package:
+
+* ``path_id``, ``paths``, ``has_directory``: which files there are;
+* ``index(path)``: the FileIndex of a file, shared and kept while valid;
+* ``frame(id)``, ``loose(gids)``, ``text(gid)``: stored content;
+* ``writer(tr)``: the Writer of a Mercurial transaction;
+* ``forget()``: drop everything cached, after rows changed underneath.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from mercurial import mdiff
+from mercurial.i18n import _
+
+from . import chunks, columns, database, errors, frames, index, schema
+from .compat import mpatch
+
+if TYPE_CHECKING:
+    from . import transaction
+
+# Bytes of decoded frames kept. Reading all files of a revision goes through
+# frames nearly in order, so a few frames are enough.
+FRAME_CACHE = 16 << 20
+
+# Files whose index is kept.
+INDEX_CACHE = 512
+
+# Chains hop between files at copies only. A stored chain cannot contain a
+# loop unless the database is damaged, and then this ends it.
+MAX_HOPS = 1000
+
+SELECT_PATH = 'SELECT id FROM path WHERE path = ?'
+SELECT_PATHS = 'SELECT path FROM path'
+SELECT_PATH_OF_ID = 'SELECT path FROM path WHERE id = ?'
+SELECT_BELOW = 'SELECT 1 FROM path WHERE path >= ? AND path < ? LIMIT 1'
+SELECT_SEGMENTS = 'SELECT id, n, data FROM idx WHERE id BETWEEN ? AND ?'
+SELECT_ROWS = """
+    SELECT id, node, p1, p2, linkrev, flags, rawsize, frame, base, length(data)
+    FROM rev WHERE id BETWEEN ? AND ?"""
+SELECT_DATA = """
+    SELECT rev.id, rev.data FROM json_each(?) AS wanted
+    JOIN rev ON rev.id = wanted.value"""
+SELECT_FRAME = 'SELECT head, data FROM frame WHERE id = ?'
+SELECT_PIECES = 'SELECT data FROM piece WHERE id BETWEEN ? AND ? ORDER BY id'
+HAS_PIECES = 'SELECT 1 FROM piece WHERE id = ?'
+SELECT_CONTENT = 'SELECT rev FROM content WHERE digest = ?'
+DATA_VERSION = 'PRAGMA data_version'
+
+
+class Store:
+    """The store in the database file at ``path``.
+
+    ``compression`` names the engine for new data (see ``chunks``);
+    ``changesets`` returns the number of changesets on disk, which decides
+    whether an earlier transaction happened (see ``transaction``).
+    """
+
+    def __init__(
+        self,
+        path: bytes,
+        compression: str,
+        synchronous: bytes,
+        changesets: Callable[[], int],
+    ) -> None:
+        self.db = database.Database(path, synchronous)
+        self.compression = compression
+        self.changesets = changesets
+        self._paths: dict[bytes, int] = {}
+        self._indexes: collections.OrderedDict[int, index.FileIndex] = (
+            collections.OrderedDict()
+        )
+        self._new: dict[bytes, index.FileIndex] = {}
+        self._frames: collections.OrderedDict[int, frames.Frame] = (
+            collections.OrderedDict()
+        )
+        self._frames_size = 0
+        self._version: Any = None
+        self._writer: transaction.Writer | None = None
+
+    # files
+
+    def path_id(self, path: bytes) -> int | None:
+        """The id of a file's path, or None."""
+        found = self._paths.get(path)
+        if found is None:
+            row = self.db.row(SELECT_PATH, (path,))
+            if row is not None:
+                found = self._paths[path] = row[0]
+        return found
+
+    def paths(self) -> list[bytes]:
+        """All paths, sorted."""
+        return [bytes(row[0]) for row in self.db.rows(SELECT_PATHS)]
+
+    def path_of(self, path_id: int) -> bytes:
+        """The path with an id, for messages (it reads the whole table)."""
+        row = self.db.row(SELECT_PATH_OF_ID, (path_id,))
+        return bytes(row[0]) if row else b'?'
+
+    def has_directory(self, path: bytes) -> bool:
+        """Whether there are files below the directory ``path``."""
+        prefix = path.rstrip(b'/') + b'/'
+        # '0' follows '/' in ASCII
+        return self.db.row(SELECT_BELOW, (prefix, prefix[:-1] + b'0')) is not None
+
+    def add_path(self, path: bytes, path_id: int, idx: index.FileIndex) -> None:
+        """Remember a path just written, and its index."""
+        self._paths[path] = path_id
+        self._new.pop(path, None)
+        self._indexes[path_id] = idx
+
+    def drop_path(self, path: bytes, path_id: int) -> None:
+        """Forget a path just removed."""
+        self._paths.pop(path, None)
+        self._indexes.pop(path_id, None)
+
+    # indexes
+
+    def index(self, path: bytes) -> index.FileIndex:
+        """The index of a file; empty if there is no such file."""
+        self._revalidate()
+        path_id = self.path_id(path)
+        if path_id is not None:
+            return self.index_of(path_id)
+        found = self._new.get(path)
+        if found is None:
+            found = index.FileIndex(None)
+            if self._writer is not None:
+                # Whoever opens the file while it is being made sees the same.
+                self._new[path] = found
+        return found
+
+    def index_of(self, path_id: int) -> index.FileIndex:
+        """The index of the file with a path id."""
+        found = self._indexes.get(path_id)
+        if found is None:
+            found = self.read_index(path_id)
+            self._indexes[path_id] = found
+            if len(self._indexes) > INDEX_CACHE and self._writer is None:
+                self._indexes.popitem(last=False)
+        else:
+            self._indexes.move_to_end(path_id)
+        return found
+
+    def read_index(self, path_id: int | None) -> index.FileIndex:
+        """The index of a file as a new object that nobody shares."""
+        if path_id is None:
+            return index.FileIndex(None)
+        bounds = (
+            schema.global_id(path_id, 0),
+            schema.global_id(path_id, schema.REV_MASK),
+        )
+        parts: list[tuple[int, list[index.Revision]]] = []
+        stored = {}
+        try:
+            for gid, n, data in self.db.rows(SELECT_SEGMENTS, bounds):
+                first = gid & schema.REV_MASK
+                parts.append((first, index.decode_segment(first, n, data)))
+        except (columns.ColumnError, chunks.ChunkError) as exc:
+            raise errors.CorruptStore(
+                _(b'damaged index of %s: %s')
+                % (self.path_of(path_id), str(exc).encode()),
+                hint=_(b'restore %s from a backup') % self.db.path,
+            ) from exc
+        for row in self.db.rows(SELECT_ROWS, bounds):
+            rev = row[0] & schema.REV_MASK
+            stored[rev] = row[9]
+            parts.append((rev, [index.Revision(*row[1:9])]))
+        parts.sort(key=lambda part: part[0])
+        revs: list[index.Revision] = []
+        for first, part in parts:
+            if first != len(revs):
+                raise errors.CorruptStore(
+                    _(b'damaged index of %s: revision %d is missing')
+                    % (self.path_of(path_id), min(first, len(revs))),
+                    hint=_(b'restore %s from a backup') % self.db.path,
+                )
+            revs.extend(part)
+        result = index.FileIndex(path_id, revs)
+        result.stored = stored
+        return result
+
+    def _revalidate(self) -> None:
+        """Drop cached indexes if another process wrote to the database."""
+        if self.db.in_transaction:
+            return
+        version = self.db.row(DATA_VERSION)
+        if version != self._version:
+            self._indexes.clear()
+            # Ids are not reused, but censoring rewrites frames in place.
+            self.forget_content()
+            self._version = version
+
+    def forget_content(self) -> None:
+        """Drop cached frames."""
+        self._frames.clear()
+        self._frames_size = 0
+
+    def forget(self) -> None:
+        """Drop everything cached."""
+        self._paths.clear()
+        self._indexes.clear()
+        self._new.clear()
+        self._frames.clear()
+        self._frames_size = 0
+
+    # content
+
+    def frame(self, frame_id: int) -> Any:
+        """A frame, decoded: something with ``base``, ``entry`` and ``text``."""
+        writer = self._writer
+        if writer is not None and writer.open_frame(frame_id) is not None:
+            return writer.open_frame(frame_id)
+        frame = self._frames.get(frame_id)
+        if frame is not None:
+            self._frames.move_to_end(frame_id)
+            return frame
+        row = self.db.row(SELECT_FRAME, (frame_id,))
+        if row is None:
+            raise errors.CorruptStore(
+                _(b'frame %d is missing in %s') % (frame_id, self.db.path),
+                hint=_(b"run 'hg verify'"),
+            )
+        try:
+            frame = frames.Frame(row[0], self._frame_data(frame_id, row[1]))
+        except (columns.ColumnError, chunks.ChunkError, ValueError) as exc:
+            raise errors.CorruptStore(
+                _(b'damaged frame %d in %s: %s')
+                % (frame_id, self.db.path, str(exc).encode()),
+                hint=_(b"run 'hg verify'"),
+            ) from exc
+        self._keep_frame(frame_id, frame)
+        return frame
+
+    def _frame_data(self, frame_id: int, data: bytes) -> bytes:
+        first = (frame_id << 16) + 1
+        if len(data) < schema.PIECE_SIZE or not self.db.row(HAS_PIECES, (first,)):
+            return chunks.decode(data)
+
+        def pieces() -> Iterator[bytes]:
+            yield data
+            bounds = (first, first + 0xFFFE)
+            for (piece,) in self.db.iterate(SELECT_PIECES, bounds):
+                yield piece
+
+        return chunks.decode_stream(pieces())
+
+    def _keep_frame(self, frame_id: int, frame: frames.Frame) -> None:
+        if frame.size > FRAME_CACHE:
+            return
+        self._frames[frame_id] = frame
+        self._frames_size += frame.size
+        while self._frames_size > FRAME_CACHE:
+            self._frames_size -= self._frames.popitem(last=False)[1].size
+
+    def loose(self, gids: Iterable[int]) -> dict[int, bytes]:
+        """The decoded data of loose rows, fetched by one query."""
+        wanted = json.dumps(list(gids))
+        found = {}
+        for gid, data in self.db.rows(SELECT_DATA, (wanted,)):
+            try:
+                found[gid] = chunks.decode(data)
+            except chunks.ChunkError as exc:
+                path_id, rev = schema.split_id(gid)
+                raise errors.CorruptStore(
+                    _(b'damaged revision %d of %s: %s')
+                    % (rev, self.path_of(path_id), str(exc).encode()),
+                    hint=_(b"run 'hg verify'"),
+                ) from exc
+        return found
+
+    def chain_text(
+        self, idx: index.FileIndex, rev: int, cached: tuple[int, bytes] | None = None
+    ) -> bytes:
+        """The text of a revision of a file, not checked against its node.
+
+        ``cached`` is a revision of the same file and its text, if at hand.
+        """
+        stop, text = cached if cached is not None else (-1, b'')
+        deltas: list[bytes] = []
+        for _hop in range(MAX_HOPS):
+            rows, below = idx.loose_chain(rev, stop)
+            if rows:
+                path_id = idx.path_id
+                assert path_id is not None
+                gids = [schema.global_id(path_id, r) for r in rows]
+                found = self.loose(gids)
+                if len(found) != len(set(gids)):
+                    raise errors.CorruptStore(
+                        _(b'a delta of revision %d of %s is missing')
+                        % (rev, self.path_of(path_id)),
+                        hint=_(b"run 'hg verify'"),
+                    )
+                deltas.extend(found[gid] for gid in gids)
+            if below is None:
+                text = deltas.pop()
+                break
+            path_id, rev = schema.split_id(below)
+            if path_id != idx.path_id:
+                idx, stop = self.index_of(path_id), -1
+                if rev >= len(idx):
+                    raise errors.CorruptStore(
+                        _(b'a copy refers to missing revision %d of %s')
+                        % (rev, self.path_of(path_id)),
+                        hint=_(b"run 'hg verify'"),
+                    )
+            if rev == stop:
+                break
+            if idx.frames[rev]:
+                text = self.sealed(idx.frames[rev], idx.places[rev])
+                break
+        else:
+            raise errors.CorruptStore(_(b'endless chain of deltas'))
+        deltas = [delta for delta in reversed(deltas) if delta]
+        if not deltas:
+            return text
+        try:
+            return bytes(mdiff.patches(text, deltas))
+        except mpatch.mpatchError as exc:
+            raise errors.CorruptStore(
+                _(b'a stored delta does not apply: %s') % str(exc).encode()
+            ) from exc
+
+    def sealed(self, frame_id: int, place: int) -> bytes:
+        """The text of an entry of a frame."""
+        try:
+            return self.frame(frame_id).text(place)
+        except (columns.ColumnError, mpatch.mpatchError) as exc:
+            raise errors.CorruptStore(
+                _(b'damaged frame %d in %s: %s')
+                % (frame_id, self.db.path, str(exc).encode()),
+                hint=_(b"run 'hg verify'"),
+            ) from exc
+
+    def text(self, gid: int) -> bytes:
+        """The text of the revision with a global id, not checked."""
+        path_id, rev = schema.split_id(gid)
+        return self.chain_text(self.index_of(path_id), rev)
+
+    def find_content(self, digest: int) -> int | None:
+        """The global id of a revision whose text may have this digest."""
+        row = self.db.row(SELECT_CONTENT, (digest,))
+        return row[0] if row else None
+
+    # writing
+
+    def writer(self, tr: Any) -> transaction.Writer:
+        """The writer bound to a running Mercurial transaction."""
+        from . import transaction
+
+        writer = self._writer
+        if writer is None or writer.transaction is not tr:
+            writer = self._writer = transaction.Writer(self, tr)
+        return writer
+
+    def release_writer(self, writer: transaction.Writer) -> None:
+        """The Mercurial transaction of ``writer`` is over."""
+        if self._writer is writer:
+            self._writer = None

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Mercurial's own conformance classes for file storage, on our store."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+pytest.importorskip('mercurial')
+
+from mercurial import error, revlog, transaction
+from mercurial import ui as uimod
+from mercurial import vfs as vfsmod
+from mercurial.testing import storage as storagetesting
+
+from hgext3rd.sqlitestore import filestore, schema
+from hgext3rd.sqlitestore.store import Store
+
+
+@pytest.fixture(autouse=True)
+def storage(tmp_path, request):
+    """A store in a directory of its own for each test."""
+    vfs = vfsmod.vfs(os.fsencode(tmp_path))
+    store = Store(vfs.join(schema.FILENAME), 'zstd', b'off', lambda: 1 << 20)
+    store.db.create()
+    if request.instance is not None:
+        request.instance.storage = (uimod.ui(), vfs, store, [])
+    yield
+    store.db.close()
+
+
+def make_file(self):
+    _ui, vfs, store, opened = self.storage
+    path = b'filelog-%d' % len(opened)
+    opened.append(path)
+    return filestore.SQLiteFilelog(store, vfs, path, writable=True)
+
+
+def make_transaction(self):
+    ui, vfs, _store, _opened = self.storage
+    vfsmap = {b'plain': vfs, b'store': vfs}
+    return transaction.transaction(ui.warn, vfs, vfsmap, b'journal', b'undo')
+
+
+def add_raw_revision(
+    self,
+    fl,
+    tr,
+    node,
+    p1,
+    p2,
+    linkrev,
+    rawtext=None,
+    delta=None,
+    censored=False,
+    ellipsis=False,
+    extstored=False,
+):
+    flags = 0
+    if censored:
+        flags |= revlog.REVIDX_ISCENSORED
+    if ellipsis:
+        flags |= revlog.REVIDX_ELLIPSIS
+    if extstored:
+        flags |= revlog.REVIDX_EXTSTORED
+    if rawtext is None and delta is None:
+        raise error.Abort(b'must supply rawtext or delta arguments')
+    fl._revlog.addrawrevision(
+        rawtext, tr, linkrev, p1, p2, node, flags, cachedelta=delta
+    )
+    # The data may be bad on purpose: a cached text would hide that.
+    fl._revlog.clearcaches()
+
+
+TestIndex = storagetesting.makeifileindextests(
+    make_file, make_transaction, add_raw_revision
+)
+TestData = storagetesting.makeifiledatatests(
+    make_file, make_transaction, add_raw_revision
+)
+TestMutation = storagetesting.makeifilemutationtests(
+    make_file, make_transaction, add_raw_revision
+)
