@@ -238,9 +238,10 @@ def serving(demo: Demo) -> Iterator[None]:
     command = [str(HG), '-R', str(demo.server), 'serve', '-a', '127.0.0.1']
     command += ['-p', str(port), '-A', str(demo.access_log)]
     command += ['-E', str(demo.folder / 'error.log')]
-    process = subprocess.Popen(
-        command, env=demo.environment('server'), stdout=subprocess.DEVNULL
-    )
+    with (demo.folder / 'server.out').open('wb') as out:
+        process = subprocess.Popen(
+            command, env=demo.environment('server'), stdout=out, stderr=out
+        )
     try:
         for _ in range(200):
             try:
@@ -274,9 +275,11 @@ def clone(demo: Demo) -> None:
         decisions['cache hit'] > 0, 'the second clone was answered from cache'
     )
     check(decisions['cache miss'] == 0, 'the second clone missed nothing')
-    heads = ('log', '-r', 'all()', '-T', '{node} {phase} {manifest}\n')
+    heads = ('log', '-r', 'all()', '-T', '{node} {manifest}\n')
     server = demo.hg(*heads, side='server', cwd=demo.server)
     check(server == demo.hg(*heads, cwd=demo.clone), 'the clone is identical')
+    drafts = demo.hg('log', '-r', 'not public()', cwd=demo.clone)
+    check(not drafts, 'what a publishing server gave out is public')
     database = demo.clone / '.hg' / 'store' / 'files.sqlite'
     check(database.exists(), 'the clone keeps files in SQLite')
     say(f'identical history; {database.name} is {mib(size(database))}')
