@@ -7,6 +7,7 @@ Knows ``ui`` and ``repo``; decides nothing about keys.
 from __future__ import annotations
 
 import importlib
+import os
 import threading
 from importlib import metadata
 from typing import Any
@@ -29,6 +30,16 @@ _OWN = {
 
 _lock = threading.Lock()
 _shared: dict[tuple[Any, ...], service.SharedCache] = {}
+
+
+def _after_fork() -> None:
+    """Forget connections and threads that belong to the parent."""
+    global _lock
+    _lock = threading.Lock()
+    _shared.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def for_repo(repo: Any) -> service.ResponseCache | None:

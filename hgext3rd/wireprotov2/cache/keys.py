@@ -9,7 +9,7 @@ again.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import cbor2
@@ -47,6 +47,9 @@ class KeyState:
     mutable: bytes = b''
 
 
+_FIELDS = tuple(item.name for item in fields(KeyState))
+
+
 def canonical(value: Any) -> bytes:
     """Return one byte string for equal values, others for different ones.
 
@@ -64,4 +67,6 @@ def digest(value: Any) -> bytes:
 
 def derive(state: KeyState) -> bytes:
     """Return the key of ``state``: 40 lower-case hexadecimal digits."""
-    return digest([b'amalgam-cache', VERSION, *astuple(state)])
+    # not dataclasses.astuple, which copies every list of nodes
+    values = [getattr(state, name) for name in _FIELDS]
+    return digest([b'amalgam-cache', VERSION, *values])

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from . import base, entry
+from . import base, entry, keys
 from .flight import Flight, Flights
 
 MEDIA_TYPE = b'application/mercurial-cbor'
@@ -98,6 +98,17 @@ class ResponseCache:
             }
             for target in self._shared.cacher.targets()
         ]
+
+    def key(self, state: keys.KeyState) -> bytes | None:
+        """Return the key of a request, or None if it cannot be cached here.
+
+        Where clients fetch bodies themselves, a name that can be computed may
+        be all it takes: only what everybody may see is kept there.
+        """
+        private = state.view != keys.PUBLIC or state.narrow is not None
+        if private and self._shared.cacher.targets():
+            return None
+        return keys.derive(state)
 
     def wants_identity(self, redirect: dict[bytes, Any] | None) -> bool:
         """True if the request may be redirected: bodies must be plain CBOR."""

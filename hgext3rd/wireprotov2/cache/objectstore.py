@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A cacher in an object store: S3, Google, Azure, memory or local files.
+
+Without redirects an entry is one object. With redirects its body is an object
+of its own, exactly the bytes a client fetches, and its header another: a
+header says that the body is there. The store's own lifecycle rules remove what
+is old.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+from urllib.parse import urlsplit
+
+from mercurial import demandimport
+
+from . import base, entry
+
+with demandimport.deactivated():
+    try:
+        import obstore
+        import obstore.exceptions
+        import obstore.store
+    except ImportError as e:
+        raise base.CacherConfigError('the obstore package is missing') from e
+
+TARGET = b'objectstore'
+MEDIA_TYPE = 'application/mercurial-cbor'
+
+#: How long a signed URL works: a client uses it at once, but may be slow.
+SIGNED_FOR = datetime.timedelta(hours=1)
+
+#: What one request may wait for the store.
+CLIENT_OPTIONS: Any = {'connect_timeout': '2s', 'timeout': '30s'}
+#: Given options replace those from the environment; this one counts there.
+ALLOW_HTTP = ('AWS_ALLOW_HTTP', 'AZURE_ALLOW_HTTP', 'GOOGLE_ALLOW_HTTP')
+RETRY: Any = {'max_retries': 1, 'retry_timeout': datetime.timedelta(seconds=5)}
+
+#: Objects never change: caches in front of the store may keep them.
+ATTRIBUTES: Any = {
+    'Content-Type': MEDIA_TYPE,
+    'Cache-Control': 'public, max-age=31536000, immutable',
+}
+
+#: Everything obstore raises: its own errors, and Python's for some kinds of
+#: failure (missing object, no permission, unsupported operation).
+_ERRORS = (
+    obstore.exceptions.BaseError,
+    OSError,
+    NotImplementedError,
+    ValueError,
+)
+
+
+class ObjectStoreCacher:
+    """Keeps entries below ``url``; with ``redirect`` clients fetch bodies.
+
+    They do so at ``public_url`` plus the object's path, or at signed URLs.
+    """
+
+    def __init__(
+        self, url: str, redirect: bool = False, public_url: str | None = None
+    ) -> None:
+        """Raises ``CacherConfigError`` if the store or URL cannot work."""
+        self._store = _open(url)
+        self._attributes = None if _is_local(self._store) else ATTRIBUTES
+        self._public_url = public_url.rstrip('/') if public_url else None
+        self._targets: tuple[base.Target, ...] = ()
+        if redirect:
+            self._targets = (self._target(),)
+
+    def _target(self) -> base.Target:
+        prefix = self._public_url
+        if prefix is None:
+            sample = urlsplit(self._url('sample'))
+            path = sample.path[: -len('sample')]
+            prefix = f'{sample.scheme}://{sample.netloc}{path}'
+        scheme = urlsplit(prefix).scheme
+        if scheme not in ('http', 'https'):
+            raise base.CacherConfigError(
+                'wireprotov2.cacher.objectstore.public-url must be an http '
+                'or https URL'
+            )
+        return base.Target(TARGET, scheme.encode(), (prefix.encode(),))
+
+    def _url(self, path: str) -> str:
+        if self._public_url is not None:
+            return f'{self._public_url}/{path}'
+        if not isinstance(
+            self._store,
+            (
+                obstore.store.S3Store,
+                obstore.store.GCSStore,
+                obstore.store.AzureStore,
+            ),
+        ):
+            raise base.CacherConfigError(
+                'this object store cannot sign URLs: set '
+                'wireprotov2.cacher.objectstore.public-url'
+            )
+        with _errors():
+            return obstore.sign(self._store, 'GET', path, SIGNED_FOR)
+
+    def get(self, key: bytes) -> bytes | None:
+        name = key.decode('ascii')
+        if not self._targets:
+            return self._get(f'entries/{name}')
+        header = self._get(f'headers/{name}')
+        if header is None:
+            return None
+        body = self._get(f'bodies/{name}')
+        return None if body is None else header + body
+
+    def _get(self, path: str) -> bytes | None:
+        with _errors():
+            try:
+                return bytes(obstore.get(self._store, path).bytes())
+            except FileNotFoundError:
+                return None
+
+    def put(self, key: bytes, data: bytes) -> None:
+        name = key.decode('ascii')
+        if not self._targets:
+            self._put(f'entries/{name}', data)
+            return
+        self._put(f'bodies/{name}', data[entry.HEADER_SIZE :])
+        self._put(f'headers/{name}', data[: entry.HEADER_SIZE])
+
+    def _put(self, path: str, data: bytes) -> None:
+        with _errors():
+            obstore.put(self._store, path, data, attributes=self._attributes)
+
+    def lease(self, key: bytes) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def targets(self) -> tuple[base.Target, ...]:
+        return self._targets
+
+    def locate(self, key: bytes) -> base.Location | None:
+        if not self._targets:
+            return None
+        name = key.decode('ascii')
+        data = self._get(f'headers/{name}')
+        if data is None:
+            return None
+        try:
+            header = entry.decode_header(key, data)
+        except entry.EntryError:
+            return None
+        url = self._url(f'bodies/{name}').encode()
+        return base.Location(url, header.size, header.sha256)
+
+    def close(self) -> None:
+        """Connections close with the store object."""
+
+
+def _open(url: str) -> Any:
+    scheme = urlsplit(url).scheme
+    with _errors(base.CacherConfigError):
+        if scheme == 'file':
+            return obstore.store.from_url(url, mkdir=True)
+        if scheme == 'memory':
+            return obstore.store.from_url(url)
+        allow_http = any(
+            os.environ.get(name, '').lower() in ('true', '1')
+            for name in ALLOW_HTTP
+        )
+        return obstore.store.from_url(
+            url,
+            client_options={**CLIENT_OPTIONS, 'allow_http': allow_http},
+            retry_config=RETRY,
+        )
+
+
+def _is_local(store: Any) -> bool:
+    return isinstance(store, obstore.store.LocalStore)
+
+
+@contextlib.contextmanager
+def _errors(
+    kind: type[base.CacherError] = base.CacherError,
+) -> Iterator[None]:
+    try:
+        yield
+    except _ERRORS as e:
+        # what follows the first line is the state of the Rust library
+        line = (str(e).splitlines() or [type(e).__name__])[0]
+        raise kind(f'object store: {line}') from e
+
+
+def from_settings(settings: base.Settings) -> ObjectStoreCacher:
+    """Make the cacher ``[wireprotov2]`` describes."""
+    url = settings.get(b'objectstore.url', None)
+    if not url:
+        raise base.CacherConfigError(
+            'wireprotov2.cacher.objectstore.url is not set'
+        )
+    public_url = settings.get(b'objectstore.public-url', None)
+    return ObjectStoreCacher(
+        url.decode('utf-8'),
+        settings.get_bool(b'objectstore.redirect', False),
+        public_url.decode('utf-8') if public_url else None,
+    )

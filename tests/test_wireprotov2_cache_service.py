@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hits, misses, failures and concurrency of the response cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hgext3rd.wireprotov2.cache import base, entry, flight, keys, service
+from hgext3rd.wireprotov2.cache.memory import MemoryCacher
+
+KEY = b'0123456789' * 4
+
+
+class Broken(MemoryCacher):
+    """Fails on every use and counts how often it was asked."""
+
+    asked = 0
+
+    def get(self, key: bytes) -> bytes | None:
+        self.asked += 1
+        raise base.CacherError('it is broken')
+
+    def put(self, key: bytes, data: bytes) -> None:
+        self.asked += 1
+        raise base.CacherError('it is broken')
+
+
+class Redirecting(MemoryCacher):
+    """Has a target and knows where bodies are."""
+
+    def targets(self) -> tuple[base.Target, ...]:
+        return (base.Target(b'cdn', b'https', (b'https://cdn.example/',)),)
+
+    def locate(self, key: bytes) -> base.Location | None:
+        if self.get(key) is None:
+            return None
+        return base.Location(b'https://cdn.example/' + key, 4, b'\x01' * 32)
+
+
+class Setup:
+    def __init__(self, cacher: base.Cacher, limit: int = 1000) -> None:
+        self.lines: list[bytes] = []
+        self.warnings: list[str] = []
+        self.shared = service.SharedCache(cacher)
+        self.cache = service.ResponseCache(
+            self.shared, limit, self.warnings.append
+        )
+
+    def log(self, message: bytes, *args: bytes) -> None:
+        self.lines.append((message % args).rstrip(b'\n'))
+
+    def body(self, produce: Callable[[], Any], **kwargs: Any) -> bytes:
+        answer = self.cache.respond(KEY, produce, self.log, **kwargs)
+        assert isinstance(answer, service.Body)
+        data = b''.join(answer.chunks)
+        assert answer.size in (None, len(data))
+        return data
+
+
+def never() -> Iterator[bytes]:
+    raise AssertionError('computed in spite of the cache')
+
+
+def test_miss_then_hit() -> None:
+    setup = Setup(MemoryCacher())
+    assert setup.body(lambda: [b'ab', b'cd']) == b'abcd'
+    assert setup.body(never) == b'abcd'
+    assert setup.lines == [
+        b'cache miss for ' + KEY,
+        b'storing cache entry for ' + KEY,
+        b'cache hit for ' + KEY,
+    ]
+    assert setup.warnings == []
+
+
+def test_error_is_not_cached() -> None:
+    setup = Setup(MemoryCacher())
+
+    def fail() -> Iterator[bytes]:
+        yield b'part'
+        raise LookupError('unknown node')
+
+    with pytest.raises(LookupError):
+        setup.cache.respond(KEY, fail, setup.log)
+    assert setup.lines == [
+        b'cache miss for ' + KEY,
+        b'cacher exiting due to error',
+    ]
+    assert setup.body(lambda: [b'whole']) == b'whole'
+
+
+def test_large_response_streams_uncached() -> None:
+    setup = Setup(MemoryCacher(), limit=10)
+    produced: list[int] = []
+
+    def produce() -> Iterator[bytes]:
+        for number in range(5):
+            produced.append(number)
+            yield b'%d' % number * 6
+
+    answer = setup.cache.respond(KEY, produce, setup.log)
+    assert isinstance(answer, service.Body)
+    assert answer.size is None
+    assert produced == [0, 1]
+    assert b''.join(answer.chunks) == b'000000111111222222333333444444'
+    assert setup.lines == [b'cache miss for ' + KEY]
+    assert setup.cache.peek(KEY) is None
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda data: data[:-1],
+        lambda data: data[:20],
+        lambda data: b'',
+        lambda data: data[:-1] + b'\x00',
+        lambda data: data[:4] + b'\x7f' + data[5:],
+    ],
+)
+def test_corrupt_entry_is_a_miss_and_replaced(
+    damage: Callable[[bytes], bytes],
+) -> None:
+    cacher = MemoryCacher()
+    setup = Setup(cacher)
+    cacher.put(KEY, damage(entry.encode(KEY, b'body')))
+    assert setup.body(lambda: [b'body']) == b'body'
+    assert setup.warnings[0].startswith('ignoring cache entry 0123')
+    assert setup.body(never) == b'body'
+
+
+def test_broken_cacher_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(service.time, 'monotonic', lambda: now)
+    cacher = Broken()
+    setup = Setup(cacher)
+    for _request in range(3):
+        assert setup.body(lambda: [b'body']) == b'body'
+    assert cacher.asked == 1
+    assert setup.warnings == ['cacher is not available: it is broken']
+    now += service.PENALTY
+    assert setup.body(lambda: [b'body']) == b'body'
+    assert cacher.asked == 2
+
+
+def concurrently(count: int, work: Callable[[int], None]) -> None:
+    threads = [
+        threading.Thread(target=work, args=(number,)) for number in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.parametrize('cacher', [MemoryCacher(), Broken(), MemoryCacher(0)])
+def test_concurrent_misses_compute_once(cacher: base.Cacher) -> None:
+    setup = Setup(cacher)
+    computed: list[int] = []
+    joined = threading.Barrier(8)
+    results: list[bytes] = []
+
+    def work(number: int) -> None:
+        def produce() -> Iterator[bytes]:
+            computed.append(number)
+            # the others have begun; give them time to look and wait
+            threading.Event().wait(0.2)
+            yield b'body'
+
+        joined.wait()
+        results.append(setup.body(produce))
+
+    concurrently(8, work)
+    assert results == [b'body'] * 8
+    assert len(computed) == 1
+
+
+def test_failed_leader_fails_alone() -> None:
+    setup = Setup(MemoryCacher())
+    joined = threading.Barrier(4)
+    outcomes: list[str] = []
+    first = threading.Event()
+
+    def work(number: int) -> None:
+        def produce() -> Iterator[bytes]:
+            threading.Event().wait(0.1)
+            if not first.is_set():
+                first.set()
+                raise LookupError
+            yield b'body'
+
+        joined.wait()
+        try:
+            outcomes.append(setup.body(produce).decode())
+        except LookupError:
+            outcomes.append('error')
+
+    concurrently(4, work)
+    assert sorted(outcomes) == ['body', 'body', 'body', 'error']
+
+
+def test_slow_leader_is_not_waited_for() -> None:
+    setup = Setup(MemoryCacher())
+    setup.shared.flights = flight.Flights(patience=0.05)
+    release = threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        release.wait(60)
+        yield b'slow'
+
+    leader = threading.Thread(target=setup.body, args=(slow,))
+    leader.start()
+    while not setup.shared.flights._flights:
+        threading.Event().wait(0.001)
+    assert setup.body(lambda: [b'own']) == b'own'
+    release.set()
+    leader.join(60)
+    assert setup.body(never) == b'slow'
+
+
+def test_redirect_for_who_accepts_it() -> None:
+    setup = Setup(Redirecting())
+    accepted = {b'targets': [b'cdn'], b'hashes': [b'sha256']}
+    assert setup.cache.wants_identity(accepted)
+    assert not setup.cache.wants_identity(None)
+    assert not setup.cache.wants_identity({b'targets': [b'other']})
+    assert not setup.cache.wants_identity({b'targets': 3})
+    assert setup.body(lambda: [b'body'], redirect=accepted) == b'body'
+
+    answer = setup.cache.respond(KEY, never, setup.log, redirect=accepted)
+    assert answer == service.Redirect(b'https://cdn.example/' + KEY, 4, ())
+    accepted_hash = {**accepted, b'fullhashes': True}
+    answer = setup.cache.respond(KEY, never, setup.log, redirect=accepted_hash)
+    assert isinstance(answer, service.Redirect)
+    assert answer.fullhashes == ((b'sha256', b'\x01' * 32),)
+    assert setup.lines[-2:] == [
+        b'cache hit for ' + KEY,
+        b'sending content redirect for %s to https://cdn.example/%s'
+        % (KEY, KEY),
+    ]
+    assert setup.body(never, redirect={b'targets': [b'other']}) == b'body'
+    assert setup.body(never) == b'body'
+
+
+def test_targets_as_capabilities_spell_them() -> None:
+    assert Setup(MemoryCacher()).cache.targets() == []
+    assert Setup(Redirecting()).cache.targets() == [
+        {
+            b'name': b'cdn',
+            b'protocol': b'https',
+            b'uris': [b'https://cdn.example/'],
+        }
+    ]
+
+
+def test_private_views_are_not_kept_where_clients_fetch() -> None:
+    state = keys.KeyState(b'a', b'f', b'c', {}, b'e', b'r')
+    others = (
+        dataclasses.replace(state, view=b'draft'),
+        dataclasses.replace(state, narrow=((), ())),
+    )
+    closed, public = Setup(MemoryCacher()).cache, Setup(Redirecting()).cache
+    assert closed.key(state) == public.key(state) == keys.derive(state)
+    for private in others:
+        assert closed.key(private) == keys.derive(private)
+        assert public.key(private) is None
