@@ -7,8 +7,21 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mercurial import policy, revlog, revlogutils, util
+from mercurial.revlogutils import constants
 
 mpatch = policy.importmod('mpatch')
+
+try:
+    from mercurial.revlogutils import config
+except ImportError:
+    # hg <= 7.0
+    config = revlog
+
+# What a text with metadata begins with. hg <= 7.0 does not name it.
+META_MARKER: bytes = getattr(constants, 'META_MARKER', b'\x01\n')
+
+# Flags that do not change what a text is. hg <= 7.1 has none.
+NEUTRAL_FLAGS: int = getattr(constants, 'REVIDX_NEUTRAL_FLAGS', 0)
 
 
 def make_index(entries: bytes) -> Any:

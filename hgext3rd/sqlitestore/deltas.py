@@ -111,7 +111,7 @@ def choose(
             if base == text:
                 return Choice(place, b'')
             delta = mdiff.textdiff(base, text)
-            if len(delta) >= size:
+            if len(delta) > size + DELTA_BONUS:
                 continue
             chunk = encode(delta)
             if best is None or len(chunk) < len(best.chunk):

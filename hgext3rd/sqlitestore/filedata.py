@@ -13,7 +13,7 @@ from typing import Any
 from mercurial import error, mdiff, pycompat, revlog
 from mercurial.i18n import _
 from mercurial.node import nullrev, short
-from mercurial.revlogutils import constants, flagutil
+from mercurial.revlogutils import flagutil
 from mercurial.utils import storageutil, stringutil
 
 from . import compat
@@ -46,7 +46,7 @@ class DataMixin(IndexMixin):
             return b''
         rawtext, validated = self._rawtext(rev)
         flags = self.flags(rev)
-        if validated and (raw or not flags & ~constants.REVIDX_NEUTRAL_FLAGS):
+        if validated and (raw or not flags & ~compat.NEUTRAL_FLAGS):
             return rawtext
         if raw:
             checkable = flagutil.processflagsraw(self, rawtext, flags)

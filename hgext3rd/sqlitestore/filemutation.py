@@ -171,7 +171,7 @@ class MutationMixin(DataMixin):
                 yield deltas.Candidate(idx, rev, -gid)
 
     def _copy_source(self, text: bytes) -> Iterator[deltas.Candidate]:
-        if not text.startswith(constants.META_MARKER):
+        if not text.startswith(compat.META_MARKER):
             return
         found = self.copy_source(text)
         if found is not None:

@@ -17,8 +17,9 @@ from typing import Any
 
 from mercurial import filelog, mdiff, revlog
 from mercurial.node import sha1nodeconstants
-from mercurial.revlogutils import config, constants, flagutil
+from mercurial.revlogutils import constants, flagutil
 
+from .compat import config
 from .filemutation import MutationMixin
 from .store import Store
 

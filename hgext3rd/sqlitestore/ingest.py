@@ -66,12 +66,14 @@ class Group:
                 text = compat.decompress_inbound(compression, text)
             elif delta is not None:
                 delta = compat.decompress_inbound(compression, delta)
+        # Both may be views of a larger buffer, which must not be kept.
+        delta = bytes(delta) if delta is not None else b''
         flags = data.flags or constants.REVIDX_DEFAULT_FLAGS
         if text is None:
             flags |= self._censor_flags(data, base, delta)
             text = self._apply(base, delta)
         else:
-            delta, base = None, nullrev
+            text, delta, base = bytes(text), None, nullrev
         self._check(data, text, flags)
 
         self._writer.touch(self._file.filename, self._idx)
@@ -251,7 +253,7 @@ class Group:
                 delta = mdiff.textdiff(self._text(base), text)
                 if len(delta) < len(best[1]):
                     best = place, delta
-        source = self._file.copy_source(text) if text.startswith(b'\x01\n') else None
+        source = self._file.copy_source(text) if text.startswith(compat.META_MARKER) else None
         if source is not None:
             idx, base = source
             place = sealer.place(schema.global_id(idx.path_id or 0, base))
