@@ -95,6 +95,11 @@ Configuration, all in section ``[wireprotov2]``:
 ``limit.commands``
   The most commands in one request. (default: 1000)
 
+``limit.idle-time``
+  Seconds after which :hg:`serve` gives a connection up that neither sends nor
+  takes data; 0 means never. WSGI servers have options of their own for this.
+  (default: 600)
+
 ``limit.response-buffer``
   The most bytes of one response that are held in memory so as to be cached; a
   larger response is sent and not cached. (default: 64 MB)
@@ -131,13 +136,14 @@ configitem(b'wireprotov2', b'cacher.objectstore.url', default=None)
 configitem(b'wireprotov2', b'cacher.objectstore.redirect', default=False)
 configitem(b'wireprotov2', b'cacher.objectstore.public-url', default=None)
 # options of cachers from other distributions
-configitem(b'wireprotov2', br'cacher\..*', default=None, generic=True)
+configitem(b'wireprotov2', rb'cacher\..*', default=None, generic=True)
 configitem(b'wireprotov2', b'retry', default=3)
 configitem(b'wireprotov2', b'retry.delay', default=1.0)
 configitem(b'wireprotov2', b'metrics', default=False)
 configitem(b'wireprotov2', b'limit.request-size', default=b'64 MB')
 configitem(b'wireprotov2', b'limit.command-size', default=b'32 MB')
 configitem(b'wireprotov2', b'limit.commands', default=1000)
+configitem(b'wireprotov2', b'limit.idle-time', default=600)
 configitem(b'wireprotov2', b'limit.response-buffer', default=b'64 MB')
 
 cmdtable = hgcommands.cmdtable

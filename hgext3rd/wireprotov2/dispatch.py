@@ -14,7 +14,7 @@ from typing import Any
 
 from mercurial import error
 
-from .cache import factory, keys, service, view
+from .cache import factory, service, view
 from .commands.registry import Command, Request
 from .proto import events, streams
 from .proto.errors import CommandError, ServerFailure
@@ -118,7 +118,7 @@ def _answer(
     encoding: bytes,
     redirect: events.Redirect | None,
     report: Report,
-) -> service.Redirect | tuple[Iterable[bytes], bytes]:
+) -> service.Redirect | tuple[Iterable[bytes | memoryview], bytes]:
     """Return a body with its encoding, or where to get it."""
     request = call.request
     cache = factory.for_repo(request.repo)
@@ -142,7 +142,8 @@ def _answer(
         encoding=encoding,
         user=request.user,
     )
-    if state is None:
+    key = None if state is None else cache.key(state)
+    if key is None:
         return call.run(encoding, report), encoding
     ui = request.repo.ui
 
@@ -151,7 +152,7 @@ def _answer(
 
     log(b'cacher constructed for %s\n', call.command.name)
     found = cache.respond(
-        keys.derive(state),
+        key,
         lambda: call.run(encoding, report),
         log=log,
         redirect=wanted,
@@ -159,4 +160,3 @@ def _answer(
     if isinstance(found, service.Redirect):
         return found
     return found.chunks, encoding
-

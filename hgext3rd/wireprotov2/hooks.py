@@ -3,17 +3,30 @@
 
 from __future__ import annotations
 
-from mercurial import exchange, extensions, httppeer, wireprotoserver
+from typing import Any
 
-from . import peer, server
+from mercurial import (
+    commands,
+    exchange,
+    extensions,
+    httppeer,
+    wireprotoserver,
+)
+
+from . import peer, server, serving
+from .cache import censor
 
 
 def uisetup(ui: object) -> None:
     """Wrap Mercurial once per process."""
     # /api/ and the upgrade handshake live beside the version 1 commands
     extensions.wrapfunction(
-        wireprotoserver, 'handlewsgirequest', server.handlewsgirequest
+        wireprotoserver, 'handlewsgirequest', _handlewsgirequest
     )
+    # threads must not meet modules that are being loaded, nor wait for ever
+    extensions.wrapcommand(commands.table, b'serve', _serve)
+    # a response cached before a file was censored must not survive that
+    extensions.afterloaded(b'censor', _wrap_censor)
     # the handshake of every HTTP peer asks for version 2 in passing
     extensions.wrapfunction(httppeer, 'performhandshake', peer.performhandshake)
     # only here is the peer made whose class decides what it speaks
@@ -22,3 +35,22 @@ def uisetup(ui: object) -> None:
     extensions.wrapfunction(
         exchange, '_pullbundle2extraprepare', peer.prepare_getbundle
     )
+
+
+# these import what they need when they are called, not with every command
+
+
+def _handlewsgirequest(orig: Any, *args: Any) -> bool:
+    serving.load_modules()
+    return server.handlewsgirequest(orig, *args)
+
+
+def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
+    return serving.serve(orig, ui, repo, **opts)
+
+
+def _wrap_censor(loaded: bool) -> None:
+    if loaded:
+        extensions.wrapfunction(
+            extensions.find(b'censor'), '_docensor', censor.wrapped
+        )

@@ -269,7 +269,9 @@ def _check_commands(
                 400, b'multiple commands cannot be issued to this URL\n'
             )
         if received[0].name != name:
-            raise HTTPError(400, b'command in frame must match command in URL\n')
+            raise HTTPError(
+                400, b'command in frame must match command in URL\n'
+            )
     calls = []
     for event in received:
         command = offered.get(event.name)
@@ -339,9 +341,7 @@ def _handshake(rctx: Any, req: Any, res: Any, checkperm: CheckPerm) -> bool:
     )
     answer = {
         b'apibase': API_BASE,
-        b'apis': {
-            api.name: capabilities.describe(api, repo) for api in common
-        },
+        b'apis': {api.name: capabilities.describe(api, repo) for api in common},
         b'v1capabilities': v1.data,
     }
     res.status = b'200 OK'

@@ -17,6 +17,7 @@ from . import (
     manifests,
     pushkeys,
     rawstore,
+    segments,
 )
 from .registry import API, Argument, Command
 
@@ -153,6 +154,7 @@ _COMMANDS_0003 = (
         compressed=True,
         available=rawstore.available,
     ),
+    *segments.COMMANDS.values(),
 )
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from mercurial import encoding, phases
@@ -43,7 +43,7 @@ def bookmarks_by_node(repo: Any) -> dict[bytes, list[bytes]]:
 
 def _records(
     repo: Any, revs: list[int], fields: Collection[bytes]
-) -> Iterable[bytes]:
+) -> Iterator[bytes]:
     yield records.total(len(revs))
     cl = repo.changelog
     node = cl.node

@@ -29,9 +29,13 @@ def heads(request: Request, publiconly: bool) -> Iterator[bytes]:
 
 
 def known(request: Request, nodes: list) -> Iterator[bytes]:
-    wanted = node_list(nodes, b'nodes')
-    found = request.repo.known(wanted)
-    yield cbor.encode(b''.join(b'1' if k else b'0' for k in found))
+    hasnode = request.repo.changelog.hasnode
+    yield cbor.encode(
+        b''.join(
+            b'1' if len(node) == 20 and hasnode(node) else b'0'
+            for node in node_list(nodes, b'nodes')
+        )
+    )
 
 
 def lookup(request: Request, key: bytes) -> Iterator[bytes]:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from mercurial import error, match as matchmod
+from mercurial import error
+from mercurial import match as matchmod
 from mercurial.node import hex
 
 from ..proto import cbor
@@ -14,7 +15,7 @@ from ..proto.errors import CommandError
 from . import introduced, records, visibility
 from .registry import Request
 from .revisions import node_list, resolve
-from .stores import revision_records
+from .stores import revision_records, stored_rev
 
 # Changesets whose files are asked for at once: some seconds of work, and an
 # index of what is sent that stays small.
@@ -72,12 +73,10 @@ def filedata(
     store = _open(repo, path)
     linkrevs = {}
     for node in wanted:
-        try:
-            linkrevs[node] = store.linkrev(store.rev(node))
-        except error.LookupError:
-            raise CommandError(
-                b'unknown file node: %s', (hex(node),)
-            ) from None
+        rev = stored_rev(store, node)
+        if rev is None:
+            raise CommandError(b'unknown file node: %s', (hex(node),))
+        linkrevs[node] = store.linkrev(rev)
     seen = visibility.file_changesets(repo, path, linkrevs)
     for node in wanted:
         if node not in seen:
@@ -120,7 +119,7 @@ def _files(
     paths: dict[bytes, introduced.FileNodes],
     fields: Collection[bytes],
     haveparents: bool,
-) -> Iterable[bytes]:
+) -> Iterator[bytes]:
     total = sum(len(nodes) for nodes in paths.values())
     yield cbor.encode({b'totalpaths': len(paths), b'totalitems': total})
     clnode = repo.changelog.node

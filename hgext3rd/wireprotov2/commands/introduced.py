@@ -55,9 +55,7 @@ def file_nodes(
     for rev in sorted(rest):
         manifestnode = cl.changelogrevision(rev).manifest
         # what is not in here was removed, or is as in a parent
-        changed = repo.manifestlog[manifestnode].read_delta_parents(
-            exact=False
-        )
+        changed = repo.manifestlog[manifestnode].read_delta_parents(exact=False)
         for path in rest[rev]:
             node = changed.get(path)
             if node is None or node in found.get(path, ()):

@@ -6,14 +6,13 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterator
 from typing import Any
 
-from mercurial import error
 from mercurial.node import nullid, nullrev
 
 from ..proto.errors import CommandError
 from . import records, visibility
 from .registry import Request
 from .revisions import node_list, resolve
-from .stores import revision_records
+from .stores import revision_records, stored_rev
 
 # Large enough that round trips do not count, small enough that the response
 # is a cacheable piece of some tens of megabytes on the largest repositories.
@@ -52,10 +51,10 @@ def manifestdata(
     store = repo.manifestlog.getstorage(tree)
     linkrevs = {}
     for node in node_list(nodes, b'nodes'):
-        try:
-            linkrevs[node] = store.linkrev(store.rev(node))
-        except error.LookupError:
-            raise CommandError(b'unknown node: %s', (node,)) from None
+        rev = stored_rev(store, node)
+        if rev is None:
+            raise CommandError(b'unknown node: %s', (node,))
+        linkrevs[node] = store.linkrev(rev)
     seen = visibility.manifest_changesets(repo, tree, linkrevs)
     for node in linkrevs:
         if node not in seen:

@@ -14,10 +14,7 @@ from .registry import Request
 def listkeys(request: Request, namespace: bytes) -> Iterator[bytes]:
     keys = request.repo.listkeys(encoding.tolocal(namespace))
     yield cbor.encode(
-        {
-            encoding.fromlocal(k): encoding.fromlocal(v)
-            for k, v in keys.items()
-        }
+        {encoding.fromlocal(k): encoding.fromlocal(v) for k, v in keys.items()}
     )
 
 

@@ -60,7 +60,9 @@ def rawstorefile(request: Request, what: bytes) -> Iterator[bytes]:
         )
     repo = _checked(request)
     snapshot = _snapshot(repo, _WHAT[what], None)
-    return _send(repo, snapshot, lambda name, size: {b'name': name, b'size': size})
+    return _send(
+        repo, snapshot, lambda name, size: {b'name': name, b'size': size}
+    )
 
 
 def rawstorefiledata(

@@ -8,7 +8,7 @@ each through the general encoder took three times as long.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..proto import cbor
 
@@ -108,7 +108,7 @@ def stored(
     return b''.join(parts)
 
 
-def batched(records: Iterable[bytes], size: int = 65536) -> Iterable[bytes]:
+def batched(records: Iterable[bytes], size: int = 65536) -> Iterator[bytes]:
     """Join records to pieces of about ``size`` bytes, so that whatever comes
     after handles hundreds of them at once."""
     batch: list[bytes] = []

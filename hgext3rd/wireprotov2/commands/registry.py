@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,12 @@ _TYPES: Mapping[bytes, type] = {
 }
 
 REQUIRED = object()
+
+
+def _as_set(name: bytes, value: Iterable[Any]) -> set[bytes]:
+    if not all(isinstance(member, bytes) for member in value):
+        raise CommandError(b'argument %s must hold bytestrings', (name,))
+    return set(value)
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,9 @@ class Argument:
         if value is None and self.default is None:
             return None
         wanted = _TYPES[self.type]
+        # sets may be sent as lists
         if wanted is set and isinstance(value, list):
-            if not all(isinstance(v, bytes) for v in value):
-                raise CommandError(
-                    b'argument %s must be a set of bytestrings', (name,)
-                )
-            value = set(value)
+            value = _as_set(name, value)
         # bool is a kind of int in Python alone
         if not isinstance(value, wanted) or (
             wanted is int and isinstance(value, bool)
@@ -63,14 +66,13 @@ class Argument:
             raise CommandError(
                 b'argument %s must be of type %s', (name, self.type)
             )
-        if self.values is not None and not value <= self.values:
-            unknown = sorted(
-                v for v in value - self.values if isinstance(v, bytes)
-            )
-            raise CommandError(
-                b'unsupported value for argument %s: %s',
-                (name, b', '.join(unknown)),
-            )
+        if self.values is not None:
+            unknown = _as_set(name, value) - self.values
+            if unknown:
+                raise CommandError(
+                    b'unsupported value for argument %s: %s',
+                    (name, b', '.join(sorted(unknown))),
+                )
         return value
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mercurial import error
-from mercurial.node import hex, nullid
+from mercurial.node import hex, nullid, nullrev
 
 from ..proto.errors import CommandError
 
@@ -27,9 +27,19 @@ def node_list(value: object, name: bytes) -> list[bytes]:
 def rev_of(cl: Any, node: bytes) -> int:
     """Return the revision number of a changeset node."""
     try:
-        return cl.rev(node)
-    except (error.LookupError, TypeError, ValueError):
+        rev: int = cl.rev(node)
+    # the index refuses what is no node with the latter
+    except (error.LookupError, ValueError):
         raise CommandError(b'unknown node: %s', (hex(node),)) from None
+    return rev
+
+
+def _rev_sent(cl: Any, node: bytes) -> int:
+    """Return the revision of a node asked for by name: not the null one."""
+    rev = rev_of(cl, node)
+    if rev == nullrev:
+        raise CommandError(b'unknown node: %s', (hex(node),))
+    return rev
 
 
 def dag_range(repo: Any, roots: list[bytes], heads: list[bytes]) -> list[int]:
@@ -38,7 +48,7 @@ def dag_range(repo: Any, roots: list[bytes], heads: list[bytes]) -> list[int]:
     Roots this view does not know are ignored: the client may have more.
     """
     cl = repo.changelog
-    common = [n for n in roots if cl.hasnode(n)] or [nullid]
+    common = [n for n in roots if len(n) == 20 and cl.hasnode(n)] or [nullid]
     revs = [rev_of(cl, n) for n in heads]
     return cl.findmissingrevs([cl.rev(n) for n in common], revs)
 
@@ -46,13 +56,13 @@ def dag_range(repo: Any, roots: list[bytes], heads: list[bytes]) -> list[int]:
 def with_depth(repo: Any, nodes: list[bytes], depth: int) -> list[int]:
     """Return ``nodes`` and their ancestors, ``depth`` generations in all."""
     cl = repo.changelog
-    revs = [rev_of(cl, n) for n in nodes]
+    revs = [_rev_sent(cl, n) for n in nodes]
     return sorted(repo.revs(b'ancestors(%ld, %d)', revs, depth - 1))
 
 
 def _explicit(repo: Any, spec: dict) -> Iterable[int]:
     cl = repo.changelog
-    return [rev_of(cl, n) for n in node_list(spec[b'nodes'], b'nodes')]
+    return [_rev_sent(cl, n) for n in node_list(spec[b'nodes'], b'nodes')]
 
 
 def _explicit_depth(repo: Any, spec: dict) -> Iterable[int]:
@@ -120,7 +130,7 @@ def resolve_0002(
     if nodes is not None:
         explicit = node_list(nodes, b'nodes')
         cl = repo.changelog
-        revs = [rev_of(cl, n) for n in explicit]
+        revs = [_rev_sent(cl, n) for n in explicit]
         if nodesdepth:
             revs = with_depth(repo, explicit, nodesdepth)
         found.update(dict.fromkeys(revs))

@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from mercurial import error
+
 from . import records
+
+
+def stored_rev(store: Any, node: bytes) -> int | None:
+    """Return the revision number of ``node``, ``None`` if there is none."""
+    try:
+        rev: int = store.rev(node)
+    # the index refuses what is no node with the latter
+    except (error.LookupError, ValueError):
+        return None
+    return rev if rev >= 0 else None
 
 
 def revision_records(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 from .errors import CBORError, LimitError
 
@@ -143,8 +143,8 @@ class BytesChunk:
     last: bool
 
 
-Value = Union[None, bool, int, bytes, list, dict, set]
-Decoded = Union[Value, BytesChunk]
+Value = bool | int | bytes | list[Any] | dict[Any, Any] | set[Any] | None
+Decoded = Value | BytesChunk
 
 _NO_KEY = object()
 
@@ -219,7 +219,8 @@ class Decoder:
     def _check_size(self, size: int) -> None:
         if size > self._limits.size:
             raise LimitError(
-                'size', b'CBOR value is larger than %d bytes' % self._limits.size
+                'size',
+                b'CBOR value is larger than %d bytes' % self._limits.size,
             )
 
     def _run(self, buffer: bytes, out: list[Decoded]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -127,13 +127,13 @@ class ProgressReceived:
     item: bytes | None = None
 
 
-ServerEvent = Union[CommandReceived, SettingsReceived]
-ClientEvent = Union[
-    ResponseStarted,
-    ResponseRedirected,
-    ResponseValues,
-    ResponseFinished,
-    CommandFailed,
-    TextReceived,
-    ProgressReceived,
-]
+ServerEvent = CommandReceived | SettingsReceived
+ClientEvent = (
+    ResponseStarted
+    | ResponseRedirected
+    | ResponseValues
+    | ResponseFinished
+    | CommandFailed
+    | TextReceived
+    | ProgressReceived
+)

@@ -151,7 +151,9 @@ def build(
 ) -> bytes:
     """Return the bytes of a frame. ``payload`` is at most 32768 bytes."""
     if len(payload) > MAX_PAYLOAD:
-        raise FrameError(b'frame payload of %d bytes is too large' % len(payload))
+        raise FrameError(
+            b'frame payload of %d bytes is too large' % len(payload)
+        )
     return b''.join(
         (
             len(payload).to_bytes(3, 'little'),

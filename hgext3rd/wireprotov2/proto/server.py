@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import cbor, frames, streams
-from .errors import CommandError, FrameError, LimitError, ServerFailure, StreamError
+from .errors import (
+    CommandError,
+    FrameError,
+    LimitError,
+    ServerFailure,
+    StreamError,
+)
 from .events import (
     CommandReceived,
     Location,
@@ -222,7 +228,8 @@ class ServerConnection:
         if self._buffered > self._limits.command_size:
             raise LimitError(
                 'command-size',
-                b'commands are larger than %d bytes' % self._limits.command_size,
+                b'commands are larger than %d bytes'
+                % self._limits.command_size,
             )
 
     def _on_request(
@@ -251,7 +258,8 @@ class ServerConnection:
             if self._count > self._limits.commands:
                 raise LimitError(
                     'commands',
-                    b'more than %d commands in a request' % self._limits.commands,
+                    b'more than %d commands in a request'
+                    % self._limits.commands,
                 )
             entry = self._receiving[requestid] = _Receiving(has_data)
         elif entry is None or entry.complete:
@@ -332,7 +340,7 @@ class ServerConnection:
     def respond(
         self,
         requestid: int,
-        body: Iterable[bytes],
+        body: Iterable[bytes | memoryview],
         encoding: bytes = b'identity',
         data_flags: int = frames.CONTINUATION,
     ) -> Iterator[bytes]:
@@ -351,7 +359,9 @@ class ServerConnection:
             return
         streamid, flags, end = self._open()
 
-        def frame(typeid: int, kind: int, payload: bytes, more: int = 0) -> bytes:
+        def frame(
+            typeid: int, kind: int, payload: bytes, more: int = 0
+        ) -> bytes:
             nonlocal flags
             data = frames.build(
                 requestid, streamid, flags | more, typeid, kind, payload
@@ -428,7 +438,7 @@ class ServerConnection:
         self._active.discard(requestid)
 
 
-def _payloads(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _payloads(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """Cut and join ``chunks`` into full frame payloads; the last is shorter."""
     limit = frames.MAX_PAYLOAD
     parts: list[bytes | memoryview] = []
