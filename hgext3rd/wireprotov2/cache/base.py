@@ -64,6 +64,12 @@ class Cacher(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """Return the bytes last put under ``key``, or None."""
 
+    def head(self, key: bytes, size: int) -> bytes | None:
+        """Return the first ``size`` bytes under ``key``, or None.
+
+        Without moving the rest, where the store can do that.
+        """
+
     def put(self, key: bytes, data: bytes) -> None:
         """Keep ``data`` under ``key``, at once or not at all.
 

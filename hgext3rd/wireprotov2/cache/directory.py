@@ -52,9 +52,12 @@ class DirectoryCacher:
         return os.path.join(self._entries, key[:2], key[2:])
 
     def get(self, key: bytes) -> bytes | None:
+        return self.head(key, -1)
+
+    def head(self, key: bytes, size: int) -> bytes | None:
         try:
             with open(self._file(key), 'rb') as stream:
-                data = stream.read()
+                data = stream.read(size)
                 age = time.time() - os.fstat(stream.fileno()).st_mtime
         except FileNotFoundError:
             return None

@@ -36,6 +36,11 @@ class MemoryCacher:
                 self._entries.move_to_end(key)
             return data
 
+    def head(self, key: bytes, size: int) -> bytes | None:
+        with self._lock:
+            data = self._entries.get(key)
+        return None if data is None else data[:size]
+
     def put(self, key: bytes, data: bytes) -> None:
         cost = len(data) + ENTRY_OVERHEAD
         with self._lock:

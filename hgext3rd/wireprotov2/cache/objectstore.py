@@ -116,6 +116,21 @@ class ObjectStoreCacher:
         body = self._get(f'bodies/{name}')
         return None if body is None else header + body
 
+    def head(self, key: bytes, size: int) -> bytes | None:
+        name = key.decode('ascii')
+        if self._targets:
+            header = self._get(f'headers/{name}')
+            return None if header is None else header[:size]
+        with _errors():
+            try:
+                return bytes(
+                    obstore.get_range(
+                        self._store, f'entries/{name}', start=0, length=size
+                    )
+                )
+            except FileNotFoundError:
+                return None
+
     def _get(self, path: str) -> bytes | None:
         with _errors():
             try:

@@ -49,6 +49,12 @@ class RedisCacher:
             data = self._client.get(PREFIX + key)
         return data if isinstance(data, bytes) else None
 
+    def head(self, key: bytes, size: int) -> bytes | None:
+        # absent and empty are alike here, and nothing is stored empty
+        with _errors():
+            data = self._client.getrange(PREFIX + key, 0, size - 1)
+        return data if isinstance(data, bytes) and data else None
+
     def put(self, key: bytes, data: bytes) -> None:
         with _errors():
             self._client.set(PREFIX + key, data, ex=self._ttl or None)

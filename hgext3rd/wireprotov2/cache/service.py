@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,6 +150,24 @@ class ResponseCache:
         except entry.EntryError as e:
             self._warn(f'ignoring cache entry {key.decode("ascii")}: {e}')
             return None
+
+    def fill(
+        self, key: bytes, produce: Callable[[], bytes], quality: int
+    ) -> bool:
+        """Put ``produce()`` under ``key`` unless it is there as good.
+
+        One process does it while others wait. Returns whether it was put;
+        raises ``CacherError`` if the cacher does not work.
+        """
+        cacher = self._shared.cacher
+        with cacher.lease(key):
+            data = cacher.head(key, entry.HEADER_SIZE)
+            if data is not None:
+                with suppress(entry.EntryError):
+                    if entry.decode_header(key, data).quality >= quality:
+                        return False
+            cacher.put(key, entry.encode(key, produce(), quality))
+        return True
 
     def store(self, key: bytes, body: bytes, quality: int = 0) -> bytes:
         """Keep ``body`` under ``key``; return the entry's bytes."""

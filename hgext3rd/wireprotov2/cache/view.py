@@ -40,11 +40,8 @@ def key_state(
     if references is None:
         return None
     if rule.names_segment:
-        if not _offers_segment(repo, args[b'name']):
-            return None
-        view: bytes | None = keys.PUBLIC
-    else:
-        view = _view(repo, references)
+        return segment_key_state(repo, args[b'name'])
+    view = _view(repo, references)
     if view is None:
         return None
     mutable = b''
@@ -61,6 +58,25 @@ def key_state(
         narrow=narrow_access(repo, user),
         censored=censor.generation(repo),
         mutable=mutable,
+    )
+
+
+def segment_key_state(repo: Any, name: bytes) -> keys.KeyState | None:
+    """Return the state for a piece of history, as ``key_state`` makes it.
+
+    All generations of the protocol share its entry.
+    """
+    narrow = narrow_access(repo, None)
+    if narrow is not None or not _offers_segment(repo, name):
+        return None
+    return keys.KeyState(
+        api=b'',
+        framing=b'',
+        command=b'segmentdata',
+        args={b'name': name},
+        encoding=b'identity',
+        repository=repository_identity(repo),
+        censored=censor.generation(repo),
     )
 
 
