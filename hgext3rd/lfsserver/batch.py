@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import spec
-from .blobs import Blob
+from .blobs import Blob, Link
 from .endpoint import PUSH, Endpoint, Request, Response, json_response
 
 # Schemes whose credentials are good for any request, so that they can be
@@ -50,12 +50,8 @@ def _download(
         return _failed(pointer, 422, 'The object is corrupt')
     if blob.size != pointer.size:
         return _wrong_size(pointer, blob)
-    href = endpoint.store.link(
-        'GET', pointer.oid, endpoint.limits.lifetime
-    )
-    return _with_actions(
-        endpoint, request, pointer, {spec.DOWNLOAD: href}
-    )
+    link = endpoint.store.link('GET', pointer.oid, endpoint.limits.lifetime)
+    return _with_actions(endpoint, request, pointer, {spec.DOWNLOAD: link})
 
 
 def _upload(
@@ -72,14 +68,10 @@ def _upload(
         return spec.ObjectAnswer(pointer.oid, pointer.size)
     limit = endpoint.limits.object_size
     if limit and pointer.size > limit:
-        return _failed(
-            pointer, 413, f'The object is larger than {limit} bytes'
-        )
-    href = endpoint.store.link(
-        'PUT', pointer.oid, endpoint.limits.lifetime
-    )
+        return _failed(pointer, 413, f'The object is larger than {limit} bytes')
+    link = endpoint.store.link('PUT', pointer.oid, endpoint.limits.lifetime)
     return _with_actions(
-        endpoint, request, pointer, {spec.UPLOAD: href, spec.VERIFY: None}
+        endpoint, request, pointer, {spec.UPLOAD: link, spec.VERIFY: None}
     )
 
 
@@ -99,24 +91,22 @@ def _with_actions(
     endpoint: Endpoint,
     request: Request,
     pointer: spec.Pointer,
-    hrefs: Mapping[str, str | None],
+    links: Mapping[str, Link | None],
 ) -> spec.ObjectAnswer:
-    """Actions by name; those without an address of their own come to us."""
+    """Actions by name; those without a link come to this server."""
     lifetime = endpoint.limits.lifetime
     header = _credentials(request)
     actions = {
-        name: spec.Action(href, {}, lifetime)
-        if href is not None
+        name: spec.Action(link.href, link.header, lifetime)
+        if link is not None
         else spec.Action(_own_href(endpoint, name, pointer), header, lifetime)
-        for name, href in hrefs.items()
+        for name, link in links.items()
     }
     # Whoever has proven nothing so far will not be asked by the transfer
     # either; credentials handed back need no second asking.  Other ways to
     # authenticate (certificates, Kerberos) are the client's to repeat.
     authenticated = request.user is None or bool(header)
-    return spec.ObjectAnswer(
-        pointer.oid, pointer.size, actions, authenticated
-    )
+    return spec.ObjectAnswer(pointer.oid, pointer.size, actions, authenticated)
 
 
 def _own_href(endpoint: Endpoint, name: str, pointer: spec.Pointer) -> str:

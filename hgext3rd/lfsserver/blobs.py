@@ -36,6 +36,14 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A signed URL, and the header fields its requests need."""
+
+    href: str
+    header: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class FileSlice:
     """``count`` bytes of an open file, for servers that can use sendfile."""
 
@@ -110,8 +118,8 @@ class BlobStore(Protocol):
         Returns how many.
         """
 
-    def link(self, method: str, oid: str, lifetime: int) -> str | None:
-        """A URL by which clients GET or PUT the blob without this server.
+    def link(self, method: str, oid: str, lifetime: int) -> Link | None:
+        """How clients GET or PUT the blob without this server.
 
         None where they have to come here.  ``lifetime`` in seconds.
         """

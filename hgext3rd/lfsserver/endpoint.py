@@ -167,9 +167,7 @@ class Request:
     def require_json_accepted(self) -> None:
         """Raise NotAcceptable unless the client takes LFS JSON."""
         accept = self.headers.get('accept')
-        if not httpfields.accepts(
-            accept, spec.MEDIA_TYPE, 'application/json'
-        ):
+        if not httpfields.accepts(accept, spec.MEDIA_TYPE, 'application/json'):
             raise errors.NotAcceptable(f'answers are {spec.MEDIA_TYPE}')
 
 

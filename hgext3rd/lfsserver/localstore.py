@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from . import errors
-from .blobs import Blob, Checked, FileSlice, Piece, hash_file
+from .blobs import Blob, Checked, FileSlice, Link, Piece, hash_file
 from .spec import is_oid
 from .verified import Verdict, Verified
 
@@ -129,9 +129,7 @@ class LocalStore:
                     states[oid] = state
             return self._judge(states)
 
-    def _judge(
-        self, states: Mapping[str, os.stat_result]
-    ) -> dict[str, Blob]:
+    def _judge(self, states: Mapping[str, os.stat_result]) -> dict[str, Blob]:
         known = self._verified.get(states)
         fresh = {}
         found = {}
@@ -295,7 +293,7 @@ class LocalStore:
                         count += 1
         return count
 
-    def link(self, method: str, oid: str, lifetime: int) -> str | None:
+    def link(self, method: str, oid: str, lifetime: int) -> Link | None:
         return None
 
     def settle(self, oid: str) -> None:

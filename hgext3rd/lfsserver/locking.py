@@ -98,9 +98,7 @@ def verify(endpoint: Endpoint, request: Request) -> Response:
     """One page of locks, told apart: ours, and theirs that forbid a push."""
     locks = _locks(endpoint)
     wanted = spec.parse_lock_verify(request.document(MAX_DOCUMENT))
-    page = locks.page(
-        ref=wanted.ref, cursor=wanted.cursor, limit=wanted.limit
-    )
+    page = locks.page(ref=wanted.ref, cursor=wanted.cursor, limit=wanted.limit)
     owner = _owner(request)
     document: dict[str, Any] = {'ours': [], 'theirs': []}
     for lock in page.locks:

@@ -71,9 +71,7 @@ def find(
     return None
 
 
-def _match(
-    pattern: tuple[str, ...], path: tuple[str, ...]
-) -> list[str] | None:
+def _match(pattern: tuple[str, ...], path: tuple[str, ...]) -> list[str] | None:
     """The segments that stand for ANY, or None if the path is another."""
     if len(pattern) != len(path):
         return None

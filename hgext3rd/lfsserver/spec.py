@@ -202,9 +202,7 @@ def parse_batch(data: bytes, max_objects: int) -> BatchRequest:
     document = parse_document(data)
     operation = document.get('operation')
     if operation not in (DOWNLOAD, UPLOAD):
-        raise errors.Invalid(
-            f'"operation" must be "{DOWNLOAD}" or "{UPLOAD}"'
-        )
+        raise errors.Invalid(f'"operation" must be "{DOWNLOAD}" or "{UPLOAD}"')
     _check_transfers(document.get('transfers'))
     algorithm = document.get('hash_algo')
     if algorithm is not None and algorithm != HASH_ALGO:
@@ -301,5 +299,3 @@ def encode_error(message: str) -> bytes:
 def encode(document: Mapping[str, Any]) -> bytes:
     """JSON without needless blanks, ASCII only."""
     return json.dumps(document, separators=(',', ':')).encode('ascii')
-
-

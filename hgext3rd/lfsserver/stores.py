@@ -7,7 +7,6 @@ import os
 from typing import Any
 
 from mercurial import util
-from mercurial.i18n import _
 
 from . import errors
 from .blobs import BlobStore

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from os import stat_result, unlink
@@ -116,7 +116,9 @@ class Verified:
             self._drop(error)
         return found
 
-    def _write(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+    def _write(
+        self, statement: str, rows: Sequence[tuple[object, ...]]
+    ) -> None:
         try:
             opened = database.connection(self._path, KIND)
             with database.transaction(opened):

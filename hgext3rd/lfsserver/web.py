@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from mercurial.hgweb import common as hgwebcommon
 
@@ -20,13 +21,31 @@ from .endpoint import (
     Response,
     error_response,
 )
-from .serve import ServedBody
+from .serve import ServedBody, is_lfs
 from .transfer import Transfer
 
 _CHALLENGE = 'Basic realm="Git LFS"'
 
+# Where the query is kept in the WSGI environment, see ``hide_query``.
+QUERY = 'lfsserver.query'
+
 # All transfers of this process.
 _gate = Gate()
+
+
+def hide_query(env: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The environment for hgweb: that of an LFS request without a query.
+
+    hgweb parses queries as ASCII and fails for the path of a lock that is
+    not.
+    """
+    path = env.get('PATH_INFO', '')
+    if isinstance(path, bytes):
+        # hgwebdir parses a request twice, the second time from bytes
+        path = path.decode('latin-1')
+    if QUERY in env or not is_lfs(path):
+        return env
+    return {**env, QUERY: env.get('QUERY_STRING', ''), 'QUERY_STRING': ''}
 
 
 class WSGIBody:
@@ -47,8 +66,11 @@ class WSGIBody:
         while True:
             try:
                 data = self._read(CHUNK)
-            except OSError as error:
-                raise errors.ShortBody('the connection was lost') from error
+            except Exception as error:
+                # WSGI leaves it to each server how its input fails
+                raise errors.ShortBody(
+                    'the request body cannot be read'
+                ) from error
             if not data:
                 break
             received += len(data)
@@ -145,10 +167,7 @@ def _url(ui: Any, req: Any) -> str:
 
 
 def _request(rctx: Any, req: Any, body: Any, checkperm: Any) -> Request:
-    query = {
-        key.decode('utf-8', 'replace'): values[-1].decode('utf-8', 'replace')
-        for key, values in req.qsparams.asdictoflists().items()
-    }
+    query = req.rawenv.get(QUERY.encode('ascii'), b'').decode('latin-1')
     headers = {
         key.decode('latin-1').lower(): value.decode('latin-1')
         for key, value in req.headers.items()
@@ -156,7 +175,7 @@ def _request(rctx: Any, req: Any, body: Any, checkperm: Any) -> Request:
     user = req.remoteuser
     return Request(
         method=req.method.decode('ascii', 'replace'),
-        query=query,
+        query=dict(parse_qsl(query)),
         headers=headers,
         body=body,
         user=user.decode('utf-8', 'replace') if user else None,
@@ -228,5 +247,3 @@ def _stream(req: Any, body: Any) -> Iterator[bytes | FileSlice]:
             b'LFS transfer aborted: %s' % _local(error.message)
         )
         served.abort()
-
-

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which blobs the changesets of a repository refer to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mercurial import revlog
+from mercurial.i18n import _
+
+_OID_LINE = re.compile(rb'^oid sha256:([0-9a-f]{64})$', re.MULTILINE)
+
+
+def _paths(repo: Any) -> set[bytes]:
+    """All paths any changeset has touched, narrowed-out ones excepted."""
+    paths: set[bytes] = set()
+    matches = repo.narrowmatch()
+    changelog = repo.changelog
+    with repo.ui.makeprogress(
+        _(b'reading changesets'), unit=_(b'changesets'), total=len(changelog)
+    ) as progress:
+        for rev in changelog:
+            paths.update(changelog.readfiles(changelog.node(rev)))
+            progress.increment()
+    return {path for path in paths if matches(path)}
+
+
+def _pointers(filelog: Any) -> Iterator[bytes]:
+    """The texts of all revisions whose content is kept as a blob."""
+    flags = _flags(filelog)
+    for rev in filelog:
+        if flags(rev) & revlog.REVIDX_EXTSTORED:
+            yield filelog.rawdata(filelog.node(rev))
+
+
+def _flags(filelog: Any) -> Any:
+    inner = getattr(filelog, '_revlog', filelog)
+    return inner.flags
+
+
+def oids(repo: Any) -> set[str]:
+    """The names of all blobs that are needed, by hidden changesets too."""
+    repo = repo.unfiltered()
+    found: set[str] = set()
+    paths = sorted(_paths(repo))
+    with repo.ui.makeprogress(
+        _(b'reading files'), unit=_(b'files'), total=len(paths)
+    ) as progress:
+        for path in paths:
+            for text in _pointers(repo.file(path)):
+                found.update(
+                    oid.decode('ascii') for oid in _OID_LINE.findall(text)
+                )
+            progress.increment()
+    return found
