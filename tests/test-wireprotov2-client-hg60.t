@@ -1,0 +1,89 @@
+#require hg60
+
+Mercurial 6.0's server, the last with version 2 of its own
+
+  $ . $TESTDIR/wireprotov2-history.sh
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > wireprotov2 =
+  > EOF
+  $ awkward_history server
+  $ cat >> server/.hg/hgrc << EOF
+  > [phases]
+  > publish = no
+  > EOF
+  $ serve60() {
+  >     port=$1
+  >     shift
+  >     HGRCPATH= PYTHONPATH= "$AMALGAM_HG60" serve -R server -p $port -d \
+  >         --pid-file hg.pid -A access.log -E error.log \
+  >         --config experimental.web.apiserver=true \
+  >         --config experimental.web.api.http-v2=true "$@"
+  >     cat hg.pid >> $DAEMON_PIDS
+  > }
+  $ requests() {
+  >     sed -E 's/.*"([A-Z]+) ([^ ]*) .*/\1 \2/' access.log
+  >     : > access.log
+  > }
+  $ serve60 $HGPORT
+
+It cannot say which files changesets that remove some introduce. A clone asks
+for all files instead
+
+  $ hg clone -U http://localhost:$HGPORT/ whole
+  requesting all changes
+  adding changesets
+  adding manifests
+  adding file changes
+  adding remote bookmark early
+  added 18 changesets with 20 changes to 14 files (+2 heads)
+  new changesets ce2952e8b598:99ebadca1e24 (2 drafts)
+  $ requests
+  GET /?cmd=capabilities
+  GET /?cmd=batch
+  POST /api/exp-http-v2-0003/ro/multirequest
+  POST /api/exp-http-v2-0003/ro/manifestdata
+  POST /api/exp-http-v2-0003/ro/filesdata
+  $ same_history server whole
+  server and whole are the same
+
+... and a pull for all revisions of the paths that changed, if need be
+
+  $ hg clone -q -U -r 4 http://localhost:$HGPORT/ part
+  $ : > access.log
+  $ hg -R part pull -q
+  $ requests
+  GET /?cmd=capabilities
+  GET /?cmd=batch
+  POST /api/exp-http-v2-0003/ro/multirequest
+  POST /api/exp-http-v2-0003/ro/manifestdata
+  POST /api/exp-http-v2-0003/ro/filesdata
+  POST /api/exp-http-v2-0003/ro/filesdata
+  $ hg clone -q -U -r 4 http://localhost:$HGPORT/ part1 --config wireprotov2.client=no
+  $ hg -R part1 pull -q --config wireprotov2.client=no
+  $ same_history part1 part
+  part1 and part are the same
+  $ cat error.log
+
+Batches as the server recommends them
+
+  $ killdaemons.py
+  $ serve60 $HGPORT1 \
+  >     --config experimental.server.manifestdata.recommended-batch-size=5 \
+  >     --config experimental.server.filesdata.recommended-batch-size=10
+  $ : > access.log
+  $ hg clone -q -U http://localhost:$HGPORT1/ batches
+  $ requests
+  GET /?cmd=capabilities
+  GET /?cmd=batch
+  POST /api/exp-http-v2-0003/ro/multirequest
+  POST /api/exp-http-v2-0003/ro/manifestdata
+  POST /api/exp-http-v2-0003/ro/manifestdata
+  POST /api/exp-http-v2-0003/ro/manifestdata
+  POST /api/exp-http-v2-0003/ro/manifestdata
+  POST /api/exp-http-v2-0003/ro/filesdata
+  POST /api/exp-http-v2-0003/ro/filesdata
+  POST /api/exp-http-v2-0003/ro/filesdata
+  $ same_history server batches
+  server and batches are the same
+  $ cat error.log
