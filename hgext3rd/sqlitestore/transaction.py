@@ -347,7 +347,8 @@ def resolve(store: Store, changesets: int) -> bool:
         else:
             for path_id, n in db.rows(SELECT_MARKS):
                 truncate_rows(store, path_id, n)
-            end = schema.global_id(1 << 31, 0)
+            # The largest integer SQLite has is 2**63 - 1.
+            end = schema.global_id((1 << 31) - 1, 0)
             start = schema.global_id(first_path, 0)
             db.execute(DELETE_CONTENT, (start, end))
             db.execute(DELETE_REVS, (start, end))
