@@ -152,7 +152,7 @@ def read_report(path: pathlib.Path, said: str, name: str) -> list[Case]:
     cases = []
     for case, result in sorted(report.items()):
         reason = reasons.get(case, '')
-        if reason == 'output changed':
+        if reason.startswith('output changed'):
             reason = ''
         seconds = float(result.get('time', 0))
         cases.append(Case(case, status[result['result']], seconds, reason))
