@@ -38,7 +38,22 @@ def check(
 
 
 def has_module(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
+    """True if the Python under test finds the module.
+
+    run-tests.py starts hghave by a link to that Python, which thereby loses
+    its virtual environment; PYTHON names the real one.
+    """
+    python = os.environ.get('PYTHON')
+    if hghave is None or not python:
+        try:
+            return importlib.util.find_spec(name) is not None
+        except ModuleNotFoundError:
+            return False
+    find = 'import importlib.util as u, sys; sys.exit(not u.find_spec(%r))'
+    done = subprocess.run(
+        [python, '-c', find % name], capture_output=True, check=False
+    )
+    return not done.returncode
 
 
 def has_program(name: str) -> bool:

@@ -100,31 +100,46 @@ def test_sdist_is_the_project(built: dict[str, pathlib.Path]) -> None:
     assert not any(name.startswith(('.venv', '.cache')) for name in names)
 
 
+@pytest.fixture(scope='session')
+def neighbours(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A fresh environment with Mercurial and another bundle of extensions."""
+    venv = tmp_path_factory.mktemp('neighbours') / 'venv'
+    run(sys.executable, '-m', 'venv', venv)
+    mercurial = importlib.metadata.version('mercurial')
+    pip_install(venv, f'mercurial=={mercurial}', 'hg-evolve')
+    return venv
+
+
+def pip_install(venv: pathlib.Path, *what: object) -> None:
+    pip = ('-m', 'pip', '--disable-pip-version-check', 'install', '-q')
+    run(venv / 'bin' / 'python', *pip, *what)
+
+
 @pytest.mark.parametrize('how', ['wheel', 'sdist', 'folder', 'editable'])
 def test_installs_beside_others(
     how: str,
     sources: pathlib.Path,
     built: dict[str, pathlib.Path],
+    neighbours: pathlib.Path,
     tmp_path: pathlib.Path,
 ) -> None:
-    run(sys.executable, '-m', 'venv', tmp_path / 'venv')
-    python = tmp_path / 'venv' / 'bin' / 'python'
-    pip = (python, '-m', 'pip', '--disable-pip-version-check', 'install', '-q')
-    mercurial = importlib.metadata.version('mercurial')
-    # Two further bundles, one installed before ours and one after it.
-    run(*pip, f'mercurial=={mercurial}', 'hg-evolve')
-    namespace = next(tmp_path.glob('venv/lib/*/site-packages/hgext3rd'))
-    before = (namespace / '__init__.py').read_bytes()
+    def installed() -> set[str]:
+        listing = sorted(namespace.parent.rglob('*'))
+        return {str(path) for path in listing if '__pycache__' not in str(path)}
+
+    namespace = next(neighbours.glob('lib/*/site-packages/hgext3rd'))
+    init = (namespace / '__init__.py').read_bytes()
     editable = tmp_path / 'checkout'
     if how == 'editable':
         shutil.copytree(sources, editable)
-        run(*pip, '-e', editable)
+        pip_install(neighbours, '-e', editable)
     else:
-        run(*pip, sources if how == 'folder' else built[how])
-    assert (namespace / '__init__.py').read_bytes() == before
+        pip_install(neighbours, sources if how == 'folder' else built[how])
+    assert (namespace / '__init__.py').read_bytes() == init
+    before = installed()
 
     enabled = [f'--config=extensions.{name}=' for name in EXTENSIONS]
-    hg = tmp_path / 'venv' / 'bin' / 'hg'
+    hg = neighbours / 'bin' / 'hg'
     for name in (*EXTENSIONS, 'evolve'):
         enable = [*enabled, '--config=extensions.evolve=']
         output = run(hg, *enable, 'help', '-e', name, cwd=tmp_path)
@@ -133,11 +148,14 @@ def test_installs_beside_others(
     version = run(hg, *enabled, 'version', '-v', cwd=tmp_path)
     assert re.search(r'sqlitestore +external +1\.', version), version
 
+    python = neighbours / 'bin' / 'python'
     run(python, '-m', 'pip', 'uninstall', '-q', '-y', 'hg-amalgam')
-    assert (namespace / '__init__.py').read_bytes() == before
-    assert 'evolve' in run(
-        hg, '--config=extensions.evolve=', 'version', '-v', cwd=tmp_path
-    )
+    # What was ours is gone, what was not is there.
+    assert (namespace / '__init__.py').read_bytes() == init
+    assert (namespace / 'evolve' / '__init__.py').exists()
+    assert not any((namespace / name).exists() for name in EXTENSIONS)
+    gone = before - installed()
+    assert all('amalgam' in path or 'hgext3rd' in path for path in gone)
 
 
 def test_extensions_state_one_version() -> None:
