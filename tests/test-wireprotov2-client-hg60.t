@@ -35,7 +35,6 @@ for all files instead
   adding changesets
   adding manifests
   adding file changes
-  adding remote bookmark early
   added 18 changesets with 20 changes to 14 files (+2 heads)
   new changesets ce2952e8b598:99ebadca1e24 (2 drafts)
   $ requests

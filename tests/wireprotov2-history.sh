@@ -46,13 +46,13 @@ awkward_history() {
         echo n1 > n
         commit -m 'r7 right'
         hg up -q 6
-        hg merge -q 7 -t :local
+        hg merge -q 7 -t :local > /dev/null 2>&1
         commit -m 'r8 cross'
         hg up -q 7
-        hg merge -q 6 -t :local
+        hg merge -q 6 -t :local > /dev/null 2>&1
         commit -m 'r9 criss'
         hg up -q 8
-        hg merge -q 9 -t :local
+        hg merge -q 9 -t :local > /dev/null 2>&1
         commit -m 'r10 criss-cross'
         hg up -q 1
         echo same > same

@@ -74,6 +74,9 @@ Configuration, all in section ``[wireprotov2]``:
   The URL prefix under which clients reach the objects. Without it they get
   signed URLs.
 
+``connections``
+  How many pieces of history a client fetches at the same time. (default: 4)
+
 ``retry``
   How often a client tries a failed request again before it gives up; 0 means
   never. (default: 3)
@@ -137,6 +140,7 @@ configitem(b'wireprotov2', b'cacher.objectstore.redirect', default=False)
 configitem(b'wireprotov2', b'cacher.objectstore.public-url', default=None)
 # options of cachers from other distributions
 configitem(b'wireprotov2', rb'cacher\..*', default=None, generic=True)
+configitem(b'wireprotov2', b'connections', default=4)
 configitem(b'wireprotov2', b'retry', default=3)
 configitem(b'wireprotov2', b'retry.delay', default=1.0)
 configitem(b'wireprotov2', b'metrics', default=False)
@@ -148,3 +152,4 @@ configitem(b'wireprotov2', b'limit.response-buffer', default=b'64 MB')
 
 cmdtable = hgcommands.cmdtable
 uisetup = hooks.uisetup
+reposetup = hooks.reposetup

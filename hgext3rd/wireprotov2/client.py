@@ -52,6 +52,7 @@ class Command:
     name: bytes
     args: Mapping[bytes, Any] = field(default_factory=dict)
     chunked: bool = False
+    redirect: events.Redirect | None = None
 
 
 class HTTPClient:
@@ -68,24 +69,23 @@ class HTTPClient:
         requestbuilder: Any,
         apiurl: bytes,
         framing: frames.Framing = frames.FRAMING_0006,
-        redirect: events.Redirect | None = None,
     ) -> None:
         self.ui = ui
         self.url = urlutil.hidepassword(apiurl)
         self.framing = framing
-        self.redirect = redirect
         self._opener = opener
         self._requestbuilder = requestbuilder
         self._apiurl = apiurl
         self.attempts = 1 + max(0, ui.configint(b'wireprotov2', b'retry'))
         self._delay = ui.configwith(float, b'wireprotov2', b'retry.delay')
 
-    def start(self, *commands: Command) -> Exchange:
+    def start(self, *commands: Command, retry: bool = True) -> Exchange:
         """Send commands in one request; their answers come from the result.
 
-        Raises ``failures.ServerFailure``.
+        Without ``retry`` the caller tries again himself. Raises
+        ``failures.ServerFailure``.
         """
-        return Exchange(self, commands)
+        return Exchange(self, commands, self.attempts if retry else 1)
 
     def call(self, name: bytes, args: Mapping[bytes, Any]) -> list[Any]:
         """Run one command; return all values of its response."""
@@ -169,9 +169,14 @@ class Exchange:
     the connection can be used again; ``close`` abandons it.
     """
 
-    def __init__(self, client: HTTPClient, commands: Sequence[Command]) -> None:
+    def __init__(
+        self, client: HTTPClient, commands: Sequence[Command], attempts: int
+    ) -> None:
         self._client = client
         self._commands = commands
+        self._attempts = attempts
+        # where the responses of redirected commands are, by index
+        self.locations: dict[int, events.Location] = {}
         count = len(commands)
         self._waiting: list[collections.deque[Any]] = [
             collections.deque() for _command in commands
@@ -201,7 +206,7 @@ class Exchange:
             except failures.ConnectionFailure as exc:
                 self.close()
                 self._failed += 1
-                if self._failed >= self._client.attempts or self._in_pieces():
+                if self._failed >= self._attempts or self._in_pieces():
                     raise
                 self._client.pause(self._failed, exc.reason)
                 step = self._open
@@ -228,7 +233,7 @@ class Exchange:
             requestid = proto.command(
                 command.name,
                 command.args,
-                redirect=self._client.redirect,
+                redirect=command.redirect,
                 chunked=command.chunked,
             )
             self._indexes[requestid] = index
@@ -333,9 +338,11 @@ class Exchange:
         elif isinstance(event, events.ProgressReceived):
             self._on_progress(event)
         elif isinstance(event, events.ResponseRedirected):
-            raise failures.ServerFailure(
-                client.url, _(b'redirected a command without being allowed to')
-            )
+            if self._commands[index].redirect is None:
+                raise failures.ServerFailure(
+                    client.url, _(b'sent us elsewhere without being asked')
+                )
+            self.locations[index] = event.location
 
     def _take(self, index: int, values: Sequence[Any]) -> None:
         skip = min(self._skip[index], len(values))

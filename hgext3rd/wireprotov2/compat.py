@@ -9,6 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+try:
+    from mercurial.cmd_impls import clone
+except ImportError:  # hg <= 7.1
+    from mercurial import hg as clone
+
+#: the module that has ``clone()``
+clone_module = clone
+
 
 def entry_files(entry: Any, vfs: Any) -> list[Any]:
     """Return the files of an entry of a store."""

@@ -13,7 +13,7 @@ from mercurial import (
     wireprotoserver,
 )
 
-from . import peer, server, serving
+from . import compat, peer, resume, server, serving
 from .cache import censor
 
 
@@ -31,6 +31,14 @@ def uisetup(ui: object) -> None:
     extensions.wrapfunction(httppeer, 'performhandshake', peer.performhandshake)
     # only here is the peer made whose class decides what it speaks
     extensions.wrapfunction(httppeer, '_make_peer', peer.make_peer)
+    # pieces of history come before the discovery of what is missing
+    extensions.wrapfunction(
+        exchange, '_maybeapplyclonebundle', peer.maybe_pull_pieces
+    )
+    # what an interrupted clone has is kept and marked
+    extensions.wrapfunction(exchange, 'pull', peer.exchange_pull)
+    # a failed clone is removed with rmtree, which must spare what was kept
+    compat.clone_module.shutil = resume.Keeper()
     # Mercurial's own hook for extensions that change a getbundle call
     extensions.wrapfunction(
         exchange, '_pullbundle2extraprepare', peer.prepare_getbundle
@@ -54,3 +62,9 @@ def _wrap_censor(loaded: bool) -> None:
         extensions.wrapfunction(
             extensions.find(b'censor'), '_docensor', censor.wrapped
         )
+
+
+def reposetup(ui: object, repo: Any) -> None:
+    """Repair a clone whose process was killed, before anything reads it."""
+    if repo.local():
+        resume.recover(repo)

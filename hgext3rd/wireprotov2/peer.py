@@ -15,7 +15,7 @@ from mercurial import httppeer, pycompat
 from mercurial.i18n import _
 from mercurial.utils import urlutil
 
-from . import api, failures, pull
+from . import api, failures, pull, pull_segments, resume
 from .client import HTTPClient
 from .proto import cbor, frames
 from .proto.errors import CBORError
@@ -162,6 +162,8 @@ class HybridPeer(httppeer.httppeer):
     """
 
     v2api: api.API | None
+    v2_allow_pieces = True
+    v2_pieces = 0
 
     def v2client(self) -> HTTPClient:
         assert self.v2api is not None
@@ -223,3 +225,37 @@ def prepare_getbundle(orig: Any, pullop: Any, kwargs: dict[bytes, Any]) -> None:
         del kwargs[b'phases']
         kwargs.setdefault(b'listkeys', []).append(b'phases')
         pullop.stepsdone.discard(b'phases')
+
+
+def maybe_pull_pieces(orig: Any, pullop: Any) -> None:
+    """Wrapped ``exchange._maybeapplyclonebundle``: pieces come after bundles.
+
+    Both run before discovery, which then finds less to discover.
+    """
+    orig(pullop)
+    peer = pullop.remote
+    if isinstance(peer, HybridPeer) and pull_segments.suitable(pullop, peer):
+        peer.v2_pieces = pull_segments.pull(pullop, peer)
+
+
+def exchange_pull(
+    orig: Any, repo: Any, remote: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Wrapped ``exchange.pull``: an interrupted clone keeps what it has."""
+    if not isinstance(remote, HybridPeer):
+        return orig(repo, remote, *args, **kwargs)
+    if kwargs.get('confirm'):
+        # pieces cannot be taken back
+        remote.v2_allow_pieces = False
+    try:
+        pullop = orig(repo, remote, *args, **kwargs)
+    except BaseException:
+        if resume.unfinished(repo):
+            resume.interrupted(repo)
+        raise
+    if remote.v2_pieces:
+        # the ordinary pull after them may have found nothing
+        pullop.cgresult = pullop.cgresult or 1
+    if pullop.heads is None and resume.unfinished(repo):
+        resume.end(repo)
+    return pullop

@@ -127,6 +127,8 @@ class Client:
                 b'targets': list(redirect.targets),
                 b'hashes': list(redirect.hashes),
             }
+            if redirect.fullhashes:
+                message[b'redirect'][b'fullhashes'] = True
         payload = cbor.encode(message)
         self._next_id += 2
         self._begin()

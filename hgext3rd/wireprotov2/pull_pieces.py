@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pieces of history fetched by several connections, handed out in order.
+
+Reads what ``segments`` and ``segmentdata`` answer; checks length and digest
+before anyone sees a byte. What is done with a piece is not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from mercurial.i18n import _
+from mercurial.node import hex
+
+from . import failures, redirects
+from .api import Target
+from .client import Command, HTTPClient
+from .proto import cbor
+from .proto.errors import CBORError, ProtocolError
+
+VERSION = 1
+MEDIA_TYPE = b'application/mercurial-bundle2'
+
+# Bytes of a piece held in memory; more goes to a temporary file. With four
+# connections and five pieces at hand: 20 MB.
+SPOOL = 4 * 1024 * 1024
+
+# The most bytes of one piece. Servers aim at 32 MB before compression, but a
+# piece holds whole changesets, and one may add a huge file.
+MAX_PIECE = 16 * 1024 * 1024 * 1024
+
+# The most pieces: servers aim at hundreds. Each costs some 200 bytes here.
+MAX_PIECES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Whole changesets: what is known of them before they are fetched.
+
+    ``estimate`` is in bytes and rough; ``heads`` are such that who has them
+    has all of the piece; a piece that is not ``final`` will be replaced.
+    """
+
+    name: bytes
+    changesets: int
+    estimate: int
+    heads: tuple[bytes, ...]
+    final: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All pieces, in order of application, and their changegroup version."""
+
+    pieces: tuple[Piece, ...]
+    cgversion: bytes
+
+
+class DigestMismatch(failures.ServerFailure):
+    """A piece is not what its own description says."""
+
+
+def _number(value: Any, key: bytes) -> int:
+    number = value.get(key) if isinstance(value, dict) else None
+    if type(number) is not int or number < 0:
+        raise CBORError(b'malformed response: %s is missing' % key)
+    return number
+
+
+def _text(value: Any, key: bytes) -> bytes:
+    text = value.get(key) if isinstance(value, dict) else None
+    if type(text) is not bytes:
+        raise CBORError(b'malformed response: %s is missing' % key)
+    return text
+
+
+def parse_listing(values: Sequence[Any]) -> Listing | None:
+    """Read a response to ``segments``; None if it is of an unknown version.
+
+    Raises ``CBORError``.
+    """
+    if not values:
+        raise CBORError(b'malformed response: it is empty')
+    head = values[0]
+    if _number(head, b'version') != VERSION:
+        return None
+    if _number(head, b'totalitems') != len(values) - 1:
+        raise CBORError(b'malformed response: pieces are missing')
+    if len(values) > MAX_PIECES:
+        raise CBORError(b'malformed response: too many pieces')
+    pieces = []
+    for value in values[1:]:
+        heads = value.get(b'heads') if isinstance(value, dict) else None
+        if (
+            type(heads) is not list
+            or not heads
+            or not all(type(h) is bytes and len(h) == 20 for h in heads)
+        ):
+            raise CBORError(b'malformed response: a piece has no heads')
+        pieces.append(
+            Piece(
+                _text(value, b'name'),
+                _number(value, b'changesets'),
+                _number(value, b'estimate'),
+                tuple(heads),
+                value.get(b'final') is True,
+            )
+        )
+    return Listing(tuple(pieces), _text(head, b'cgversion'))
+
+
+class Source:
+    """Fetches single pieces over one connection.
+
+    ``received`` is called with the number of bytes of every read.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        client: HTTPClient,
+        targets: Sequence[Target],
+        received: Callable[[int], None],
+    ) -> None:
+        self._ui = ui
+        self._client = client
+        self._targets = tuple(targets)
+        self._received = received
+
+    def fetch(self, piece: Piece) -> IO[bytes]:
+        """Return a file with the bundle of ``piece``, at its beginning.
+
+        Raises ``failures.ServerFailure``.
+        """
+        client = self._client
+        targets = self._targets
+        failed = 0
+        mismatched = False
+        while True:
+            try:
+                return self._fetch(piece, targets)
+            except ProtocolError as exc:
+                raise failures.ServerFailure(client.url, exc.message) from exc
+            except redirects.RedirectFailure as exc:
+                targets = ()
+                self._ui.warn(
+                    _(b'(%s; fetching from the server itself)\n') % exc.message
+                )
+            except DigestMismatch as exc:
+                if mismatched and not targets:
+                    raise
+                mismatched = True
+                targets = ()
+                self._ui.warn(
+                    _(b'(%s; fetching it from the server again)\n')
+                    % exc.message
+                )
+            except failures.ConnectionFailure as exc:
+                failed += 1
+                if failed >= client.attempts:
+                    raise
+                client.pause(failed, exc.reason)
+
+    def _fetch(self, piece: Piece, targets: Sequence[Target]) -> IO[bytes]:
+        redirect = redirects.offer(targets)
+        exchange = self._client.start(
+            Command(
+                b'segmentdata',
+                {b'name': piece.name},
+                chunked=True,
+                redirect=redirect,
+            ),
+            retry=False,
+        )
+        try:
+            values = self._counted(exchange.values(0))
+            first = next(values, None)
+            if first is None and 0 in exchange.locations:
+                exchange.finish()
+                location = exchange.locations[0]
+                self._ui.debug(b'fetching %s\n' % location.url)
+                values = self._counted(
+                    _decoded(redirects.fetch(self._ui, location, targets))
+                )
+                first = next(values, None)
+            stream = self._store(piece, first, values)
+            exchange.finish()
+            return stream
+        finally:
+            exchange.close()
+
+    def _counted(self, values: Iterator[Any]) -> Iterator[Any]:
+        for value in values:
+            if isinstance(value, cbor.BytesChunk):
+                self._received(len(value.data))
+            yield value
+
+    def _store(
+        self, piece: Piece, head: Any, values: Iterator[Any]
+    ) -> IO[bytes]:
+        """Write the payload to a file and check it."""
+        size = _number(head, b'size')
+        digest = _text(head, b'sha256')
+        if _text(head, b'name') != piece.name:
+            raise CBORError(b'malformed response: another piece')
+        if _text(head, b'mediatype') != MEDIA_TYPE or size > MAX_PIECE:
+            raise CBORError(b'malformed response: not a piece')
+        hasher = hashlib.sha256()
+        left = size
+        last = False
+        stream = tempfile.SpooledTemporaryFile(
+            max_size=SPOOL, prefix='hg-piece-'
+        )
+        try:
+            for value in values:
+                if last or not isinstance(value, cbor.BytesChunk):
+                    raise CBORError(b'malformed response: not a piece')
+                left -= len(value.data)
+                if left < 0:
+                    raise self._mismatch(piece)
+                hasher.update(value.data)
+                stream.write(value.data)
+                last = value.last
+            if left or hasher.digest() != digest:
+                raise self._mismatch(piece)
+            stream.seek(0)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def _mismatch(self, piece: Piece) -> DigestMismatch:
+        return DigestMismatch(
+            self._client.url,
+            _(b'piece %s is damaged') % hex(piece.name)[:12],
+        )
+
+
+def _decoded(chunks: Iterator[bytes]) -> Iterator[Any]:
+    decoder = cbor.Decoder(chunked=True)
+    for chunk in chunks:
+        yield from decoder.feed(chunk)
+    decoder.finish()
+
+
+class Fetcher:
+    """Fetches pieces ahead of whoever takes them, in several threads.
+
+    At most one piece more than there are threads is ahead. Threads are
+    daemons: a connection that hangs must not keep the process from ending.
+    """
+
+    def __init__(
+        self,
+        pieces: Sequence[Piece],
+        connections: int,
+        make_source: Callable[[Callable[[int], None]], Source],
+    ) -> None:
+        self._pieces = pieces
+        self._ready: dict[int, IO[bytes] | BaseException] = {}
+        self._changed = threading.Condition()
+        self._next = 0
+        self._taken = 0
+        self._stopped = False
+        self.bytes = 0
+        count = min(connections, len(pieces))
+        self._ahead = count + 1
+        # made here, where a password could be asked for
+        sources = [make_source(self._received) for _index in range(count)]
+        for source in sources:
+            threading.Thread(
+                target=self._work, args=(source,), daemon=True
+            ).start()
+
+    def _received(self, size: int) -> None:
+        with self._changed:
+            if self._stopped:
+                raise _Stopped
+            self.bytes += size
+
+    def _work(self, source: Source) -> None:
+        while True:
+            with self._changed:
+                while (
+                    self._next >= self._taken + self._ahead
+                    and not self._stopped
+                ):
+                    self._changed.wait()
+                index = self._next
+                if self._stopped or index >= len(self._pieces):
+                    return
+                self._next += 1
+            result: IO[bytes] | BaseException
+            try:
+                result = source.fetch(self._pieces[index])
+            except _Stopped:
+                return
+            except BaseException as exc:
+                # raised again where the piece is taken
+                result = exc
+            with self._changed:
+                if self._stopped:
+                    if not isinstance(result, BaseException):
+                        result.close()
+                    return
+                self._ready[index] = result
+                self._changed.notify_all()
+
+    def take(self, index: int, waiting: Callable[[], None]) -> IO[bytes]:
+        """Return piece ``index``; pieces are taken in order.
+
+        ``waiting`` is called several times a second until it is here. Raises
+        what fetching it raised.
+        """
+        with self._changed:
+            self._taken = index
+            self._changed.notify_all()
+            while index not in self._ready:
+                self._changed.wait(0.2)
+                waiting()
+            result = self._ready.pop(index)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def stop(self) -> None:
+        """End the threads; drop what was not taken."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+            for result in self._ready.values():
+                if not isinstance(result, BaseException):
+                    result.close()
+            self._ready.clear()
+
+
+class _Stopped(Exception):
+    """Nobody wants the piece any more."""

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Clones piece by piece: each applied in a transaction of its own.
+
+Runs before an ordinary pull, which then finds little left to do. Whatever
+happens between two pieces leaves a valid repository of fewer changesets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import IO, Any
+
+from mercurial import bundle2, changegroup, error
+from mercurial import url as urlmod
+from mercurial.i18n import _
+from mercurial.node import short
+from mercurial.utils import urlutil
+
+from . import failures, redirects, resume
+from .api import API
+from .client import HTTPClient
+from .proto.errors import ProtocolError
+from .pull_pieces import Fetcher, Listing, Piece, Source, parse_listing
+
+COMMANDS = (b'segments', b'segmentdata')
+
+
+def suitable(pullop: Any, peer: Any) -> bool:
+    """Return whether a pull should begin with pieces."""
+    repo = pullop.repo
+    api = peer.v2api
+    if not peer.v2_allow_pieces:
+        return False
+    if api is None or not all(name in api.commands for name in COMMANDS):
+        return False
+    if len(repo.unfiltered()) and not resume.unfinished(repo):
+        return False
+    # all or nothing: pieces are whole changesets of the whole history
+    if pullop.heads or pullop.includepats or pullop.excludepats:
+        return False
+    if pullop.depth or repo.ui.configbool(b'pull', b'confirm'):
+        return False
+    stream = pullop.streamclonerequested
+    if stream is None:
+        stream = bool(peer.capable(b'stream-preferred'))
+    return not stream
+
+
+def pull(pullop: Any, peer: Any) -> int:
+    """Fetch and apply all pieces not here yet; return how many.
+
+    Failures of the server end this with a warning: an ordinary pull gets the
+    rest. A lost connection, after its retries, is raised.
+    """
+    repo = pullop.repo
+    client = peer.v2client()
+    applied = 0
+    for attempt in (1, 2):
+        try:
+            applied += _pull(repo, peer, client)
+            break
+        except failures.ConnectionFailure:
+            raise
+        except failures.CommandRefused as exc:
+            # the last piece is replaced as history grows
+            if attempt == 2:
+                _give_up(repo, exc)
+        except failures.ServerFailure as exc:
+            _give_up(repo, exc)
+            break
+    return applied
+
+
+def _give_up(repo: Any, exc: failures.ServerFailure) -> None:
+    repo.ui.warn(_(b'warning: not pulling in pieces: %s\n') % exc.message)
+
+
+def _list(client: HTTPClient) -> Listing | None:
+    try:
+        return parse_listing(client.call(b'segments', {}))
+    except ProtocolError as exc:
+        raise failures.ServerFailure(client.url, exc.message) from exc
+
+
+def _missing(repo: Any, pieces: Sequence[Piece]) -> list[Piece]:
+    has_node = repo.unfiltered().changelog.index.has_node
+    return [piece for piece in pieces if not all(map(has_node, piece.heads))]
+
+
+def _pull(repo: Any, peer: Any, client: HTTPClient) -> int:
+    listing = _list(client)
+    if listing is None or not any(piece.final for piece in listing.pieces):
+        # less than a piece: one request gets all of it
+        return 0
+    if listing.cgversion not in changegroup.supportedincomingversions(repo):
+        return 0
+    pieces = _missing(repo, listing.pieces)
+    if not pieces:
+        return 0
+    return _Application(repo, peer, pieces).run()
+
+
+class _Application:
+    """One run over the pieces that are missing."""
+
+    def __init__(self, repo: Any, peer: Any, pieces: Sequence[Piece]) -> None:
+        self._repo = repo
+        self._peer = peer
+        self._pieces = pieces
+        self._counts = {b'changesets': 0, b'revisions': 0, b'heads': 0}
+        self._total = sum(piece.changesets for piece in pieces)
+        self._estimate = sum(piece.estimate for piece in pieces)
+
+    def run(self) -> int:
+        repo = self._repo
+        ui = repo.ui
+        ui.status(
+            _(b'fetching %d changesets in %d pieces\n')
+            % (self._total, len(self._pieces))
+        )
+        first = len(repo.unfiltered())
+        connections = max(1, ui.configint(b'wireprotov2', b'connections'))
+        # before the first change: from here on nothing has to be undone
+        resume.begin(repo)
+        fetcher = Fetcher(self._pieces, connections, self._make_source)
+        down = ui.makeprogress(
+            _(b'downloading'), unit=_(b'bytes'), total=self._estimate
+        )
+        done = ui.makeprogress(
+            _(b'cloning'), unit=_(b'changesets'), total=self._total
+        )
+        position = 0
+
+        def waiting() -> None:
+            total = max(self._estimate, fetcher.bytes)
+            down.update(fetcher.bytes, total=total)
+
+        try:
+            for index, piece in enumerate(self._pieces):
+                with fetcher.take(index, waiting) as stream:
+                    self._apply(piece, stream)
+                position += piece.changesets
+                done.update(position)
+                waiting()
+        finally:
+            fetcher.stop()
+            down.complete()
+            done.complete()
+            if position:
+                self._report(first)
+        return len(self._pieces)
+
+    def _make_source(self, received: Any) -> Source:
+        """Return a source with connections of its own."""
+        peer = self._peer
+        ui = self._repo.ui
+        api: API = peer.v2api
+        secure = api.url.startswith(b'https:')
+        _url, authinfo = peer.path.url.authinfo()
+        client = HTTPClient(
+            ui, urlmod.opener(ui, authinfo), peer._requestbuilder, api.url
+        )
+        return Source(ui, client, redirects.acceptable(api, secure), received)
+
+    def _apply(self, piece: Piece, stream: IO[bytes]) -> None:
+        repo = self._repo
+        url = self._peer.url()
+        name = b'pull\n%s' % urlutil.hidepassword(url)
+        with _Quiet(repo), repo.transaction(name) as tr:
+            tr.hookargs[b'source'] = b'pull'
+            tr.hookargs[b'url'] = url
+            try:
+                bundle = bundle2.getunbundler(repo.ui, stream)
+                bundle2.applybundle(
+                    repo, bundle, tr, b'pull', url, remote=self._peer
+                )
+            except (bundle2.AbortFromPart, error.BundleValueError) as exc:
+                raise failures.ServerFailure(
+                    self._peer.v2client().url,
+                    _(b'a piece cannot be applied: %s') % exc.message,
+                ) from exc
+            if _missing(repo, [piece]):
+                raise failures.ServerFailure(
+                    self._peer.v2client().url,
+                    _(b'a piece does not hold what it should'),
+                )
+            for key in self._counts:
+                count = tr.changes.get(b'changegroup-count-%s' % key, 0)
+                self._counts[key] += count
+
+    def _report(self, first: int) -> None:
+        """Say what was added, as the end of one pull would."""
+        repo = self._repo
+        changelog = repo.changelog
+        count = len(changelog) - first
+        if count <= 0:
+            return
+        files: set[bytes] = set()
+        for rev in range(first, len(changelog)):
+            files.update(changelog.readfiles(rev))
+        heads = self._counts[b'heads']
+        note = _(b' (%+d heads)') % heads if heads and first else b''
+        repo.ui.status(
+            _(b'added %d changesets with %d changes to %d files%s\n')
+            % (count, self._counts[b'revisions'], len(files), note)
+        )
+        repo.ui.status(
+            _(b'new changesets %s:%s\n')
+            % (
+                short(changelog.node(first)),
+                short(changelog.node(len(changelog) - 1)),
+            )
+        )
+
+
+class _Quiet:
+    """Keeps what every transaction says from being said for each piece."""
+
+    def __init__(self, repo: Any) -> None:
+        self._repo = repo.unfiltered()
+        self._ui = repo.ui
+
+    def __enter__(self) -> None:
+        ui = self._ui.copy()
+
+        class quietui(ui.__class__):  # type: ignore[name-defined]
+            def status(self, *msg: bytes, **opts: Any) -> None:
+                pass
+
+        ui.__class__ = quietui
+        self._repo.ui = ui
+
+    def __exit__(self, *exc: object) -> None:
+        self._repo.ui = self._ui
