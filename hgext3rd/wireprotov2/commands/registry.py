@@ -10,7 +10,7 @@ from typing import Any
 from ..proto.errors import CommandError
 from ..proto.frames import CONTINUATION, Framing
 
-_TYPES: Mapping[bytes, type] = {
+_TYPES: Mapping[bytes, type[Any]] = {
     b'bytes': bytes,
     b'int': int,
     b'list': list,
@@ -55,7 +55,7 @@ class Argument:
         """Return ``value`` as a command gets it; raise ``CommandError``."""
         if value is None and self.default is None:
             return None
-        wanted = _TYPES[self.type]
+        wanted: type[Any] = _TYPES[self.type]
         # sets may be sent as lists
         if wanted is set and isinstance(value, list):
             value = _as_set(name, value)

@@ -75,7 +75,8 @@ def _explicit_depth(repo: Any, spec: dict) -> Iterable[int]:
 
 def _dag_range(repo: Any, spec: dict) -> Iterable[int]:
     heads = node_list(spec[b'heads'], b'heads')
-    if not heads:
+    # old clients ask so of a repository that told them it has no heads
+    if not heads and len(repo.changelog):
         raise CommandError(b'heads key in changesetdagrange cannot be empty')
     return dag_range(repo, node_list(spec[b'roots'], b'roots'), heads)
 

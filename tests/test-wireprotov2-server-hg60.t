@@ -1,0 +1,98 @@
+#require hg60
+
+Mercurial 6.0.3 clones and pulls with its own client
+
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > wireprotov2 =
+  > EOF
+  $ old() {
+  >   "$AMALGAM_HG60" --config extensions.wireprotov2=! \
+  >     --config experimental.httppeer.advertise-v2=true "$@"
+  > }
+
+A history with copies, renames, removals, merges of both, a file that comes
+back, a mode change, an empty changeset, and named branches:
+
+  $ hg init server
+  $ cd server
+  $ mkdir dir
+  $ for i in 1 2 3 4 5; do echo $i > dir/$i; echo top$i > $i; done
+  $ hg -q commit -A -m 0
+  $ hg rm 1
+  $ echo more >> 2
+  $ hg commit -m 'remove 1'
+  $ hg mv 2 two
+  $ hg cp 3 three
+  $ hg commit -m 'rename and copy'
+  $ hg -q up 0
+  $ hg -q branch other
+  $ hg rm dir/1
+  $ echo changed > 3
+  $ hg commit -m 'remove dir/1'
+  $ chmod +x dir/2
+  $ hg commit -m 'change mode'
+  $ hg --config ui.merge=:other -q merge 2
+  $ hg commit -m merge
+  $ hg -q up default
+  $ hg --config ui.merge=:local -q merge 4
+  $ echo own > dir/3
+  $ hg commit -m 'merge the other way'
+  $ hg revert -r 0 1
+
+  $ hg commit -m 'bring 1 back'
+  $ hg branch -q third
+  $ hg commit -m 'empty'
+  $ hg phase -p 7
+  $ hg bookmark -r 3 mark
+  $ cat >> .hg/hgrc << EOF
+  > [phases]
+  > publish = no
+  > EOF
+  $ cd ..
+  $ hg -R server serve -p $HGPORT -d --pid-file hg.pid -E error.log -A access.log
+  $ cat hg.pid >> $DAEMON_PIDS
+
+  $ old clone -q -U http://$LOCALIP:$HGPORT/ full
+  $ cut -d' ' -f6-7 access.log
+  "GET /?cmd=capabilities
+  "POST /api/exp-http-v2-0003/ro/multirequest
+  "POST /api/exp-http-v2-0003/ro/changesetdata
+  "POST /api/exp-http-v2-0003/ro/manifestdata
+  "POST /api/exp-http-v2-0003/ro/filesdata
+  $ old -R full verify -q
+  $ all='{rev}:{node} {phase} {bookmarks} {manifest} {file_copies}\n'
+  $ hg -R server log -T "$all" > expected
+  $ old -R full log -T "$all" | diff expected -
+
+  $ for f in 1 2 3 two three dir/1 dir/2; do
+  >   hg -R server debugindex $f > a 2>&1
+  >   hg -R full debugindex $f > b 2>&1
+  >   cut -c1-70 a > a2; cut -c1-70 b > b2; cmp a2 b2
+  > done
+
+Parts of it, then the rest. (Where a changeset shares its manifest with another
+branch that the client has, that client fails by itself.)
+
+  $ : > access.log
+  $ old init part
+  $ for rev in 1 3 5 tip; do
+  >   old -R part pull -q -r $(hg -R server log -r $rev -T '{node}') \
+  >     http://$LOCALIP:$HGPORT/
+  >   old -R part verify -q
+  > done
+  $ hg -R server log -T '{node} {phase} {p1node} {p2node}\n' | sort > expected
+  $ old -R part log -T '{node} {phase} {p1node} {p2node}\n' | sort | diff expected -
+  $ grep -c filesdata access.log
+  4
+
+A server with nothing in it
+
+  $ killdaemons.py
+  $ hg init empty
+  $ hg -R empty serve -p $HGPORT -d --pid-file hg.pid -E error.log
+  $ cat hg.pid >> $DAEMON_PIDS
+  $ old clone -q http://$LOCALIP:$HGPORT/ nothing
+  $ old -R nothing log
+
+  $ cat error.log
