@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Print the segments of a repository and write each as a bundle file.
+
+usage: dump-segments.py REPO FOLDER CHANGESETS
+
+CHANGESETS is how many a segment is closed at. A line is: file, number of
+changesets, revisions, whether it is closed, short name.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mercurial import ui
+
+try:
+    from mercurial.repo.factory import repository
+except ImportError:  # hg <= 7.1
+    from mercurial.hg import repository
+
+from hgext3rd.wireprotov2 import segmentbundle, segmentrecord, segments
+
+path, folder, changesets = sys.argv[1:]
+segments.LEAST_CHANGESETS = int(changesets)
+found = ui.ui.load()
+repo = repository(found, os.fsencode(path)).filtered(b'served')
+os.makedirs(folder, exist_ok=True)
+listing = segmentrecord.listing(repo)
+version = segmentrecord.changegroup_version(repo)
+for number, piece in enumerate(listing.pieces()):
+    name = f'{number:02}.hg'
+    same = segmentrecord.find(repo, piece.name)
+    print(
+        name,
+        piece.changesets,
+        ' '.join(f'{start}-{stop - 1}' for start, stop in piece.ranges),
+        'open' if piece is listing.rest else 'closed',
+        piece.name.hex()[:12] if same is not None else 'renumbered',
+    )
+    payload = segmentbundle.build(repo, piece, version, 3)
+    with payload.stream, open(os.path.join(folder, name), 'wb') as out:
+        out.write(payload.stream.read())

@@ -1,0 +1,189 @@
+How public history is cut into segments
+
+  $ . $TESTDIR/wireprotov2-history.sh
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > strip =
+  > EOF
+  $ segments() {
+  >     "$PYTHON" "$TESTDIR/dump-segments.py" "$@"
+  > }
+  $ unbundle_all() {
+  >     for bundle in "$2"/*.hg; do
+  >         hg -R "$1" unbundle -q "$bundle" || return 1
+  >     done
+  > }
+  $ nodes() {
+  >     hg -R "$1" log -T '{node} {manifest}\n' | sort
+  > }
+
+Segments applied in order give the public history, as public
+
+  $ awkward_history server
+   d/a: ambiguous merge - picked m action
+  $ segments server all 4
+  00.hg 4 0-3 closed 660f57b79047
+  01.hg 4 4-7 closed 047088d4cd58
+  02.hg 4 8-11 closed 487d98a6c6c2
+  03.hg 4 12-15 closed ef51faf1dc2a
+  04.hg 2 16-17 open 66b16d9c2784
+  $ hg init copy
+  $ unbundle_all copy all
+  $ hg -R copy verify -q
+  17: repository $TESTTMP/copy/sub not found
+  $ nodes server > server.nodes; nodes copy > copy.nodes
+  $ cmp server.nodes copy.nodes
+  $ hg -R copy log -r 'not public()'
+
+They stay what they are as history grows
+
+  $ cd server
+  $ hg up -q tip
+  $ echo more > more
+  $ hg commit -q -A -m more -d '30 0'
+  $ cd ..
+  $ segments server more 4
+  00.hg 4 0-3 closed 660f57b79047
+  01.hg 4 4-7 closed 047088d4cd58
+  02.hg 4 8-11 closed 487d98a6c6c2
+  03.hg 4 12-15 closed ef51faf1dc2a
+  04.hg 3 16-18 open 9f883b59f44a
+
+A lost record costs nothing here
+
+  $ rm server/.hg/cache/wireprotov2-segments
+  $ segments server again 4
+  00.hg 4 0-3 closed 660f57b79047
+  01.hg 4 4-7 closed 047088d4cd58
+  02.hg 4 8-11 closed 487d98a6c6c2
+  03.hg 4 12-15 closed ef51faf1dc2a
+  04.hg 3 16-18 open 9f883b59f44a
+
+  $ cat > server/.hg/cache/wireprotov2-segments << EOF
+  > torn
+  > EOF
+  $ segments server again 4
+  00.hg 4 0-3 closed 660f57b79047
+  01.hg 4 4-7 closed 047088d4cd58
+  02.hg 4 8-11 closed 487d98a6c6c2
+  03.hg 4 12-15 closed ef51faf1dc2a
+  04.hg 3 16-18 open 9f883b59f44a
+
+Where drafts are not published, segments do not hold them
+
+  $ cp -R server drafts
+  $ cat >> drafts/.hg/hgrc << EOF
+  > [phases]
+  > publish = no
+  > EOF
+  $ segments drafts drafts.d 4
+  00.hg 4 0-3 closed 660f57b79047
+  01.hg 4 4-7 closed 047088d4cd58
+  02.hg 4 8-11 closed 487d98a6c6c2
+  03.hg 4 12-14 16-16 closed 66e2cf3249b3
+
+A changeset that is published late comes later, and changes no older segment
+
+  $ hg init late
+  $ cd late
+  $ for n in 0 1 2 3 4 5 6 7; do
+  >     echo $n > $n
+  >     hg commit -q -A -m $n -d "$n 0"
+  >     if [ $n = 2 ]; then hg up -q 0; fi
+  > done
+  $ hg phase --public -r 'all()'
+  $ hg phase --force --secret -r 2
+  $ cd ..
+  $ segments late late.1 3
+  00.hg 3 0-1 3-3 closed 218ccaa08367
+  01.hg 3 4-6 closed 9e9477e4b498
+  02.hg 1 7-7 open 09ab39c8fdb6
+  $ hg -R late phase --public -r 2
+  $ segments late late.2 3
+  00.hg 3 0-1 3-3 closed 218ccaa08367
+  01.hg 3 4-6 closed 9e9477e4b498
+  02.hg 2 2-2 7-7 open 34cb461e9437
+  $ hg init late-copy
+  $ unbundle_all late-copy late.2
+  $ hg -R late-copy verify -q
+  $ hg -R late-copy log -T '{desc} ' -r 'reverse(all())'; echo
+  7 2 6 5 4 3 1 0 
+
+A segment needs the ancestors of its changesets and nothing else
+
+  $ hg init part
+  $ hg -R part pull -q late -r 4
+  $ hg -R part unbundle -q late.2/01.hg
+  $ hg -R part log -T '{desc} ' -r 'reverse(all())'; echo
+  6 5 4 3 0 
+
+What was stripped, or turned secret, leaves no segment behind
+
+  $ hg -R late strip -q --no-backup 7 --force
+  $ segments late late.3 3
+  00.hg 3 0-1 3-3 closed 218ccaa08367
+  01.hg 3 4-6 closed 9e9477e4b498
+  02.hg 1 2-2 open b9ab909e3124
+  $ hg -R late phase --force --secret -r 5
+  $ segments late late.4 3
+  00.hg 3 0-1 3-3 closed 218ccaa08367
+  01.hg 2 2-2 4-4 open 79f364dfe099
+
+Replicas with the same order have the same segments, whatever stores them
+
+  $ hg clone -q -U server replica --pull --config format.revlog-compression=zlib
+  $ segments server a.d 4 > a; segments replica b.d 4 > b
+  $ cmp a b
+
+Revisions that were renumbered unnoticed are not served under old names
+
+  $ hg init one
+  $ cd one
+  $ for n in 0 1 2 3; do
+  >     echo $n > $n
+  >     hg commit -q -A -m $n -d "$n 0"
+  >     hg up -q 0
+  > done
+  $ cd ..
+  $ segments one one.d 4
+  00.hg 4 0-3 closed 4553575e1b0d
+  $ cp one/.hg/cache/wireprotov2-segments record
+  $ hg init two
+  $ hg -R two pull -q one -r 0 -r 2
+  $ hg -R two pull -q one -r 1
+  $ hg -R two pull -q one -r 3
+  $ hg -R two log -T '{rev}:{desc}\n'
+  3:3
+  2:1
+  1:2
+  0:0
+
+  $ cp record two/.hg/cache/wireprotov2-segments
+  $ segments two two.d 4
+  00.hg 4 0-3 closed renumbered
+  $ segments two two.d 4
+  00.hg 4 0-3 closed 459886b3c375
+
+Tree manifests need changegroup 03
+
+  $ hg init tree --config experimental.treemanifest=yes
+  $ cd tree
+  $ mkdir -p a/b
+  $ echo 1 > a/b/f
+  $ hg commit -q -A -m 1 -d '1 0'
+  $ echo 2 > a/b/f
+  $ hg commit -q -m 2 -d '2 0'
+  $ cd ..
+  $ segments tree tree.d 1
+  00.hg 1 0-0 closed 322de601f679
+  01.hg 1 1-1 closed 006f9720eb4f
+  $ hg init tree-copy --config experimental.treemanifest=yes
+  $ unbundle_all tree-copy tree.d
+  $ hg -R tree-copy verify -q
+  $ hg -R tree-copy debugrequires | grep tree
+  treemanifest
+
+Nothing to cut
+
+  $ hg init empty
+  $ segments empty empty.d 3
