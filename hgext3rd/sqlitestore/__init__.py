@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from mercurial import registrar
 
-from . import hooks, metadata
+from . import commands, hooks, metadata
 
 __version__ = metadata.__version__
 testedwith = metadata.testedwith
@@ -45,4 +45,5 @@ configitem = registrar.configitem(configtable)
 configitem(b'storage', b'sqlite.compression', default=b'zstd')
 configitem(b'storage', b'sqlite.synchronous', default=b'full')
 
+cmdtable = commands.cmdtable
 uisetup = hooks.uisetup

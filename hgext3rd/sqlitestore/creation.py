@@ -38,3 +38,9 @@ def create_database(ui: Any, path: bytes) -> None:
         db.create()
         mode = store.stat(b'.').st_mode & 0o666
         os.chmod(db.path, mode)
+
+
+def remove_database(repo: Any) -> None:
+    """Remove the unused database of a repository that became another kind."""
+    for suffix in (b'', b'-wal', b'-shm'):
+        repo.svfs.tryunlink(schema.FILENAME + suffix)

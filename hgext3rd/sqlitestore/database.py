@@ -68,7 +68,7 @@ class Database:
         try:
             return conn.execute(sql, params).fetchall()
         except Exception as exc:
-            raise self._translated(exc) from exc
+            raise self.translated(exc) from exc
 
     def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         """The first row of a query, or None."""
@@ -76,7 +76,7 @@ class Database:
         try:
             row: Row | None = conn.execute(sql, params).fetchone()
         except Exception as exc:
-            raise self._translated(exc) from exc
+            raise self.translated(exc) from exc
         return row
 
     def iterate(self, sql: str, params: Sequence[Any] = ()) -> Iterator[Row]:
@@ -85,7 +85,7 @@ class Database:
         try:
             yield from conn.execute(sql, params)
         except Exception as exc:
-            raise self._translated(exc) from exc
+            raise self.translated(exc) from exc
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
         """Run a statement; returns the number of rows it changed."""
@@ -93,7 +93,7 @@ class Database:
         try:
             return conn.execute(sql, params).rowcount
         except Exception as exc:
-            raise self._translated(exc) from exc
+            raise self.translated(exc) from exc
 
     def execute_many(self, sql: str, params: Iterable[Sequence[Any]]) -> None:
         """Run a statement once per item of ``params``."""
@@ -101,7 +101,7 @@ class Database:
         try:
             conn.executemany(sql, params)
         except Exception as exc:
-            raise self._translated(exc) from exc
+            raise self.translated(exc) from exc
 
     @property
     def in_transaction(self) -> bool:
@@ -156,7 +156,7 @@ class Database:
                 conn.execute(statement)
             conn.execute('COMMIT')
         except sqlite3.Error as exc:
-            raise self._translated(exc) from exc
+            raise self.translated(exc) from exc
         finally:
             conn.close()
 
@@ -171,6 +171,26 @@ class Database:
         self.execute('VACUUM')
         self.execute(CLEAR_WIPE)
         self.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+
+    def copy(self, path: bytes) -> None:
+        """Write a consistent copy to ``path``, also while others write.
+
+        The copy is complete by itself: it has no WAL.
+        """
+        import sqlite3
+
+        source = self.connection()
+        try:
+            target = sqlite3.connect(os.fsdecode(path), isolation_level=None)
+            try:
+                source.backup(target)
+                # Opening a copy must not need to write beside it, whatever
+                # mode the original was in.
+                target.execute('PRAGMA journal_mode = WAL')
+            finally:
+                target.close()
+        except sqlite3.Error as exc:
+            raise self._translated(exc) from exc
 
     def _open(self) -> sqlite3.Connection:
         import sqlite3
@@ -190,7 +210,7 @@ class Database:
                 conn.execute('PRAGMA synchronous = %s' % self._synchronous)
             return conn
         except sqlite3.Error as exc:
-            raise self._translated(exc) from exc
+            raise self.translated(exc) from exc
 
     @property
     def writable(self) -> bool:
@@ -232,7 +252,7 @@ class Database:
                 hint=_(b'upgrade the sqlitestore extension'),
             )
 
-    def _translated(self, exc: Exception) -> Exception:
+    def translated(self, exc: Exception) -> Exception:
         """What to raise for an exception that sqlite3 raised."""
         import sqlite3
 

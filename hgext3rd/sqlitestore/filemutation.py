@@ -34,9 +34,7 @@ class MutationMixin(DataMixin):
                 b'try to write in a file store marked as non-writable: %s'
                 % self.display_id
             )
-        writer = self.store.writer(tr)
-        writer.begin()
-        yield writer
+        yield self.store.writer(tr)
 
     def addrevision(
         self,
@@ -257,6 +255,7 @@ class MutationMixin(DataMixin):
         if isinstance(censor_nodes, bytes):
             censor_nodes = [censor_nodes]
         with self._writing(tr) as writer:
+            writer.begin()
             censor.censor(self, writer, set(map(self.rev, censor_nodes)), tombstone)
         self._cache = None
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mercurial import error, extensions, localrepo
+from mercurial import error, extensions, localrepo, streamclone
 from mercurial.i18n import _
 
 from . import repository
+
+FILE_INDEX = b'fileindex-v1'
 
 
 def feature_setup(ui: Any, supported: set[bytes]) -> None:
@@ -31,13 +33,18 @@ def uisetup(ui: Any) -> None:
     extensions.wrapfunction(localrepo, 'makelocalrepository', make_repository)
     # a new repository gets its (empty) database
     extensions.wrapfunction(localrepo, 'createrepository', create_repository)
+    # a local clone would link the database, which is changed in place
+    extensions.wrapfunction(streamclone, '_copy_files', copy_files)
+    # a stream clone may turn a new repository into ours, or ours into another
+    for name in ('applybundlev1', 'applybundlev2', 'applybundlev3'):
+        extensions.wrapfunction(streamclone, name, apply_stream)
 
 
 def make_repository(orig: Any, *args: Any, **kwargs: Any) -> Any:
     """Give a repository with our requirement our class."""
     repo = orig(*args, **kwargs)
     if repository.REQUIREMENT in repo.requirements:
-        repo.__class__ = repository.make_class(repo.__class__)
+        repository.adopt(repo)
     return repo
 
 
@@ -69,6 +76,9 @@ def new_repo_requirements(orig: Any, ui: Any, createopts: Any) -> set[bytes]:
         raise error.Abort(
             _(b'storage.new-repo-backend=sqlite requires format.usestore=yes')
         )
+    if FILE_INDEX in requirements:
+        # It lists revlogs of files; the database is such a list itself.
+        requirements = requirements - {FILE_INDEX} | {b'fncache', b'dotencode'}
     return requirements | {repository.REQUIREMENT, compression}
 
 
@@ -80,4 +90,32 @@ def create_repository(
     from . import creation
 
     creation.create_database(ui, path)
+    return result
+
+
+def copy_files(
+    orig: Any, src_vfs_map: Any, dst_vfs_map: Any, entries: Any, progress: Any
+) -> Any:
+    """Copy the database of a local clone, and let core link the rest."""
+    from . import storeentries
+
+    others = []
+    for key, entry in entries:
+        if isinstance(entry, storeentries.DatabaseEntry):
+            entry.copy_to(dst_vfs_map[key].join(storeentries.FILENAME))
+            progress.increment()
+        else:
+            others.append((key, entry))
+    return orig(src_vfs_map, dst_vfs_map, others, progress)
+
+
+def apply_stream(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
+    """Make the repository object fit what the stream made of it."""
+    result = orig(repo, *args, **kwargs)
+    if repository.REQUIREMENT in repo.requirements:
+        repository.adopt(repo)
+    else:
+        from . import creation
+
+        creation.remove_database(repo)
     return result

@@ -7,6 +7,7 @@ Imported whenever the extension is loaded: nothing at module level may import
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from mercurial import error, util
@@ -40,6 +41,23 @@ def compression_of(requirements: set[bytes]) -> str:
     return 'zstd'
 
 
+_classes: dict[Any, Any] = {}
+
+
+def adopt(repo: Any) -> None:
+    """Give a repository object with our requirement our behaviour."""
+    from . import storeentries
+
+    repo = repo.unfiltered()
+    base = repo.__class__
+    if not hasattr(repo, 'sqlitestore'):
+        if base not in _classes:
+            _classes[base] = make_class(base)
+        repo.__class__ = _classes[base]
+    ref = weakref.ref(repo)
+    storeentries.extend(repo.store, lambda: ref().sqlitestore)  # type: ignore[union-attr]
+
+
 def make_class(base: Any) -> Any:
     """The class of a repository that keeps its files in SQLite."""
 
@@ -53,8 +71,6 @@ def make_class(base: Any) -> Any:
 
             # A reference to the repository would be a cycle that keeps the
             # connection open.
-            import weakref
-
             ref = weakref.ref(self)
 
             def changesets() -> int:
@@ -68,6 +84,9 @@ def make_class(base: Any) -> Any:
             )
 
         def file(self, path: bytes, writable: bool = False) -> Any:
+            if REQUIREMENT not in self.requirements:
+                # a stream clone turned it into another kind of repository
+                return super().file(path, writable)
             if path.startswith(b'/'):
                 path = path[1:]
             from . import filestore
@@ -93,6 +112,14 @@ def make_class(base: Any) -> Any:
         def _undo_file_revisions(self) -> bool:
             from . import transaction
 
-            return transaction.recover(self.unfiltered().sqlitestore)
+            undone = transaction.recover(self.unfiltered().sqlitestore)
+            if undone:
+                self.ui.status(
+                    _(
+                        b'(removed file revisions of changesets'
+                        b' that are not there)\n'
+                    )
+                )
+            return undone
 
     return sqliterepository

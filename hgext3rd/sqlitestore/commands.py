@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ``hg`` commands of this extension: options, help text and messages.
+
+Imported whenever the extension is loaded: what does the work is imported when
+a command runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mercurial import cmdutil, error, pycompat, registrar, util
+from mercurial.i18n import _
+
+from . import repository
+
+if TYPE_CHECKING:
+    from .store import Store
+
+cmdtable: dict = {}
+command = registrar.command(cmdtable)
+
+
+def store_of(repo: Any) -> Store:
+    """The file store of a repository. Raises Abort if it has none."""
+    if repository.REQUIREMENT not in repo.requirements:
+        raise error.Abort(
+            _(b'this repository does not keep its files in SQLite'),
+            hint=_(b"see 'hg help admin::sqlite-convert'"),
+        )
+    store: Store = repo.unfiltered().sqlitestore
+    return store
+
+
+@command(
+    b'admin::sqlite-stats',
+    [
+        (
+            b'n',
+            b'limit',
+            10,
+            _(b'how many of the biggest paths to list'),
+            _(b'N'),
+        ),
+        *cmdutil.formatteropts,
+    ],
+    _(b'[-n N] [-T TEMPLATE]'),
+    helpcategory=command.CATEGORY_MAINTENANCE,
+    helpbasic=False,
+)
+def sqlite_stats(ui: Any, repo: Any, **opts: Any) -> None:
+    """show what the database of file history holds
+
+    Prints sizes, how much smaller than the texts of all revisions the stored
+    form is, the size of each table, how many deltas reading a revision takes,
+    how many revisions share a frame, and the paths that take most space.
+
+    Loose revisions were committed or pulled since the last
+    :hg:`admin::sqlite-repack`. Unused entries and free pages are what a repack
+    gives back.
+
+    Template keywords: ``size``, ``wal``, ``free``, ``raw`` and ``stored`` in
+    bytes; ``files``, ``revisions``, ``loose``, ``framecount`` and ``unused``;
+    and the lists ``tables`` (``name``, ``rows``, ``size``), ``deltas`` and
+    ``frames`` (``from``, ``to``, ``count``), ``paths`` (``path``, ``stored``,
+    ``raw``, ``revisions``). Sizes of paths are estimated where revisions share
+    a frame.
+
+    Returns 0 on success.
+    """
+    from . import stats, statsview
+
+    store = store_of(repo)
+    with ui.makeprogress(_(b'reading indexes'), unit=_(b'files')) as progress:
+        found = stats.collect(store, progress.update)
+    with ui.formatter(b'sqlite-stats', pycompat.byteskwargs(opts)) as fm:
+        statsview.show(fm, found, opts['limit'])
+
+
+@command(
+    b'admin::sqlite-backup',
+    [],
+    _(b'DEST'),
+    helpcategory=command.CATEGORY_MAINTENANCE,
+    helpbasic=False,
+)
+def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
+    """copy the database of file history while it is in use
+
+    Writes a consistent copy of ``.hg/store/files.sqlite`` to the new file
+    DEST, or under that name into the directory DEST. Nobody has to wait for it,
+    readers or writers. If it is interrupted, there is no DEST.
+
+    The database holds the contents of files; changesets and manifests are in
+    other files of ``.hg/store``. To back up a whole repository, copy ``.hg``
+    without ``store/files.sqlite*`` first and run this command afterwards. To
+    restore, put the copy back in its place as ``.hg/store/files.sqlite``,
+    without any ``files.sqlite-wal`` and ``files.sqlite-shm`` beside it, and run
+    :hg:`recover`. That removes from the database what was added after the rest
+    was copied.
+
+    Returns 0 on success.
+    """
+    import os
+
+    from . import backup, schema
+
+    store = store_of(repo)
+    dest = util.expandpath(dest)
+    if os.path.isdir(dest):
+        dest = os.path.join(dest, schema.FILENAME)
+    with ui.makeprogress(_(b'copying'), unit=_(b'pages')) as progress:
+        size = backup.backup(
+            store.db, dest, lambda done, total: progress.update(done, total=total)
+        )
+    ui.status(_(b'%s written (%s)\n') % (dest, util.bytecount(size)))
