@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from typing import Any
 
 from mercurial import (
@@ -19,12 +21,12 @@ from .cache import censor
 
 def uisetup(ui: object) -> None:
     """Wrap Mercurial once per process."""
-    # /api/ and the upgrade handshake live beside the version 1 commands
-    extensions.wrapfunction(
-        wireprotoserver, 'handlewsgirequest', _handlewsgirequest
-    )
-    # threads must not meet modules that are being loaded, nor wait for ever
-    extensions.wrapcommand(commands.table, b'serve', _serve)
+    if _is_loaded('mercurial.hgweb'):
+        # in a WSGI server, or enabled by a repository that it serves
+        _setup_server()
+    else:
+        # nothing else makes a server of an hg process
+        extensions.wrapcommand(commands.table, b'serve', _serve)
     # a response cached before a file was censored must not survive that
     extensions.afterloaded(b'censor', _wrap_censor)
     # the handshake of every HTTP peer asks for version 2 in passing
@@ -45,7 +47,21 @@ def uisetup(ui: object) -> None:
     )
 
 
-# these import what they need when they are called, not with every command
+# what follows imports what it needs when called, not with every command
+
+
+def _is_loaded(name: str) -> bool:
+    """Whether a module is more than a promise to import it."""
+    module = sys.modules.get(name)
+    return module is not None and type(module) is types.ModuleType
+
+
+def _setup_server() -> None:
+    """Wrap what answers requests."""
+    # /api/ and the upgrade handshake live beside the version 1 commands
+    extensions.wrapfunction(
+        wireprotoserver, 'handlewsgirequest', _handlewsgirequest
+    )
 
 
 def _handlewsgirequest(orig: Any, *args: Any) -> bool:
@@ -54,6 +70,7 @@ def _handlewsgirequest(orig: Any, *args: Any) -> bool:
 
 
 def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
+    _setup_server()
     return serving.serve(orig, ui, repo, **opts)
 
 
