@@ -111,6 +111,8 @@ def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
         dest = os.path.join(dest, schema.FILENAME)
     with ui.makeprogress(_(b'copying'), unit=_(b'pages')) as progress:
         size = backup.backup(
-            store.db, dest, lambda done, total: progress.update(done, total=total)
+            store.db,
+            dest,
+            lambda done, total: progress.update(done, total=total),
         )
     ui.status(_(b'%s written (%s)\n') % (dest, util.bytecount(size)))

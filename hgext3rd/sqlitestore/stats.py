@@ -12,7 +12,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 
-from . import columns, errors, frames, index, schema
+from . import columns, errors, frames, index
 from .store import Store
 
 TABLES = ('frame', 'piece', 'idx', 'rev', 'path', 'content')

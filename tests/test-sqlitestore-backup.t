@@ -1,0 +1,98 @@
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > sqlitestore =
+  > [storage]
+  > new-repo-backend = sqlite
+  > EOF
+
+  $ hg init r
+  $ cd r
+  $ for i in 0 1 2; do echo $i > a; hg commit -qAm $i; done
+
+A copy to a file, to a directory, and what is refused
+
+  $ hg admin::sqlite-backup ../copy
+  ../copy written (* KB) (glob)
+  $ mkdir ../backups
+  $ hg admin::sqlite-backup -q ../backups
+  $ ls ../backups
+  files.sqlite
+  $ hg admin::sqlite-backup ../copy
+  abort: '../copy' already exists
+  [255]
+  $ hg admin::sqlite-backup ../nowhere/copy
+  abort: cannot write ../nowhere/copy: No such file or directory
+  [255]
+  $ hg --config storage.new-repo-backend=revlogv1 init ../plain
+  $ hg -R ../plain admin::sqlite-backup ../copy2
+  abort: this repository does not keep its files in SQLite
+  (see 'hg help admin::sqlite-convert')
+  [255]
+
+A backup of a whole repository: first all the rest, then the database. In
+between, a changeset is committed
+
+  $ mkdir ../saved
+  $ cp -R .hg ../saved/.hg
+  $ rm ../saved/.hg/store/files.sqlite*
+  $ echo 3 > a
+  $ hg commit -qm 3
+  $ hg admin::sqlite-backup -q ../saved/.hg/store/files.sqlite
+
+Restored, it holds what the changelog knows of and no more
+
+  $ cd ../saved
+  $ hg recover
+  no interrupted transaction available
+  (removed file revisions of changesets that are not there)
+  (verify step skipped, run `hg verify` to check your repository content)
+  $ hg verify -q
+  $ hg admin::sqlite-stats -T '{revisions}\n'
+  3
+  $ hg cat -r tip a
+  2
+  $ hg update -q tip
+  $ echo 3 > a
+  $ hg commit -qm 'other 3'
+  $ hg verify -q
+  $ hg cat -r tip a
+  3
+
+The same without recover: the next writer does it
+
+  $ hg clone -q --pull -r 1 . ../older
+  $ cd ../older
+  $ cp ../copy .hg/store/files.sqlite
+  $ rm -f .hg/store/files.sqlite-*
+  $ echo 5 > b
+  $ hg commit -qAm 5
+  $ hg verify -q
+  $ hg admin::sqlite-stats -T '{revisions}\n'
+  3
+
+A copy taken while a transaction is open, from a hook of it
+
+  $ cd ../r
+  $ echo 4 > a
+  $ hg commit -qm 4 --config hooks.pretxncommit='hg admin::sqlite-backup -q ../pending'
+  $ hg clone -q --pull -r 2 . ../older2
+  $ cd ../older2
+  $ cp ../pending .hg/store/files.sqlite
+  $ rm -f .hg/store/files.sqlite-*
+  $ hg recover -q 2>/dev/null
+  $ hg verify -q
+  $ hg admin::sqlite-stats -T '{revisions}\n'
+  3
+
+A damaged database is not copied
+
+  $ cd ../r
+  $ "$PYTHON" << EOF
+  > with open('.hg/store/files.sqlite', 'r+b') as file:
+  >     file.seek(4096 * 3)
+  >     file.write(b'\377' * 4096)
+  > EOF
+  $ hg admin::sqlite-backup ../damaged 2>&1 | grep -c 'malformed\|damaged'
+  1
+  $ ls .. | grep damaged
+  [1]

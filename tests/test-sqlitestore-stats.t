@@ -1,0 +1,85 @@
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > sqlitestore =
+  > [storage]
+  > new-repo-backend = sqlite
+  > EOF
+
+A repository whose files are elsewhere
+
+  $ hg --config storage.new-repo-backend=revlogv1 init plain
+  $ hg -R plain admin::sqlite-stats
+  abort: this repository does not keep its files in SQLite
+  (see 'hg help admin::sqlite-convert')
+  [255]
+
+An empty one
+
+  $ hg init r
+  $ cd r
+  $ hg admin::sqlite-stats -T '{files} {revisions} {raw} {stored}\n'
+  0 0 0 0
+
+Two files, one of them with three revisions
+
+  $ echo a > a
+  $ f --size a
+  a: size=2
+  $ "$PYTHON" -c "open('b', 'w').write(''.join('line %d\n' % i for i in range(99)))"
+  $ hg commit -qAm 0
+  $ for i in 1 2; do echo $i >> b; hg commit -qm $i; done
+  $ hg admin::sqlite-stats
+  database * KB (glob)
+  write-ahead log * (glob)
+  free pages                    0 bytes
+  all texts                     2.30 KB
+  stored for them * bytes  (*%) (glob)
+  paths                               2
+  revisions                           4
+    of them loose                     4
+  frames                              0
+    unused entries                    0
+  
+  table         rows         size
+  frame            0 * (glob)
+  piece            0 * (glob)
+  idx              0 * (glob)
+  rev              4 * (glob)
+  path             2 * (glob)
+  content          0 * (glob)
+  
+  deltas to apply for a revision:
+              0        2 ########################################
+              1        1 ####################
+            2-3        1 ####################
+  
+  revisions in a frame:
+  
+  biggest paths (stored, texts, revisions):
+  * bytes      2.30 KB        3  b (glob)
+       3 bytes      2 bytes        1  a
+  $ hg admin::sqlite-stats -n 1 -T '{paths % "{path} {raw} {revisions}\n"}'
+  b 2352 3
+
+What a pull brings is in frames
+
+  $ cd ..
+  $ hg clone -q --pull -U r clone
+  $ hg -R clone admin::sqlite-stats -T json | "$PYTHON" -c "
+  > import json, sys
+  > (stats,) = json.load(sys.stdin)
+  > print(stats['revisions'], stats['loose'], stats['framecount'], stats['unused'])
+  > print(stats['deltas'])
+  > print(stats['frames'])
+  > print([table['rows'] for table in stats['tables']])
+  > "
+  4 0 1 0
+  [{'count': 2, 'from': 0, 'to': 0}, {'count': 1, 'from': 1, 'to': 1}, {'count': 1, 'from': 2, 'to': 3}]
+  [{'count': 1, 'from': 4, 'to': 7}]
+  [1, 0, 2, 0, 2, 0]
+
+and what is stripped stays there unused
+
+  $ hg -R clone --config extensions.strip= strip -q --no-backup tip
+  $ hg -R clone admin::sqlite-stats -T '{revisions} {unused}\n'
+  3 1
