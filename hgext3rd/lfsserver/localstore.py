@@ -171,7 +171,8 @@ class LocalStore:
             with open(source, 'rb', buffering=0) as file:
                 if hash_file(file) != oid:
                     return False
-        except FileNotFoundError:
+        except OSError:
+            # nothing depends on what a cache has
             return False
         self._link(source, self.path(oid))
         return True

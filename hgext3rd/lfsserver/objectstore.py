@@ -301,8 +301,8 @@ class ObjectStore:
             self._delete(incoming)
             raise errors.Invalid('the content does not match its oid')
         if size > MAX_COPY:
-            blocks = Checked(self._blocks(incoming, 0, size))
-            self._upload(_key(oid), oid, blocks, size)
+            blocks = _elsewhere(self._blocks(incoming, 0, size))
+            self._upload(_key(oid), oid, Checked(blocks), size)
             return
         obstore.copy(self._store, incoming, _key(oid))
         # The link may have been used again while we were reading.
@@ -310,6 +310,13 @@ class ObjectStore:
         if after is None or after['e_tag'] != found['e_tag']:
             self._delete(_key(oid))
             raise errors.Invalid('the content changed while it was checked')
+
+
+def _elsewhere(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """``blocks``, made by another thread: obstore cannot call itself."""
+    with ThreadPoolExecutor(1) as pool:
+        while block := pool.submit(next, blocks, b'').result():
+            yield block
 
 
 def _parts(pieces: Iterable[Piece], size: int) -> Iterator[bytes]:

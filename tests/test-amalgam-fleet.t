@@ -1,0 +1,128 @@
+#require gunicorn nginx redis
+
+A fleet as docs/operating.rst describes it: WSGI workers for a repository and
+for its replica, nginx in front, one Redis as cache for all of them. The files
+used are those in docs/deploy, with their paths changed.
+
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > sqlitestore =
+  > wireprotov2 =
+  > [storage]
+  > new-repo-backend = sqlite
+  > EOF
+  $ PATH=$PATH:/usr/sbin
+  $ deploy=$TESTDIR/../docs/deploy
+
+The repository, with a rename and a removal, and its replica
+
+  $ hg init primary
+  $ cd primary
+  $ for n in 1 2 3 4 5; do
+  >   "$PYTHON" -c "import random; r = random.Random($n); print('\n'.join(str(r.random()) for i in range(300)))" > file$n
+  >   hg commit -qAm "file $n"
+  > done
+  $ hg mv file1 renamed
+  $ hg commit -m rename
+  $ hg rm file2
+  $ hg commit -m remove
+  $ cd ..
+  $ hg clone -qU primary replica
+  $ cat >> primary/.hg/hgrc << EOF
+  > [hooks]
+  > txnclose.replicate = hg -R $TESTTMP/replica pull -q $TESTTMP/primary
+  > [web]
+  > push_ssl = no
+  > EOF
+
+The servers
+
+  $ redis-server --port $HGPORT1 --bind 127.0.0.1 --save '' --daemonize yes \
+  >   --dir "$TESTTMP" --pidfile "$TESTTMP/redis.pid" --logfile redis.log > /dev/null
+  $ cp "$deploy/hgweb.wsgi.py" hgweb_wsgi.py
+  $ for name in primary replica; do
+  >   sed -e "s,/srv/hg/project,$TESTTMP/$name," -e "s,:6379,:$HGPORT1," \
+  >     "$deploy/hgweb.conf" > $name.conf
+  > done
+  $ start() {
+  >   HGWEB_CONFIG=$TESTTMP/$1.conf gunicorn --worker-class gthread --workers 2 \
+  >     --threads 4 --bind unix:$2 --pid $1.pid --daemon --chdir "$TESTTMP" \
+  >     --log-file $1.log hgweb_wsgi:application
+  > }
+  $ start primary web.sock
+  $ start replica replica.sock
+  $ cat > nginx.conf << EOF
+  > pid $TESTTMP/nginx.pid;
+  > error_log $TESTTMP/nginx.error.log;
+  > user $(id -un) $(id -gn);
+  > events {}
+  > http {
+  > access_log $TESTTMP/nginx.access.log;
+  > client_body_temp_path $TESTTMP/nginx-body;
+  > proxy_temp_path $TESTTMP/nginx-proxy;
+  > fastcgi_temp_path $TESTTMP/nginx-fastcgi;
+  > uwsgi_temp_path $TESTTMP/nginx-uwsgi;
+  > scgi_temp_path $TESTTMP/nginx-scgi;
+  > EOF
+  $ sed -e "s,/run/hg/,$TESTTMP/," -e "s,listen 80,listen 127.0.0.1:$HGPORT," \
+  >   "$deploy/nginx.conf" >> nginx.conf
+  $ echo '}' >> nginx.conf
+  $ for socket in web.sock replica.sock; do
+  >   "$PYTHON" "$TESTDIR/waitfor.py" "$TESTTMP/$socket"
+  > done
+  $ nginx -c "$TESTTMP/nginx.conf" -p "$TESTTMP" 2>/dev/null
+  $ cat redis.pid primary.pid replica.pid nginx.pid >> $DAEMON_PIDS
+  $ "$PYTHON" "$TESTDIR/waitfor.py" $HGPORT
+
+  $ events() {
+  >   cat */.hg/blackbox.log | grep -o 'cache miss\|cache hit\|storing cache entry' | sort | uniq -c
+  > }
+  $ forget() {
+  >   rm -f primary/.hg/blackbox.log replica/.hg/blackbox.log
+  > }
+
+What one clone had computed, by whichever machine, all machines have
+
+  $ forget
+  $ hg clone -q http://127.0.0.1:$HGPORT/project one
+  $ events
+  $ forget
+  $ for n in 1 2 3 4; do
+  >   hg clone -qU http://127.0.0.1:$HGPORT/project many$n & pids="$pids $!"
+  > done; wait $pids
+  $ events | grep -v 'cache hit'
+  [1]
+  $ for n in 1 2 3 4; do
+  >   hg -R many$n verify -q && hg -R many$n log -r tip -T '{desc}\n'
+  > done
+  remove
+  remove
+  remove
+  remove
+
+A push goes to the first machine, which tells the other
+
+  $ cd one
+  $ echo more >> file3
+  $ hg commit -m 'from a clone'
+  $ hg push -q
+  $ cd ..
+  $ hg -R primary log -r tip -T '{desc}\n'
+  from a clone
+  $ hg -R replica log -r tip -T '{desc}\n'
+  from a clone
+  $ for n in 1 2 3 4; do
+  >   hg -R many$n pull -q && hg -R many$n log -r tip -T '{desc} {phase}\n'
+  > done
+  from a clone public
+  from a clone public
+  from a clone public
+  from a clone public
+
+Without Redis clones cost more and work
+
+  $ "$RUNTESTDIR/killdaemons.py" redis.pid
+  $ hg clone -qU http://127.0.0.1:$HGPORT/project uncached
+  $ hg -R uncached verify -q
+  $ hg -R uncached log -r tip -T '{desc}\n'
+  from a clone

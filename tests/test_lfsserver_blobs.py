@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Blob stores: every backend passes the same class."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hgext3rd.lfsserver import errors, localstore
+from hgext3rd.lfsserver.blobs import BlobStore, Piece
+from hgext3rd.lfsserver.localstore import LocalStore
+from hgext3rd.lfsserver.verified import Verified
+
+ABSENT = '0' * 64
+
+
+def oid_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def reused(data: bytes, size: int) -> Iterator[Piece]:
+    """The content in pieces which overwrite each other."""
+    buffer = bytearray(size)
+    for start in range(0, len(data), size):
+        piece = data[start : start + size]
+        buffer[: len(piece)] = piece
+        yield memoryview(buffer)[: len(piece)]
+
+
+def put(store: BlobStore, data: bytes, size: int | None = -1) -> bool:
+    if size == -1:
+        size = len(data)
+    return store.put(oid_of(data), reused(data, 100_000), size)
+
+
+class Interrupted(Exception):
+    """Raised by a source of content that breaks off."""
+
+
+def broken(data: bytes) -> Iterator[Piece]:
+    yield data
+    raise Interrupted
+
+
+class BlobStoreConformance:
+    """What each store does.  Subclasses provide ``store``; see also
+    test_lfsserver_objectstore.
+    """
+
+    #: Content of several parts, and of one.
+    LARGE = os.urandom(1 << 20) * 20
+    SMALL = os.urandom(5000)
+
+    @pytest.fixture
+    def store(self) -> BlobStore:
+        raise AssertionError('a subclass says which store')
+
+    def damage(self, oid: str) -> None:
+        """Replace the stored content of a blob by something else."""
+        raise AssertionError('a subclass knows how')
+
+    def content(self, store: BlobStore, oid: str) -> bytes:
+        blob = store.examine([oid])[oid]
+        return b''.join(store.read(blob, 0, blob.size))
+
+    @pytest.mark.parametrize('data', [b'', SMALL, LARGE], ids=len)
+    @pytest.mark.parametrize('announced', [True, False])
+    def test_put(self, store: BlobStore, data: bytes, announced: bool) -> None:
+        oid = oid_of(data)
+        assert put(store, data, len(data) if announced else None) is True
+        blob = store.examine([oid, ABSENT])[oid]
+        assert (blob.oid, blob.size, blob.intact) == (oid, len(data), True)
+        assert abs(blob.modified - time.time()) < 3600
+        assert self.content(store, oid) == data
+        assert put(store, data) is False
+        assert self.content(store, oid) == data
+        assert store.rehash(oid)
+
+    def test_ranges(self, store: BlobStore) -> None:
+        put(store, self.LARGE)
+        blob = store.examine([oid_of(self.LARGE)])[oid_of(self.LARGE)]
+        size = len(self.LARGE)
+        for start, stop in [
+            (0, 0),
+            (0, 1),
+            (size - 1, size),
+            (5, 5_000_000),
+            (4 << 20, 8 << 20),
+            (size, size),
+        ]:
+            found = b''.join(store.read(blob, start, stop))
+            assert found == self.LARGE[start:stop]
+
+    def test_missing(self, store: BlobStore) -> None:
+        assert store.examine([ABSENT]) == {}
+        assert store.examine([]) == {}
+        assert list(store.walk()) == []
+        store.delete(ABSENT)
+        store.settle(ABSENT)
+        with pytest.raises(errors.NotFound):
+            store.rehash(ABSENT)
+        with pytest.raises(errors.NotFound):
+            store.quarantine(ABSENT)
+
+    def test_gone_while_read(self, store: BlobStore) -> None:
+        put(store, self.SMALL)
+        oid = oid_of(self.SMALL)
+        blob = store.examine([oid])[oid]
+        store.delete(oid)
+        with pytest.raises(errors.NotFound):
+            b''.join(store.read(blob, 0, blob.size))
+
+    @pytest.mark.parametrize('data', [SMALL, LARGE], ids=len)
+    def test_wrong_content(self, store: BlobStore, data: bytes) -> None:
+        for size in (len(data), None):
+            with pytest.raises(errors.Invalid):
+                store.put(ABSENT, reused(data, 100_000), size)
+        with pytest.raises(errors.Invalid):
+            put(store, data, len(data) + 1)
+        with pytest.raises(errors.Invalid):
+            put(store, data, len(data) - 1)
+        with pytest.raises(Interrupted):
+            store.put(oid_of(data), broken(data), None)
+        self.check_empty(store)
+
+    def check_empty(self, store: BlobStore) -> None:
+        assert list(store.walk()) == []
+        assert store.sweep(time.time() + 3600) == 0
+
+    def test_good_blob_stays(self, store: BlobStore) -> None:
+        oid = oid_of(self.SMALL)
+        put(store, self.SMALL)
+        with pytest.raises(errors.Invalid):
+            store.put(oid, [b'other'], 5)
+        with pytest.raises(Interrupted):
+            store.put(oid, broken(self.SMALL), None)
+        assert self.content(store, oid) == self.SMALL
+
+    def test_walk_and_delete(self, store: BlobStore) -> None:
+        contents = [b'%d' % number for number in range(20)]
+        for data in contents:
+            put(store, data)
+        found = {blob.oid: blob.size for blob in store.walk()}
+        assert found == {oid_of(data): len(data) for data in contents}
+        assert set(store.examine([*found, ABSENT])) == set(found)
+        for data in contents:
+            store.delete(oid_of(data))
+        self.check_empty(store)
+
+    def test_quarantine(self, store: BlobStore) -> None:
+        oid = oid_of(self.SMALL)
+        put(store, self.SMALL)
+        self.damage(oid)
+        assert store.rehash(oid) is False
+        assert oid in store.quarantine(oid)
+        assert store.examine([oid]) == {}
+        self.check_empty(store)
+        assert put(store, self.SMALL) is True
+        assert self.content(store, oid) == self.SMALL
+
+
+class TestLocal(BlobStoreConformance):
+    @pytest.fixture
+    def store(self, tmp_path: pathlib.Path) -> LocalStore:
+        self.root = tmp_path / 'lfs'
+        self.verdicts = Verified(str(tmp_path / 'verified.sqlite'))
+        return LocalStore(str(self.root), self.verdicts, file_mode=0o640)
+
+    def path(self, oid: str) -> pathlib.Path:
+        return self.root / 'objects' / oid[:2] / oid[2:]
+
+    def damage(self, oid: str) -> None:
+        self.path(oid).write_bytes(b'damage')
+
+    def test_layout(self, store: LocalStore) -> None:
+        put(store, b'x')
+        path = self.path(oid_of(b'x'))
+        assert path.read_bytes() == b'x'
+        assert path.stat().st_mode & 0o777 == 0o640
+        files = [p for p in self.root.rglob('*') if p.is_file()]
+        assert files == [path]
+        # files of others are left alone
+        (path.parent / 'README').write_text('x')
+        (self.root / 'objects' / 'README').write_text('x')
+        assert [blob.oid for blob in store.walk()] == [oid_of(b'x')]
+
+    def test_hashed_once(
+        self, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What has been hashed is hashed again only after a change."""
+        oid = oid_of(self.SMALL)
+        self.path(oid).parent.mkdir(parents=True)
+        self.path(oid).write_bytes(self.SMALL)
+        hashed = []
+        real = localstore.hash_file
+
+        def counting(file: Any) -> str:
+            hashed.append(file.name)
+            return real(file)
+
+        monkeypatch.setattr(localstore, 'hash_file', counting)
+        for _ in range(3):
+            assert store.examine([oid])[oid].intact
+        assert len(hashed) == 1
+        # another process reads it from disk
+        other = LocalStore(
+            str(self.root), Verified(str(self.root.parent / 'verified.sqlite'))
+        )
+        assert other.examine([oid])[oid].intact
+        assert len(hashed) == 1
+        self.damage(oid)
+        assert not store.examine([oid])[oid].intact
+        assert not other.examine([oid])[oid].intact
+        assert len(hashed) == 3 or len(hashed) == 2
+        # what was received was hashed on the way
+        put(store, b'new')
+        before = len(hashed)
+        assert store.examine([oid_of(b'new')])
+        assert len(hashed) == before
+
+    def test_corrupt_is_replaced(self, store: LocalStore) -> None:
+        oid = oid_of(self.SMALL)
+        put(store, self.SMALL)
+        self.damage(oid)
+        with pytest.raises(Interrupted):
+            store.put(oid, broken(self.SMALL), None)
+        assert self.path(oid).read_bytes() == b'damage'
+        assert put(store, self.SMALL) is False
+        assert self.content(store, oid) == self.SMALL
+
+    def test_no_room(
+        self, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def never() -> Iterator[Piece]:
+            raise AssertionError('nothing may be read')
+            yield b''
+
+        with pytest.raises(errors.OutOfSpace):
+            store.put(ABSENT, never(), 2**62)
+
+        def full(fd: int, data: bytes) -> int:
+            raise OSError(28, 'No space left on device')
+
+        monkeypatch.setattr(localstore.os, 'write', full)
+        with pytest.raises(errors.OutOfSpace):
+            put(store, self.SMALL)
+        monkeypatch.undo()
+        self.check_empty(store)
+
+    def test_unusable(self, store: LocalStore) -> None:
+        self.root.write_text('a file is in the way')
+        with pytest.raises(errors.StoreUnavailable):
+            put(store, self.SMALL)
+
+    def test_sweep(self, store: LocalStore) -> None:
+        put(store, self.SMALL)
+        left = self.root / 'incoming' / 'left'
+        left.write_text('x')
+        assert store.sweep(time.time() - 3600) == 0
+        assert store.sweep(time.time() + 3600) == 1
+        assert not left.exists()
+
+
+class TestLocalWithCache(TestLocal):
+    """The cache of core's lfs extension takes and gives blobs."""
+
+    @pytest.fixture
+    def store(self, tmp_path: pathlib.Path) -> LocalStore:
+        self.root = tmp_path / 'lfs'
+        self.cache = tmp_path / 'cache'
+        return LocalStore(
+            str(self.root),
+            Verified(str(tmp_path / 'verified.sqlite')),
+            cache=str(self.cache),
+            file_mode=0o640,
+            directory_mode=0o750,
+        )
+
+    def clear(self, oid: str) -> None:
+        (self.cache / oid[:2] / oid[2:]).unlink()
+
+    def check_empty(self, store: BlobStore) -> None:
+        super().check_empty(store)
+        files = [p for p in (self.root).rglob('*') if p.is_file()]
+        assert all('quarantine' in p.parts for p in files)
+
+    def test_gone_while_read(self, store: BlobStore) -> None:
+        # a cached blob comes back
+        put(store, self.SMALL)
+        oid = oid_of(self.SMALL)
+        store.delete(oid)
+        assert self.content(store, oid) == self.SMALL
+
+    def damage(self, oid: str) -> None:
+        # both names belong to one file
+        super().damage(oid)
+
+    def test_taken_from_cache(self, store: LocalStore) -> None:
+        data = b'cached by a commit elsewhere'
+        oid = oid_of(data)
+        place = self.cache / oid[:2] / oid[2:]
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b'damage')
+        assert store.examine([oid]) == {}
+        place.write_bytes(data)
+        assert self.content(store, oid) == data
+        assert self.path(oid).stat().st_ino == place.stat().st_ino
+
+    def test_offered_to_cache(self, store: LocalStore) -> None:
+        put(store, b'x')
+        oid = oid_of(b'x')
+        assert (self.cache / oid[:2] / oid[2:]).read_bytes() == b'x'
+        assert (self.root / 'objects').stat().st_mode & 0o777 == 0o750
+
+    def test_unusable_cache(self, store: LocalStore) -> None:
+        self.cache.write_text('a file is in the way')
+        assert put(store, b'x') is True
+
+    def test_other_file_system(
+        self, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def impossible(source: str, target: str) -> None:
+            raise OSError(18, 'Invalid cross-device link')
+
+        monkeypatch.setattr(localstore.os, 'link', impossible)
+        self.test_offered_to_cache(store)
+        self.path(oid_of(b'x')).unlink()
+        assert self.content(store, oid_of(b'x')) == b'x'

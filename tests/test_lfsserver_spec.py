@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The JSON documents: literal ones in and out, and any others in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hgext3rd.lfsserver import errors, spec
+
+OID = '31cf46fbc4ecd458a0943c5b4881f1f5a6dd36c53d6167d5b69ac45149b38e5b'
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from([OID, 'upload', 'download', 'basic']),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ['operation', 'objects', 'oid', 'size', 'transfers', 'ref']
+                + ['hash_algo', 'name', 'path', 'cursor', 'limit', 'force']
+            ),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=20,
+)
+
+parsers = [
+    lambda data: spec.parse_batch(data, 10),
+    spec.parse_pointer,
+    spec.parse_lock,
+    spec.parse_lock_verify,
+    spec.parse_unlock,
+]
+
+
+@given(values | st.binary())
+def test_parsers_accept_or_say_why(value: object) -> None:
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    for parse in parsers:
+        try:
+            parse(data)  # type: ignore[operator]
+        except errors.LfsServerError as error:
+            assert 400 <= error.status < 500
+            assert json.loads(spec.encode_error(error.message))['message']
+
+
+def test_batch() -> None:
+    # as git-lfs 3.3.0 sends it
+    data = (
+        b'{"operation":"upload","objects":[{"oid":"%s","size":12}],'
+        b'"transfers":["lfs-standalone-file","basic","ssh"],'
+        b'"ref":{"name":"refs/heads/main"},"hash_algo":"sha256"}\n'
+    ) % OID.encode()
+    assert spec.parse_batch(data, 1) == spec.BatchRequest(
+        'upload', (spec.Pointer(OID, 12),), 'refs/heads/main'
+    )
+    # as core's lfs client sends it
+    data = (
+        b'{"objects": [{"oid": "%s", "size": 12}], "operation": "download"}'
+    ) % OID.encode()
+    assert spec.parse_batch(data, 1) == spec.BatchRequest(
+        'download', (spec.Pointer(OID, 12),), None
+    )
+
+
+def test_batch_keeps_bad_objects_among_good_ones() -> None:
+    entries = [
+        {'oid': OID, 'size': 1},
+        {'oid': OID, 'size': -1},
+        {'oid': OID.upper(), 'size': 1},
+    ]
+    document = {'operation': 'upload', 'objects': entries, 'transfers': []}
+    batch = spec.parse_batch(json.dumps(document).encode(), 3)
+    problems = [pointer.problem for pointer in batch.objects]
+    assert problems[0] is None
+    assert '"size"' in (problems[1] or '')
+    assert '"oid"' in (problems[2] or '')
+    document['objects'] = entries[1:]
+    with pytest.raises(errors.Invalid, match='"size"'):
+        spec.parse_batch(json.dumps(document).encode(), 3)
+
+
+def test_encode_batch() -> None:
+    action = spec.Action('http://h/x', {'Authorization': 'Basic eA=='}, 600)
+    answers = [
+        spec.ObjectAnswer(OID, 12, {'download': action}, True),
+        spec.ObjectAnswer(OID, 13),
+        spec.ObjectAnswer(OID, 14, error=(404, 'The object does not exist')),
+        spec.ObjectAnswer(OID, 15, {'upload': action}),
+    ]
+    assert spec.encode_batch(answers, 1e9) == (
+        b'{"transfer":"basic","objects":['
+        b'{"oid":"%(oid)s","size":12,"authenticated":true,"actions":'
+        b'{"download":{"href":"http://h/x",'
+        b'"header":{"Authorization":"Basic eA=="},"expires_in":600,'
+        b'"expires_at":"2001-09-09T01:56:40Z"}}},'
+        b'{"oid":"%(oid)s","size":13},'
+        b'{"oid":"%(oid)s","size":14,"error":'
+        b'{"code":404,"message":"The object does not exist"}},'
+        b'{"oid":"%(oid)s","size":15,"actions":'
+        b'{"upload":{"href":"http://h/x",'
+        b'"header":{"Authorization":"Basic eA=="},"expires_in":600,'
+        b'"expires_at":"2001-09-09T01:56:40Z"}}}'
+        b'],"hash_algo":"sha256"}'
+    ) % {b'oid': OID.encode()}
+
+
+def test_locks() -> None:
+    assert spec.parse_lock(b'{"path":"a","ref":{"name":"r"}}') == (
+        spec.LockRequest('a', 'r')
+    )
+    # a detached head
+    assert spec.parse_lock(b'{"path":"a","ref":{"name":""}}') == (
+        spec.LockRequest('a', None)
+    )
+    assert spec.parse_lock_verify(b'') == (
+        spec.LockVerifyRequest(None, None, None)
+    )
+    assert spec.parse_lock_verify(b'{"cursor":"5","limit":2}') == (
+        spec.LockVerifyRequest(None, '5', 2)
+    )
+    assert spec.parse_unlock(b'') == spec.UnlockRequest(False, None)
+    assert spec.parse_unlock(b'{"force":true}') == (
+        spec.UnlockRequest(True, None)
+    )
+
+
+def test_pointer() -> None:
+    data = json.dumps({'oid': OID, 'size': 5}).encode()
+    assert spec.parse_pointer(data) == spec.Pointer(OID, 5)
+    with pytest.raises(errors.Invalid):
+        spec.parse_pointer(json.dumps({'oid': 'x', 'size': 5}).encode())
