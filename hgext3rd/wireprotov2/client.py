@@ -140,11 +140,7 @@ class HTTPClient:
         else:
             reason = stringutil.forcebytestr(exc)
         return failures.ConnectionFailure(
-            self.url,
-            _(b'connection lost: %s') % reason,
-            hint=_(
-                b'this may be an intermittent network failure; try again later'
-            ),
+            self.url, _(b'connection lost: %s') % reason
         )
 
     def pause(self, failed: int, reason: bytes) -> None:

@@ -17,14 +17,13 @@ class ServerFailure(error.RemoteError):
     ``url`` is the server's, without a password; ``reason`` one line.
     """
 
-    def __init__(
-        self, url: bytes, reason: bytes, hint: bytes | None = None
-    ) -> None:
-        if hint is None:
-            hint = _(b"'--config wireprotov2.client=no' uses version 1")
-        super().__init__(_(b'%s: %s') % (url, reason), hint=hint)
+    def __init__(self, url: bytes, reason: bytes) -> None:
+        super().__init__(_(b'%s: %s') % (url, reason), hint=self.advice())
         self.url = url
         self.reason = reason
+
+    def advice(self) -> bytes:
+        return _(b"'--config wireprotov2.client=no' uses version 1")
 
 
 class CommandRefused(ServerFailure):
@@ -40,3 +39,8 @@ class ConnectionFailure(ServerFailure):
 
     Trying again may help.
     """
+
+    def advice(self) -> bytes:
+        return _(
+            b'this may be an intermittent network failure; try again later'
+        )

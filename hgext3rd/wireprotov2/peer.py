@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mercurial import httppeer, pycompat
+from mercurial import httppeer, pycompat, util
 from mercurial.i18n import _
-from mercurial.utils import urlutil
+from mercurial.utils import stringutil, urlutil
 
 from . import api, failures, pull, pull_segments, resume
 from .client import HTTPClient
@@ -76,15 +76,17 @@ class _Upgrade:
 
     def open(self, request: Any) -> Any:
         response = self._opener.open(request)
-        kind = response.headers.get('Content-Type', '').partition(';')[0]
-        if kind.strip().lower() != 'application/mercurial-cbor':
-            return response
         url = urlutil.hidepassword(pycompat.bytesurl(response.geturl()))
-        body = response.read(MAX_HANDSHAKE + 1)
-        # reading to the end lets the connection be used again
-        if len(body) > MAX_HANDSHAKE or response.read(1):
-            raise failures.ServerFailure(url, _(b'the handshake is too large'))
-        response.close()
+        kind = response.headers.get('Content-Type')
+        if kind is None:
+            # the headers were cut; Mercurial would look for a static-http
+            # repository and trip over the next cut
+            raise failures.ConnectionFailure(
+                url, _(b'connection lost: the response is incomplete')
+            )
+        if kind.partition(';')[0].strip() != 'application/mercurial-cbor':
+            return response
+        body = self._read(url, response)
         try:
             values = cbor.decode_all(body)
             if len(values) != 1 or not isinstance(values[0], dict):
@@ -96,6 +98,27 @@ class _Upgrade:
         except CBORError as exc:
             raise failures.ServerFailure(url, exc.message) from exc
         return _Reply(response, v1)
+
+    @staticmethod
+    def _read(url: bytes, response: Any) -> bytes:
+        try:
+            body: bytes = response.read(MAX_HANDSHAKE + 1)
+            # reading to the end lets the connection be used again
+            if len(body) > MAX_HANDSHAKE or response.read(1):
+                raise failures.ServerFailure(
+                    url, _(b'the handshake is too large')
+                )
+        except (OSError, util.httplib.HTTPException) as exc:
+            raise failures.ConnectionFailure(
+                url, _(b'connection lost: %s') % stringutil.forcebytestr(exc)
+            ) from exc
+        response.close()
+        expected = response.headers.get('Content-Length')
+        if expected is not None and expected != '%d' % len(body):
+            raise failures.ConnectionFailure(
+                url, _(b'connection lost: the response is incomplete')
+            )
+        return body
 
 
 def performhandshake(
