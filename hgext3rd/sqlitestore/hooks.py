@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from mercurial import error, extensions, localrepo, streamclone
+from mercurial import (
+    bundlerepo,
+    error,
+    extensions,
+    localrepo,
+    streamclone,
+    unionrepo,
+)
 from mercurial.i18n import _
 
 from . import repository
@@ -33,6 +40,9 @@ def uisetup(ui: Any) -> None:
     extensions.wrapfunction(localrepo, 'makelocalrepository', make_repository)
     # a new repository gets its (empty) database
     extensions.wrapfunction(localrepo, 'createrepository', create_repository)
+    # bundle and union repositories make revlogs of files themselves
+    extensions.wrapfunction(bundlerepo.bundlerepository, 'file', bundle_file)
+    extensions.wrapfunction(unionrepo.unionrepository, 'file', union_file)
     # a local clone would link the database, which is changed in place
     extensions.wrapfunction(streamclone, '_copy_files', copy_files)
     # a stream clone may turn a new repository into ours, or ours into another
@@ -119,3 +129,33 @@ def apply_stream(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
 
         creation.remove_database(repo)
     return result
+
+
+def _is_ours(repo: Any) -> bool:
+    return repository.REQUIREMENT in repo.requirements
+
+
+def bundle_file(orig: Any, repo: Any, path: bytes, *args: Any, **kwargs: Any) -> Any:
+    """A file of a bundle repository: from the bundle if it is in there."""
+    if not _is_ours(repo):
+        return orig(repo, path, *args, **kwargs)
+    if not repo._cgfilespos:
+        repo._cgunpacker.seek(repo.filestart)
+        repo._cgfilespos = bundlerepo._getfilestarts(repo._cgunpacker)
+    if path not in repo._cgfilespos:
+        return orig(repo, path, *args, **kwargs)
+    from . import overlay
+
+    repo._cgunpacker.seek(repo._cgfilespos[path])
+    return overlay.bundle_file(repo, path)
+
+
+def union_file(orig: Any, repo: Any, path: bytes, *args: Any, **kwargs: Any) -> Any:
+    """A file of a union repository where one or both are ours."""
+    from . import overlay
+
+    if _is_ours(repo):
+        return overlay.union_file(repo, path)
+    if _is_ours(repo.repo2):
+        return overlay.union_with_ours(repo, path)
+    return orig(repo, path, *args, **kwargs)

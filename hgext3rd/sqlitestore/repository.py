@@ -55,7 +55,14 @@ def adopt(repo: Any) -> None:
             _classes[base] = make_class(base)
         repo.__class__ = _classes[base]
     ref = weakref.ref(repo)
-    storeentries.extend(repo.store, lambda: ref().sqlitestore)  # type: ignore[union-attr]
+
+    def get_store() -> Store | None:
+        repo = ref()
+        assert repo is not None
+        # a stream clone may have turned it into another kind of repository
+        return repo.sqlitestore if REQUIREMENT in repo.requirements else None
+
+    storeentries.extend(repo.store, get_store)
 
 
 def make_class(base: Any) -> Any:

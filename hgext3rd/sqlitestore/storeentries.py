@@ -116,7 +116,7 @@ class DatabaseEntry(storemod.BaseStoreEntry):  # type: ignore[misc]
         return [(FILENAME, chunks(), file_.file_size(None))]
 
 
-def extend(store: Any, get_store: Callable[[], Store]) -> None:
+def extend(store: Any, get_store: Callable[[], Store | None]) -> None:
     """Make a repository's store object list what is in the database."""
     base = store.__class__
     if hasattr(store, 'sqlite'):
@@ -128,28 +128,33 @@ def extend(store: Any, get_store: Callable[[], Store]) -> None:
         def data_entries(
             self, matcher: Any = None, undecodable: Any = None
         ) -> Iterator[Any]:
-            for path in self.sqlite().paths():
-                if matcher is None or matcher(path):
-                    yield FileEntry(path)
+            store = self.sqlite()
+            if store is not None:
+                for path in store.paths():
+                    if matcher is None or matcher(path):
+                        yield FileEntry(path)
             yield from super().data_entries(matcher, undecodable=undecodable)
 
         def walk(self, matcher: Any = None, **kwargs: Any) -> Iterator[Any]:
-            if matcher is not None and not matcher.always():
-                raise error.Abort(
-                    _(b'cannot stream a part of a repository with sqlitestore'),
-                    hint=_(b'clone without --stream'),
-                )
-            # Before the changelog: what it refers to comes first.
-            yield DatabaseEntry(self.sqlite())
+            store = self.sqlite()
+            if store is not None:
+                if matcher is not None and not matcher.always():
+                    raise error.Abort(
+                        _(b'cannot stream a part of a repository with sqlitestore'),
+                        hint=_(b'clone without --stream'),
+                    )
+                # Before the changelog: what it refers to comes first.
+                yield DatabaseEntry(store)
             yield from super().walk(matcher, **kwargs)
 
         def __contains__(self, path: bytes) -> bool:
             store = self.sqlite()
-            return (
-                store.path_id(path) is not None
-                or store.has_directory(path)
-                or super().__contains__(path)
-            )
+            if store is not None and (
+                store.path_id(path) is not None or store.has_directory(path)
+            ):
+                return True
+            known: bool = super().__contains__(path)
+            return known
 
     store.__class__ = sqlitestore
     store.sqlite = get_store
