@@ -121,7 +121,7 @@ def _answer(
 ) -> service.Redirect | tuple[Iterable[bytes | memoryview], bytes]:
     """Return a body with its encoding, or where to get it."""
     request = call.request
-    cache = factory.for_repo(request.repo)
+    cache = factory.for_repo(request.repo, lambda line: report(line, False))
     if cache is None:
         return call.run(encoding, report), encoding
     wanted = None

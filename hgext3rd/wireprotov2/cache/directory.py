@@ -62,7 +62,9 @@ class DirectoryCacher:
         except FileNotFoundError:
             return None
         except OSError as e:
-            raise base.CacherError(f'cannot read cache entry: {e}') from e
+            raise base.CacherError(
+                f'cannot read cache entry: {e.strerror}'
+            ) from e
         if age > FRESH:
             # read-only media: the entry is merely evicted sooner
             with contextlib.suppress(OSError):
@@ -79,7 +81,9 @@ class DirectoryCacher:
             self._write(target, data)
             self._account(len(data))
         except OSError as e:
-            raise base.CacherError(f'cannot write cache entry: {e}') from e
+            raise base.CacherError(
+                f'cannot write cache entry: {e.strerror}'
+            ) from e
 
     def _write(self, target: bytes, data: bytes) -> None:
         fd, temporary = tempfile.mkstemp(dir=self._temporary)

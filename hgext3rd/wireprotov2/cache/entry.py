@@ -90,7 +90,7 @@ def decode(key: bytes, data: bytes) -> Entry:
     header = decode_header(key, data)
     body = memoryview(data)[HEADER_SIZE:]
     if len(body) != header.size:
-        raise EntryError('entry is cut short')
+        raise EntryError('entry has the wrong length')
     if zlib.crc32(body) != header.crc32:
         raise EntryError('entry is corrupt')
     return Entry(header, body)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
@@ -42,11 +43,14 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def for_repo(repo: Any) -> service.ResponseCache | None:
+def for_repo(
+    repo: Any, report: Callable[[bytes], None] | None = None
+) -> service.ResponseCache | None:
     """Return the cache of a repository, or None if there is none.
 
     A cacher that cannot be made (wrong configuration, missing package) is a
-    warning and None: requests are answered without it.
+    warning and None: requests are answered without it. ``report`` takes
+    warnings as lines for a server's log; without it they go to the user.
     """
     ui = repo.ui
     name = ui.config(_SECTION, b'cacher')
@@ -54,7 +58,12 @@ def for_repo(repo: Any) -> service.ResponseCache | None:
         return None
 
     def warn(message: str) -> None:
-        ui.warn(_(b'warning: %s\n') % encoding.strtolocal(message))
+        line = encoding.strtolocal(message)
+        ui.log(b'wireprotov2-cache', b'%s\n', line)
+        if report is not None:
+            report(line)
+        else:
+            ui.warn(_(b'warning: %s\n') % line)
 
     try:
         shared = _shared_cache(name, _settings(repo))

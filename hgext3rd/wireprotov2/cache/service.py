@@ -140,15 +140,19 @@ class ResponseCache:
         log(b'cache hit for %s\n', key)
         return Body([found.body], found.header.size, True)
 
-    def peek(self, key: bytes) -> entry.Entry | None:
-        """Return the sound entry under ``key``, or None."""
+    def peek(self, key: bytes, quiet: bool = False) -> entry.Entry | None:
+        """Return the sound entry under ``key``, or None.
+
+        ``quiet`` is for who has been warned of an unsound one before.
+        """
         data = self._ask(self._shared.cacher.get, key)
         if data is None:
             return None
         try:
             return entry.decode(key, data)
         except entry.EntryError as e:
-            self._warn(f'ignoring cache entry {key.decode("ascii")}: {e}')
+            if not quiet:
+                self._warn(f'ignoring cache entry {key.decode("ascii")}: {e}')
             return None
 
     def fill(
@@ -228,7 +232,7 @@ class ResponseCache:
             if self._shared.available():
                 stack.enter_context(self._shared.cacher.lease(key))
                 # another process may have been faster
-                found = self.peek(key)
+                found = self.peek(key, quiet=True)
                 if found is not None:
                     data = found.body.obj
                     assert isinstance(data, bytes)
