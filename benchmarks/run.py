@@ -50,13 +50,19 @@ class Runner:
     def __init__(self, rounds: int) -> None:
         self.rounds = rounds
         self.results: list[Result] = []
+        self.failed: list[str] = []
 
     def take(self, rows: Iterator[Row]) -> list[Result]:
         """Measure rows; one that cannot be measured is reported and left."""
         taken = []
         for row in rows:
             measure.progress(f'measuring {row.name}')
-            result = measure.measure(row, self.rounds)
+            try:
+                result = measure.measure(row, self.rounds)
+            except measure.CommandError as error:
+                measure.progress(f'failed: {error}')
+                self.failed.append(row.name)
+                continue
             measure.progress(report.table([result]))
             taken.append(result)
         self.results += taken
@@ -102,7 +108,9 @@ def main() -> int:
     print(text)
     if options.publish:
         publish(options.publish, text, runner.results, growth)
-    return 0
+    for name in runner.failed:
+        measure.progress(f'could not be measured: {name}')
+    return 1 if runner.failed else 0
 
 
 def _measure(
