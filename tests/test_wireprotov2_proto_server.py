@@ -1,0 +1,562 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The server's end: requests in any pieces, answers, and all that is refused."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hgext3rd.wireprotov2.proto import cbor, frames, streams
+from hgext3rd.wireprotov2.proto.errors import (
+    CBORError,
+    CommandError,
+    FrameError,
+    LimitError,
+    ProtocolError,
+    ServerFailure,
+    StreamError,
+)
+from hgext3rd.wireprotov2.proto.events import (
+    CommandReceived,
+    Location,
+    Redirect,
+    SettingsReceived,
+)
+from hgext3rd.wireprotov2.proto.frames import (
+    FRAMING_0005,
+    FRAMING_0006,
+    Framing,
+)
+from hgext3rd.wireprotov2.proto.server import (
+    RequestLimits,
+    ServerConnection,
+)
+
+BEGIN = frames.STREAM_BEGIN
+END = frames.STREAM_END
+ENCODED = frames.STREAM_ENCODED
+NEW = frames.REQUEST_NEW
+MORE = frames.REQUEST_MORE
+CONT = frames.REQUEST_CONTINUATION
+DATA = frames.REQUEST_HAVE_DATA
+
+
+def request(
+    payload: Any,
+    requestid: int = 1,
+    streamid: int = 1,
+    streamflags: int = BEGIN,
+    flags: int = NEW,
+    typeid: int = frames.COMMAND_REQUEST,
+) -> bytes:
+    if not isinstance(payload, bytes):
+        payload = cbor.encode(payload)
+    return frames.build(
+        requestid, streamid, streamflags, typeid, flags, payload
+    )
+
+
+def settings(value: Any, flags: int = frames.EOS, begin: int = BEGIN) -> bytes:
+    return request(value, streamflags=begin, flags=flags, typeid=8)
+
+
+def parsed(data: bytes) -> list[tuple[int, int, int, int, int, bytes]]:
+    return [
+        (
+            f.requestid,
+            f.streamid,
+            f.streamflags,
+            f.typeid,
+            f.flags,
+            f.payload,
+        )
+        for f in frames.FrameParser().feed(data)
+    ]
+
+
+HEADS = {b'name': b'heads', b'args': {b'publiconly': True}}
+BOTH = pytest.mark.parametrize('framing', [FRAMING_0005, FRAMING_0006])
+
+
+@BOTH
+@given(st.lists(st.integers(0, 1000)))
+def test_commands_in_any_pieces(framing: Framing, cuts: list[int]) -> None:
+    encoded = cbor.encode(HEADS)
+    data = (
+        request({b'name': b'known'})
+        # two that are interleaved, on two streams
+        + request(encoded[:4], 3, 1, 0, NEW | MORE)
+        + request({b'name': b'branchmap'}, 5, 3)
+        + request(encoded[4:10], 3, 1, 0, CONT | MORE)
+        + request(encoded[10:], 3, 3, 0, CONT)
+    )
+    edges = sorted({0, len(data), *(c % (len(data) + 1) for c in cuts)})
+    conn = ServerConnection(framing)
+    events = []
+    for start, stop in zip(edges, edges[1:], strict=False):
+        events += conn.receive(data[start:stop])
+    conn.finish()
+    assert events == [
+        CommandReceived(1, b'known'),
+        CommandReceived(5, b'branchmap'),
+        CommandReceived(3, b'heads', {b'publiconly': True}),
+    ]
+
+
+def test_command_data() -> None:
+    conn = ServerConnection(FRAMING_0006)
+    encoded = cbor.encode({b'name': b'unbundle'})
+    data = request(encoded[:3], flags=NEW | MORE | DATA)
+    data += request(encoded[3:], streamflags=0, flags=CONT | DATA)
+    typeid = frames.COMMAND_DATA
+    data += request(b'abc', streamflags=0, flags=1, typeid=typeid)
+    assert conn.receive(data) == []
+    with pytest.raises(FrameError):
+        conn.finish()
+    data = request(b'de', streamflags=0, flags=2, typeid=typeid)
+    assert conn.receive(data) == [
+        CommandReceived(1, b'unbundle', data=b'abcde')
+    ]
+    conn.finish()
+
+
+def test_redirect() -> None:
+    conn = ServerConnection(FRAMING_0006)
+    value = {
+        **HEADS,
+        b'redirect': {b'targets': [b'a', b'b'], b'hashes': [b'sha256']},
+    }
+    (event,) = conn.receive(request(value))
+    assert isinstance(event, CommandReceived)
+    assert event.redirect == Redirect((b'a', b'b'), (b'sha256',))
+    value[b'redirect'] = {b'targets': [b'a'], b'fullhashes': True}
+    (event,) = conn.receive(request(value, 3, streamflags=0))
+    assert isinstance(event, CommandReceived)
+    assert event.redirect == Redirect((b'a',), (), True)
+
+
+def test_settings() -> None:
+    conn = ServerConnection(FRAMING_0006)
+    assert conn.encoding == b'identity'
+    encoded = cbor.encode({b'contentencodings': [b'zlib', b'identity']})
+    assert conn.receive(settings(encoded[:5], frames.CONTINUATION)) == []
+    with pytest.raises(FrameError):
+        conn.finish()
+    assert conn.receive(settings(encoded[5:], begin=0)) == [
+        SettingsReceived((b'zlib', b'identity'))
+    ]
+    assert conn.encoding == b'zlib'
+    conn.finish()
+    conn = ServerConnection(FRAMING_0006)
+    assert conn.receive(settings({})) == [SettingsReceived((b'identity',))]
+
+
+@pytest.mark.parametrize(
+    ('data', 'error'),
+    [
+        (settings({}, 3), FrameError),
+        (settings({}, 0), FrameError),
+        (settings([]), FrameError),
+        (settings(b''), FrameError),
+        (settings(b'\0\0'), FrameError),
+        (settings(b'\x61a'), CBORError),
+        (settings(b'\xa1'), CBORError),
+        (settings({b'contentencodings': b'zlib'}), FrameError),
+        (settings({b'contentencodings': [5]}), FrameError),
+        (settings(b'a' * 5000, frames.CONTINUATION), LimitError),
+        # a command between its frames
+        (
+            settings(b'\xa0', frames.CONTINUATION)
+            + request(HEADS, streamflags=0),
+            FrameError,
+        ),
+        # after commands
+        (request(HEADS) + settings({}, begin=0), FrameError),
+        # twice
+        (settings({}) + settings({}, begin=0), FrameError),
+    ],
+)
+def test_bad_settings(data: bytes, error: type[ProtocolError]) -> None:
+    with pytest.raises(error):
+        ServerConnection(FRAMING_0006).receive(data)
+
+
+def test_0005_has_no_settings() -> None:
+    with pytest.raises(FrameError) as e:
+        ServerConnection(FRAMING_0005).receive(settings({}))
+    assert b'stream-settings' in e.value.message
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ('data', 'error'),
+    [
+        # streams
+        (request(HEADS, streamid=2), StreamError),
+        (request(HEADS, streamid=0), StreamError),
+        (request(HEADS, streamflags=0), StreamError),
+        (request(HEADS) + request(HEADS, 3), StreamError),
+        (
+            request(HEADS, streamflags=BEGIN | END)
+            + request(HEADS, 3, streamflags=0),
+            StreamError,
+        ),
+        (request(HEADS, streamflags=BEGIN | ENCODED), StreamError),
+        # request ids
+        (request(HEADS, 2), FrameError),
+        (request(HEADS, 0), FrameError),
+        (request(HEADS) + request(HEADS, streamflags=0), FrameError),
+        (
+            request(b'', flags=NEW | MORE)
+            + request(b'', streamflags=0, flags=NEW | MORE),
+            FrameError,
+        ),
+        # flags of requests
+        (request(HEADS, flags=0), FrameError),
+        (request(HEADS, flags=NEW | CONT), FrameError),
+        (request(HEADS, flags=CONT), FrameError),
+        (
+            request(b'', flags=NEW | MORE)
+            + request(HEADS, streamflags=0, flags=CONT | DATA),
+            FrameError,
+        ),
+        (
+            request(HEADS, flags=NEW | DATA)
+            + request(HEADS, streamflags=0, flags=CONT | DATA),
+            FrameError,
+        ),
+        # data
+        (request(b'', flags=2, typeid=frames.COMMAND_DATA), FrameError),
+        (
+            request(HEADS)
+            + request(b'', 3, 1, 0, 2, typeid=frames.COMMAND_DATA),
+            FrameError,
+        ),
+        (
+            request(b'', flags=NEW | MORE | DATA)
+            + request(b'', 1, 1, 0, 2, typeid=frames.COMMAND_DATA),
+            FrameError,
+        ),
+        (
+            request(b'', flags=NEW | MORE)
+            + request(b'', 1, 1, 0, 2, typeid=frames.COMMAND_DATA),
+            FrameError,
+        ),
+        (
+            request(HEADS, flags=NEW | DATA)
+            + request(b'', 1, 1, 0, 3, typeid=frames.COMMAND_DATA),
+            FrameError,
+        ),
+        # types servers send, and unknown ones
+        (request(HEADS, typeid=frames.COMMAND_RESPONSE), FrameError),
+        (request(HEADS, typeid=frames.ERROR_RESPONSE), FrameError),
+        (request(HEADS, typeid=4), FrameError),
+        (request(HEADS, typeid=15), FrameError),
+        # requests
+        (request(b''), FrameError),
+        (request(b'\x01\x02'), FrameError),
+        (request([]), FrameError),
+        (request({}), FrameError),
+        (request({b'name': 5}), FrameError),
+        (request({b'name': b'a', b'args': []}), FrameError),
+        (request({b'name': b'a', b'args': {5: 5}}), FrameError),
+        (request({b'name': b'a', b'redirect': []}), FrameError),
+        (request({b'name': b'a', b'redirect': {b'targets': 5}}), FrameError),
+        (request({b'name': b'a', b'redirect': {b'hashes': [5]}}), FrameError),
+        (request(b'\xa1\x64name'), CBORError),
+        (request(cbor.encode(HEADS)[:-1]), CBORError),
+        (request(b'\x81' * 50 + b'\0'), LimitError),
+        (request(b'\x9a\xff\xff\xff\xff'), LimitError),
+        # frames
+        (b'\xff\xff\xff\1\0\1\1\x11', LimitError),
+    ],
+)
+def test_bad_requests(
+    framing: Framing, data: bytes, error: type[ProtocolError]
+) -> None:
+    with pytest.raises(error):
+        ServerConnection(framing).receive(data)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    'data',
+    [request(HEADS)[:-1], request(b'', flags=NEW | MORE), b'\0'],
+)
+def test_truncated_requests(framing: Framing, data: bytes) -> None:
+    conn = ServerConnection(framing)
+    assert conn.receive(data) == []
+    with pytest.raises(FrameError):
+        conn.finish()
+
+
+@given(st.binary(max_size=300))
+def test_garbage(data: bytes) -> None:
+    conn = ServerConnection(FRAMING_0006)
+    try:
+        conn.receive(data)
+        conn.finish()
+    except ProtocolError:
+        pass
+
+
+def test_limits() -> None:
+    limits = RequestLimits(command_size=100, commands=3)
+    conn = ServerConnection(FRAMING_0006, limits)
+    for requestid in (1, 3, 5):
+        conn.receive(
+            request({b'name': b'a'}, requestid, requestid, BEGIN | END)
+        )
+    with pytest.raises(LimitError) as e:
+        conn.receive(request({b'name': b'a'}, 7))
+    assert e.value.limit == 'commands'
+    conn = ServerConnection(FRAMING_0006, limits)
+    conn.receive(request(b'a' * 60, flags=NEW | MORE))
+    with pytest.raises(LimitError) as e:
+        conn.receive(request(b'a' * 60, 3, 1, 0, NEW | MORE))
+    assert e.value.limit == 'command-size'
+
+
+# encoded requests
+
+
+def stream_settings(
+    payload: bytes, flags: int = 2, begin: int = BEGIN
+) -> bytes:
+    return request(payload, streamflags=begin, flags=flags, typeid=9)
+
+
+def test_clients_may_encode() -> None:
+    name = cbor.encode(b'zlib')
+    conn = ServerConnection(FRAMING_0006)
+    data = stream_settings(name[:2], frames.CONTINUATION)
+    data += stream_settings(name[2:], begin=0)
+    payload = zlib.compress(cbor.encode(HEADS))
+    data += request(payload, streamflags=ENCODED)
+    # not all frames of such a stream are encoded
+    data += request({b'name': b'a'}, 3, streamflags=0)
+    assert [e.name for e in conn.receive(data)] == [  # type: ignore[union-attr]
+        b'heads',
+        b'a',
+    ]
+
+
+def bomb() -> bytes:
+    return b''.join(streams.encoded([bytes(2**20)] * 40, b'zstd-8mb'))
+
+
+@pytest.mark.parametrize(
+    ('data', 'error'),
+    [
+        (stream_settings(b'\x44zlib', 3), FrameError),
+        (stream_settings(b''), StreamError),
+        (stream_settings(cbor.encode(b'lzma')), StreamError),
+        (stream_settings(cbor.encode(b'zlib') + b'\1'), StreamError),
+        (request({b'name': b'a'}) + stream_settings(b'', 2, 0), StreamError),
+        (
+            stream_settings(cbor.encode(b'zlib'))
+            + request(HEADS, streamflags=ENCODED),
+            StreamError,
+        ),
+        (
+            stream_settings(cbor.encode(b'zstd-8mb'))
+            + request(bomb(), streamflags=ENCODED),
+            LimitError,
+        ),
+        (stream_settings(b'a' * 5000, 1), LimitError),
+    ],
+)
+def test_bad_encoded_requests(data: bytes, error: type[ProtocolError]) -> None:
+    with pytest.raises(error):
+        ServerConnection(FRAMING_0006).receive(data)
+
+
+# responses
+
+OK = b'\xa1FstatusBok'
+
+
+def received(framing: Framing, *ids: int) -> ServerConnection:
+    conn = ServerConnection(framing)
+    for number, requestid in enumerate(ids):
+        conn.receive(
+            request(HEADS, requestid, streamflags=0 if number else BEGIN)
+        )
+    return conn
+
+
+def test_a_response_in_0005() -> None:
+    conn = received(FRAMING_0005, 1, 3)
+    data = b''.join(conn.respond(1, [b'\1', b'', b'\2\3']))
+    assert parsed(data) == [
+        (1, 2, BEGIN, 3, 1, OK),
+        (1, 2, 0, 3, 1, b'\1\2\3'),
+        (1, 2, 0, 3, 2, b''),
+    ]
+    # the next one is on the same stream
+    data = b''.join(conn.respond(3, [b'\4'], data_flags=0))
+    assert parsed(data) == [
+        (3, 2, 0, 3, 1, OK),
+        (3, 2, 0, 3, 0, b'\4'),
+        (3, 2, 0, 3, 2, b''),
+    ]
+
+
+def test_a_response_in_0006() -> None:
+    conn = received(FRAMING_0006, 1)
+    data = b''.join(conn.respond(1, [b'\1']))
+    assert parsed(data) == [
+        (1, 2, BEGIN, 9, 2, b'\x48identity'),
+        (1, 2, ENCODED, 3, 1, OK),
+        (1, 2, ENCODED, 3, 1, b'\1'),
+        (1, 2, 0, 3, 2, b''),
+    ]
+
+
+def test_encoded_responses_have_streams_of_their_own() -> None:
+    conn = received(FRAMING_0006, 1, 3)
+    for requestid, streamid in ((1, 2), (3, 4)):
+        body = streams.encoded([b'abc' * 20000], b'zlib')
+        data = b''.join(conn.respond(requestid, body, b'zlib'))
+        head, status, *rest, eos = parsed(data)
+        assert head == (requestid, streamid, BEGIN, 9, 2, b'\x44zlib')
+        assert status == (requestid, streamid, 0, 3, 1, OK)
+        assert eos == (requestid, streamid, END, 3, 2, b'')
+        assert all(f[:5] == (requestid, streamid, ENCODED, 3, 1) for f in rest)
+        payload = b''.join(f[5] for f in rest)
+        assert zlib.decompress(payload) == b'abc' * 20000
+
+
+def test_stream_ids_are_used_again() -> None:
+    ids = range(1, 2 * 130, 2)
+    conn = received(FRAMING_0006, *ids)
+    used = [parsed(b''.join(conn.respond(i, [b'\0'])))[0][1] for i in ids]
+    assert used[:127] == list(range(2, 256, 2))
+    assert used[127:] == [2, 4, 6]
+
+
+@given(st.lists(st.integers(0, 100000), max_size=8))
+def test_payloads_are_full(sizes: list[int]) -> None:
+    conn = received(FRAMING_0005, 1)
+    chunks = [bytes([n]) * size for n, size in enumerate(sizes)]
+    data = b''.join(conn.respond(1, chunks))
+    _status, *rest, _eos = parsed(data)
+    assert b''.join(f[5] for f in rest) == b''.join(chunks)
+    assert all(len(f[5]) == 32768 for f in rest[:-1])
+
+
+def test_an_answered_request_id_is_free() -> None:
+    conn = received(FRAMING_0006, 1)
+    list(conn.respond(1, [b'\0']))
+    assert conn.receive(request(HEADS, streamflags=0)) != []
+    list(conn.fail(1, CommandError(b'no')))
+    assert conn.receive(request(HEADS, streamflags=0)) != []
+    list(conn.redirect(1, Location(b'u', b'm')))
+    assert conn.receive(request(HEADS, streamflags=0)) != []
+
+
+def failing(after: list[bytes], error: Exception) -> Iterator[bytes]:
+    yield from after
+    raise error
+
+
+@pytest.mark.parametrize(
+    ('error', 'expected'),
+    [
+        (
+            CommandError(b'bad %s', [b'a']),
+            (
+                3,
+                2,
+                {
+                    b'status': b'error',
+                    b'error': {b'message': b'bad %s', b'args': [b'a']},
+                },
+            ),
+        ),
+        (
+            CommandError(b'bad'),
+            (3, 2, {b'status': b'error', b'error': {b'message': b'bad'}}),
+        ),
+        (
+            ServerFailure(b'worse'),
+            (5, 0, {b'type': b'server', b'message': [{b'msg': b'worse'}]}),
+        ),
+    ],
+)
+def test_errors_before_output(error: Exception, expected: Any) -> None:
+    conn = received(FRAMING_0006, 1)
+    typeid, flags, value = expected
+    (frame,) = parsed(b''.join(conn.respond(1, failing([], error))))
+    assert frame == (1, 2, BEGIN, typeid, flags, cbor.encode(value))
+
+
+@pytest.mark.parametrize(
+    ('error', 'expected'),
+    [
+        (
+            CommandError(b'bad %s', [b'a']),
+            {
+                b'type': b'command',
+                b'message': [{b'msg': b'bad %s', b'args': [b'a']}],
+            },
+        ),
+        (
+            CommandError(b'bad'),
+            {b'type': b'command', b'message': [{b'msg': b'bad'}]},
+        ),
+        (
+            ServerFailure(b'worse'),
+            {b'type': b'server', b'message': [{b'msg': b'worse'}]},
+        ),
+    ],
+)
+def test_errors_after_output(error: Exception, expected: Any) -> None:
+    conn = received(FRAMING_0006, 1, 3)
+    *rest, last = parsed(b''.join(conn.respond(1, failing([b'\1'], error))))
+    assert last == (1, 2, END, 5, 0, cbor.encode(expected))
+    assert all(f[4] != frames.EOS for f in rest if f[3] == 3)
+
+
+def test_errors_quote_a_little_of_the_request() -> None:
+    conn = received(FRAMING_0006, 1)
+    error = CommandError(b'%s', [b'a' * 100000] * 100)
+    (frame,) = parsed(b''.join(conn.fail(1, error)))
+    assert len(frame[5]) < 10000
+
+
+def test_other_exceptions_pass() -> None:
+    conn = received(FRAMING_0006, 1)
+    with pytest.raises(KeyError):
+        list(conn.respond(1, failing([], KeyError())))
+
+
+def test_redirects() -> None:
+    conn = received(FRAMING_0006, 1)
+    location = Location(
+        b'http://a/b', b'application/x', 5, ((b'sha256', b'd'),), None
+    )
+    first, last = parsed(b''.join(conn.redirect(1, location)))
+    assert first[:5] == (1, 2, BEGIN, 3, 1)
+    assert cbor.decode_all(first[5]) == [
+        {
+            b'status': b'redirect',
+            b'location': {
+                b'url': b'http://a/b',
+                b'mediatype': b'application/x',
+                b'size': 5,
+                b'fullhashes': [[b'sha256', b'd']],
+            },
+        }
+    ]
+    assert last == (1, 2, 0, 3, 2, b'')
+
+
+def test_messages_of_errors() -> None:
+    assert str(CommandError(b'a\xff')) == 'a\\xff'
+    assert CommandError(b'%s', [b'x']).messageargs == (b'x',)
