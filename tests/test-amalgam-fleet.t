@@ -26,6 +26,7 @@ The repository, with a rename and a removal, and its replica
   $ hg commit -m rename
   $ hg rm file2
   $ hg commit -m remove
+  $ hg phase --public .
   $ cd ..
   $ hg clone -qU primary replica
   $ cat >> primary/.hg/hgrc << EOF
@@ -85,7 +86,9 @@ What one clone had computed, by whichever machine, all machines have
 
   $ forget
   $ hg clone -q http://127.0.0.1:$HGPORT/project one
-  $ events
+  $ events | grep -o 'cache miss\|storing cache entry'
+  cache miss
+  storing cache entry
   $ forget
   $ for n in 1 2 3 4; do
   >   hg clone -qU http://127.0.0.1:$HGPORT/project many$n & pids="$pids $!"
