@@ -81,4 +81,4 @@ configitem(b'lfsserver', b'locks', default=True)
 configitem(b'lfsserver', b'timeout', default=120)
 
 cmdtable = commands.cmdtable
-extsetup = hooks.extsetup
+uisetup = hooks.uisetup

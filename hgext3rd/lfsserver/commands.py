@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mercurial import cmdutil, error, hg, pycompat, registrar, util
 from mercurial.i18n import _
 
 from . import errors, references, stores
-from .blobs import Blob, BlobStore
+
+if TYPE_CHECKING:
+    # every hg command imports this module; dataclasses are slow to import
+    from .blobs import Blob, BlobStore
 
 cmdtable: dict = {}
 command = registrar.command(cmdtable)

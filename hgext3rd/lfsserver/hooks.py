@@ -1,21 +1,70 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every place where this extension changes what Mercurial does."""
+"""Every place where this extension changes what Mercurial does.
+
+Most hg processes serve nothing: what serving needs is imported when it
+starts, so that enabling the extension costs other commands next to nothing.
+"""
 
 from __future__ import annotations
 
+import sys
+import types
 from typing import Any
 
-from mercurial import extensions, wireprotoserver
-from mercurial.hgweb import request as hgwebrequest
-from mercurial.hgweb import server as hgwebserver
+from mercurial import commands, extensions
 
-from . import serve, web
+from . import compat
+
+_wrapped = False
+
+
+def uisetup(ui: Any) -> None:
+    if any(_is_loaded(name) for name in compat.SERVING_MODULES):
+        # a WSGI server, or a repository that enables the extension is served
+        _wrap_hgweb()
+    else:
+        # nothing else makes a server of an hg process
+        extensions.wrapcommand(commands.table, b'serve', _serve)
+
+
+def _is_loaded(name: str) -> bool:
+    """Whether a module is there, and not a promise of demandimport."""
+    return type(sys.modules.get(name)) is types.ModuleType
+
+
+def _serve(orig: Any, *args: Any, **opts: Any) -> Any:
+    from . import startup
+
+    _wrap_hgweb()
+    startup.load_modules()
+    return orig(*args, **opts)
+
+
+def _wrap_hgweb() -> None:
+    global _wrapped
+    if _wrapped:
+        return
+    _wrapped = True
+
+    from mercurial import wireprotoserver
+    from mercurial.hgweb import request, server
+
+    # hgweb asks this function first, in single and in multi-repository mode.
+    extensions.wrapfunction(
+        wireprotoserver, 'handlewsgirequest', handlewsgirequest
+    )
+    # It fails for the query of a lock whose path is not ASCII.
+    extensions.wrapfunction(request, 'parserequestfromenv', parserequestfromenv)
+    # The request handler of hg serve cannot stream, nor close when it should.
+    extensions.wrapfunction(server.MercurialHTTPServer, '__init__', initserver)
 
 
 def handlewsgirequest(
     orig: Any, rctx: Any, req: Any, res: Any, checkperm: Any
 ) -> Any:
     """Answer LFS requests ourselves, leave all others to the rest."""
+    from . import web
+
     return web.handle(rctx, req, res, checkperm) or orig(
         rctx, req, res, checkperm
     )
@@ -23,6 +72,8 @@ def handlewsgirequest(
 
 def parserequestfromenv(orig: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
     """Keep queries that are not ASCII from hgweb's parser."""
+    from . import web
+
     return orig(web.hide_query(env), *args, **kwargs)
 
 
@@ -36,6 +87,8 @@ def initserver(
     **kwargs: Any,
 ) -> None:
     """Give ``hg serve`` a request handler that is fit for large bodies."""
+    from . import serve
+
     timeout = ui.configint(b'lfsserver', b'timeout') or None
     orig(
         self,
@@ -44,19 +97,4 @@ def initserver(
         addr,
         serve.connection_class(handler, timeout),
         **kwargs,
-    )
-
-
-def extsetup(ui: Any) -> None:
-    # hgweb asks this function first, in single and in multi-repository mode.
-    extensions.wrapfunction(
-        wireprotoserver, 'handlewsgirequest', handlewsgirequest
-    )
-    # It fails for the query of a lock whose path is not ASCII.
-    extensions.wrapfunction(
-        hgwebrequest, 'parserequestfromenv', parserequestfromenv
-    )
-    # The request handler of hg serve cannot stream, nor close when it should.
-    extensions.wrapfunction(
-        hgwebserver.MercurialHTTPServer, '__init__', initserver
     )

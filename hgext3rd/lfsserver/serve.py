@@ -171,6 +171,7 @@ if TYPE_CHECKING:
         close_connection: bool
         length: int | None
         sent_headers: bool
+        timeout: float | None
 
         def setup(self) -> None: ...
         def handle_expect_100(self) -> bool: ...
@@ -230,7 +231,7 @@ class Connection(_Handler):
                 self.close_connection = True
                 self._lfs_linger()
             with suppress(OSError):
-                self.connection.settimeout(None)
+                self.connection.settimeout(self.timeout)
 
     def _lfs_framing(self) -> ServedBody:
         """The body of this request; BadRequest if its extent is unclear."""
