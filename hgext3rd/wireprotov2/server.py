@@ -34,6 +34,9 @@ _READ_SIZE = 65536
 
 CheckPerm = Callable[[Any, Any, bytes], None]
 
+# Statuses of requests that are broken, not just for something else.
+_LOGGED = frozenset((400, 408, 411, 413))
+
 # What the two halves of the URL space allow. Permission to push does not
 # include permission to pull: each command's own is checked as well.
 _URL_PERMISSIONS = {b'ro': b'pull', b'rw': b'push'}
@@ -92,7 +95,7 @@ def _fail(req: Any, res: Any, e: HTTPError) -> None:
     for name, value in e.headers:
         res.headers[name] = value
     _text(res, e.status, e.body)
-    if e.status == 400:
+    if e.status in _LOGGED:
         _report(req)(b'bad request: ' + e.body.strip(), False)
 
 

@@ -14,11 +14,15 @@ from .revisions import node_list
 
 
 def branchmap(request: Request) -> Iterator[bytes]:
-    heads = {
-        encoding.fromlocal(branch): list(nodes)
-        for branch, nodes in request.repo.branchmap().items()
-    }
-    yield cbor.encode(heads)
+    found = request.repo.branchmap()
+    yield cbor.encode(
+        {
+            encoding.fromlocal(branch): list(
+                found.branchheads(branch, closed=True)
+            )
+            for branch in found
+        }
+    )
 
 
 def heads(request: Request, publiconly: bool) -> Iterator[bytes]:

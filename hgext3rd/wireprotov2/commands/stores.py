@@ -38,6 +38,9 @@ def revision_records(
     parents. ``plain_text`` takes a revision as the storage emits it; what it
     returns is sent in its place, for clients that did not ask for ``flags``.
     """
+    if not nodes:
+        # storage does not expect that
+        return
     want_parents = b'parents' in fields
     want_flags = b'flags' in fields
     revisiondata = b'revision' in fields
