@@ -29,7 +29,17 @@ PACKAGES = {
         *('2.14.0', '2.15.1', '2.16.0', '2.18.0', '2.20.0', '2.22.0'),
         *('2.25.0', '2.28.0', '2.31.0', '2.32.0'),
     ),
+    'django': (
+        *('1.8', '1.8.5', '1.8.10', '1.9', '1.9.5', '1.9.10', '1.10'),
+        *('1.10.5', '1.11', '1.11.10', '1.11.20', '2.0', '2.0.10', '2.1'),
+        *('2.1.10', '2.2', '2.2.10', '2.2.20', '3.0', '3.0.10', '3.1'),
+        *('3.1.10', '3.2', '3.2.10', '3.2.20', '4.0', '4.1', '4.2'),
+        *('4.2.10', '5.0', '5.1', '5.2'),
+    ),
 }
+#: A few dozen changesets of a few dozen files, and of a few thousand.
+QUICK = ('requests',)
+FULL = ('requests', 'django')
 
 
 @dataclass(frozen=True)
@@ -120,8 +130,13 @@ def from_releases(workspace: Workspace, package: str) -> pathlib.Path:
 
 
 def _wheel(folder: pathlib.Path, package: str, release: str) -> pathlib.Path:
-    pattern = f'{package}-{release}-*.whl'
-    found = list(folder.glob(pattern))
+    def find() -> list[pathlib.Path]:
+        # Old wheels are capitalised as their project was.
+        names = (package, package.capitalize())
+        patterns = [f'{name}-{release}-*.whl' for name in names]
+        return [path for glob in patterns for path in folder.glob(glob)]
+
+    found = find()
     if not found:
         pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
         get = ['download', '-q', '--no-deps', '--only-binary=:all:']
@@ -129,7 +144,7 @@ def _wheel(folder: pathlib.Path, package: str, release: str) -> pathlib.Path:
         subprocess.run(
             [*pip, *get, *what], check=True, stderr=subprocess.DEVNULL
         )
-        found = list(folder.glob(pattern))
+        found = find()
     return found[0]
 
 

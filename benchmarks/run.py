@@ -88,7 +88,7 @@ def main() -> int:
         workspace = Workspace(pathlib.Path(folder).resolve())
         sources = [path.resolve() for path in options.histories] or [
             histories.from_releases(workspace, name)
-            for name in histories.PACKAGES
+            for name in (histories.QUICK if options.quick else histories.FULL)
         ]
         if families != ['lfs']:
             for source in sources:
