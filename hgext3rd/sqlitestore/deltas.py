@@ -43,6 +43,8 @@ MAX_DIFF_SIZE = 256 << 20
 # is then stored as an empty delta. Smaller ones do not pay for the lookup row.
 CONTENT_SIZE = 16 << 10
 
+_HUNK = struct.Struct('>lll')
+
 
 class Choice(NamedTuple):
     """``place`` as in index.FileIndex, ``chunk`` the stored data."""
@@ -55,6 +57,60 @@ def content_digest(text: bytes) -> int:
     """The key of a text in the ``content`` table."""
     (value,) = struct.unpack('<q', hashlib.sha256(text).digest()[:8])
     return int(value)
+
+
+def invert(delta: bytes, text: bytes) -> bytes:
+    """The delta back to ``text``, to which ``delta`` is to be applied.
+
+    Takes a fraction of the time of a diff.
+    """
+    hunks = []
+    offset = moved = 0
+    while offset < len(delta):
+        start, end, size = _HUNK.unpack_from(delta, offset)
+        offset += _HUNK.size + size
+        hunks.append(
+            _HUNK.pack(start + moved, start + moved + size, end - start)
+        )
+        hunks.append(text[start:end])
+        moved += size - (end - start)
+    return b''.join(hunks)
+
+
+def trim(delta: bytes, text: bytes) -> bytes:
+    """``delta`` of ``text`` without what its hunks do not change.
+
+    Diffs replace whole lines; here only what differs within them remains.
+    """
+    hunks = []
+    offset = 0
+    while offset < len(delta):
+        start, end, size = _HUNK.unpack_from(delta, offset)
+        offset += _HUNK.size
+        new = delta[offset : offset + size]
+        offset += size
+        old = text[start:end]
+        if old and new:
+            head = _common(old, new)
+            tail = _common(old[head:][::-1], new[head:][::-1])
+            start += head
+            end -= tail
+            new = new[head : len(new) - tail]
+        hunks.append(_HUNK.pack(start, end, len(new)))
+        hunks.append(new)
+    return b''.join(hunks)
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """The length of the common prefix; by halves, to compare at C speed."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def chain_cost(store: Store, idx: index.FileIndex, rev: int) -> tuple[int, int]:

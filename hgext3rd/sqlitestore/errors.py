@@ -16,3 +16,11 @@ class StoreUnavailable(error.Abort):
 
 class CorruptStore(error.StorageError):
     """Stored bytes contradict themselves: a page, a frame or an index."""
+
+
+class Moved(CorruptStore):
+    """Content is not where an index says.
+
+    Either another process repacked after the index was read, and a fresh index
+    knows better, or it is missing.
+    """

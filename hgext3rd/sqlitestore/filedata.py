@@ -16,7 +16,7 @@ from mercurial.node import nullrev, short
 from mercurial.revlogutils import flagutil
 from mercurial.utils import storageutil, stringutil
 
-from . import compat
+from . import compat, deltas, errors
 from .fileindex import IndexMixin
 
 
@@ -103,22 +103,46 @@ class DataMixin(IndexMixin):
         self, rev1: int, rev2: int, extra_delta: bytes | None = None
     ) -> bytes:
         """A delta from ``rev1`` to ``rev2``: the stored one if there is."""
-        if rev1 != nullrev and not extra_delta and self.deltaparent(rev2) == rev1:
-            return self.stored_delta(rev2)
+        if rev1 != nullrev and not extra_delta:
+            if self.deltaparent(rev2) == rev1:
+                delta = self.stored_delta(rev2)
+                if delta is not None:
+                    return delta
+            elif self._rests_on(rev1, rev2):
+                # Repacked frames hold the newer text and how to go back.
+                delta = self.stored_delta(rev1)
+                if delta is not None:
+                    return deltas.invert(
+                        delta, self.rawdata(rev2, validate=False)
+                    )
         old = self.rawdata(rev1, validate=False)
         new = self.rawdata(rev2, validate=False)
         if extra_delta:
             new = bytes(mdiff.patches(new, [extra_delta]))
         return bytes(mdiff.textdiff(old, new))
 
-    def stored_delta(self, rev: int) -> bytes:
-        """The delta of ``rev`` against its delta parent, as stored."""
+    def _rests_on(self, rev: int, base: int) -> bool:
+        """Whether ``rev`` is a delta of ``base`` in the same frame."""
+        frames, places = self.idx.frames, self.idx.places
+        frame_id = frames[rev]
+        if not frame_id or frames[base] != frame_id:
+            return False
+        try:
+            found: int = self.store.frame(frame_id).base(places[rev])
+        except errors.Moved:
+            return False
+        return found == places[base]
+
+    def stored_delta(self, rev: int) -> bytes | None:
+        """What is stored for ``rev``, or None if it moved just now."""
         frame_id, place = self.idx.frames[rev], self.idx.places[rev]
-        if frame_id:
+        if not frame_id:
+            return self.store.loose([self.gid(rev)]).get(self.gid(rev))
+        try:
             entry: bytes = self.store.frame(frame_id).entry(place)
-            return entry
-        (delta,) = self.store.loose([self.gid(rev)]).values()
-        return delta
+        except errors.Moved:
+            return None
+        return entry
 
     def gid(self, rev: int) -> int:
         """The global id of a revision (see ``schema``)."""
@@ -202,5 +226,3 @@ class DataMixin(IndexMixin):
             # Sealed revisions share their frames with other files.
             info[b'storedsize'] = None
         return info
-
-

@@ -17,6 +17,7 @@ from mercurial.node import nullrev
 from mercurial.revlogutils import constants
 from mercurial.utils import storageutil
 
+from . import errors
 from .index import FileIndex
 from .store import Store
 
@@ -96,7 +97,12 @@ class IndexMixin:
         frame_id, place = self.idx.frames[rev], self.idx.places[rev]
         if not frame_id:
             return rev - place if place > 0 else nullrev
-        frame = self.store.frame(frame_id)
+        try:
+            frame = self.store.frame(frame_id)
+        except errors.Moved:
+            self.store.refresh(self.idx)
+            frame_id, place = self.idx.frames[rev], self.idx.places[rev]
+            frame = self.store.frame(frame_id)
         base = frame.base(place)
         if base < 0 or frame.paths[base] != self.idx.path_id:
             return nullrev

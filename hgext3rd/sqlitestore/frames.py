@@ -21,6 +21,7 @@ Knows neither SQLite nor the rest of Mercurial than its delta codec.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -29,6 +30,43 @@ from mercurial import mdiff
 from . import chunks, columns
 
 _HEAD_COLUMNS = 4
+
+# Bytes of texts kept, so that reading the revisions of a file one after the
+# other applies each delta about once; and how far apart on a long chain the
+# kept ones are: the newest is at the bottom of a chain, the oldest at its top,
+# and whoever reads upwards would start anew each time.
+TEXT_CACHE = 16 << 20
+STRIDE = 32
+
+
+class TextCache:
+    """The texts used last, by (frame id, entry)."""
+
+    def __init__(self, limit: int = TEXT_CACHE) -> None:
+        self._texts: collections.OrderedDict[tuple[int, int], bytes] = (
+            collections.OrderedDict()
+        )
+        self._limit = limit
+        self._size = 0
+
+    def get(self, key: tuple[int, int]) -> bytes | None:
+        """The text of an entry, or None."""
+        text = self._texts.get(key)
+        if text is not None:
+            self._texts.move_to_end(key)
+        return text
+
+    def keep(self, key: tuple[int, int], text: bytes) -> None:
+        """Add a text that ``get`` did not find."""
+        self._texts[key] = text
+        self._size += len(text)
+        while self._size > self._limit:
+            self._size -= len(self._texts.popitem(last=False)[1])
+
+    def clear(self) -> None:
+        """Forget all texts."""
+        self._texts.clear()
+        self._size = 0
 
 
 def encode_head(
@@ -45,7 +83,9 @@ def encode_head(
     return b'%d:' % len(paths) + codec.encode(table)
 
 
-def decode_head(head: bytes) -> tuple[list[int], list[int], list[int], list[int]]:
+def decode_head(
+    head: bytes,
+) -> tuple[list[int], list[int], list[int], list[int]]:
     """The four columns of a head. Raises ValueError if it is damaged."""
     count, sep, chunk = head.partition(b':')
     if not sep:
@@ -60,20 +100,37 @@ class Frame:
     """A decoded frame.
 
     ``paths``, ``revs``, ``distances`` describe its entries; ``entry(n)`` is
-    entry n as stored, ``text(n)`` its full text.
+    entry n as stored, ``text(n)`` its full text. Texts are kept in ``texts``
+    under the frame's id.
     """
 
-    __slots__ = ('_data', '_offsets', '_texts', 'distances', 'paths', 'revs')
+    __slots__ = (
+        '_data',
+        '_id',
+        '_offsets',
+        '_texts',
+        'distances',
+        'paths',
+        'revs',
+    )
 
-    def __init__(self, head: bytes, data: bytes) -> None:
+    def __init__(
+        self,
+        head: bytes,
+        data: bytes,
+        frame_id: int = 0,
+        texts: TextCache | None = None,
+    ) -> None:
         self.paths, self.revs, self.distances, lengths = decode_head(head)
         self._offsets = [0, *accumulate(lengths)]
         if self._offsets[-1] != len(data):
             raise columns.ColumnError(
-                'frame has %d bytes, expected %d' % (len(data), self._offsets[-1])
+                'frame has %d bytes, expected %d'
+                % (len(data), self._offsets[-1])
             )
         self._data = data
-        self._texts: dict[int, bytes] = {}
+        self._id = frame_id
+        self._texts = TextCache() if texts is None else texts
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -86,6 +143,8 @@ class Frame:
     def base(self, n: int) -> int:
         """The entry that entry ``n`` is a delta of, or -1 for a full text."""
         distance = self.distances[n]
+        if distance < 0:
+            raise columns.ColumnError('entry %d rests on a later one' % n)
         return n - distance if distance else -1
 
     def entry(self, n: int) -> bytes:
@@ -99,7 +158,27 @@ class Frame:
 
     def text(self, n: int) -> bytes:
         """The full text of entry ``n``."""
-        return resolve(self, n)
+        known = self._texts.get((self._id, n))
+        if known is not None:
+            return known
+        texts, frame_id = self._texts, self._id
+        chain = []
+        base, text = n, None
+        while text is None:
+            chain.append(base)
+            base = self.base(base)
+            if base < 0:
+                text = self.entry(chain.pop())
+            else:
+                text = texts.get((frame_id, base))
+        while chain:
+            part = chain[-STRIDE:]
+            del chain[-STRIDE:]
+            deltas = [d for d in map(self.entry, reversed(part)) if d]
+            if deltas:
+                text = bytes(mdiff.patches(text, deltas))
+            texts.keep((frame_id, part[0]), text)
+        return text
 
 
 def resolve(frame: Frame, n: int) -> bytes:

@@ -135,7 +135,7 @@ class BundleStore(OverlayStore):
             return self._deltas[rev][0]
         return super().deltaparent(rev)
 
-    def stored_delta(self, rev: int) -> bytes:
+    def stored_delta(self, rev: int) -> bytes | None:
         """As in the bundle, or in the database."""
         if rev > self.repotiprev:
             return self._delta(rev)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # Bytes of decoded frames kept. Reading all files of a revision goes through
 # frames nearly in order, so a few frames are enough.
-FRAME_CACHE = 16 << 20
+FRAME_CACHE = 32 << 20
 
 # Files whose index is kept.
 INDEX_CACHE = 512
@@ -86,6 +86,7 @@ class Store:
             collections.OrderedDict()
         )
         self._frames_size = 0
+        self._texts = frames.TextCache()
         self._version: Any = None
         self._writer: transaction.Writer | None = None
 
@@ -113,7 +114,9 @@ class Store:
         """Whether there are files below the directory ``path``."""
         prefix = path.rstrip(b'/') + b'/'
         # '0' follows '/' in ASCII
-        return self.db.row(SELECT_BELOW, (prefix, prefix[:-1] + b'0')) is not None
+        return (
+            self.db.row(SELECT_BELOW, (prefix, prefix[:-1] + b'0')) is not None
+        )
 
     def add_path(self, path: bytes, path_id: int, idx: index.FileIndex) -> None:
         """Remember a path just written, and its index."""
@@ -203,10 +206,23 @@ class Store:
             self.forget_content()
             self._version = version
 
+    def refresh(self, idx: index.FileIndex) -> None:
+        """Learn where the content of a file is now, after a repack."""
+        fresh = self.read_index(idx.path_id)
+        # idx may have revisions of a bundle on top
+        n = min(len(idx), len(fresh))
+        if idx.path_id is not None:
+            idx.frames[:n] = fresh.frames[:n]
+            idx.places[:n] = fresh.places[:n]
+            idx.stored = fresh.stored
+            self._indexes.clear()
+            self._indexes[idx.path_id] = idx
+
     def forget_content(self) -> None:
         """Drop cached frames."""
         self._frames.clear()
         self._frames_size = 0
+        self._texts.clear()
 
     def forget(self) -> None:
         """Drop everything cached."""
@@ -215,6 +231,7 @@ class Store:
         self._new.clear()
         self._frames.clear()
         self._frames_size = 0
+        self._texts.clear()
 
     # content
 
@@ -229,12 +246,17 @@ class Store:
             return frame
         row = self.db.row(SELECT_FRAME, (frame_id,))
         if row is None:
-            raise errors.CorruptStore(
+            raise errors.Moved(
                 _(b'frame %d is missing in %s') % (frame_id, self.db.path),
                 hint=_(b"run 'hg verify'"),
             )
         try:
-            frame = frames.Frame(row[0], self._frame_data(frame_id, row[1]))
+            frame = frames.Frame(
+                row[0],
+                self._frame_data(frame_id, row[1]),
+                frame_id,
+                self._texts,
+            )
         except (columns.ColumnError, chunks.ChunkError, ValueError) as exc:
             raise errors.CorruptStore(
                 _(b'damaged frame %d in %s: %s')
@@ -246,7 +268,9 @@ class Store:
 
     def _frame_data(self, frame_id: int, data: bytes) -> bytes:
         first = (frame_id << 16) + 1
-        if len(data) < schema.PIECE_SIZE or not self.db.row(HAS_PIECES, (first,)):
+        if len(data) < schema.PIECE_SIZE or not self.db.row(
+            HAS_PIECES, (first,)
+        ):
             return chunks.decode(data)
 
         def pieces() -> Iterator[bytes]:
@@ -282,12 +306,24 @@ class Store:
         return found
 
     def chain_text(
-        self, idx: index.FileIndex, rev: int, cached: tuple[int, bytes] | None = None
+        self,
+        idx: index.FileIndex,
+        rev: int,
+        cached: tuple[int, bytes] | None = None,
     ) -> bytes:
         """The text of a revision of a file, not checked against its node.
 
         ``cached`` is a revision of the same file and its text, if at hand.
         """
+        try:
+            return self._chain_text(idx, rev, cached)
+        except errors.Moved:
+            self.refresh(idx)
+        return self._chain_text(idx, rev, cached)
+
+    def _chain_text(
+        self, idx: index.FileIndex, rev: int, cached: tuple[int, bytes] | None
+    ) -> bytes:
         stop, text = cached if cached is not None else (-1, b'')
         deltas: list[bytes] = []
         for _hop in range(MAX_HOPS):
@@ -298,7 +334,7 @@ class Store:
                 gids = [schema.global_id(path_id, r) for r in rows]
                 found = self.loose(gids)
                 if len(found) != len(set(gids)):
-                    raise errors.CorruptStore(
+                    raise errors.Moved(
                         _(b'a delta of revision %d of %s is missing')
                         % (rev, self.path_of(path_id)),
                         hint=_(b"run 'hg verify'"),
