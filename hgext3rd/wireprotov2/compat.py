@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-try:
-    from mercurial.cmd_impls import clone
-except ImportError:  # hg <= 7.1
-    from mercurial import hg as clone
 
-#: the module that has ``clone()``
-clone_module = clone
+# Modules that are imported when a process is about to serve, and only then.
+SERVING_MODULES = (
+    'mercurial.hgweb.hgweb_mod_inner',
+    'mercurial.hgweb.hgwebdir_mod_inner',
+    'mercurial.hgweb.hgweb_mod',  # hg <= 7.1
+    'mercurial.hgweb.hgwebdir_mod',  # hg <= 7.1
+)
 
 
 def entry_files(entry: Any, vfs: Any) -> list[Any]:
@@ -52,3 +53,22 @@ def close_connection(req: Any) -> None:
     handler = getattr(req.rawenv.get(b'wsgi.errors'), 'handler', None)
     if handler is not None:
         handler.close_connection = True
+
+
+def clone_module() -> Any:
+    """Return the module that has ``clone()``."""
+    try:
+        from mercurial.cmd_impls import clone
+    except ImportError:
+        from mercurial import hg as clone  # hg <= 7.1
+    return clone
+
+
+def peer_schemes() -> dict[bytes, Any]:
+    """Return what makes peers, by the scheme of a URL."""
+    try:
+        from mercurial.repo import factory
+    except ImportError:
+        from mercurial import hg as factory  # hg <= 7.1
+    schemes: dict[bytes, Any] = factory.peer_schemes
+    return schemes

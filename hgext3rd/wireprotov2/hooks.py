@@ -18,10 +18,13 @@ from mercurial import (
 from . import compat, peer, resume, server, serving
 from .cache import censor
 
+#: in .hg of an unfinished clone, as in ``resume``
+MARKER = b'wireprotov2-unfinished'
+
 
 def uisetup(ui: object) -> None:
     """Wrap Mercurial once per process."""
-    if _is_loaded('mercurial.hgweb'):
+    if any(map(_is_loaded, compat.SERVING_MODULES)):
         # in a WSGI server, or enabled by a repository that it serves
         _setup_server()
     else:
@@ -29,22 +32,10 @@ def uisetup(ui: object) -> None:
         extensions.wrapcommand(commands.table, b'serve', _serve)
     # a response cached before a file was censored must not survive that
     extensions.afterloaded(b'censor', _wrap_censor)
-    # the handshake of every HTTP peer asks for version 2 in passing
-    extensions.wrapfunction(httppeer, 'performhandshake', peer.performhandshake)
-    # only here is the peer made whose class decides what it speaks
-    extensions.wrapfunction(httppeer, '_make_peer', peer.make_peer)
-    # pieces of history come before the discovery of what is missing
-    extensions.wrapfunction(
-        exchange, '_maybeapplyclonebundle', peer.maybe_pull_pieces
-    )
-    # what an interrupted clone has is kept and marked
-    extensions.wrapfunction(exchange, 'pull', peer.exchange_pull)
-    # a failed clone is removed with rmtree, which must spare what was kept
-    compat.clone_module.shutil = resume.Keeper()
-    # Mercurial's own hook for extensions that change a getbundle call
-    extensions.wrapfunction(
-        exchange, '_pullbundle2extraprepare', peer.prepare_getbundle
-    )
+    # the first HTTP peer of a process brings the client with it
+    schemes = compat.peer_schemes()
+    for scheme in (b'http', b'https'):
+        schemes[scheme] = _Peers(schemes[scheme])
 
 
 # what follows imports what it needs when called, not with every command
@@ -81,7 +72,48 @@ def _wrap_censor(loaded: bool) -> None:
         )
 
 
+class _Peers:
+    """Stands for the module that makes HTTP peers until one is wanted."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def make_peer(self, *args: Any, **kwargs: Any) -> Any:
+        _setup_client()
+        return self._module.make_peer(*args, **kwargs)
+
+
+_client_is_set_up = False
+
+
+def _setup_client() -> None:
+    """Wrap what makes HTTP peers and pulls from them."""
+    global _client_is_set_up
+    if _client_is_set_up:
+        return
+    _client_is_set_up = True
+    # the handshake of every HTTP peer asks for version 2 in passing
+    extensions.wrapfunction(httppeer, 'performhandshake', peer.performhandshake)
+    # only here is the peer made whose class decides what it speaks
+    extensions.wrapfunction(httppeer, '_make_peer', peer.make_peer)
+    # pieces of history come before the discovery of what is missing
+    extensions.wrapfunction(
+        exchange, '_maybeapplyclonebundle', peer.maybe_pull_pieces
+    )
+    # what an interrupted clone has is kept and marked
+    extensions.wrapfunction(exchange, 'pull', peer.exchange_pull)
+    # a failed clone is removed with rmtree, which must spare what was kept
+    compat.clone_module().shutil = resume.Keeper()
+    # Mercurial's own hook for extensions that change a getbundle call
+    extensions.wrapfunction(
+        exchange, '_pullbundle2extraprepare', peer.prepare_getbundle
+    )
+
+
 def reposetup(ui: object, repo: Any) -> None:
     """Repair a clone whose process was killed, before anything reads it."""
-    if repo.local():
+    if repo.local() and repo.vfs.exists(MARKER):
         resume.recover(repo)

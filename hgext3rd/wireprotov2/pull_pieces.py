@@ -22,9 +22,9 @@ from .api import Target
 from .client import Command, HTTPClient
 from .proto import cbor
 from .proto.errors import CBORError, ProtocolError
+from .segmentbundle import MEDIA_TYPES
 
 VERSION = 1
-MEDIA_TYPE = b'application/mercurial-bundle2'
 
 # Bytes of a piece held in memory; more goes to a temporary file. With four
 # connections and five pieces at hand: 20 MB.
@@ -208,7 +208,7 @@ class Source:
         digest = _text(head, b'sha256')
         if _text(head, b'name') != piece.name:
             raise CBORError(b'malformed response: another piece')
-        if _text(head, b'mediatype') != MEDIA_TYPE or size > MAX_PIECE:
+        if _text(head, b'mediatype') not in MEDIA_TYPES or size > MAX_PIECE:
             raise CBORError(b'malformed response: not a piece')
         hasher = hashlib.sha256()
         left = size

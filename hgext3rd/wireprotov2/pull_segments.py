@@ -16,11 +16,12 @@ from mercurial.i18n import _
 from mercurial.node import short
 from mercurial.utils import urlutil
 
-from . import failures, redirects, resume
+from . import failures, redirects, resume, segmentbundle
 from .api import API
 from .client import HTTPClient
 from .proto.errors import ProtocolError
 from .pull_pieces import Fetcher, Listing, Piece, Source, parse_listing
+from .segmentpack import PackError
 
 COMMANDS = (b'segments', b'segmentdata')
 
@@ -170,7 +171,8 @@ class _Application:
             tr.hookargs[b'source'] = b'pull'
             tr.hookargs[b'url'] = url
             try:
-                bundle = bundle2.getunbundler(repo.ui, stream)
+                container = segmentbundle.container(repo.ui, stream)
+                bundle = bundle2.getunbundler(repo.ui, container)
                 bundle2.applybundle(
                     repo, bundle, tr, b'pull', url, remote=self._peer
                 )
@@ -178,6 +180,11 @@ class _Application:
                 raise failures.ServerFailure(
                     self._peer.v2client().url,
                     _(b'a piece cannot be applied: %s') % exc.message,
+                ) from exc
+            except PackError as exc:
+                raise failures.ServerFailure(
+                    self._peer.v2client().url,
+                    _(b'a piece cannot be applied: %s') % str(exc).encode(),
                 ) from exc
             if _missing(repo, [piece]):
                 raise failures.ServerFailure(
