@@ -20,7 +20,8 @@ Clone and pull over version 2
   >     : > access.log
   > }
 
-A pull gets everything in three requests, as many as version 1 needs
+A clone asks how history is cut; it is too short for pieces, so one request gets
+all of it
 
   $ hg init one
   $ cat > one/.hg/hgrc << EOF
@@ -39,6 +40,7 @@ A pull gets everything in three requests, as many as version 1 needs
   (run 'hg heads .' to see heads, 'hg merge' to merge)
   $ requests
   GET /?cmd=capabilities
+  POST /api/exp-http-v2-0003/ro/segments
   GET /?cmd=batch
   POST /api/exp-http-v2-0003/ro/multirequest
 
@@ -74,7 +76,8 @@ Pulls of parts add up to the same
   $ requests | grep -c multirequest
   6
 
-Nothing new: phases and bookmarks still follow
+A pull takes three requests, as in version 1. Nothing new here, but phases and
+bookmarks still follow
 
   $ hg -R server phase --public -r 15
   $ hg -R server bookmark -f -r 5 early
