@@ -6,6 +6,7 @@ Imported whenever the extension is loaded: keep it light.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from mercurial import (
@@ -18,7 +19,7 @@ from mercurial import (
 )
 from mercurial.i18n import _
 
-from . import repository
+from . import coremodules, lazyhooks, repository
 
 FILE_INDEX = b'fileindex-v1'
 
@@ -32,22 +33,62 @@ def feature_setup(ui: Any, supported: set[bytes]) -> None:
 
 def uisetup(ui: Any) -> None:
     """Wrap what must be in place before any repository is opened."""
-    localrepo.featuresetupfuncs.add(_feature_setup_entry(feature_setup))
-    # new-repo-backend=sqlite: our requirements beside core's
-    module, name = _requirements_function()
-    extensions.wrapfunction(module, name, new_repo_requirements)
+    for module, action in (
+        (localrepo, _hook_localrepo),
+        (bundlerepo, _hook_bundlerepo),
+        (unionrepo, _hook_unionrepo),
+        (streamclone, _hook_streamclone),
+        *coremodules.creation_hooks(_hook_creation),
+        *coremodules.copy_store_hooks(_hook_copy_store),
+    ):
+        lazyhooks.when_loaded(module, action)
+
+
+def reposetup(ui: Any, repo: Any) -> None:
+    """Adopt the repository whose opening loaded this extension.
+
+    A program that opens a repository before it loads extensions has core load
+    them from within makelocalrepository(), too late for our wrap of it.
+    """
+    if repo.local() and repository.REQUIREMENT in repo.requirements:
+        repository.adopt(repo)
+
+
+def _hook_localrepo(module: Any) -> None:
+    # our requirements are known
+    module.featuresetupfuncs.add(_feature_setup_entry(feature_setup))
     # repo.file(): core's repository class names its file storage outright
-    extensions.wrapfunction(localrepo, 'makelocalrepository', make_repository)
+    extensions.wrapfunction(module, 'makelocalrepository', make_repository)
     # a new repository gets its (empty) database
-    extensions.wrapfunction(localrepo, 'createrepository', create_repository)
-    # bundle and union repositories make revlogs of files themselves
-    extensions.wrapfunction(bundlerepo.bundlerepository, 'file', bundle_file)
-    extensions.wrapfunction(unionrepo.unionrepository, 'file', union_file)
+    extensions.wrapfunction(module, 'createrepository', create_repository)
+
+
+def _hook_creation(module: Any, name: str) -> None:
+    # new-repo-backend=sqlite: our requirements beside core's
+    extensions.wrapfunction(module, name, new_repo_requirements)
+
+
+def _hook_copy_store(module: Any, name: str) -> None:
+    # unshare copies the store of the source by a list of file names
+    extensions.wrapfunction(module, name, copy_store)
+
+
+def _hook_bundlerepo(module: Any) -> None:
+    # bundle repositories make revlogs of files themselves
+    extensions.wrapfunction(module.bundlerepository, 'file', bundle_file)
+
+
+def _hook_unionrepo(module: Any) -> None:
+    # so do union repositories
+    extensions.wrapfunction(module.unionrepository, 'file', union_file)
+
+
+def _hook_streamclone(module: Any) -> None:
     # a local clone would link the database, which is changed in place
-    extensions.wrapfunction(streamclone, '_copy_files', copy_files)
+    extensions.wrapfunction(module, '_copy_files', copy_files)
     # a stream clone may turn a new repository into ours, or ours into another
     for name in ('applybundlev1', 'applybundlev2', 'applybundlev3'):
-        extensions.wrapfunction(streamclone, name, apply_stream)
+        extensions.wrapfunction(module, name, apply_stream)
 
 
 def make_repository(orig: Any, *args: Any, **kwargs: Any) -> Any:
@@ -56,15 +97,6 @@ def make_repository(orig: Any, *args: Any, **kwargs: Any) -> Any:
     if repository.REQUIREMENT in repo.requirements:
         repository.adopt(repo)
     return repo
-
-
-def _requirements_function() -> tuple[Any, str]:
-    try:
-        from mercurial.repo import creation
-    except ImportError:
-        # hg <= 7.1
-        return localrepo, 'newreporequirements'
-    return creation, 'new_repo_requirements'
 
 
 def _feature_setup_entry(function: Any) -> Any:
@@ -117,6 +149,18 @@ def copy_files(
         else:
             others.append((key, entry))
     return orig(src_vfs_map, dst_vfs_map, others, progress)
+
+
+def copy_store(orig: Any, ui: Any, srcrepo: Any, destpath: bytes) -> Any:
+    """Copy the database along with the files core knows of."""
+    lock = orig(ui, srcrepo, destpath)
+    if _is_ours(srcrepo):
+        from . import storeentries
+
+        store = srcrepo.unfiltered().sqlitestore
+        target = os.path.join(destpath, b'store', storeentries.FILENAME)
+        storeentries.DatabaseEntry(store).copy_to(target)
+    return lock
 
 
 def apply_stream(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:

@@ -105,10 +105,35 @@ def make_class(base: Any) -> Any:
                 )
             return filestore.SQLiteFilelog(store, self.svfs, path, writable)
 
+        def transaction(self, *args: Any, **kwargs: Any) -> Any:
+            """Core's, and a look at whether to repack when all is done."""
+            outermost = self.currenttransaction() is None
+            tr = super().transaction(*args, **kwargs)
+            if outermost:
+                before = len(self.unfiltered().changelog)
+
+                def consider(success: bool) -> None:
+                    from . import autorepack
+
+                    if success and REQUIREMENT in self.requirements:
+                        autorepack.consider(self.unfiltered(), before)
+
+                tr.addpostclose(
+                    b'zz-sqlitestore', lambda _tr: self._afterlock(consider)
+                )
+            return tr
+
         def recover(self) -> bool:
             with self.lock():
+                journal = self.svfs.exists(b'journal')
+                if not journal and self._undo_file_revisions():
+                    self.ui.status(
+                        _(b'removing file revisions of a lost transaction\n')
+                    )
+                    return True
                 recovered: bool = super().recover()
-                return self._undo_file_revisions() or recovered
+                self._undo_file_revisions()
+                return recovered
 
         def _rollback(self, dryrun: bool, force: bool) -> int:
             result: int = super()._rollback(dryrun, force)
@@ -119,14 +144,6 @@ def make_class(base: Any) -> Any:
         def _undo_file_revisions(self) -> bool:
             from . import transaction
 
-            undone = transaction.recover(self.unfiltered().sqlitestore)
-            if undone:
-                self.ui.status(
-                    _(
-                        b'(removed file revisions of changesets'
-                        b' that are not there)\n'
-                    )
-                )
-            return undone
+            return transaction.recover(self.unfiltered().sqlitestore)
 
     return sqliterepository
