@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mercurial import util
 
 # Modules that are imported when a process is about to serve, and only then.
 SERVING_MODULES = (
@@ -43,6 +44,12 @@ def write_errors(req: Any, text: str) -> None:
     else:
         stream.write(text)
         stream.flush()
+
+
+def abandon_body(req: Any) -> None:
+    """Keep hgweb from reading the rest of a request before it answers."""
+    if isinstance(req.bodyfh, util.cappedreader):
+        req.bodyfh._left = 0
 
 
 def close_connection(req: Any) -> None:

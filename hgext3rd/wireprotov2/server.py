@@ -253,6 +253,7 @@ def _receive(
         raise HTTPError(400, e.message + b'\n') from None
     except OSError:
         compat.close_connection(req)
+        compat.abandon_body(req)
         raise HTTPError(408, b'request was not received in time\n') from None
     return found
 

@@ -16,6 +16,8 @@ from typing import Any
 from mercurial import demandimport
 from mercurial.hgweb import server as hgwebserver
 
+from . import compat
+
 _lock = threading.Lock()
 _loaded = False
 
@@ -25,8 +27,7 @@ _NEEDED = (
     'mercurial.bundle2',
     'mercurial.changegroup',
     'mercurial.exchange',
-    'mercurial.hgweb.hgweb_mod',
-    'mercurial.hgweb.hgwebdir_mod',
+    *compat.SERVING_MODULES,
     'mercurial.hgweb.webcommands',
     'mercurial.narrowspec',
     'mercurial.profiling',

@@ -1,0 +1,144 @@
+The server below hg serve: alone, among others, with clients that stall
+
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > wireprotov2 =
+  > EOF
+  $ hg init server
+  $ cd server
+  $ "$PYTHON" -c "import os; open('big', 'wb').write(os.urandom(30000000))"
+  $ echo a > a
+  $ hg commit -q -A -m 0
+  big: up to 90 MB of RAM may be required to manage this file
+  (use 'hg revert big' to cancel the pending addition)
+  $ cd ..
+  $ start() {
+  >   hg serve -p $HGPORT -d --pid-file hg.pid -E error.log "$@"
+  >   cat hg.pid >> $DAEMON_PIDS
+  > }
+
+Eight requests at once are the first a server gets
+
+  $ for i in 1 2 3; do
+  >   start -R server
+  >   "$PYTHON" $TESTDIR/wireprotov2-together.py 8 http://$LOCALIP:$HGPORT/
+  >   killdaemons.py
+  > done
+  8: 200, complete
+  8: 200, complete
+  8: 200, complete
+  $ start -R server
+  $ "$PYTHON" $TESTDIR/wireprotov2-together.py 8 http://$LOCALIP:$HGPORT/ \
+  >   capabilities
+  8: 200, complete
+  $ killdaemons.py
+  $ cat error.log
+
+Several repositories, only some of which have the extension
+
+  $ hg init other
+  $ cat > other/.hg/hgrc << EOF
+  > [extensions]
+  > wireprotov2 = !
+  > EOF
+  $ hg init readonly
+  $ cat > readonly/.hg/hgrc << EOF
+  > [web]
+  > deny_read = *
+  > EOF
+  $ cat > web.conf << EOF
+  > [paths]
+  > a/server = $TESTTMP/server
+  > other = $TESTTMP/other
+  > readonly = $TESTTMP/readonly
+  > EOF
+  $ start --web-conf web.conf
+  $ "$PYTHON" $TESTDIR/wireprotov2-together.py 8 \
+  >   http://$LOCALIP:$HGPORT/a/server
+  8: 200, complete
+  $ "$PYTHON" -c "import sys, urllib.request as r
+  > print(r.urlopen(sys.argv[1]).read().decode())" \
+  >   http://$LOCALIP:$HGPORT/a/server/api
+  APIs can be accessed at /api/<name>, where <name> can be one of the following:
+  
+  exp-http-v2-0002
+  exp-http-v2-0003
+  $ "$PYTHON" $TESTDIR/wireprotov2-together.py 1 http://$LOCALIP:$HGPORT/other
+  1: 400, incomplete
+  $ "$PYTHON" $TESTDIR/wireprotov2-together.py 1 \
+  >   http://$LOCALIP:$HGPORT/readonly
+  1: 401, incomplete
+  $ "$PYTHON" $TESTDIR/wireprotov2-together.py 1 http://$LOCALIP:$HGPORT/none
+  1: 404, incomplete
+  $ hg debugwireprotov2 http://$LOCALIP:$HGPORT/a/server << EOF | tail -3
+  > command known
+  >     nodes eval:[]
+  > EOF
+  response: gen[
+    b''
+  ]
+  $ killdaemons.py
+  $ cat error.log
+
+A prefix
+
+  $ start -R server --prefix pre
+  $ "$PYTHON" $TESTDIR/wireprotov2-together.py 1 http://$LOCALIP:$HGPORT/pre
+  1: 200, complete
+  $ killdaemons.py
+
+Clients that stop sending or reading are given up after some time
+
+  $ start -R server --config wireprotov2.limit.idle-time=1
+  $ cat > stall.py << EOF
+  > import os, socket, time
+  > node = bytes.fromhex(os.environ['NODE'])
+  > media = b'application/mercurial-exp-framing-0006'
+  > payload = (
+  >     b'\xa2DnameHfiledataDargs\xa3DpathCbigEnodes\x81T' + node +
+  >     b'Ffields\x81Hrevision'
+  > )
+  > body = len(payload).to_bytes(3, 'little') + b'\1\0\1\1\x11' + payload
+  > head = b'''POST /api/exp-http-v2-0003/ro/filedata HTTP/1.1\r
+  > Host: localhost\r
+  > Accept: %s\r
+  > Content-Type: %s\r
+  > Content-Length: %d\r
+  > \r
+  > ''' % (media, media, len(body))
+  > def send(data):
+  >     sock = socket.create_connection(
+  >         (os.environ['LOCALIP'], int(os.environ['HGPORT']))
+  >     )
+  >     sock.settimeout(60)
+  >     sock.sendall(data)
+  >     return sock
+  > def read(sock):
+  >     data = b''
+  >     while True:
+  >         try:
+  >             part = sock.recv(1000000)
+  >         except ConnectionResetError:
+  >             part = b''
+  >         if not part:
+  >             return data
+  >         data += part
+  > sock = send(head + body[:-5])
+  > print(read(sock).partition(b'\r\n')[0].decode())
+  > sock = send(head + body)
+  > first = sock.recv(10000)
+  > print(first.partition(b'\r\n')[0].decode())
+  > # longer than the server waits
+  > time.sleep(4)
+  > print(len(first + read(sock)) < 25000000)
+  > # one that reads gets it all, and then a silent connection ends
+  > print(len(read(send(head + body))) > 30000000)
+  > EOF
+  $ NODE=`hg -R server debugindex big --debug | sed -n '2s/^ *0 *[-0-9]* *0 *\([0-9a-f]*\).*/\1/p'`
+  $ LOCALIP=$LOCALIP HGPORT=$HGPORT NODE=$NODE "$PYTHON" stall.py
+  HTTP/1.1 408 Request Timeout
+  HTTP/1.1 200 OK
+  True
+  True
+  $ grep -c 'not received in time' error.log
+  1
