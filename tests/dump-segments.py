@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Print the segments of a repository and write each as a bundle file.
 
-usage: dump-segments.py REPO FOLDER CHANGESETS
+usage: dump-segments.py REPO FOLDER CHANGESETS [LEVEL]
 
-CHANGESETS is how many a segment is closed at. A line is: file, number of
+LEVEL is that of compression; CHANGESETS is how many a segment is closed at. A line is: file, number of
 changesets, revisions, whether it is closed, short name.
 """
 
@@ -22,7 +22,7 @@ except ImportError:  # hg <= 7.1
 
 from hgext3rd.wireprotov2 import segmentbundle, segmentrecord, segments
 
-path, folder, changesets = sys.argv[1:]
+path, folder, changesets, *level = sys.argv[1:]
 segments.LEAST_CHANGESETS = int(changesets)
 found = ui.ui.load()
 repo = repository(found, os.fsencode(path)).filtered(b'served')
@@ -39,6 +39,10 @@ for number, piece in enumerate(listing.pieces()):
         'open' if piece is listing.rest else 'closed',
         piece.name.hex()[:12] if same is not None else 'renumbered',
     )
-    payload = segmentbundle.build(repo, piece, version, 3)
+    payload = segmentbundle.build(
+        repo, piece, version, int(level[0]) if level else 3
+    )
     with payload.stream, open(os.path.join(folder, name), 'wb') as out:
-        out.write(payload.stream.read())
+        container = segmentbundle.container(repo.ui, payload.stream)
+        while data := container.read(100_000):
+            out.write(data)

@@ -4,7 +4,8 @@
 
 usage: get-segment.py URL FILE
 
-Prints what the response says of the segment and checks its size and digest.
+Prints what the response says of the segment, checks its size and digest, and
+writes it as a bundle.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import urllib.request
 from typing import Any
 
 import cbor2
+from mercurial import ui
+
+from hgext3rd.wireprotov2 import segmentbundle
 
 MEDIA_TYPE = 'application/mercurial-exp-framing-0006'
 
@@ -59,5 +63,7 @@ print(
     f'{about[b"changesets"]} changesets, changegroup '
     f'{about[b"cgversion"].decode()}, {about[b"mediatype"].decode()}'
 )
+container = segmentbundle.container(ui.ui.load(), io.BytesIO(payload))
 with open(path, 'wb') as out:
-    out.write(payload)
+    while data := container.read(100_000):
+        out.write(data)

@@ -109,7 +109,7 @@ Strong compression replaces what was made in a hurry, once
   $ hg -R server admin::wire-warm -T '{built} {present} {size}\n'
   0 1 0
   $ get_segment three.hg
-  2 changesets, changegroup 02, application/mercurial-bundle2
+  2 changesets, changegroup 02, application/x-mercurial-packed-changegroup
   $ cmp -s one.hg three.hg
   [1]
   $ hg -R copy unbundle -q three.hg
@@ -133,7 +133,7 @@ From a hook, new history is there before anybody asks
   $ hg -R copy commit -m 2 -d '2 0'
   $ hg -R copy push -q http://localhost:$HGPORT/
   $ get_segment four.hg
-  3 changesets, changegroup 02, application/mercurial-bundle2
+  3 changesets, changegroup 02, application/x-mercurial-packed-changegroup
   $ events
   cacher constructed for segmentdata
   cache hit for 08571b6767f944164ca34d7f4ce0e6b3303ae1dd
@@ -165,7 +165,7 @@ A cache that cannot be written to or read makes no difference to clients
   $ get_segment seven.hg
   3 changesets, changegroup 02, application/mercurial-bundle2
   $ cmp four.hg seven.hg || echo compressed less
-  four.hg seven.hg differ: char 30, line 1
+  four.hg seven.hg differ: char 8, line 1
   compressed less
   $ grep -v '^ *$' error.log
   $LOCALIP - - [*] HG error:  wireprotov2: $LOCALIP: cacher is not available: cannot read cache entry: Not a directory (glob)

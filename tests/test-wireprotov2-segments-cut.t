@@ -20,8 +20,7 @@ How public history is cut into segments
 Segments applied in order give the public history, as public
 
   $ awkward_history server
-   d/a: ambiguous merge - picked m action
-  $ segments server all 4
+  $ segments server all 4 19
   00.hg 4 0-3 closed 660f57b79047
   01.hg 4 4-7 closed 047088d4cd58
   02.hg 4 8-11 closed 487d98a6c6c2
@@ -174,7 +173,7 @@ Tree manifests need changegroup 03
   $ echo 2 > a/b/f
   $ hg commit -q -m 2 -d '2 0'
   $ cd ..
-  $ segments tree tree.d 1
+  $ segments tree tree.d 1 19
   00.hg 1 0-0 closed 322de601f679
   01.hg 1 1-1 closed 006f9720eb4f
   $ hg init tree-copy --config experimental.treemanifest=yes

@@ -7,6 +7,7 @@ happens between two pieces leaves a valid repository of fewer changesets.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -14,7 +15,7 @@ from mercurial import bundle2, changegroup, error
 from mercurial import url as urlmod
 from mercurial.i18n import _
 from mercurial.node import short
-from mercurial.utils import urlutil
+from mercurial.utils import stringutil, urlutil
 
 from . import failures, redirects, resume, segmentbundle
 from .api import API
@@ -24,6 +25,15 @@ from .pull_pieces import Fetcher, Listing, Piece, Source, parse_listing
 from .segmentpack import PackError
 
 COMMANDS = (b'segments', b'segmentdata')
+
+# what applying raises if the bundle is at fault, not a hook or the disk
+_BAD_BUNDLE = (
+    bundle2.AbortFromPart,
+    error.BundleValueError,
+    error.StorageError,
+    PackError,
+    struct.error,
+)
 
 
 def suitable(pullop: Any, peer: Any) -> bool:
@@ -176,24 +186,21 @@ class _Application:
                 bundle2.applybundle(
                     repo, bundle, tr, b'pull', url, remote=self._peer
                 )
-            except (bundle2.AbortFromPart, error.BundleValueError) as exc:
-                raise failures.ServerFailure(
-                    self._peer.v2client().url,
-                    _(b'a piece cannot be applied: %s') % exc.message,
-                ) from exc
-            except PackError as exc:
-                raise failures.ServerFailure(
-                    self._peer.v2client().url,
-                    _(b'a piece cannot be applied: %s') % str(exc).encode(),
+            except _BAD_BUNDLE as exc:
+                raise self._failure(
+                    _(b'a piece cannot be applied: %s')
+                    % stringutil.forcebytestr(exc)
                 ) from exc
             if _missing(repo, [piece]):
-                raise failures.ServerFailure(
-                    self._peer.v2client().url,
-                    _(b'a piece does not hold what it should'),
-                )
+                raise self._failure(_(b'a piece does not hold what it should'))
             for key in self._counts:
                 count = tr.changes.get(b'changegroup-count-%s' % key, 0)
                 self._counts[key] += count
+
+    def _failure(self, reason: bytes) -> failures.ServerFailure:
+        return failures.ServerFailure(
+            urlutil.hidepassword(self._peer.url()), reason
+        )
 
     def _report(self, first: int) -> None:
         """Say what was added, as the end of one pull would."""

@@ -21,10 +21,7 @@ from .registry import Argument, Command, Request
 #: Version of the two responses.
 VERSION = 1
 
-#: Of the container in a segmentdata response.
-MEDIA_TYPE = b'application/mercurial-bundle2'
-
-#: Bytes of the container in one chunk of its CBOR bytestring.
+#: Bytes of the piece in one chunk of its CBOR bytestring.
 CHUNK = 64 * 1024
 
 
@@ -77,7 +74,7 @@ def body(repo: Any, piece: Any, level: int) -> Iterator[bytes]:
                 b'sha256': payload.sha256,
                 b'changesets': piece.changesets,
                 b'cgversion': version,
-                b'mediatype': MEDIA_TYPE,
+                b'mediatype': payload.mediatype,
             }
         )
         yield cbor.BEGIN_INDEFINITE_BYTES
