@@ -874,3 +874,36 @@ def test_the_extension_is_loaded_by_the_repository_alone(
 ) -> None:
     names = [name for name, _module in extensions.extensions(server.ui)]
     assert b'wireprotov2' not in names
+
+
+def test_narrow_access_control(server: Server) -> None:
+    cached = '[wireprotov2]\ncacher = memory\n'
+    acl = '[narrowacl]\ndefault.includes = b\nalice.includes = *\n'
+    server.write(cached + acl + '[server]\nuncompressedallowsecret = yes\n')
+    data = explicit(*server.nodes[:2])
+
+    def paths(user: str | None, **extra: Any) -> list[bytes]:
+        values = server.result('filesdata', {**data, **extra}, user=user)
+        return [v[b'path'] for v in values if b'path' in v]
+
+    everything: dict[str, Any] = {'pathfilter': {b'include': [b'path:.']}}
+    # whoever comes first, nobody gets what another may have
+    for _time in range(2):
+        assert paths('alice') == [b'a', b'b']
+        assert paths('bob') == [b'b']
+        assert paths(None) == [b'b']
+    args = {**data, b'pathfilter': everything['pathfilter']}
+    values = server.result('filesdata', args, user='bob')
+    assert [v[b'path'] for v in values if b'path' in v] == [b'b']
+    args = {b'nodes': [server.public_a], b'path': b'a'}
+    server.result('filedata', args, user='alice')
+    error = server.command('filedata', args, user='bob').error
+    assert error == b'unknown file: a'
+    raw = {b'files': [b'files']}
+    error = server.command('rawstorefiledata', raw, user='bob').error
+    assert error == b'files are not available as a whole'
+    (listing,) = server.result('segments', user='bob')
+    assert listing[b'totalitems'] == 0
+    server.write('[narrowacl]\nalice.includes = *\n')
+    error = server.command('filesdata', data, user='bob').error
+    assert error == b'narrowacl configuration for user bob is empty'

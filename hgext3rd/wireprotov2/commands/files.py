@@ -13,6 +13,7 @@ from mercurial.node import hex
 from ..proto import cbor
 from ..proto.errors import CommandError
 from . import introduced, records, visibility
+from .access import file_matcher
 from .registry import Request
 from .revisions import node_list, resolve
 from .stores import revision_records, stored_rev
@@ -32,8 +33,9 @@ def capabilities(repo: Any) -> dict[bytes, Any]:
     return {b'recommendedbatchsize': RECOMMENDED_BATCH}
 
 
-def path_matcher(repo: Any, pathfilter: dict | None) -> Any:
-    """Return a matcher for a path filter, within what ``repo`` has."""
+def path_matcher(request: Request, pathfilter: dict | None) -> Any:
+    """Return a matcher for a path filter, within what may be had."""
+    repo = request.repo
     filters = pathfilter or {}
     patterns = {}
     for key in (b'include', b'exclude'):
@@ -56,7 +58,7 @@ def path_matcher(repo: Any, pathfilter: dict | None) -> Any:
         )
     except error.Abort as e:
         raise CommandError(b'invalid path filter: %s', (e.message,)) from None
-    return repo.narrowmatch(matcher)
+    return file_matcher(request, matcher)
 
 
 def filedata(
@@ -68,7 +70,7 @@ def filedata(
 ) -> Iterator[bytes]:
     repo = request.repo
     wanted = node_list(nodes, b'nodes')
-    if not repo.narrowmatch()(path):
+    if not file_matcher(request)(path):
         raise CommandError(b'unknown file: %s', (path,))
     store = _open(repo, path)
     linkrevs = {}
@@ -108,7 +110,7 @@ def filesdata(
     revisions: list,
 ) -> Iterator[bytes]:
     repo = request.repo
-    matcher = path_matcher(repo, pathfilter)
+    matcher = path_matcher(request, pathfilter)
     revs = resolve(repo, revisions)
     paths = introduced.file_nodes(repo, revs, matcher, haveparents)
     return records.batched(_files(repo, paths, fields, haveparents))

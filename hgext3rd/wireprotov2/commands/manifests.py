@@ -10,6 +10,7 @@ from mercurial.node import nullid, nullrev
 
 from ..proto.errors import CommandError
 from . import records, visibility
+from .access import acl_matcher
 from .registry import Request
 from .revisions import node_list, resolve
 from .stores import revision_records, stored_rev
@@ -48,6 +49,10 @@ def manifestdata(
     repo = request.repo
     if tree and not repo.manifestlog._treemanifests:
         raise CommandError(b'unknown tree: %s', (tree,))
+    if tree:
+        allowed = acl_matcher(request)
+        if allowed is not None and not allowed.visitdir(tree.rstrip(b'/')):
+            raise CommandError(b'unknown tree: %s', (tree,))
     store = repo.manifestlog.getstorage(tree)
     linkrevs = {}
     for node in node_list(nodes, b'nodes'):

@@ -19,6 +19,7 @@ from mercurial import error, streamclone
 from .. import compat
 from ..proto import cbor
 from ..proto.errors import CommandError
+from .access import acl_matcher
 from .files import path_matcher
 from .registry import Request
 
@@ -77,7 +78,9 @@ def rawstorefiledata(
         raise CommandError(
             b'unknown file type: %s', (b', '.join(sorted(unknown)),)
         )
-    matcher = path_matcher(repo, pathfilter) if pathfilter else None
+    if b'files' in kinds and acl_matcher(request) is not None:
+        raise CommandError(b'files are not available as a whole')
+    matcher = path_matcher(request, pathfilter) if pathfilter else None
     snapshot = _snapshot(repo, kinds, matcher)
     return _send(
         repo,
