@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Clones through a connection that is cut, and from servers that lie.
+
+One real server runs beside; clones run in this process, so that hundreds of
+them are affordable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import conftest
+import pytest
+from mercurial import commands, error, extensions, localrepo, phases, verify
+from mercurial import ui as uimod
+
+from hgext3rd.wireprotov2 import compat, pull_pieces
+
+with contextlib.suppress(ImportError):
+    # what hg itself does when it starts (hg <= 7.1 needs nothing)
+    from mercurial import initialization  # noqa: F401
+
+HG = str(pathlib.Path(sys.executable).with_name('hg'))
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# what discovery, over version 1, raises when it is cut
+V1_ERRORS = (error.RepoError, error.ResponseError)
+PIECES = 6
+PER_PIECE = 4
+
+
+class Proxy:
+    """Passes TCP connections on until ``limit`` bytes of responses.
+
+    ``edit(data)`` may change the bytes of responses. ``sent`` counts them.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.limit: int | None = None
+        self.sent = 0
+        self.edit = None
+        self._lock = threading.Lock()
+        self._target = target
+        self._server = socket.create_server(('127.0.0.1', 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> bytes:
+        return b'http://127.0.0.1:%d/' % self.port
+
+    def reset(self, limit: int | None = None, edit=None) -> None:
+        with self._lock:
+            self.limit, self.sent, self.edit = limit, 0, edit
+
+    def _accept(self) -> None:
+        while True:
+            client, _address = self._server.accept()
+            upstream = socket.create_connection(('127.0.0.1', self._target))
+            for args in ((client, upstream, False), (upstream, client, True)):
+                threading.Thread(
+                    target=self._pump, args=args, daemon=True
+                ).start()
+
+    def _pump(self, source, sink, response: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                size = len(data)
+                if response:
+                    with self._lock:
+                        if self.edit is not None:
+                            data = self.edit(data)
+                        if self.limit is not None:
+                            size = min(len(data), self.limit - self.sent)
+                        self.sent += size
+                sink.sendall(data[:size])
+                if size < len(data):
+                    break
+        for sock in (source, sink):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+
+def make_ui(**config: bytes):
+    ui = uimod.ui.load()
+    ui.setconfig(b'extensions', b'wireprotov2', b'')
+    ui.setconfig(b'ui', b'quiet', b'yes')
+    ui.setconfig(b'ui', b'username', b'test')
+    ui.setconfig(b'ui', b'interactive', b'no')
+    ui.setconfig(b'wireprotov2', b'retry', b'0')
+    ui.setconfig(b'wireprotov2', b'retry.delay', b'0.001')
+    ui.setconfig(b'http', b'timeout', b'20')
+    for name, value in config.items():
+        ui.setconfig(b'wireprotov2', name.encode(), value)
+    extensions.loadall(ui)
+    extensions.populateui(ui)
+    return ui
+
+
+class Outcome:
+    """What a clone did: its error, its warnings and its repository."""
+
+    def __init__(self, url: bytes, dest: pathlib.Path, **config) -> None:
+        self.dest = dest
+        self.ui = make_ui(**config)
+        self.error: BaseException | None = None
+        self.ui.ferr = messages = io.BytesIO()
+        try:
+            compat.clone_module().clone(
+                self.ui, {}, url, dest=os.fsencode(dest), update=False
+            )
+        except (error.Abort, *V1_ERRORS, OSError) as exc:
+            self.error = exc
+        self.output = messages.getvalue()
+
+    @property
+    def repo(self):
+        return localrepo.instance(self.ui, os.fsencode(self.dest), False)
+
+    def check(self) -> int:
+        """Verify the repository; return how many changesets it has."""
+        repo = self.repo
+        repo.ui.pushbuffer(error=True)
+        assert verify.verify(repo) == 0, repo.ui.popbuffer()
+        repo.ui.popbuffer()
+        return len(repo)
+
+
+def pull(ui, dest: pathlib.Path):
+    """Run ``hg pull`` from the default path."""
+    repo = localrepo.instance(ui, os.fsencode(dest), False)
+    repo.ui.pushbuffer(error=True)
+    commands.pull(repo.ui, repo, remote_hidden=False)
+    repo.ui.popbuffer()
+    return repo
+
+
+@pytest.fixture(scope='module')
+def server(tmp_path_factory):
+    """A served repository of several pieces; its port."""
+    base = tmp_path_factory.mktemp('faults')
+    path = base / 'repo'
+    env = dict(os.environ, HGRCPATH='', HGUSER='test', PYTHONPATH=str(ROOT))
+    small = base / 'small.py'
+    small.write_text(
+        'from hgext3rd.wireprotov2 import segments\n'
+        f'segments.LEAST_CHANGESETS = {PER_PIECE}\n'
+    )
+    ui = make_ui()
+    repo = localrepo.instance(ui, os.fsencode(path), True)
+    for number in range(PIECES * PER_PIECE):
+        with open(path / f'f{number % 5}', 'a') as stream:
+            stream.writelines(f'{i * number}\n' for i in range(200))
+        if number % 7 == 6:
+            (path / 'f1').unlink()
+        commands.commit(
+            repo.ui,
+            repo,
+            addremove=True,
+            message=b'c%d' % number,
+            date=b'%d 0' % number,
+        )
+    with repo.lock(), repo.transaction(b'publish') as tr:
+        phases.advanceboundary(repo, tr, phases.public, repo.heads())
+    port = conftest.free_port()
+    process = subprocess.Popen(
+        [
+            HG,
+            '-R',
+            str(path),
+            'serve',
+            '-p',
+            str(port),
+            '-a',
+            '127.0.0.1',
+            '--config',
+            'extensions.wireprotov2=',
+            '--config',
+            f'extensions.small={small}',
+        ],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError):
+            socket.create_connection(('127.0.0.1', port)).close()
+            return True
+        return False
+
+    conftest.wait_for(answers, 'hg serve')
+    yield port
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(scope='module')
+def proxy(server):
+    return Proxy(server)
+
+
+@pytest.fixture(autouse=True)
+def whole(request):
+    """Every test begins with a proxy that passes everything on."""
+    if 'proxy' in request.fixturenames:
+        request.getfixturevalue('proxy').reset()
+
+
+def nodes(repo) -> list[bytes]:
+    changelog = repo.unfiltered().changelog
+    return [changelog.node(rev) for rev in changelog]
+
+
+@pytest.fixture
+def fetched(monkeypatch):
+    """The pieces asked for so far, by their heads."""
+    heads: list[tuple[bytes, ...]] = []
+    orig = pull_pieces.Source.fetch
+
+    def fetch(self, piece):
+        heads.append(piece.heads)
+        return orig(self, piece)
+
+    monkeypatch.setattr(pull_pieces.Source, 'fetch', fetch)
+    return heads
+
+
+def test_cut_anywhere(proxy, tmp_path, fetched):
+    first = Outcome(proxy.url, tmp_path / 'whole')
+    assert first.error is None
+    total = proxy.sent
+    assert first.check() == PIECES * PER_PIECE
+    expected = nodes(first.repo)
+    partial = 0
+    for number, limit in enumerate(range(1, total, max(1, total // 60))):
+        dest = tmp_path / f'd{number}'
+        proxy.reset(limit)
+        outcome = Outcome(proxy.url, dest)
+        assert outcome.error is not None, limit
+        if not dest.exists():
+            continue
+        count = outcome.check()
+        assert count and count % PER_PIECE == 0
+        assert b'kept %d changesets' % count in outcome.output
+        partial += 1
+        proxy.reset()
+        fetched.clear()
+        have = set(nodes(outcome.repo))
+        repo = pull(outcome.ui, dest)
+        assert nodes(repo) == expected
+        assert len(fetched) == PIECES - count // PER_PIECE
+        assert not any(have.issuperset(heads) for heads in fetched)
+    assert partial > 10
+
+
+def test_connection_comes_back(proxy, tmp_path):
+    lost = []
+
+    def edit(data: bytes) -> bytes:
+        # a piece's response breaks, once
+        if not lost and b'HG20\0' in data:
+            lost.append(True)
+            raise OSError('cut')
+        return data
+
+    proxy.reset(edit=edit)
+    outcome = Outcome(proxy.url, tmp_path / 'd', retry=b'2')
+    assert outcome.error is None
+    assert lost
+    assert b'trying again' in outcome.output
+    assert outcome.check() == PIECES * PER_PIECE
+
+
+def test_damaged_piece_is_fetched_again(proxy, tmp_path):
+    damaged = []
+
+    def edit(data: bytes) -> bytes:
+        place = data.find(b'HG20\0')
+        if place >= 0 and not damaged:
+            damaged.append(place)
+            data = data[: place + 60] + b'!!!!' + data[place + 64 :]
+        return data
+
+    proxy.reset(edit=edit)
+    outcome = Outcome(proxy.url, tmp_path / 'd')
+    assert damaged
+    assert outcome.error is None
+    assert b'is damaged; fetching it from the server again' in outcome.output
+    assert outcome.check() == PIECES * PER_PIECE
+
+
+def test_pieces_damaged_for_good_are_not_needed(proxy, tmp_path):
+    def edit(data: bytes) -> bytes:
+        return data.replace(b'HG20\0', b'HG99\0')
+
+    proxy.reset(edit=edit)
+    outcome = Outcome(proxy.url, tmp_path / 'd')
+    assert outcome.error is None
+    assert b'warning: not pulling in pieces' in outcome.output
+    assert outcome.check() == PIECES * PER_PIECE
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
+def test_killed(proxy, tmp_path, number):
+    stop = threading.Event()
+
+    def edit(data: bytes) -> bytes:
+        # let some pieces through, then hold the line
+        if proxy.sent > 14000:
+            stop.set()
+            time.sleep(0.2)
+            return b''
+        return data
+
+    proxy.reset(edit=edit)
+    dest = tmp_path / 'd'
+    env = dict(os.environ, HGRCPATH='', PYTHONPATH=str(ROOT))
+    process = subprocess.Popen(
+        [HG, '--config', 'extensions.wireprotov2=', 'clone', '-q', '-U']
+        + [proxy.url.decode(), str(dest)],
+        env=env,
+        stderr=subprocess.PIPE,
+    )
+    assert stop.wait(60)
+    time.sleep(1)
+    process.send_signal(number)
+    _out, err = process.communicate()
+    assert process.returncode
+    assert dest.exists(), err
+    proxy.reset()
+    ui = make_ui()
+    # opening it repairs it
+    repo = localrepo.instance(ui, os.fsencode(dest), False)
+    repo.ui.pushbuffer(error=True)
+    assert verify.verify(repo) == 0
+    repo.ui.popbuffer()
+    assert len(pull(ui, dest)) == PIECES * PER_PIECE
+    assert not (dest / '.hg' / 'wireprotov2-unfinished').exists()
