@@ -24,6 +24,14 @@ The following settings apply::
   # commit survives a power failure as soon as the command ends.
   sqlite.synchronous = full
 
+  # Seconds to wait while another process, such as a backup tool, holds the
+  # database.
+  sqlite.busy-timeout = 60
+
+  # When many revisions were added since the last admin::sqlite-repack: start
+  # one in the background (yes), say that it would pay (suggest), or nothing (no).
+  sqlite.auto-repack = suggest
+
 While a process uses the database, files with the suffixes ``-wal`` and
 ``-shm`` lie beside it. They belong to it: copy the database with
 :hg:`admin::sqlite-backup`, or copy all of them while no process writes.
@@ -44,6 +52,9 @@ configitem = registrar.configitem(configtable)
 
 configitem(b'storage', b'sqlite.compression', default=b'zstd')
 configitem(b'storage', b'sqlite.synchronous', default=b'full')
+configitem(b'storage', b'sqlite.busy-timeout', default=b'60')
+configitem(b'storage', b'sqlite.auto-repack', default=b'suggest')
 
 cmdtable = commands.cmdtable
 uisetup = hooks.uisetup
+reposetup = hooks.reposetup

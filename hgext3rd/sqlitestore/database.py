@@ -30,8 +30,12 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 # Readers never wait in WAL mode, and Mercurial's own lock keeps writers
-# apart: only a checkpoint or a backup can hold the file, and briefly.
+# apart: only other tools, a checkpoint or a backup can hold the file.
 BUSY_SECONDS = 60.0
+
+READ_WRITE = 'mode=rw'
+READ_ONLY = 'mode=ro'
+IMMUTABLE = 'immutable=1'
 
 SELECT_WIPE = "SELECT value FROM counter WHERE name = 'wipe'"
 CLEAR_WIPE = "UPDATE counter SET value = 0 WHERE name = 'wipe'"
@@ -46,10 +50,16 @@ _inherited: list[Any] = []
 class Database:
     """The file at ``path`` (bytes); opened on first use.
 
-    ``synchronous`` is one of SYNCHRONOUS.
+    ``synchronous`` is one of SYNCHRONOUS, ``busy`` how many seconds to wait
+    for a lock.
     """
 
-    def __init__(self, path: bytes, synchronous: bytes = b'full') -> None:
+    def __init__(
+        self,
+        path: bytes,
+        synchronous: bytes = b'full',
+        busy: float = BUSY_SECONDS,
+    ) -> None:
         if synchronous not in SYNCHRONOUS:
             raise errors.StoreUnavailable(
                 _(b"invalid value for storage.sqlite.synchronous: '%s'")
@@ -58,6 +68,7 @@ class Database:
             )
         self.path = path
         self._synchronous = synchronous.decode('ascii')
+        self._busy = busy
         self._local = threading.local()
 
     # queries
@@ -127,6 +138,27 @@ class Database:
             self._local.conn = conn = None
         return conn
 
+    def refresh(self) -> None:
+        """Open again if another user changed a database we cannot write.
+
+        SQLite itself does not look at a file opened as immutable again.
+        """
+        seen = getattr(self._local, 'seen', None)
+        if seen is not None and seen != self._signature():
+            self.close()
+
+    def _signature(self) -> tuple[Any, ...]:
+        """What changes when someone writes to the database."""
+        found: list[Any] = []
+        for suffix in (b'', b'-wal'):
+            try:
+                stat = os.stat(self.path + suffix)
+            except OSError:
+                found.append(None)
+            else:
+                found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
+        return tuple(found)
+
     def close(self) -> None:
         """Close this thread's connection; the next query opens another."""
         conn = self._current()
@@ -146,7 +178,7 @@ class Database:
                 _(b'cannot create %s: %s')
                 % (self.path, pycompat.bytestr(exc.strerror)),
             ) from exc
-        conn = self._connect(sqlite3, 'mode=rw')
+        conn = self._connect(sqlite3, READ_WRITE)
         try:
             conn.execute('PRAGMA page_size = %d' % schema.PAGE_SIZE)
             conn.execute('PRAGMA journal_mode = WAL')
@@ -204,7 +236,9 @@ class Database:
                 hint=_(b'it holds the file history; restore it from a backup'),
             ) from exc
         try:
-            conn = self._connect(sqlite3, self._mode())
+            mode = self._mode()
+            self._local.seen = self._signature() if mode != READ_WRITE else None
+            conn = self._connect(sqlite3, mode)
             self._check(conn)
             if self.writable:
                 conn.execute('PRAGMA synchronous = %s' % self._synchronous)
@@ -221,19 +255,19 @@ class Database:
 
     def _mode(self) -> str:
         if self.writable:
-            return 'mode=rw'
+            return READ_WRITE
         if os.path.exists(self.path + b'-wal') and os.access(
             self.path + b'-shm', os.R_OK
         ):
             # A writer is at work: its index of the WAL can be read.
-            return 'mode=ro'
+            return READ_ONLY
         # No writer, and we could not make the files that WAL mode needs.
-        return 'immutable=1'
+        return IMMUTABLE
 
     def _connect(self, sqlite3: Any, mode: str) -> sqlite3.Connection:
         uri = 'file:%s?%s' % (quote(self.path), mode)
         conn: sqlite3.Connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None
+            uri, uri=True, timeout=self._busy, isolation_level=None
         )
         return conn
 

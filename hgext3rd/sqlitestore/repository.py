@@ -33,6 +33,18 @@ def compression_requirement(ui: Any) -> bytes:
     return COMPRESSION_PREFIX + name
 
 
+def busy_seconds(ui: Any) -> float:
+    """How long to wait for a lock of the database. Raises ConfigError."""
+    value: bytes = ui.config(b'storage', b'sqlite.busy-timeout')
+    try:
+        return float(value)
+    except ValueError as exc:
+        raise error.ConfigError(
+            _(b"storage.sqlite.busy-timeout is not a number of seconds ('%s')")
+            % value
+        ) from exc
+
+
 def compression_of(requirements: set[bytes]) -> str:
     """The name of the compression a repository's requirements state."""
     for requirement in requirements:
@@ -88,6 +100,7 @@ def make_class(base: Any) -> Any:
                 compression_of(self.requirements),
                 self.ui.config(b'storage', b'sqlite.synchronous'),
                 changesets,
+                busy_seconds(self.ui),
             )
 
         def file(self, path: bytes, writable: bool = False) -> Any:

@@ -71,10 +71,11 @@ class Store:
         self,
         path: bytes,
         compression: str,
-        synchronous: bytes,
-        changesets: Callable[[], int],
+        synchronous: bytes = b'full',
+        changesets: Callable[[], int] = lambda: 0,
+        busy: float = database.BUSY_SECONDS,
     ) -> None:
-        self.db = database.Database(path, synchronous)
+        self.db = database.Database(path, synchronous, busy)
         self.compression = compression
         self.changesets = changesets
         self._paths: dict[bytes, int] = {}
@@ -199,6 +200,7 @@ class Store:
         """Drop cached indexes if another process wrote to the database."""
         if self.db.in_transaction:
             return
+        self.db.refresh()
         version = self.db.row(DATA_VERSION)
         if version != self._version:
             self._indexes.clear()
