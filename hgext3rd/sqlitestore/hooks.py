@@ -11,6 +11,7 @@ from typing import Any
 
 from mercurial import (
     bundlerepo,
+    cmdutil,
     error,
     extensions,
     localrepo,
@@ -18,8 +19,9 @@ from mercurial import (
     unionrepo,
 )
 from mercurial.i18n import _
+from mercurial.revlogutils import debug as revlog_debug
 
-from . import coremodules, lazyhooks, repository
+from . import coremodules, debug, lazyhooks, repository
 
 FILE_INDEX = b'fileindex-v1'
 
@@ -38,6 +40,8 @@ def uisetup(ui: Any) -> None:
         (bundlerepo, _hook_bundlerepo),
         (unionrepo, _hook_unionrepo),
         (streamclone, _hook_streamclone),
+        (cmdutil, _hook_cmdutil),
+        (revlog_debug, _hook_revlog_debug),
         *coremodules.creation_hooks(_hook_creation),
         *coremodules.copy_store_hooks(_hook_copy_store),
     ):
@@ -89,6 +93,16 @@ def _hook_streamclone(module: Any) -> None:
     # a stream clone may turn a new repository into ours, or ours into another
     for name in ('applybundlev1', 'applybundlev2', 'applybundlev3'):
         extensions.wrapfunction(module, name, apply_stream)
+
+
+def _hook_cmdutil(module: Any) -> None:
+    # debug commands about the layout of revlogs would fail on our objects
+    extensions.wrapfunction(module, 'openrevlog', debug.open_revlog)
+
+
+def _hook_revlog_debug(module: Any) -> None:
+    # so would the list of all revlogs
+    extensions.wrapfunction(module, 'debug_revlog_stats', debug.revlog_stats)
 
 
 def make_repository(orig: Any, *args: Any, **kwargs: Any) -> Any:

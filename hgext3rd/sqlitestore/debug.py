@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Mercurial's debug commands that look inside revlogs, told what is none.
+
+Those that only ask for revisions, parents and data work on a file store as
+they are; the layout they would show otherwise does not exist here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mercurial import error
+from mercurial.i18n import _
+
+from . import repository
+
+
+def open_revlog(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
+    """Open a revlog; raises InputError for the history of a file of ours."""
+    found = orig(repo, *args, **kwargs)
+    if repo and repository.REQUIREMENT in repo.requirements:
+        from . import filestore
+
+        if isinstance(found, filestore.FileStore):
+            raise error.InputError(
+                _(b"the history of '%s' is not in a revlog") % found.filename,
+                hint=_(b"see 'hg help admin::sqlite-stats'"),
+            )
+    return found
+
+
+def revlog_stats(
+    orig: Any,
+    repo: Any,
+    fm: Any,
+    changelog: bool,
+    manifest: bool,
+    filelogs: bool,
+) -> Any:
+    """List the revlogs there are: in our repositories, not those of files."""
+    if repository.REQUIREMENT in repo.requirements:
+        filelogs = False
+    return orig(repo, fm, changelog, manifest, filelogs)
