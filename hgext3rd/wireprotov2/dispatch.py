@@ -14,6 +14,7 @@ from typing import Any
 
 from mercurial import error
 
+from . import metrics
 from .cache import factory, service, view
 from .commands.registry import Command, Request
 from .proto import events, streams
@@ -89,6 +90,7 @@ def respond(
         encoding = b'identity' if command.compressed else conn.encoding
         answer = _answer(call, encoding, event.redirect, report)
     except (CommandError, ServerFailure) as e:
+        metrics.count_error(request.repo, request.api.name, command.name)
         yield from conn.fail(requestid, e)
         return
     if isinstance(answer, service.Redirect):
@@ -149,6 +151,7 @@ def _answer(
 
     def log(message: bytes, *args: Any) -> None:
         ui.log(CACHE_EVENT, message, *args)
+        metrics.count_cache(request.repo, message)
 
     log(b'cacher constructed for %s\n', call.command.name)
     found = cache.respond(

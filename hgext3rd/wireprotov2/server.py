@@ -15,7 +15,7 @@ from mercurial import extensions, wireprotoserver, wireprotov1server
 from mercurial.hgweb import common as hgwebcommon
 from mercurial.utils import stringutil
 
-from . import compat, dispatch
+from . import compat, dispatch, metrics
 from .commands import apis, capabilities
 from .commands.registry import API, Command, Request
 from .errors import HTTPError
@@ -139,6 +139,9 @@ def _route(
         ]
         _text(res, 200, b'\n'.join(lines))
         return
+    if parts == [b'metrics'] and rctx.repo.ui.configbool(SECTION, b'metrics'):
+        _metrics(rctx, req, res, checkperm)
+        return
     name = parts[0]
     if name not in apis.APIS:
         known = b', '.join(sorted(available))
@@ -153,6 +156,16 @@ def _route(
             404, b'do not know how to process %s\n' % req.dispatchpath
         )
     _command_url(rctx, req, res, checkperm, available[name], parts[1:])
+
+
+def _metrics(rctx: Any, req: Any, res: Any, checkperm: CheckPerm) -> None:
+    checkperm(rctx, req, b'pull')
+    if not metrics.available():
+        raise HTTPError(404, b'prometheus-client is not installed\n')
+    text, mediatype = metrics.exposition(rctx.repo)
+    res.status = b'200 OK'
+    res.headers[b'Content-Type'] = mediatype
+    res.setbodybytes(text)
 
 
 def _command_url(
@@ -304,7 +317,10 @@ def _respond(
     report = _report(req)
     for event, command in calls:
         request = Request(_view(rctx, req, command), api, req.remoteuser)
-        yield from dispatch.respond(conn, event, command, request, report)
+        frames = dispatch.respond(conn, event, command, request, report)
+        yield from metrics.observed(
+            request.repo, api.name, command.name, frames
+        )
 
 
 def _view(rctx: Any, req: Any, command: Command) -> Any:

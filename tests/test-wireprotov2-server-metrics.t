@@ -1,0 +1,78 @@
+#require prometheus
+
+Counters for Prometheus, of one repository each
+
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > wireprotov2 =
+  > [wireprotov2]
+  > cacher = memory
+  > EOF
+  $ for name in one two; do
+  >   hg init $name
+  >   echo content > $name/file
+  >   hg -R $name commit -qAm $name -u test
+  >   hg -R $name phase --public tip
+  > done
+  $ cat > web.conf << EOF
+  > [paths]
+  > one = $TESTTMP/one
+  > two = $TESTTMP/two
+  > EOF
+  $ metrics() {
+  >   get-with-headers.py $LOCALIP:$HGPORT "$1/api/metrics" content-type
+  > }
+
+They are not served unless asked for
+
+  $ hg serve --web-conf web.conf -d -p $HGPORT --pid-file hg.pid -E errors.log
+  $ cat hg.pid >> $DAEMON_PIDS
+  $ metrics one
+  404 Not Found
+  content-type: text/plain
+  
+  Unknown API: metrics
+  Known APIs: exp-http-v2-0002, exp-http-v2-0003 (no-eol)
+  [1]
+  $ killdaemons.py
+
+  $ cat >> $HGRCPATH << EOF
+  > [wireprotov2]
+  > metrics = yes
+  > EOF
+  $ hg serve --web-conf web.conf -d -p $HGPORT --pid-file hg.pid -E errors.log
+  $ cat hg.pid >> $DAEMON_PIDS
+  $ hg clone -q http://localhost:$HGPORT/one clone1
+  $ hg clone -q http://localhost:$HGPORT/one clone2
+
+  $ metrics one > one.txt
+  $ head -2 one.txt
+  200 OK
+  content-type: text/plain; version=*; charset=utf-8* (glob)
+  $ grep '^amalgam_cache_events_total' one.txt | sed 's/ [1-9].*/ N/' | sort
+  amalgam_cache_events_total{event="hit"} N
+  amalgam_cache_events_total{event="miss"} N
+  amalgam_cache_events_total{event="store"} N
+  $ grep -c '^amalgam_wire_command_seconds_count.*listkeys' one.txt
+  1
+  $ grep -c '^amalgam_wire_sent_bytes_total' one.txt > /dev/null
+
+Nothing of one repository is shown to who may read another
+
+  $ metrics two | grep -v '^#'
+  200 OK
+  content-type: text/plain; version=*; charset=utf-8* (glob)
+  
+  $ grep -c "$TESTTMP" one.txt
+  0
+  [1]
+
+Who may not pull sees no numbers
+
+  $ cat >> one/.hg/hgrc << EOF
+  > [web]
+  > deny_read = *
+  > EOF
+  $ metrics one > denied.txt; head -1 denied.txt
+  401 read not authorized
+  $ cat errors.log
