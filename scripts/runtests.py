@@ -88,8 +88,11 @@ def run_mercurial(
     """Run .t files (names relative to tests/)."""
     report = REPORTS / 'run-tests.xml'
     report.unlink(missing_ok=True)
+    # run-tests.py puts a link to its interpreter on PATH unless that already
+    # is what "python3" means, and a link has no virtual environment.
+    bindir = os.path.realpath(os.path.dirname(sys.executable))
     command = [
-        sys.executable,
+        os.path.join(bindir, 'python3'),
         str(testenv.mercurial_tests() / 'run-tests.py'),
         f'--with-hg={pathlib.Path(sys.executable).with_name("hg")}',
         f'--xunit={report}',
