@@ -11,6 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from mercurial import error, util
+from mercurial import requirements as requirementsmod
 from mercurial.i18n import _
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def make_class(base: Any) -> Any:
             from . import filestore
 
             store = self.unfiltered().sqlitestore
-            if self.is_narrow:
+            if requirementsmod.NARROW_REQUIREMENT in self.requirements:
                 return filestore.NarrowSQLiteFilelog(
                     store, self.svfs, path, writable, self._storenarrowmatch
                 )
