@@ -130,6 +130,14 @@ class Store:
         self._paths.pop(path, None)
         self._indexes.pop(path_id, None)
 
+    def rewritten(self, gid: int, stored: int) -> None:
+        """Note that a loose revision is now a full text of ``stored`` bytes."""
+        path_id, rev = schema.split_id(gid)
+        idx = self._indexes.get(path_id)
+        if idx is not None:
+            idx.frames[rev] = idx.places[rev] = 0
+            idx.stored[rev] = stored
+
     # indexes
 
     def index(self, path: bytes) -> index.FileIndex:

@@ -311,8 +311,10 @@ def truncate_rows(store: Store, path_id: int, n: int) -> None:
     codec = chunks.Codec(store.compression)
     for (gid,) in db.rows(SELECT_DEPENDENTS, (-start, -end)):
         if not start <= gid < end:
-            text = store.text(gid)
-            db.execute(UPDATE_REV, (0, 0, codec.encode(text), gid))
+            data = codec.encode(store.text(gid))
+            db.execute(UPDATE_REV, (0, 0, data, gid))
+            # the next dependent may be a delta of this one
+            store.rewritten(gid, len(data))
     db.execute(DELETE_CONTENT, (start, end))
     db.execute(DELETE_REVS, (start, end))
     db.execute(DELETE_SEGMENTS, (start, end))

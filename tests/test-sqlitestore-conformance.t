@@ -1,0 +1,110 @@
+Differences from revlogs that Mercurial's own tests have found
+
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > censor =
+  > rebase =
+  > sqlitestore =
+  > [storage]
+  > new-repo-backend = sqlite
+  > EOF
+
+Strip rewrites a chain of copies, each stored as a delta of the one before, in
+files that go away one after the other
+
+  $ hg init copies
+  $ cd copies
+  $ echo a > a
+  $ hg ci -Aqm 'a'
+  $ hg cp a b
+  $ echo b > b
+  $ hg ci -qm 'b of a'
+  $ hg cp b c
+  $ echo c > c
+  $ hg ci -qm 'c of b'
+  $ hg cp c d
+  $ echo d > d
+  $ hg ci -qm 'd of c'
+  $ hg up -q 0
+  $ echo x > x
+  $ hg ci -Aqm 'unrelated'
+  $ hg rebase -q -s 1 -d 4
+  $ hg log -T '{rev} {desc}: {join(file_copies, " ")}\n'
+  4 d of c: d (c)
+  3 c of b: c (b)
+  2 b of a: b (a)
+  1 unrelated: 
+  0 a: 
+  $ hg cat -r tip a b c d
+  a
+  b
+  c
+  d
+  $ hg verify -q
+
+A rollback says no more than usual
+
+  $ hg rollback -n
+  no rollback information available
+  [1]
+  $ hg up -q tip
+  $ echo e > e
+  $ hg ci -Aqm 'e'
+  $ hg rollback
+  repository tip rolled back to revision 4 (undo commit)
+  working directory now based on revision 4
+  $ hg verify -q
+  $ cd ..
+
+A program that opens a repository before it loads extensions has them loaded
+half way through
+
+  $ cat > opens.py << EOF
+  > from mercurial import ui
+  > try:
+  >     from mercurial.repo.factory import repository
+  > except ImportError:
+  >     from mercurial.hg import repository  # hg <= 7.1
+  > repo = repository(ui.ui.load(), b'copies')
+  > print(len(repo.file(b'a')), repo[b'tip'][b'd'].data())
+  > EOF
+  $ "$PYTHON" opens.py
+  1 b'd\n'
+
+Core's censor command opens the file for reading
+
+  $ hg init censored
+  $ cd censored
+  $ echo 'a secret of some length' > a
+  $ hg ci -Aqm 'secret'
+  $ echo public > a
+  $ hg ci -qm 'public'
+  $ hg censor -q -r 0 a --tombstone gone
+  $ hg cat -r 0 a
+  abort: censored node: * (glob)
+  (set censor.policy to ignore errors)
+  [255]
+  $ hg cat -r 1 a
+  public
+
+Debug commands that need a revlog say that there is none, the others work
+
+  $ hg debugrevlog a
+  abort: the history of 'a' is not in a revlog
+  (see 'hg help admin::sqlite-stats')
+  [10]
+  $ hg debugdeltachain a
+  abort: the history of 'a' is not in a revlog
+  (see 'hg help admin::sqlite-stats')
+  [10]
+  $ hg debugrevlogstats | sed 's/^ *[0-9]* *[0-9]* //'
+  rev-count   data-size inl type      target 
+  no  changelog 
+  yes manifest  
+  $ hg debugindex a | sed 's/ *$//'
+     rev linkrev       nodeid    p1-nodeid    p2-nodeid
+       0       0 721b881a4059 000000000000 000000000000
+       1       1 65c94a2a1298 721b881a4059 000000000000
+  $ hg debugdata a 1
+  public
+  $ cd ..
