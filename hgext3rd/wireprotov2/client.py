@@ -116,7 +116,7 @@ class HTTPClient:
         got = response.headers.get('Content-Type', '')
         if got.partition(';')[0].strip().lower() != mediatype:
             response.close_connection()
-            raise failures.Unavailable(
+            raise failures.ServerFailure(
                 self.url,
                 _(b'the response has a wrong type (%s)')
                 % (stringutil.escapestr(pycompat.bytesurl(got)) or b'none'),

@@ -30,6 +30,10 @@ def entry_files(entry: Any, vfs: Any) -> list[Any]:
 
 def preserve_volatiles(entry: Any, vfs: Any, volatiles: Any) -> None:
     """Keep those files of an entry readable that may be replaced."""
+    if hasattr(entry, 'preserve_volatiles'):
+        entry.preserve_volatiles(vfs, volatiles)
+        return
+    # hg <= 7.1
     for f in entry_files(entry, vfs):
         if f.is_volatile:
             volatiles(vfs.join(f.unencoded_path))

@@ -31,7 +31,10 @@ class CommandRefused(ServerFailure):
 
 
 class Unavailable(ServerFailure):
-    """There is no version 2 behind the URL the server advertised."""
+    """There is no version 2 behind the URL the server advertised.
+
+    That is an error of HTTP, not a wrong answer.
+    """
 
 
 class ConnectionFailure(ServerFailure):

@@ -27,6 +27,14 @@ APIS = (b'exp-http-v2-0003',)
 # memory before anything is known about the server.
 MAX_HANDSHAKE = 4 * 1024 * 1024
 
+# A server that advertises version 2 and then does this is used over version 1,
+# as long as nothing has been applied. One that talks nonsense is not used.
+FAILS = (
+    failures.CommandRefused,
+    failures.ConnectionFailure,
+    failures.Unavailable,
+)
+
 UPGRADE_HEADERS = {
     'X-HgProto-1': 'cbor',
     'X-HgUpgrade-1': pycompat.sysstr(b' '.join(APIS)),
@@ -214,11 +222,7 @@ class HybridPeer(httppeer.httppeer):
             return pull.getbundle(
                 self.ui, self.v2client(), self.v2api, args, obsmarkers
             )
-        except (
-            failures.CommandRefused,
-            failures.ConnectionFailure,
-            failures.Unavailable,
-        ) as exc:
+        except FAILS as exc:
             self.v2_give_up(exc)
             return super().getbundle(source, **kwargs)
 
@@ -258,7 +262,13 @@ def maybe_pull_pieces(orig: Any, pullop: Any) -> None:
     orig(pullop)
     peer = pullop.remote
     if isinstance(peer, HybridPeer) and pull_segments.suitable(pullop, peer):
-        peer.v2_pieces = pull_segments.pull(pullop, peer)
+        start = len(pullop.repo.unfiltered())
+        try:
+            peer.v2_pieces = pull_segments.pull(pullop, peer)
+        except FAILS as exc:
+            if len(pullop.repo.unfiltered()) > start:
+                raise
+            peer.v2_give_up(exc)
 
 
 def exchange_pull(

@@ -17,7 +17,7 @@ from mercurial.i18n import _
 from mercurial.node import short
 from mercurial.utils import stringutil, urlutil
 
-from . import failures, redirects, resume, segmentbundle
+from . import failures, pull_pieces, redirects, resume, segmentbundle
 from .api import API
 from .client import HTTPClient
 from .proto.errors import ProtocolError
@@ -60,26 +60,37 @@ def suitable(pullop: Any, peer: Any) -> bool:
 def pull(pullop: Any, peer: Any) -> int:
     """Fetch and apply all pieces not here yet; return how many.
 
-    Failures of the server end this with a warning: an ordinary pull gets the
-    rest. A lost connection, after its retries, is raised.
+    Once a piece has been applied, what the server does wrong is worth no more
+    than a warning: an ordinary pull gets the rest. Before, it is raised. A
+    lost connection, after its retries, is always raised.
     """
     repo = pullop.repo
     client = peer.v2client()
+    start = len(repo.unfiltered())
     applied = 0
     for attempt in (1, 2):
         try:
             applied += _pull(repo, peer, client)
             break
-        except failures.ConnectionFailure:
-            raise
         except failures.CommandRefused as exc:
-            # the last piece is replaced as history grows
+            # the last piece is replaced as history grows: list again
             if attempt == 2:
                 _give_up(repo, exc)
+        except (pull_pieces.DigestMismatch, BadPiece) as exc:
+            _give_up(repo, exc)
+            break
+        except failures.ConnectionFailure:
+            raise
         except failures.ServerFailure as exc:
+            if len(repo.unfiltered()) == start:
+                raise
             _give_up(repo, exc)
             break
     return applied
+
+
+class BadPiece(failures.ServerFailure):
+    """A piece arrived whole and cannot be applied."""
 
 
 def _give_up(repo: Any, exc: failures.ServerFailure) -> None:
@@ -197,10 +208,8 @@ class _Application:
                 count = tr.changes.get(b'changegroup-count-%s' % key, 0)
                 self._counts[key] += count
 
-    def _failure(self, reason: bytes) -> failures.ServerFailure:
-        return failures.ServerFailure(
-            urlutil.hidepassword(self._peer.url()), reason
-        )
+    def _failure(self, reason: bytes) -> BadPiece:
+        return BadPiece(urlutil.hidepassword(self._peer.url()), reason)
 
     def _report(self, first: int) -> None:
         """Say what was added, as the end of one pull would."""
