@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The arithmetic of the benchmarks: a wrong ratio would be believed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / 'benchmarks'))
+
+import measure  # noqa: E402  (a script folder, not a package)
+import report  # noqa: E402
+
+
+def scripted(*values: float) -> Callable[[], measure.Sample]:
+    """Return a variant that gives these values for both metrics in turn."""
+    source = itertools.cycle(values)
+
+    def sample() -> measure.Sample:
+        value = next(source)
+        return {measure.CPU: value, measure.RATE: value}
+
+    return sample
+
+
+def row(**changes: object) -> measure.Row:
+    variants = {'old': scripted(4, 2, 3), 'new': scripted(1, 30, 1.5)}
+    goals = {('new', measure.CPU): 0.6, ('new', measure.RATE): 0.6}
+    given = {
+        'name': 'a row',
+        'variants': variants,
+        'metrics': [measure.CPU, measure.RATE],
+        'goals': goals,
+        **changes,
+    }
+    return measure.Row(**given)  # type: ignore[arg-type]
+
+
+def test_ratio_is_of_medians() -> None:
+    result = measure.measure(row(), rounds=3)
+    assert result.cells['old'][measure.CPU].median == 3
+    assert result.cells['new'][measure.CPU].median == 1.5
+    assert result.ratio('new', measure.CPU) == 0.5
+    assert result.ratio('old', measure.CPU) == 1
+
+
+def test_variants_take_turns() -> None:
+    order: list[str] = []
+
+    def variant(name: str) -> Callable[[], measure.Sample]:
+        def sample() -> measure.Sample:
+            order.append(name)
+            return {measure.CPU: 1.0}
+
+        return sample
+
+    names = ('a', 'b', 'c')
+    variants = {name: variant(name) for name in names}
+    measure.measure(row(variants=variants, metrics=[measure.CPU]), rounds=2)
+    assert order == ['a', 'b', 'c', 'a', 'b', 'c']
+
+
+def test_goal_depends_on_what_is_better() -> None:
+    text = report.table([measure.measure(row(), rounds=3)])
+    cpu, rate = [line for line in text.splitlines() if line.startswith('new')]
+    # Half the CPU is better than 0.6 of it, half the rate is not.
+    assert cpu.endswith('<= 0.6 ok')
+    assert rate.endswith('>= 0.6 missed')
+
+
+def test_row_may_state_its_rounds() -> None:
+    result = measure.measure(row(rounds=1), rounds=3)
+    assert result.cells['new'][measure.CPU].values == (1,)
+
+
+def test_metric_only_some_have() -> None:
+    variants = {'old': lambda: {measure.CPU: 1.0}, 'new': scripted(2)}
+    result = measure.measure(row(variants=variants), rounds=1)
+    assert measure.RATE not in result.cells['old']
+    assert result.ratio('new', measure.RATE) is None
+    assert 'new' in report.table([result])
+
+
+def test_command_costs_what_its_children_cost(tmp_path: pathlib.Path) -> None:
+    burn = 'import time\nwhile time.process_time() < 0.3: pass'
+    child = f'import subprocess, sys; subprocess.run([sys.executable, "-c", {burn!r}])'
+    sample = measure.run([sys.executable, '-c', child], os.environ, tmp_path)
+    assert sample[measure.CPU] >= 0.3
+
+
+def test_command_that_fails_is_no_measurement(tmp_path: pathlib.Path) -> None:
+    fail = [sys.executable, '-c', 'print("why"); raise SystemExit(3)']
+    with pytest.raises(measure.CommandError, match='why(.|\n)*exit 3'):
+        measure.run(fail, os.environ, tmp_path)
+
+
+def test_report_names_no_places() -> None:
+    text = '\n'.join(report.environment())
+    assert '/' not in text
+    assert os.uname().nodename not in text
