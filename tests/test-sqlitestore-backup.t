@@ -43,8 +43,7 @@ Restored, it holds what the changelog knows of and no more
 
   $ cd ../saved
   $ hg recover
-  no interrupted transaction available
-  (removed file revisions of changesets that are not there)
+  removing file revisions of a lost transaction
   (verify step skipped, run `hg verify` to check your repository content)
   $ hg verify -q
   $ hg admin::sqlite-stats -T '{revisions}\n'

@@ -116,3 +116,70 @@ def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
             lambda done, total: progress.update(done, total=total),
         )
     ui.status(_(b'%s written (%s)\n') % (dest, util.bytecount(size)))
+
+
+@command(
+    b'admin::sqlite-repack',
+    [
+        (b'', b'max', None, _(b'take longer to save more')),
+        (b'', b'auto', None, _(b'only if it pays')),
+    ],
+    _(b'[--max | --auto]'),
+    helpcategory=command.CATEGORY_MAINTENANCE,
+    helpbasic=False,
+)
+def sqlite_repack(ui: Any, repo: Any, **opts: Any) -> int:
+    """make the database of file history smaller and faster to read
+
+    Commits add one row for each new revision of a file, and a pull packs
+    revisions as they come. This command stores all of them anew: similar files
+    side by side, the newest revision of each cheapest to read, and compresses
+    them more strongly. Unused space is given back to the file system.
+
+    The repository can be used meanwhile. Readers never wait; who wants to
+    commit or push waits while a part is written, usually less than a second.
+    The command can be interrupted or killed at any moment. When it runs again
+    it begins anew.
+
+    With --max, larger units are compressed with the highest level. That takes
+    several times as long and saves a little more, and reading a file takes some
+    milliseconds more.
+
+    With --auto, nothing is done unless enough was added since the last time.
+    With the following settings, such a repack is started in the background when
+    a transaction ends, suggested in a message, or neither::
+
+      [storage]
+      sqlite.auto-repack = yes | suggest | no
+
+    Returns 0 on success, also when there was nothing to do.
+    """
+    from . import autorepack, repack
+
+    cmdutil.check_at_most_one_arg(opts, 'max', 'auto')
+    store = store_of(repo)
+    if opts['auto'] and not autorepack.pays(store):
+        return 0
+    before = repack.database_size(store)
+    effort = repack.MAXIMUM if opts['max'] else repack.NORMAL
+    with autorepack.progress_of(ui) as progress:
+        try:
+            done = repack.repack(repo, store, effort, progress)
+        except error.LockHeld as exc:
+            if opts['auto']:
+                return 0
+            raise error.Abort(
+                _(b'another repack of this repository is running'),
+                hint=_(b'process %s') % (exc.locker or b'?'),
+            ) from exc
+    if not done:
+        ui.status(_(b'nothing to repack\n'))
+        return 0
+    ui.status(
+        _(b'database repacked (%s, was %s)\n')
+        % (
+            util.bytecount(repack.database_size(store)),
+            util.bytecount(before),
+        )
+    )
+    return 0

@@ -120,7 +120,8 @@ def collect(store: Store, progress: Callable[[int], None]) -> Stats:
     result.tables = list(_tables(store))
     heads = _heads(store, result)
     deltas: collections.Counter[int] = collections.Counter()
-    used: collections.Counter[int] = collections.Counter()
+    # several revisions may share an entry
+    used: dict[int, set[int]] = collections.defaultdict(set)
     for done, (path, path_id) in enumerate(db.rows(SELECT_PATH_IDS)):
         idx = store.read_index(path_id)
         file = File(bytes(path), len(idx))
@@ -132,7 +133,7 @@ def collect(store: Store, progress: Callable[[int], None]) -> Stats:
         result.files.append(file)
         progress(done)
     for frame_id, head in heads.items():
-        result.unused += len(head.depths) - used[frame_id]
+        result.unused += len(head.depths) - len(used[frame_id])
     result.deltas = dict(sorted(deltas.items()))
     return result
 
@@ -181,7 +182,7 @@ def _measure(
     heads: dict[int, _Head],
     file: File,
     deltas: collections.Counter[int],
-    used: collections.Counter[int],
+    used: dict[int, set[int]],
 ) -> None:
     """Add up the revisions of one file."""
     depths: list[int] = []
@@ -194,7 +195,7 @@ def _measure(
             if head is not None and place < len(head.depths):
                 depth = head.depths[place]
                 file.stored += head.lengths[place] * head.ratio
-                used[frame_id] += 1
+                used[frame_id].add(place)
         else:
             if place > 0:
                 depth = depths[rev - place] + 1

@@ -1,0 +1,216 @@
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > sqlitestore =
+  > strip =
+  > [storage]
+  > new-repo-backend = sqlite
+  > EOF
+  $ cat > digest.sh << 'EOF'
+  > # everything a reader can see of all file revisions
+  > hg -R "$1" log -G -p -T '{node} {files}\n' | f --sha1
+  > EOF
+  $ cat > where.sh << 'EOF'
+  > hg -R "$1" admin::sqlite-stats \
+  >    -T '{revisions} revisions, {loose} loose, {unused} unused\n'
+  > EOF
+
+A repository with branches, copies and the same large content twice
+
+  $ hg init r
+  $ cd r
+  $ "$PYTHON" << 'EOF'
+  > import os, random
+  > rng = random.Random(0)
+  > os.mkdir('d')
+  > big = rng.randbytes(200000)
+  > for name in ('big1', 'd/other.bin'):
+  >     open(name, 'wb').write(big)
+  > open('text', 'w').write(''.join('%d\n' % rng.random() for i in range(3000)))
+  > open('d/text', 'w').write('%d\n' % 7 * 3000)
+  > EOF
+  $ hg commit -qAm 0
+  $ for i in 1 2 3 4; do
+  >   echo $i >> text; echo $i > d/$i; hg commit -qAm $i
+  > done
+  $ hg update -q 2
+  $ sed 's/^0$/zero/' text > t; mv t text
+  $ hg commit -qm branch
+  $ hg merge -q 4 --tool :local
+  $ hg commit -qm merge
+  $ hg copy big1 big2
+  $ echo more >> big2
+  $ hg commit -qm copy
+  $ cd ..
+  $ sh where.sh r
+  15 revisions, 15 loose, 0 unused
+  $ sh digest.sh r > before; cat before
+  sha1=* (glob)
+
+Repacked, nothing is loose and everything reads as before
+
+  $ hg -R r admin::sqlite-repack
+  database repacked (* KB, was * KB) (glob)
+  $ sh where.sh r
+  15 revisions, 0 loose, 0 unused
+  $ hg -R r verify -q
+  $ sh digest.sh r | cmp - before
+
+The large content is stored once, the copy as a delta
+
+  $ hg -R r admin::sqlite-stats -T '{stored}\n' | "$PYTHON" -c \
+  >    "print(float(input()) < 215000)"
+  True
+
+Nothing is done again, unless it can be done better
+
+  $ hg -R r admin::sqlite-repack
+  nothing to repack
+  $ hg -R r admin::sqlite-repack --max
+  database repacked (* KB, was * KB) (glob)
+  $ hg -R r admin::sqlite-repack --max
+  nothing to repack
+  $ hg -R r verify -q
+  $ sh digest.sh r | cmp - before
+  $ hg -R r admin::sqlite-repack --auto
+  $ hg -R r admin::sqlite-repack --auto --max
+  abort: cannot specify both --max and --auto
+  [10]
+
+It goes on from there: commits, pulls in both directions, strip
+
+  $ cd r
+  $ echo 5 >> text
+  $ hg commit -qm 5
+  $ hg cat -r tip text | tail -1
+  5
+  $ hg clone -q --pull -U . ../clone
+  $ hg -R ../clone verify -q
+  $ hg --config storage.new-repo-backend=revlogv1 clone -q --pull -U . ../revlog
+  $ hg -R ../revlog verify -q
+  $ hg annotate -r tip text | tail -3
+  1: 1
+  2: 2
+  8: 5
+  $ hg strip -q --no-backup tip
+  $ sh ../digest.sh . | cmp - ../before
+  $ hg strip -q --no-backup 4
+  $ hg verify -q
+  $ sh ../where.sh .
+  11 revisions, 1 loose, 5 unused
+  $ hg admin::sqlite-repack -q
+  $ sh ../where.sh .
+  11 revisions, 0 loose, 0 unused
+  $ hg verify -q
+
+Rolling back a transaction of before the repack does not harm its frames
+
+  $ echo 6 > d/6
+  $ hg commit -qAm 6
+  $ hg admin::sqlite-repack -q
+  $ hg rollback -q --config ui.rollback=yes --force
+  $ hg verify -q
+  $ sh ../where.sh .
+  11 revisions, 0 loose, 1 unused
+  $ hg commit -qAm 6
+  $ hg verify -q
+
+What is refused: a second one, and one beside an abandoned transaction
+
+  $ cat > held.py << EOF
+  > import os, subprocess, sys
+  > from mercurial import lock, vfs
+  > with lock.lock(vfs.vfs(b'.hg/store'), b'sqlite-repack.lock', timeout=0):
+  >     subprocess.call(sys.argv[1:])
+  > EOF
+  $ "$PYTHON" held.py hg admin::sqlite-repack
+  abort: another repack of this repository is running
+  (process *) (glob)
+  $ touch .hg/store/journal
+  $ hg admin::sqlite-repack
+  abort: abandoned transaction found
+  (run 'hg recover' to clean up transaction)
+  [255]
+  $ rm .hg/store/journal
+  $ hg --config storage.new-repo-backend=revlogv1 init ../plain
+  $ hg -R ../plain admin::sqlite-repack
+  abort: this repository does not keep its files in SQLite
+  (see 'hg help admin::sqlite-convert')
+  [255]
+
+A reader that opened a file before goes on after, and so does a writer
+
+  $ cat > reader.py << EOF
+  > import subprocess
+  > from mercurial import hg, ui as uimod
+  > ui = uimod.ui.load()
+  > ui.setconfig(b'devel', b'all-warnings', False)
+  > repo = hg.repository(ui, b'.')
+  > file = repo.file(b'text')
+  > file.read(file.node(0))
+  > text = repo.file(b'd/text')
+  > subprocess.check_call(['hg', 'admin::sqlite-repack', '-q', '--max'])
+  > for rev in file:
+  >     print(rev, len(file.read(file.node(rev))), file._revlog.deltaparent(rev))
+  >     assert file._revlog.revdiff(0, rev) is not None
+  > print(len(text.read(text.node(0))))
+  > with repo.lock(), repo.transaction(b'test') as tr:
+  >     file = repo.file(b'text', writable=True)
+  >     node = file.add(b'new\n', {}, tr, 0, file.node(2), file.node(2))
+  >     assert file.read(node) == b'new\n'
+  > EOF
+  $ "$PYTHON" reader.py
+  0 6000 -1
+  1 6002 -1
+  2 6004 -1
+  3 * -1 (glob)
+  4 15004 -1
+  6000
+
+Damaged content is not packed
+
+  $ cd ..
+  $ hg init bad
+  $ cd bad
+  $ echo content > a
+  $ hg commit -qAm 0
+  $ "$PYTHON" << EOF
+  > import sqlite3
+  > with sqlite3.connect('.hg/store/files.sqlite') as db:
+  >     db.execute("UPDATE rev SET data = x'7541'")
+  > EOF
+  $ hg admin::sqlite-repack
+  abort: integrity check failed on a:* (glob)
+  (run 'hg verify')
+  [50]
+
+When a lot was added, it is suggested or done
+
+  $ hg init ../auto
+  $ cd ../auto
+  $ hg debugbuilddag -q '+63'
+  $ hg update -q tip
+  $ "$PYTHON" -c "for i in range(2000): open('f%d' % i, 'w').write('%d\n' % i)"
+  $ hg addremove -q
+  $ hg commit -m many --config storage.sqlite.auto-repack=no
+  $ hg rollback -q
+  $ hg addremove -q
+  $ hg commit -m many
+  (run 'hg admin::sqlite-repack' to make the repository smaller and faster)
+  $ echo a > f1
+  $ hg commit -m 'nothing to see between'
+  $ hg rollback -q
+  $ hg strip -q --no-backup --keep tip
+  $ hg addremove -q
+  $ hg commit -m many --config storage.sqlite.auto-repack=maybe
+  config error: invalid value for storage.sqlite.auto-repack: 'maybe'
+  (use one of: yes, suggest, no)
+  [30]
+  $ hg strip -q --no-backup --keep tip
+  $ hg addremove -q
+  $ hg commit -m many --config storage.sqlite.auto-repack=yes
+  $ for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+  >   sh ../where.sh . | grep -q ' 0 loose' && break
+  >   sleep 1
+  > done
+  $ sh ../where.sh .
+  2000 revisions, 0 loose, 0 unused
