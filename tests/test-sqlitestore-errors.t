@@ -41,7 +41,7 @@ Another kind of file, another application's database, a newer schema
   (run 'hg verify'; restore the file from a backup)
   [50]
   $ hg verify 2>&1 | tail -3
-  checking files
+  1 integrity errors encountered!
   abort: $TESTTMP/repo/.hg/store/files.sqlite: file is not a database
   (run 'hg verify'; restore the file from a backup)
   $ : > .hg/store/files.sqlite

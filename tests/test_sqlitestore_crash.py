@@ -31,7 +31,9 @@ from mercurial import ui as uimod
 from hgext3rd.sqlitestore import database
 
 # hg <= 7.1 has it in dispatch itself
-make_request = getattr(dispatch, 'request', None) or dispatch.main_script.request
+make_request = (
+    getattr(dispatch, 'request', None) or dispatch.main_script.request
+)
 
 HGRC = b"""
 [ui]
@@ -176,11 +178,16 @@ def check(run, args, path: bytes, pristine: bytes, before, allowed) -> None:
             if node not in after:
                 assert node in allowed, (last, node.hex())
             else:
-                assert after[node] in (digest, expected.get(node)), (last, node.hex())
+                assert after[node] in (digest, expected.get(node)), (
+                    last,
+                    node.hex(),
+                )
         # It can go on from here.
         with open(os.path.join(path, b'more'), 'ab') as fp:
             fp.write(b'more')
-        code, out = run(b'-R', path, b'--cwd', path, b'commit', b'-qAm', b'more')
+        code, out = run(
+            b'-R', path, b'--cwd', path, b'commit', b'-qAm', b'more'
+        )
         assert code in (0, 1), (last, out)
 
 
@@ -228,9 +235,7 @@ def test_amend(run, history):
     # amended changeset in a bundle only: see test_strip.
     evolution = b'experimental.evolution=createmarkers,allowunstable'
     amend = (b'commit', b'--amend', b'-m', b'amended', b'--config', evolution)
-    check(
-        run, (b'--cwd', path, *amend), path, pristine, contents(path), set()
-    )
+    check(run, (b'--cwd', path, *amend), path, pristine, contents(path), set())
 
 
 def test_pull(run, history, tmp_path):
@@ -238,7 +243,14 @@ def test_pull(run, history, tmp_path):
     path = os.fsencode(tmp_path / 'clone')
     assert run(b'clone', b'-q', b'--pull', b'-r', b'1', source, path)[0] == 0
     shutil.copytree(path, pristine, symlinks=True)
-    check(run, (b'-R', path, b'pull', source), path, pristine, contents(path), set())
+    check(
+        run,
+        (b'-R', path, b'pull', source),
+        path,
+        pristine,
+        contents(path),
+        set(),
+    )
 
 
 def test_strip(run, history):
@@ -248,7 +260,12 @@ def test_strip(run, history):
     before = contents(path)
     stripped = set(list(before)[3:])
     check(
-        run, (b'-R', path, b'strip', b'-q', b'3'), path, pristine, before, stripped
+        run,
+        (b'-R', path, b'strip', b'-q', b'3'),
+        path,
+        pristine,
+        before,
+        stripped,
     )
 
 

@@ -78,7 +78,9 @@ def _detach_rows(
             dependents.append(schema.global_id(path_id, rev))
     for rev in revs:
         gid = schema.global_id(path_id, rev)
-        dependents += [row[0] for row in store.db.rows(SELECT_DEPENDENTS, (-gid, -gid - 1))]
+        dependents += [
+            row[0] for row in store.db.rows(SELECT_DEPENDENTS, (-gid, -gid - 1))
+        ]
     for gid in dependents:
         owner, rev = schema.split_id(gid)
         if owner == path_id and rev in revs:
@@ -87,7 +89,11 @@ def _detach_rows(
 
 
 def _rewrite_frames(
-    store: Store, writer: Writer, idx: index.FileIndex, revs: set[int], text: bytes
+    store: Store,
+    writer: Writer,
+    idx: index.FileIndex,
+    revs: set[int],
+    text: bytes,
 ) -> None:
     """Take the content of ``revs`` out of all frames.
 
@@ -143,7 +149,9 @@ def rewrite_frame(
                 entries.append(delta)
     codec = writer.codec
     lengths = [len(entry) for entry in entries]
-    head = frames.encode_head(frame.paths, frame.revs, distances, lengths, codec)
+    head = frames.encode_head(
+        frame.paths, frame.revs, distances, lengths, codec
+    )
     pieces = codec.encode_stream(entries, sum(lengths), schema.PIECE_SIZE)
     db = store.db
     start = frame_id << 16
@@ -162,13 +170,19 @@ def _store_pieces(
         if number == 0:
             writer.store.db.execute(UPDATE_FRAME, (head, piece, frame_id))
         else:
-            writer.store.db.execute(INSERT_PIECE, (frame_id << 16 | number, piece))
+            writer.store.db.execute(
+                INSERT_PIECE, (frame_id << 16 | number, piece)
+            )
     if not stored:
         writer.store.db.execute(UPDATE_FRAME, (head, b'', frame_id))
 
 
 def _mark(
-    store: Store, writer: Writer, idx: index.FileIndex, revs: set[int], text: bytes
+    store: Store,
+    writer: Writer,
+    idx: index.FileIndex,
+    revs: set[int],
+    text: bytes,
 ) -> None:
     """Flag ``revs`` as censored where they are indexed."""
     path_id: Any = idx.path_id
@@ -195,5 +209,6 @@ def _mark(
                     rawsize=len(text),
                 )
         store.db.execute(
-            UPDATE_SEGMENT, (index.encode_segment(first, rows, writer.codec), gid)
+            UPDATE_SEGMENT,
+            (index.encode_segment(first, rows, writer.codec), gid),
         )

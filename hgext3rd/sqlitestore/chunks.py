@@ -106,7 +106,9 @@ class Codec:
             return
         for part in parts:
             for start in range(0, len(part), 1 << 22):
-                block = out.compress(memoryview(part)[start : start + (1 << 22)])
+                block = out.compress(
+                    memoryview(part)[start : start + (1 << 22)]
+                )
                 if block:
                     yield block
         yield out.flush()

@@ -76,7 +76,9 @@ def unpack(data: bytes, count: int, length: int) -> list[list[int]]:
         columns.append(values.tolist())
         offset = end
     if len(columns) != count or offset != len(data):
-        raise ColumnError('table has %d bytes, expected %d' % (len(data), offset))
+        raise ColumnError(
+            'table has %d bytes, expected %d' % (len(data), offset)
+        )
     return columns
 
 

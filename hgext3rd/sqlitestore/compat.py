@@ -41,7 +41,13 @@ _parse_index = _find_parser()
 
 
 def index_entry(
-    flags: int, rawsize: int, base: int, linkrev: int, p1: int, p2: int, node: bytes
+    flags: int,
+    rawsize: int,
+    base: int,
+    linkrev: int,
+    p1: int,
+    p2: int,
+    node: bytes,
 ) -> tuple[Any, ...]:
     """An entry to append to core's index object."""
     return revlogutils.entry(
@@ -112,7 +118,11 @@ def decompress_inbound(comp: Any, data: bytes) -> bytes:
     header = bytes(comp)
     if header in (b'', b'u', b'\0'):
         return data
-    return util.compengines.forrevlogheader(header).revlogcompressor().decompress(data)
+    return (
+        util.compengines.forrevlogheader(header)
+        .revlogcompressor()
+        .decompress(data)
+    )
 
 
 def borrow(cls: type, name: str) -> Any:

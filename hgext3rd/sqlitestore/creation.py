@@ -32,7 +32,8 @@ def create_database(ui: Any, path: bytes) -> None:
     if repository.REQUIREMENT not in requirements:
         return
     db = database.Database(
-        store.join(schema.FILENAME), ui.config(b'storage', b'sqlite.synchronous')
+        store.join(schema.FILENAME),
+        ui.config(b'storage', b'sqlite.synchronous'),
     )
     if not store.exists(schema.FILENAME):
         db.create()

@@ -172,7 +172,9 @@ class Database:
 
         try:
             # Made through os.open for its O_EXCL and the process's umask.
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+            os.close(
+                os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+            )
         except OSError as exc:
             raise errors.StoreUnavailable(
                 _(b'cannot create %s: %s')

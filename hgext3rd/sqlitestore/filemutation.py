@@ -70,7 +70,9 @@ class MutationMixin(DataMixin):
             return rev
         if checkable and given:
             self.checkhash(rawtext, node, p1=p1, p2=p2)
-        return self.addrawrevision(rawtext, transaction, link, p1, p2, node, flags)
+        return self.addrawrevision(
+            rawtext, transaction, link, p1, p2, node, flags
+        )
 
     def addrawrevision(
         self,
@@ -140,9 +142,9 @@ class MutationMixin(DataMixin):
             text,
             self._candidates(text, rev, p1, p2, flags),
             writer.codec.encode,
-            {} if self._cache is None else {
-                (self.idx.path_id, self._cache[0]): self._cache[1]
-            },
+            {}
+            if self._cache is None
+            else {(self.idx.path_id, self._cache[0]): self._cache[1]},
         )
 
     def _candidates(
@@ -155,7 +157,11 @@ class MutationMixin(DataMixin):
             yield from self._same_content(text)
         seen = set()
         for base in (p1, p2, rev - 1):
-            if base != nullrev and base not in seen and not self.iscensored(base):
+            if (
+                base != nullrev
+                and base not in seen
+                and not self.iscensored(base)
+            ):
                 seen.add(base)
                 yield deltas.Candidate(self.idx, base, rev - base)
         yield from self._copy_source(text)
@@ -259,4 +265,3 @@ class MutationMixin(DataMixin):
         writer.begin()
         censor.censor(self, writer, set(map(self.rev, censor_nodes)), tombstone)
         self._cache = None
-

@@ -50,7 +50,9 @@ class FileStore(MutationMixin):
     has_revdiff_extra = False
     uses_rust = False
 
-    def __init__(self, store: Store, opener: Any, path: bytes, writable: bool) -> None:
+    def __init__(
+        self, store: Store, opener: Any, path: bytes, writable: bool
+    ) -> None:
         self.store = store
         self.opener = opener
         self.filename = self.display_id = path
@@ -62,11 +64,15 @@ class FileStore(MutationMixin):
         options = opener.options
         self._flagprocessors.update(options.get(b'flagprocessors', {}))
         if options.get(b'enableellipsis'):
-            self._flagprocessors[constants.REVIDX_ELLIPSIS] = revlog.ellipsisprocessor
+            self._flagprocessors[constants.REVIDX_ELLIPSIS] = (
+                revlog.ellipsisprocessor
+            )
         feature: Any = options.get(b'feature-config')
         feature = config.FeatureConfig() if feature is None else feature.copy()
         if feature.enable_ellipsis:
-            self._flagprocessors[constants.REVIDX_ELLIPSIS] = revlog.ellipsisprocessor
+            self._flagprocessors[constants.REVIDX_ELLIPSIS] = (
+                revlog.ellipsisprocessor
+            )
         feature.censorable = True
         feature.canonical_parent_order = False
         self.feature_config = feature
@@ -106,11 +112,15 @@ class FileStore(MutationMixin):
 class SQLiteFilelog(filelog.filelog):  # type: ignore[misc]
     """A file's history in the repository's database."""
 
-    def __init__(self, store: Store, opener: Any, path: bytes, writable: bool) -> None:
+    def __init__(
+        self, store: Store, opener: Any, path: bytes, writable: bool
+    ) -> None:
         # core's would open a revlog
         self._revlog = FileStore(store, opener, path, writable)
         self.nullid = self._revlog.nullid
-        self._fix_issue6528 = opener.options.get(b'issue6528.fix-incoming', True)
+        self._fix_issue6528 = opener.options.get(
+            b'issue6528.fix-incoming', True
+        )
 
 
 class NarrowSQLiteFilelog(SQLiteFilelog, filelog.narrowfilelog):  # type: ignore[misc]

@@ -17,6 +17,7 @@ from mercurial import (
     localrepo,
     streamclone,
     unionrepo,
+    verify,
 )
 from mercurial.i18n import _
 from mercurial.revlogutils import debug as revlog_debug
@@ -40,12 +41,14 @@ def uisetup(ui: Any) -> None:
         (bundlerepo, _hook_bundlerepo),
         (unionrepo, _hook_unionrepo),
         (streamclone, _hook_streamclone),
+        (verify, _hook_verify),
         (cmdutil, _hook_cmdutil),
         (revlog_debug, _hook_revlog_debug),
         *coremodules.creation_hooks(_hook_creation),
         *coremodules.copy_store_hooks(_hook_copy_store),
     ):
         lazyhooks.when_loaded(module, action)
+    extensions.afterloaded(b'narrow', _hook_narrow)
 
 
 def reposetup(ui: Any, repo: Any) -> None:
@@ -103,6 +106,19 @@ def _hook_cmdutil(module: Any) -> None:
 def _hook_revlog_debug(module: Any) -> None:
     # so would the list of all revlogs
     extensions.wrapfunction(module, 'debug_revlog_stats', debug.revlog_stats)
+
+
+def _hook_verify(module: Any) -> None:
+    # the database has more to check than the content of files
+    extensions.wrapfunction(module.verifier, '_verifyfiles', verify_files)
+
+
+def _hook_narrow(loaded: bool) -> None:
+    if loaded:
+        from hgext.narrow import narrowcommands
+
+        # core removes the files of revlogs that left a narrow clone
+        extensions.wrapfunction(narrowcommands, '_narrow', narrow)
 
 
 def make_repository(orig: Any, *args: Any, **kwargs: Any) -> Any:
@@ -193,7 +209,9 @@ def _is_ours(repo: Any) -> bool:
     return repository.REQUIREMENT in repo.requirements
 
 
-def bundle_file(orig: Any, repo: Any, path: bytes, *args: Any, **kwargs: Any) -> Any:
+def bundle_file(
+    orig: Any, repo: Any, path: bytes, *args: Any, **kwargs: Any
+) -> Any:
     """A file of a bundle repository: from the bundle if it is in there."""
     if not _is_ours(repo):
         return orig(repo, path, *args, **kwargs)
@@ -208,7 +226,9 @@ def bundle_file(orig: Any, repo: Any, path: bytes, *args: Any, **kwargs: Any) ->
     return overlay.bundle_file(repo, path)
 
 
-def union_file(orig: Any, repo: Any, path: bytes, *args: Any, **kwargs: Any) -> Any:
+def union_file(
+    orig: Any, repo: Any, path: bytes, *args: Any, **kwargs: Any
+) -> Any:
     """A file of a union repository where one or both are ours."""
     from . import overlay
 
@@ -217,3 +237,36 @@ def union_file(orig: Any, repo: Any, path: bytes, *args: Any, **kwargs: Any) -> 
     if _is_ours(repo.repo2):
         return overlay.union_with_ours(repo, path)
     return orig(repo, path, *args, **kwargs)
+
+
+def verify_files(orig: Any, verifier: Any, *args: Any, **kwargs: Any) -> Any:
+    """Check the database, then let core read every revision."""
+    if not _is_ours(verifier.repo):
+        return orig(verifier, *args, **kwargs)
+    from . import verify as checks
+
+    store = verifier.repo.unfiltered().sqlitestore
+    fatal = False
+    for problem in checks.check(store):
+        verifier._err(None, problem.message, problem.path)
+        fatal = fatal or problem.fatal
+    if fatal:
+        return 0, 0
+    if verifier.ui.verbose:
+        unused = checks.unused_frames(store)
+        if unused:
+            verifier.ui.write(
+                _(b'%d frames are not in use (hg admin::sqlite-repack)\n')
+                % unused
+            )
+    return orig(verifier, *args, **kwargs)
+
+
+def narrow(orig: Any, ui: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
+    """Remove the rows of files that left, as core removes their revlogs."""
+    result = orig(ui, repo, *args, **kwargs)
+    if _is_ours(repo):
+        from . import narrowing
+
+        narrowing.remove_unmatched(repo)
+    return result

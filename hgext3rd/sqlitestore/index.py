@@ -54,7 +54,9 @@ class Revision(NamedTuple):
     place: int
 
 
-def encode_segment(first: int, revs: Sequence[Revision], codec: chunks.Codec) -> bytes:
+def encode_segment(
+    first: int, revs: Sequence[Revision], codec: chunks.Codec
+) -> bytes:
     """The ``idx.data`` of consecutive revisions starting at number ``first``.
 
     The nodes, then a chunk holding a table of: linkrev, distance to p1 and p2
@@ -111,7 +113,9 @@ class FileIndex:
 
     __slots__ = ('core', 'frames', 'path_id', 'places', 'stored')
 
-    def __init__(self, path_id: int | None, revs: Iterable[Revision] = ()) -> None:
+    def __init__(
+        self, path_id: int | None, revs: Iterable[Revision] = ()
+    ) -> None:
         revs = list(revs)
         self.path_id = path_id
         self.frames = [r.frame for r in revs]
@@ -119,7 +123,9 @@ class FileIndex:
         self.stored: dict[int, int] = {}
         self.core: Any = compat.make_index(
             b''.join(
-                _CORE_ENTRY(r.flags, 0, r.rawsize, i, r.linkrev, r.p1, r.p2, r.node)
+                _CORE_ENTRY(
+                    r.flags, 0, r.rawsize, i, r.linkrev, r.p1, r.p2, r.node
+                )
                 for i, r in enumerate(revs)
             )
         )
@@ -131,14 +137,23 @@ class FileIndex:
         """Everything known of revision ``rev``."""
         flags, _clen, size, _base, link, p1, p2, node = self.core[rev][:8]
         return Revision(
-            node, p1, p2, link, flags & 0xFFFF, size, self.frames[rev], self.places[rev]
+            node,
+            p1,
+            p2,
+            link,
+            flags & 0xFFFF,
+            size,
+            self.frames[rev],
+            self.places[rev],
         )
 
     def append(self, r: Revision, stored: int | None = None) -> int:
         """Add a revision; returns its number."""
         rev = len(self.frames)
         self.core.append(
-            compat.index_entry(r.flags, r.rawsize, rev, r.linkrev, r.p1, r.p2, r.node)
+            compat.index_entry(
+                r.flags, r.rawsize, rev, r.linkrev, r.p1, r.p2, r.node
+            )
         )
         self.frames.append(r.frame)
         self.places.append(r.place)
@@ -158,7 +173,9 @@ class FileIndex:
         """Whether the content of ``rev`` is in a row of its own."""
         return not self.frames[rev]
 
-    def loose_chain(self, rev: int, stop: int = nullrev) -> tuple[list[int], int | None]:
+    def loose_chain(
+        self, rev: int, stop: int = nullrev
+    ) -> tuple[list[int], int | None]:
         """The loose rows that ``rev`` needs, newest first, and what they rest on.
 
         The second value is the global id of the revision below the last row:

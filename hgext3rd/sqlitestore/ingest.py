@@ -47,7 +47,9 @@ class Group:
         self._file = store_file
         self._idx = store_file.idx
         self._writer = writer
-        self._texts: collections.OrderedDict[int, bytes] = collections.OrderedDict()
+        self._texts: collections.OrderedDict[int, bytes] = (
+            collections.OrderedDict()
+        )
         self._texts_size = 0
         self._loose = len(self._idx) > 0
         self._loose_bytes = 0
@@ -57,7 +59,9 @@ class Group:
 
     def add(self, data: Any, link: int) -> int:
         """Add one revision (see ``compat.incoming``); returns its number."""
-        parents = tuple(self._known(p, _(b'unknown parent')) for p in (data.p1, data.p2))
+        parents = tuple(
+            self._known(p, _(b'unknown parent')) for p in (data.p1, data.p2)
+        )
         base = self._known(data.delta_base, _(b'unknown delta base'))
         compression = compat.inbound_compression(data)
         delta, text = data.delta, data.raw_text
@@ -78,7 +82,9 @@ class Group:
 
         self._writer.touch(self._file.filename, self._idx)
         rev = len(self._idx)
-        draft = index.Revision(data.node, *parents, link, flags, len(text), 0, 0)
+        draft = index.Revision(
+            data.node, *parents, link, flags, len(text), 0, 0
+        )
         if self._loose:
             self._add_loose(rev, draft, text, base, delta)
         else:
@@ -130,7 +136,10 @@ class Group:
     def _check(self, data: Any, text: bytes, flags: int) -> None:
         store_file = self._file
         if not flags:
-            if storageutil.hashrevisionsha1(text, data.p1, data.p2) == data.node:
+            if (
+                storageutil.hashrevisionsha1(text, data.p1, data.p2)
+                == data.node
+            ):
                 return
             checkable = True
         else:
@@ -202,7 +211,13 @@ class Group:
                 choice = deltas.Choice(rev - base, writer.codec.encode(delta))
         if choice is None:
             self._file._store_loose(
-                writer, text, draft.linkrev, draft.p1, draft.p2, draft.node, draft.flags
+                writer,
+                text,
+                draft.linkrev,
+                draft.p1,
+                draft.p2,
+                draft.node,
+                draft.flags,
             )
         else:
             draft = draft._replace(place=choice.place)
@@ -241,7 +256,10 @@ class Group:
         """(base place, delta) against something in the frame being filled."""
         sealer = self._writer.sealer
         best: tuple[int | None, bytes] = (None, text)
-        if draft.flags & constants.REVIDX_ISCENSORED or len(text) > deltas.MAX_DIFF_SIZE:
+        if (
+            draft.flags & constants.REVIDX_ISCENSORED
+            or len(text) > deltas.MAX_DIFF_SIZE
+        ):
             return best
         seen = set()
         for base in (draft.p1, draft.p2, rev - 1):
@@ -253,7 +271,11 @@ class Group:
                 delta = mdiff.textdiff(self._text(base), text)
                 if len(delta) < len(best[1]):
                     best = place, delta
-        source = self._file.copy_source(text) if text.startswith(compat.META_MARKER) else None
+        source = (
+            self._file.copy_source(text)
+            if text.startswith(compat.META_MARKER)
+            else None
+        )
         if source is not None:
             idx, base = source
             place = sealer.place(schema.global_id(idx.path_id or 0, base))

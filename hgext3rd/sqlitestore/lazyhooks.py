@@ -33,9 +33,9 @@ class _Loader:
 
 def when_loaded(module: Any, action: Callable[[Any], None]) -> None:
     """Call ``action(module)`` now, or as soon as a lazy module is loaded."""
-    if _LazyModule is None or object.__getattribute__(module, '__class__') is not (
-        _LazyModule
-    ):
+    if _LazyModule is None or object.__getattribute__(
+        module, '__class__'
+    ) is not (_LazyModule):
         action(module)
         return
     # Reading an attribute in the usual way would load it.

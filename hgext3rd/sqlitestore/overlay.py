@@ -30,7 +30,9 @@ class OverlayStore(filestore.FileStore):
     """
 
     def __init__(self, store: Store, opener: Any, path: bytes) -> None:
-        super().__init__(store, vfsmod.readonlyvfs(opener), path, writable=False)
+        super().__init__(
+            store, vfsmod.readonlyvfs(opener), path, writable=False
+        )
         self.idx = store.read_index(store.path_id(path))
         self.repotiprev = len(self.idx) - 1
         self.bundlerevs: set[int] = set()

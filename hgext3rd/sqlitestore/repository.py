@@ -28,7 +28,8 @@ def compression_requirement(ui: Any) -> bytes:
     name: bytes = ui.config(b'storage', b'sqlite.compression')
     if name not in COMPRESSIONS:
         raise error.Abort(
-            _(b"unknown compression for storage.sqlite.compression: '%s'") % name,
+            _(b"unknown compression for storage.sqlite.compression: '%s'")
+            % name,
             hint=_(b'use one of: %s') % b', '.join(COMPRESSIONS),
         )
     return COMPRESSION_PREFIX + name

@@ -99,10 +99,16 @@ class DatabaseEntry(storemod.BaseStoreEntry):  # type: ignore[misc]
         finally:
             util.tryunlink(path)
             os.rmdir(directory)
-        self._files = [storemod.StoreFile(FILENAME, file_size=size, is_volatile=True)]
+        self._files = [
+            storemod.StoreFile(FILENAME, file_size=size, is_volatile=True)
+        ]
 
     def get_streams(
-        self, repo: Any = None, vfs: Any = None, volatiles: Any = None, **kwargs: Any
+        self,
+        repo: Any = None,
+        vfs: Any = None,
+        volatiles: Any = None,
+        **kwargs: Any,
     ) -> list[Any]:
         """[(name, chunks, size)] of the snapshot."""
         if self._snapshot is None:
@@ -140,7 +146,9 @@ def extend(store: Any, get_store: Callable[[], Store | None]) -> None:
             if store is not None:
                 if matcher is not None and not matcher.always():
                     raise error.Abort(
-                        _(b'cannot stream a part of a repository with sqlitestore'),
+                        _(
+                            b'cannot stream a part of a repository with sqlitestore'
+                        ),
                         hint=_(b'clone without --stream'),
                     )
                 # Before the changelog: what it refers to comes first.
