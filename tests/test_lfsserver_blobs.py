@@ -318,6 +318,11 @@ class TestLocalWithCache(TestLocal):
         assert (self.cache / oid[:2] / oid[2:]).read_bytes() == b'x'
         assert (self.root / 'objects').stat().st_mode & 0o777 == 0o750
 
+    def test_mended(self, store: LocalStore) -> None:
+        put(store, b'x')
+        self.damage(oid_of(b'x'))
+        self.test_offered_to_cache(store)
+
     def test_unusable_cache(self, store: LocalStore) -> None:
         self.cache.write_text('a file is in the way')
         assert put(store, b'x') is True

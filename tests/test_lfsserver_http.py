@@ -93,16 +93,20 @@ class Server:
             PYTHONPATH=str(ROOT),
             HOME=str(self.folder),
         )
-        for name in ('open', 'guarded'):
+        for name in ('open', 'guarded', 'broken'):
             subprocess.check_call(
                 [hg, 'init', str(self.folder / name)], env=env
             )
         (self.folder / 'guarded' / '.hg' / 'hgrc').write_text(GUARDED)
+        (self.folder / 'broken' / '.hg' / 'hgrc').write_text(
+            '[lfsserver]\nstore = gopher://nowhere\n'
+        )
         conf = self.folder / 'web.conf'
         conf.write_text(
             '[paths]\n'
             f'open = {self.folder}/open\n'
             f'nested/guarded = {self.folder}/guarded\n'
+            f'broken = {self.folder}/broken\n'
         )
         if self.kind == 'serve':
             command = [hg, 'serve', '-p', str(self.port), '--webdir-conf']
@@ -721,6 +725,15 @@ def test_verify(server: Server, stored: str) -> None:
         absent = {'oid': ABSENT, 'size': 5}
         assert server.request('POST', path, absent).status == 404
     assert server.request('GET', path).status == 405
+
+
+def test_store_unavailable(server: Server) -> None:
+    path = f'/broken/.hg/lfs/objects/{ABSENT}'
+    for method in ('GET', 'PUT'):
+        answer = server.request(method, path, b'')
+        assert answer.status == 503
+        assert answer.message == 'the blob store cannot be opened'
+    assert 'gopher' in server.log.read_text()
 
 
 # Permissions -----------------------------------------------------------------

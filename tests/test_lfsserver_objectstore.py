@@ -167,4 +167,6 @@ def test_unreachable(
     with pytest.raises(errors.StoreUnavailable) as caught:
         store = objectstore.open_store(url, options, signed=True)
         store.examine([ABSENT])
-    assert '\n' not in caught.value.message
+    assert '127' not in caught.value.message
+    assert '\n' not in caught.value.full_text
+    assert caught.value.detail

@@ -6,10 +6,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from mercurial import cmdutil, error, hg, pycompat, registrar, util
+from mercurial import cmdutil, error, pycompat, registrar, util
 from mercurial.i18n import _
 
-from . import errors, references, stores
+from . import compat, errors, references, stores
 
 if TYPE_CHECKING:
     # every hg command imports this module; dataclasses are slow to import
@@ -30,7 +30,7 @@ def _store(repo: Any) -> BlobStore:
 
 def _abort(failure: errors.LfsServerError) -> error.Abort:
     return error.Abort(
-        failure.message.encode('utf-8', 'replace'),
+        failure.full_text.encode('utf-8', 'replace'),
         hint=_(b"see 'hg help -e lfsserver', section 'store'"),
     )
 
@@ -154,7 +154,7 @@ def lfsgc(ui: Any, repo: Any, **opts: Any) -> int:
     if days < 0:
         raise error.InputError(_(b'--keep-days must not be negative'))
     before = time.time() - days * _DAY
-    repos = [repo] + [hg.repository(ui, path) for path in opts['also']]
+    repos = [repo] + [compat.open_repository(ui, path) for path in opts['also']]
     live: set[str] = set()
     for each in repos:
         live |= references.oids(each)

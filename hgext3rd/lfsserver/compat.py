@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 # Modules that are imported when a process is about to serve, and only then.
 SERVING_MODULES = (
     'mercurial.hgweb.hgweb_mod_inner',
@@ -10,3 +12,16 @@ SERVING_MODULES = (
     'mercurial.hgweb.hgweb_mod',  # hg <= 7.1
     'mercurial.hgweb.hgwebdir_mod',  # hg <= 7.1
 )
+
+
+def open_repository(ui: Any, path: bytes) -> Any:
+    """The repository at ``path``."""
+    try:
+        from mercurial.repo import factory
+
+        opener = factory.repository
+    except (ImportError, AttributeError):  # hg <= 7.1
+        from mercurial import hg
+
+        opener = hg.repository
+    return opener(ui, path)

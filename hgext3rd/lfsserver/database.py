@@ -113,8 +113,8 @@ def _prepare(opened: sqlite3.Connection, path: str, kind: Kind) -> None:
             opened.execute(f'PRAGMA user_version={kind.version}')
         elif found != wanted:
             raise UnknownSchema(
-                f'{os.path.basename(path)} has an unknown format'
-                f' (version {found[1]})'
+                'the lock database cannot be used',
+                detail=f'{path} has an unknown format (version {found[1]})',
             )
 
 

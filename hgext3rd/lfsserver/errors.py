@@ -14,7 +14,8 @@ from collections.abc import Mapping
 class LfsServerError(Exception):
     """Base of all errors; answered as an LFS error document.
 
-    ``status`` is the HTTP status, ``headers`` go into the response.
+    ``status`` is the HTTP status, ``headers`` go into the response; what
+    only the operator should see is ``detail``.
     """
 
     status = 500
@@ -25,12 +26,21 @@ class LfsServerError(Exception):
         *,
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
+        detail: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         if status is not None:
             self.status = status
         self.headers = dict(headers or {})
+        self.detail = detail
+
+    @property
+    def full_text(self) -> str:
+        """The message with what the operator needs to know."""
+        if self.detail is None:
+            return self.message
+        return f'{self.message}: {self.detail}'
 
 
 class BadRequest(LfsServerError):

@@ -90,6 +90,8 @@ def initserver(
     from . import serve
 
     timeout = ui.configint(b'lfsserver', b'timeout') or None
+    # Python's default of 5 is less than one client opens: some are reset
+    self.request_queue_size = serve.BACKLOG
     orig(
         self,
         ui,

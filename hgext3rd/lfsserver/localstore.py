@@ -43,7 +43,7 @@ def translated() -> Iterator[None]:
                 'there is not enough space left for the object'
             ) from error
         raise errors.StoreUnavailable(
-            f'the blob store failed: {os.strerror(error.errno or 0)}'
+            'the blob store failed', detail=str(error)
         ) from error
 
 
@@ -177,14 +177,20 @@ class LocalStore:
         self._link(source, self.path(oid))
         return True
 
-    def _offer_cached(self, oid: str) -> None:
-        """Let the shared cache have a new blob; it may decline."""
+    def _offer_cached(self, oid: str, mended: bool) -> None:
+        """Let the shared cache have a new blob; it may decline.
+
+        What replaces a corrupt blob also replaces the cache's: they may have
+        been one file.
+        """
         if self._cache is None:
             return
+        cached = os.path.join(self._cache, oid[:2], oid[2:])
         with suppress(OSError):
-            self._link(
-                self.path(oid), os.path.join(self._cache, oid[:2], oid[2:])
-            )
+            if mended:
+                with suppress(FileNotFoundError):
+                    os.unlink(cached)
+            self._link(self.path(oid), cached)
 
     def _makedirs(self, path: str) -> None:
         if os.path.isdir(path):
@@ -235,7 +241,7 @@ class LocalStore:
                 path = self.path(oid)
                 self._makedirs(os.path.dirname(path))
                 state = new.install(path, self._file_mode)
-            self._offer_cached(oid)
+            self._offer_cached(oid, mended=known is not None)
         self._verified.add(
             {oid: Verdict(state.st_size, state.st_mtime_ns, True)}
         )
@@ -252,9 +258,10 @@ class LocalStore:
     def walk(self) -> Iterator[Blob]:
         with translated():
             for shard in _names(self._objects):
-                if len(shard) != 2:
+                directory = os.path.join(self._objects, shard)
+                if len(shard) != 2 or not os.path.isdir(directory):
                     continue
-                for name in _names(os.path.join(self._objects, shard)):
+                for name in _names(directory):
                     oid = shard + name
                     if not is_oid(oid):
                         continue
@@ -304,5 +311,5 @@ class LocalStore:
 def _names(path: str) -> list[str]:
     try:
         return sorted(os.listdir(path))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []

@@ -126,7 +126,7 @@ class LockStore:
         except (sqlite3.Error, OSError) as error:
             database.forget(self._path)
             raise errors.StoreUnavailable(
-                f'the lock database cannot be used: {error}'
+                'the lock database cannot be used', detail=str(error)
             ) from error
 
     def create(

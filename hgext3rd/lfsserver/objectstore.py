@@ -106,7 +106,7 @@ def _connect(url: str, options: Mapping[str, str]) -> Any:
         return from_url(url, **arguments)
     except (BaseError, ValueError, OSError) as error:
         raise errors.StoreUnavailable(
-            f'the blob store cannot be opened: {_first_line(error)}'
+            'the blob store cannot be opened', detail=_first_line(error)
         ) from error
 
 
@@ -123,7 +123,7 @@ def translated() -> Iterator[None]:
         raise errors.NotFound('the object does not exist') from None
     except (BaseError, OSError) as error:
         raise errors.StoreUnavailable(
-            f'the blob store failed: {_first_line(error)}'
+            'the blob store failed', detail=_first_line(error)
         ) from error
 
 

@@ -22,6 +22,9 @@ from .blobs import CHUNK, FileSlice
 from .chunked import ChunkedReader
 from .endpoint import error_response
 
+# Connections that wait to be accepted; what most servers use.
+BACKLOG = 128
+
 # A body that is not wanted is read to its end if no more than this is left,
 # so that the connection can be kept; it is about what is in flight anyway.
 MAX_DISCARD = 256 * 1024

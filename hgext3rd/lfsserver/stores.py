@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
-from mercurial import util
+from mercurial import demandimport, util
 
 from . import errors
 from .blobs import BlobStore
@@ -15,6 +16,8 @@ from .locks import LockStore
 from .verified import Verified
 
 LOCAL = b'local'
+
+_import_lock = threading.Lock()
 
 # One per repository served by this process, so that verdicts stay in memory.
 _verified: dict[str, Verified] = {}
@@ -34,10 +37,13 @@ def blob_store(repo: Any) -> BlobStore:
     if url == LOCAL:
         return local_store(repo)
     try:
-        from . import objectstore
+        # obstore's modules are made by its library, not found as files
+        with _import_lock, demandimport.deactivated():
+            from . import objectstore
     except ImportError:
         raise errors.StoreUnavailable(
-            'an object store needs the Python package obstore'
+            'the blob store cannot be opened',
+            detail='an object store needs the Python package obstore',
         ) from None
     _main, options = repo.ui.configsuboptions(b'lfsserver', b'store')
     return objectstore.open_store(

@@ -106,11 +106,13 @@ def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
             req.method,
             req.dispatchpath,
             error.status,
-            _local(error.message),
+            _local(error.full_text),
         )
+        if error.status >= 500:
+            _tell_operator(req, f'failed: {error.full_text}')
         response = error_response(error)
     except Exception:
-        _log_traceback(req)
+        _tell_operator(req, f'failed:\n{traceback.format_exc()}')
         response = error_response(
             errors.LfsServerError('internal server error')
         )
@@ -124,12 +126,16 @@ def _local(text: str) -> bytes:
     return text.encode('utf-8', 'replace')
 
 
-def _log_traceback(req: Any) -> None:
-    """Tell the operator, not the client."""
-    req.rawenv[b'wsgi.errors'].write(
-        b'LFS request %s failed:\n%s'
-        % (req.dispatchpath, _local(traceback.format_exc()))
-    )
+def _tell_operator(req: Any, text: str) -> None:
+    """Write to the error log of the server."""
+    path = req.dispatchpath.decode('utf-8', 'replace')
+    text = f'LFS request {path} {text}\n'
+    stream = req.rawenv[b'wsgi.errors']
+    try:
+        stream.write(_local(text))
+    except TypeError:
+        # hg serve wants bytes, all other servers text
+        stream.write(text)
 
 
 def _endpoint(repo: Any, req: Any) -> Endpoint:
@@ -243,7 +249,5 @@ def _stream(req: Any, body: Any) -> Iterator[bytes | FileSlice]:
             yield from body
     except errors.LfsServerError as error:
         # The status is out already; a short body is all that can be told.
-        req.rawenv[b'wsgi.errors'].write(
-            b'LFS transfer aborted: %s' % _local(error.message)
-        )
+        _tell_operator(req, f'aborted: {error.full_text}')
         served.abort()

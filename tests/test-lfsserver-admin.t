@@ -1,0 +1,193 @@
+#require serve
+
+Verification and collection of blobs.
+
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > lfs =
+  > lfsserver =
+  > [lfs]
+  > track = all()
+  > url = null://
+  > [experimental]
+  > lfs.disableusercache = yes
+  > [phases]
+  > new-commit = secret
+  > EOF
+
+  $ hg init repo
+  $ cd repo
+  $ hg admin::lfs-verify
+  0 blobs verified (0 bytes), 0 corrupt
+  $ hg admin::lfs-gc
+  0 blobs (0 bytes) are not referred to
+  $ echo one > a
+  $ hg ci -qAm one
+  $ echo two > a
+  $ echo more > b
+  $ hg ci -qAm two
+  $ hg up -q 0
+  $ echo hidden > a
+  $ hg ci -qm hidden
+  $ cat >> .hg/hgrc << EOF
+  > [experimental]
+  > evolution = createmarkers
+  > EOF
+  $ hg debugobsolete `hg log -r tip -T '{node}'`
+  1 new obsolescence markers
+  obsoleted 1 changesets
+  $ hg up -q 1
+
+verify
+------
+
+  $ hg admin::lfs-verify
+  4 blobs verified (20 bytes), 0 corrupt
+  $ (cd .hg/store/lfs/objects && for f in */*; do echo $f; done)
+  23/96099c6c084fa4b9beac9f0d52cf3be9cf8d47040ef127883d532b5790cd74
+  27/dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a
+  2c/8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806
+  e0/84a3683ef795d1cdbf5e9b253f2ca1f783ae0d0d6e47e419acbbc4fc80bbfa
+  $ blob=.hg/store/lfs/objects/27/dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a
+  $ cat $blob
+  two
+  $ cp $blob good
+  $ cp -p $blob stamp
+
+Damage that leaves size and time as they were is found.
+
+  $ chmod u+w $blob
+  $ echo TWO > $blob
+  $ touch -r stamp $blob
+  $ hg admin::lfs-verify --dry-run
+  27dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a is corrupt
+  4 blobs verified (20 bytes), 1 corrupt
+  [1]
+  $ hg admin::lfs-verify -T json
+  [
+   {
+    "oid": "27dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a",
+    "quarantine": "$TESTTMP/repo/.hg/store/lfs/quarantine/27dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a",
+    "size": 4
+   }
+  ]
+  4 blobs verified (20 bytes), 1 corrupt
+  [1]
+  $ ls .hg/store/lfs/quarantine
+  27dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a
+  $ hg admin::lfs-verify -T '{oid}\n'
+  3 blobs verified (16 bytes), 0 corrupt
+
+It can come back.
+
+  $ mv good $blob
+  $ rm stamp
+  $ hg admin::lfs-verify -q
+
+gc
+--
+
+Young blobs are kept; those of hidden and secret changesets too.
+
+  $ echo nobody > .hg/store/lfs/objects/x
+  $ put() {
+  >   oid=`sha256sum $1 | cut -c 1-64`
+  >   d=.hg/store/lfs/objects/`echo $oid | cut -c 1-2`
+  >   mkdir -p $d
+  >   cp $1 $d/`echo $oid | cut -c 3-`
+  >   touch -t $2 $d/`echo $oid | cut -c 3-`
+  > }
+  $ echo old > ../old
+  $ echo young > ../young
+  $ put ../old 202001010000
+  $ put ../young `date +%Y%m%d%H%M`
+  $ find .hg/store/lfs/objects -type f ! -name x ! -newermt '1 day ago' | wc -l | tr -d ' '
+  1
+  $ hg admin::lfs-gc
+  01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee            4
+  1 blobs (4 bytes) are not referred to
+  (use --delete to delete them)
+  $ hg admin::lfs-gc --keep-days 0
+  01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee            4
+  2b3def7931a792d20cfa87583ac13ae533523577719a7320d2a04e73d38efcf0            6
+  2 blobs (10 bytes) are not referred to
+  (use --delete to delete them)
+  $ hg admin::lfs-gc --keep-days 0 -T json
+  [
+   {
+    "deleted": false,
+    "oid": "01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee",
+    "size": 4
+   },
+   {
+    "deleted": false,
+    "oid": "2b3def7931a792d20cfa87583ac13ae533523577719a7320d2a04e73d38efcf0",
+    "size": 6
+   }
+  ]
+  2 blobs (10 bytes) are not referred to
+  (use --delete to delete them)
+
+Nothing has been deleted so far.
+
+  $ find .hg/store/lfs/objects -type f | wc -l | tr -d ' '
+  7
+  $ mkdir -p .hg/store/lfs/incoming
+  $ echo part > .hg/store/lfs/incoming/left
+  $ touch -t 202001010000 .hg/store/lfs/incoming/left
+  $ hg admin::lfs-gc --delete
+  01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee            4
+  deleted 1 blobs (4 bytes)
+  removed 1 interrupted uploads
+  $ hg admin::lfs-gc --delete --keep-days 0
+  2b3def7931a792d20cfa87583ac13ae533523577719a7320d2a04e73d38efcf0            6
+  deleted 1 blobs (6 bytes)
+  $ hg admin::lfs-gc --delete --keep-days 0
+  deleted 0 blobs (0 bytes)
+  $ find .hg/store/lfs/objects .hg/store/lfs/incoming -type f | wc -l | tr -d ' '
+  5
+  $ hg verify -q
+  $ hg admin::lfs-gc --keep-days -1
+  abort: --keep-days must not be negative
+  [10]
+  $ cd ..
+
+Blobs of another repository with the same store
+
+  $ hg init other
+  $ cd other
+  $ echo other > a
+  $ hg ci -qAm other
+  $ cd ..
+  $ cp -r other/.hg/store/lfs/objects/* repo/.hg/store/lfs/objects/
+  $ hg -R repo admin::lfs-gc --keep-days 0 --also other
+  0 blobs (0 bytes) are not referred to
+  $ hg -R repo admin::lfs-gc --keep-days 0
+  7e4fa2eb8c7ac089739d5defc4489fad68a100d92082ca35c6b40a4524821f87            6
+  1 blobs (6 bytes) are not referred to
+  (use --delete to delete them)
+
+A store that cannot be used
+
+  $ cp -r repo broken
+  $ rm -r broken/.hg/store/lfs
+  $ touch broken/.hg/store/lfs
+  $ hg -R broken admin::lfs-gc
+  abort: the blob store failed: [Errno 20] Not a directory: '$TESTTMP/broken/.hg/store/lfs/objects'
+  (see 'hg help -e lfsserver', section 'store')
+  [255]
+  $ hg -R repo admin::lfs-verify --config lfsserver.store=nonsense
+  abort: the blob store cannot be opened: relative URL without a base
+  (see 'hg help -e lfsserver', section 'store')
+  [255]
+
+Help
+
+  $ hg help admin::lfs-gc | head -n 3
+  hg admin::lfs-gc [--delete] [--keep-days DAYS] [--also REPO]...
+  
+  aliases: admin::lfsgc
+  $ hg help admin::lfs-verify | head -n 3
+  hg admin::lfs-verify [-n]
+  
+  aliases: admin::lfsverify
