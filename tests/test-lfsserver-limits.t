@@ -116,10 +116,6 @@ Somebody else's repository, on a disk that cannot be written
 #endif
   $ grep -v aborted errors.log | sed -e 's/.* failed: //' -e 's/: Error performing.*//'
   there is not enough space left for the object
-  $LOCALIP - - [20/Nov/2026 19:43:59] HG error:  
   Generic S3 error
-  $LOCALIP - - [20/Nov/2026 19:44:30] HG error:  
   the blob store cannot be opened: Generic URL error: Unable to recognise URL "gopher://bucket"
-  $LOCALIP - - [20/Nov/2026 19:44:37] HG error:  
   the lock database cannot be used: file is not a database
-  $LOCALIP - - [20/Nov/2026 19:44:43] HG error:  

@@ -129,13 +129,13 @@ def _local(text: str) -> bytes:
 def _tell_operator(req: Any, text: str) -> None:
     """Write to the error log of the server."""
     path = req.dispatchpath.decode('utf-8', 'replace')
-    text = f'LFS request {path} {text}\n'
+    text = f'LFS request {path} {text}'
     stream = req.rawenv[b'wsgi.errors']
     try:
         stream.write(_local(text))
     except TypeError:
         # hg serve wants bytes, all other servers text
-        stream.write(text)
+        stream.write(text + '\n')
 
 
 def _endpoint(repo: Any, req: Any) -> Endpoint:
