@@ -12,7 +12,7 @@ from mercurial.revlogutils import constants
 mpatch = policy.importmod('mpatch')
 
 try:
-    from mercurial.revlogutils import config
+    from mercurial.revlogutils import config as config
 except ImportError:
     # hg <= 7.0
     config = revlog
@@ -78,9 +78,15 @@ class Incoming:
         'raw_text',
         'sidedata',
     )
-
-    compression: Any
+    node: bytes
+    p1: bytes
+    p2: bytes
+    link_node: bytes
+    delta_base: bytes
     delta: bytes
+    flags: int
+    sidedata: Any
+    compression: Any
     raw_text: bytes | None
 
 

@@ -224,7 +224,7 @@ class Database:
             finally:
                 target.close()
         except sqlite3.Error as exc:
-            raise self._translated(exc) from exc
+            raise self.translated(exc) from exc
 
     def _open(self) -> sqlite3.Connection:
         import sqlite3

@@ -109,7 +109,7 @@ class FileStore(MutationMixin):
         """There are none on disk."""
 
 
-class SQLiteFilelog(filelog.filelog):  # type: ignore[misc]
+class SQLiteFilelog(filelog.filelog):
     """A file's history in the repository's database."""
 
     def __init__(
@@ -123,7 +123,7 @@ class SQLiteFilelog(filelog.filelog):  # type: ignore[misc]
         )
 
 
-class NarrowSQLiteFilelog(SQLiteFilelog, filelog.narrowfilelog):  # type: ignore[misc]
+class NarrowSQLiteFilelog(SQLiteFilelog, filelog.narrowfilelog):
     """The same in a narrow clone: copies from outside are not shown."""
 
     def __init__(

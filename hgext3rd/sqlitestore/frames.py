@@ -24,6 +24,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Protocol
 
 from mercurial import mdiff
 
@@ -181,8 +182,16 @@ class Frame:
         return text
 
 
-def resolve(frame: Frame, n: int) -> bytes:
-    """The full text of entry ``n`` of anything with ``base`` and ``entry``."""
+class Entries(Protocol):
+    """Numbered entries, each a full text or a delta of another."""
+
+    def base(self, n: int) -> int: ...
+
+    def entry(self, n: int) -> bytes: ...
+
+
+def resolve(frame: Entries, n: int) -> bytes:
+    """The full text of entry ``n``."""
     deltas = []
     while True:
         base = frame.base(n)

@@ -83,7 +83,7 @@ class Group:
         self._writer.touch(self._file.filename, self._idx)
         rev = len(self._idx)
         draft = index.Revision(
-            data.node, *parents, link, flags, len(text), 0, 0
+            data.node, parents[0], parents[1], link, flags, len(text), 0, 0
         )
         if self._loose:
             self._add_loose(rev, draft, text, base, delta)

@@ -227,7 +227,7 @@ def union_with_ours(repo: Any, path: bytes) -> Any:
     """The filelog of a file in a union of a core repository with ours."""
     from mercurial import unionrepo
 
-    class unionfilelog(unionrepo.unionfilelog):  # type: ignore[misc]
+    class unionfilelog(unionrepo.unionfilelog):
         def __init__(self, base: Any, other: Any) -> None:
             self._revlog = unionrepo.unionrevlog(
                 repo.svfs, base.radix, other, repo.unfiltered()._clrev

@@ -26,6 +26,7 @@ from mercurial.i18n import _
 
 from . import chunks, columns, database, errors, frames, index, schema
 from .compat import mpatch
+from .index import FileIndex
 
 if TYPE_CHECKING:
     from . import transaction
@@ -79,10 +80,10 @@ class Store:
         self.compression = compression
         self.changesets = changesets
         self._paths: dict[bytes, int] = {}
-        self._indexes: collections.OrderedDict[int, index.FileIndex] = (
+        self._indexes: collections.OrderedDict[int, FileIndex] = (
             collections.OrderedDict()
         )
-        self._new: dict[bytes, index.FileIndex] = {}
+        self._new: dict[bytes, FileIndex] = {}
         self._frames: collections.OrderedDict[int, frames.Frame] = (
             collections.OrderedDict()
         )
@@ -119,7 +120,7 @@ class Store:
             self.db.row(SELECT_BELOW, (prefix, prefix[:-1] + b'0')) is not None
         )
 
-    def add_path(self, path: bytes, path_id: int, idx: index.FileIndex) -> None:
+    def add_path(self, path: bytes, path_id: int, idx: FileIndex) -> None:
         """Remember a path just written, and its index."""
         self._paths[path] = path_id
         self._new.pop(path, None)
@@ -140,7 +141,7 @@ class Store:
 
     # indexes
 
-    def index(self, path: bytes) -> index.FileIndex:
+    def index(self, path: bytes) -> FileIndex:
         """The index of a file; empty if there is no such file."""
         self._revalidate()
         path_id = self.path_id(path)
@@ -148,13 +149,13 @@ class Store:
             return self.index_of(path_id)
         found = self._new.get(path)
         if found is None:
-            found = index.FileIndex(None)
+            found = FileIndex(None)
             if self._writer is not None:
                 # Whoever opens the file while it is being made sees the same.
                 self._new[path] = found
         return found
 
-    def index_of(self, path_id: int) -> index.FileIndex:
+    def index_of(self, path_id: int) -> FileIndex:
         """The index of the file with a path id."""
         found = self._indexes.get(path_id)
         if found is None:
@@ -166,10 +167,10 @@ class Store:
             self._indexes.move_to_end(path_id)
         return found
 
-    def read_index(self, path_id: int | None) -> index.FileIndex:
+    def read_index(self, path_id: int | None) -> FileIndex:
         """The index of a file as a new object that nobody shares."""
         if path_id is None:
-            return index.FileIndex(None)
+            return FileIndex(None)
         bounds = (
             schema.global_id(path_id, 0),
             schema.global_id(path_id, schema.REV_MASK),
@@ -200,7 +201,7 @@ class Store:
                     hint=_(b'restore %s from a backup') % self.db.path,
                 )
             revs.extend(part)
-        result = index.FileIndex(path_id, revs)
+        result = FileIndex(path_id, revs)
         result.stored = stored
         return result
 
@@ -216,7 +217,7 @@ class Store:
             self.forget_content()
             self._version = version
 
-    def refresh(self, idx: index.FileIndex) -> None:
+    def refresh(self, idx: FileIndex) -> None:
         """Learn where the content of a file is now, after a repack."""
         fresh = self.read_index(idx.path_id)
         # idx may have revisions of a bundle on top
@@ -317,7 +318,7 @@ class Store:
 
     def chain_text(
         self,
-        idx: index.FileIndex,
+        idx: FileIndex,
         rev: int,
         cached: tuple[int, bytes] | None = None,
     ) -> bytes:
@@ -332,7 +333,7 @@ class Store:
         return self._chain_text(idx, rev, cached)
 
     def _chain_text(
-        self, idx: index.FileIndex, rev: int, cached: tuple[int, bytes] | None
+        self, idx: FileIndex, rev: int, cached: tuple[int, bytes] | None
     ) -> bytes:
         stop, text = cached if cached is not None else (-1, b'')
         deltas: list[bytes] = []

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FILENAME = b'files.sqlite'
 
 
-class FileEntry(storemod.BaseStoreEntry):  # type: ignore[misc]
+class FileEntry(storemod.BaseStoreEntry):
     """The history of one tracked file."""
 
     is_revlog = True
@@ -61,7 +61,7 @@ class FileEntry(storemod.BaseStoreEntry):  # type: ignore[misc]
         return repo.file(self.target_id, writable)
 
 
-class DatabaseEntry(storemod.BaseStoreEntry):  # type: ignore[misc]
+class DatabaseEntry(storemod.BaseStoreEntry):
     """The database, as a file that a snapshot must be taken of."""
 
     is_revlog = False
@@ -166,3 +166,31 @@ def extend(store: Any, get_store: Callable[[], Store | None]) -> None:
 
     store.__class__ = sqlitestore
     store.sqlite = get_store
+
+
+def generate_v1(repo: Any, volatiles: Any) -> tuple[int, int, Iterator[bytes]]:
+    """What core's ``streamclone.generatev1`` returns, from a snapshot.
+
+    Core's reads the files by name after it gave up the lock. ``volatiles`` is
+    core's VolatileManager, which the chunks keep open.
+    """
+    streams: list[tuple[bytes, Iterator[bytes], int]] = []
+    with volatiles:
+        with repo.lock():
+            for entry in repo.store.walk():
+                entry.preserve_volatiles(repo.svfs, volatiles)
+                for name, chunks, size in entry.get_streams(
+                    repo=repo,
+                    vfs=repo.svfs,
+                    volatiles=volatiles,
+                    max_changeset=len(repo),
+                ):
+                    if size:
+                        streams.append((name, chunks, size))
+
+        def emit() -> Iterator[bytes]:
+            for name, chunks, size in streams:
+                yield b'%s\0%d\n' % (storemod.encodedir(name), size)
+                yield from (chunk for chunk in chunks if chunk)
+
+    return len(streams), sum(stream[2] for stream in streams), emit()

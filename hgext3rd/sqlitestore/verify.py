@@ -95,7 +95,7 @@ def _check_references(store: Store) -> Iterator[Problem]:
     for (gid,) in db.rows(SELECT_CONTENT):
         if not found.has(gid):
             yield Problem(_(b'content index names a missing revision'))
-    counters = dict(db.rows(SELECT_COUNTERS))
+    counters: dict[str, int] = dict(db.rows(SELECT_COUNTERS))
     if max(found.paths, default=0) >= counters.get('path', 0):
         yield Problem(_(b'the next path id is already in use'))
     if max(found.entries, default=0) >= counters.get('frame', 0):
