@@ -13,42 +13,11 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
-import urllib.request
-from typing import Any
 
-import cbor2
 from mercurial import ui
+from wirecall import call
 
 from hgext3rd.wireprotov2 import segmentbundle
-
-MEDIA_TYPE = 'application/mercurial-exp-framing-0006'
-
-
-def call(url: str, name: bytes, args: dict[bytes, Any]) -> list[Any]:
-    """Return the values of the response; status first."""
-    payload = cbor2.dumps({b'name': name, b'args': args})
-    # one command-request frame, new, in a stream that it begins
-    frame = len(payload).to_bytes(3, 'little') + b'\x01\x00\x01\x01\x11'
-    request = urllib.request.Request(
-        f'{url}api/exp-http-v2-0003/ro/{name.decode()}',
-        data=frame + payload,
-        headers={'Accept': MEDIA_TYPE, 'Content-Type': MEDIA_TYPE},
-    )
-    with urllib.request.urlopen(request) as response:
-        data = response.read()
-    body = b''
-    while data:
-        size = int.from_bytes(data[:3], 'little')
-        # frames of other types say how the stream is encoded: it is not
-        if data[7] >> 4 == 3:
-            body += data[8 : 8 + size]
-        data = data[8 + size :]
-    stream = io.BytesIO(body)
-    values = []
-    while stream.tell() < len(body):
-        values.append(cbor2.load(stream))
-    return values
-
 
 url, path = sys.argv[1:]
 _status, _head, *pieces = call(url, b'segments', {})

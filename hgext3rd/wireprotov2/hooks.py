@@ -15,8 +15,7 @@ from mercurial import (
     wireprotoserver,
 )
 
-from . import compat, peer, resume, server, serving
-from .cache import censor
+from . import censoring, compat, peer, resume, server, serving
 
 #: in .hg of an unfinished clone, as in ``resume``
 MARKER = b'wireprotov2-unfinished'
@@ -68,7 +67,7 @@ def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
 def _wrap_censor(loaded: bool) -> None:
     if loaded:
         extensions.wrapfunction(
-            extensions.find(b'censor'), '_docensor', censor.wrapped
+            extensions.find(b'censor'), '_docensor', censoring.wrapped
         )
 
 

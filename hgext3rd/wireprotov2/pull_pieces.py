@@ -182,17 +182,26 @@ class Source:
             first = next(values, None)
             if first is None and 0 in exchange.locations:
                 exchange.finish()
-                location = exchange.locations[0]
-                self._ui.debug(b'fetching %s\n' % location.url)
-                values = self._counted(
-                    _decoded(redirects.fetch(self._ui, location, targets))
-                )
-                first = next(values, None)
+                return self._elsewhere(piece, exchange.locations[0], targets)
             stream = self._store(piece, first, values)
             exchange.finish()
             return stream
         finally:
             exchange.close()
+
+    def _elsewhere(
+        self, piece: Piece, location: Any, targets: Sequence[Target]
+    ) -> IO[bytes]:
+        """Fetch a redirected piece; no good is a ``RedirectFailure``."""
+        self._ui.debug(b'fetching %s\n' % location.url)
+        values = self._counted(
+            _decoded(redirects.fetch(self._ui, location, targets))
+        )
+        try:
+            return self._store(piece, next(values, None), values)
+        except ProtocolError as exc:
+            where = location.url.partition(b'?')[0]
+            raise redirects.RedirectFailure(where, exc.message) from exc
 
     def _counted(self, values: Iterator[Any]) -> Iterator[Any]:
         for value in values:

@@ -115,6 +115,9 @@ def _opener(ui: Any) -> Any:
     handlers.append(url.proxyhandler(ui))
     opener = urlreq.buildopener(*handlers)
     opener.addheaders = []
+    # Mercurial's responses count into these
+    opener.requestscount = opener.sentbytescount = 0
+    opener.receivedbytescount = 0
     return opener
 
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mercurial import changegroup, phases
+from mercurial import changegroup, phases, requirements
 
-from . import segments
+from . import censoring, segments
 
 FILE = b'wireprotov2-segments'
 
@@ -36,12 +36,19 @@ def offered(repo: Any, narrow: object) -> bool:
 
     ``narrow`` is the access control that applies, None if there is none.
     """
-    return narrow is None and not repo.is_narrow
+    narrowed = requirements.NARROW_REQUIREMENT in repo.requirements
+    return narrow is None and not narrowed
 
 
 def changegroup_version(repo: Any) -> bytes:
-    """Return the oldest changegroup version that can carry this history."""
+    """Return the oldest changegroup version that can carry this history.
+
+    Version 03 is the first that says of a revision that it was censored.
+    """
     version: bytes = changegroup.safeversion(repo)
+    if censoring.generation(repo):
+        versions = changegroup.supportedoutgoingversions(repo)
+        version = min((v for v in versions if v >= b'03'), default=version)
     return version
 
 

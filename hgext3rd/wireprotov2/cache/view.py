@@ -14,8 +14,8 @@ from typing import Any
 from mercurial import error, phases
 from mercurial.node import hex, nullid
 
-from .. import segmentrecord
-from . import censor, keys, policy
+from .. import censoring, segmentrecord
+from . import keys, policy
 
 
 def key_state(
@@ -56,7 +56,7 @@ def key_state(
         repository=repository_identity(repo),
         view=view,
         narrow=narrow_access(repo, user),
-        censored=censor.generation(repo),
+        censored=censoring.generation(repo),
         mutable=mutable,
     )
 
@@ -76,7 +76,7 @@ def segment_key_state(repo: Any, name: bytes) -> keys.KeyState | None:
         args={b'name': name},
         encoding=b'identity',
         repository=repository_identity(repo),
-        censored=censor.generation(repo),
+        censored=censoring.generation(repo),
     )
 
 
