@@ -100,28 +100,21 @@ def _checked(request: Request) -> Any:
     return request.repo.unfiltered()
 
 
+def _kind(entry: Any) -> bytes:
+    if entry.is_changelog:
+        return b'changelog'
+    return b'manifestlog' if entry.is_manifestlog else b'files'
+
+
 def _entries(repo: Any, kinds: Collection[bytes], matcher: Any) -> list[Any]:
+    """Return entries of the store; what refers to others comes after them."""
     store = repo.store
-    found = []
-    if b'files' in kinds:
-        found += [
-            e for e in store.data_entries(matcher) if not e.is_manifestlog
-        ]
-    for entry in store.top_entries():
-        # manifests before the changelog: that which refers comes last
-        if entry.is_changelog:
-            wanted = b'changelog' in kinds
-        elif entry.is_manifestlog:
-            wanted = b'manifestlog' in kinds
-            if wanted:
-                found += [
-                    e for e in store.data_entries(matcher) if e.is_manifestlog
-                ]
-        else:
-            wanted = b'files' in kinds
-        if wanted:
-            found.append(entry)
-    return found
+    trees = b'manifestlog' in kinds and repo.manifestlog._treemanifests
+    if b'files' in kinds or trees:
+        listed = store.walk(matcher)
+    else:
+        listed = store.top_entries()
+    return [entry for entry in listed if _kind(entry) in kinds]
 
 
 def _snapshot(repo: Any, kinds: Collection[bytes], matcher: Any) -> _Snapshot:

@@ -1,0 +1,115 @@
+Raw files are the store at one moment, while another process commits
+
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > wireprotov2 =
+  > [devel]
+  > all-warnings = no
+  > EOF
+  $ history() {
+  >   cd $1
+  >   mkdir d
+  >   for i in 1 2 3; do echo $i > $i; echo $i > d/$i; done
+  >   hg commit -q -A -m 0
+  >   hg mv 1 one
+  >   hg rm d/2
+  >   hg commit -m 1
+  >   cd ..
+  > }
+  $ start() {
+  >   hg -R $1 serve -p $HGPORT -d --pid-file hg.pid -E error.log
+  >   cat hg.pid >> $DAEMON_PIDS
+  > }
+  $ commits() {
+  >   cat > commits.py << EOF
+  > import contextlib, importlib, os, sys
+  > with contextlib.suppress(ImportError):
+  >     importlib.import_module('mercurial.initialization').init()
+  > from mercurial import hg, ui, context
+  > repo = hg.repository(ui.ui.load(), os.fsencode(sys.argv[1]))
+  > n = 0
+  > while n < 400 and not os.path.exists('stop'):
+  >     n += 1
+  >     parents = (repo[b'tip'].node(), repo.nullid)
+  >     text = b'%d\n' % n * 2000
+  >     def file(repo, ctx, path):
+  >         return context.memfilectx(repo, ctx, path, text)
+  >     ctx = context.memctx(
+  >         repo, parents, b'commit %d' % n, [b'd/3', b'new%d' % (n % 50)], file
+  >     )
+  >     ctx.commit()
+  > with open('count', 'w') as fh:
+  >     print(n > 20, file=fh)
+  > EOF
+  >   rm -f stop count
+  >   "$PYTHON" commits.py $1 &
+  > }
+  $ clones() {
+  >   for n in 1 2 3; do
+  >     "$PYTHON" $TESTDIR/wireprotov2-rawclone.py http://$LOCALIP:$HGPORT \
+  >       $1 $1-$n
+  >   done
+  >   touch stop
+  >   wait
+  >   cat count
+  >   for n in 1 2 3; do
+  >     # the list of file logs is the client's business
+  >     hg -R $1-$n debugrebuildfncache > /dev/null
+  >     hg -R $1-$n verify -q
+  >     hg -R $1-$n log -T '{node}\n' > nodes
+  >     hg -R $1 log -r $(tail -1 nodes):$(head -1 nodes) -T '{node}\n' \
+  >       | sort > expected
+  >     sort nodes | diff expected -
+  >   done
+  >   hg -R $1-1 manifest -r 1 --debug
+  > }
+
+  $ hg init revlogs
+  $ history revlogs
+  $ start revlogs
+  $ commits revlogs
+  $ clones revlogs
+  True
+  5d9299349fc01ddd25d0070d149b124d8f10411e 644   2
+  2661d26c649684b482d10f91960cc3db683c38b4 644   3
+  b8e02f6433738021a065f94175c7cd23db5f05be 644   d/1
+  2661d26c649684b482d10f91960cc3db683c38b4 644   d/3
+  c9d3ba3864c818e54ce561932a1e6e7d89415d22 644   one
+  $ killdaemons.py
+
+The same where the file store is a database
+
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > sqlitestore =
+  > [storage]
+  > new-repo-backend = sqlite
+  > EOF
+  $ hg init sqlite
+  $ history sqlite
+  $ start sqlite
+  $ commits sqlite
+  $ clones sqlite
+  True
+  5d9299349fc01ddd25d0070d149b124d8f10411e 644   2
+  2661d26c649684b482d10f91960cc3db683c38b4 644   3
+  b8e02f6433738021a065f94175c7cd23db5f05be 644   d/1
+  2661d26c649684b482d10f91960cc3db683c38b4 644   d/3
+  c9d3ba3864c818e54ce561932a1e6e7d89415d22 644   one
+  $ ls sqlite-3/.hg/store | grep sqlite
+  files.sqlite
+  $ killdaemons.py
+
+Not where the server does not want to
+
+  $ hg init closed
+  $ cat > closed/.hg/hgrc << EOF
+  > [server]
+  > uncompressed = no
+  > EOF
+  $ start closed
+  $ "$PYTHON" $TESTDIR/wireprotov2-rawclone.py http://$LOCALIP:$HGPORT \
+  >   closed none 2>&1 | tail -1
+  urllib.error.HTTPError: HTTP Error 404: Not Found
+
+  $ cat error.log
