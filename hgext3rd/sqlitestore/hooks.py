@@ -32,6 +32,9 @@ def feature_setup(ui: Any, supported: set[bytes]) -> None:
     supported.add(repository.REQUIREMENT)
     for name in repository.COMPRESSIONS:
         supported.add(repository.COMPRESSION_PREFIX + name)
+        # so that they can be converted
+        supported.add(repository.LEGACY_COMPRESSION_PREFIX + name)
+    supported.add(repository.LEGACY_REQUIREMENT)
 
 
 def uisetup(ui: Any) -> None:
@@ -93,6 +96,8 @@ def _hook_unionrepo(module: Any) -> None:
 def _hook_streamclone(module: Any) -> None:
     # a local clone would link the database, which is changed in place
     extensions.wrapfunction(module, '_copy_files', copy_files)
+    # the oldest kind of stream reads files after giving up the lock
+    extensions.wrapfunction(module, 'generatev1', generate_v1)
     # a stream clone may turn a new repository into ours, or ours into another
     for name in ('applybundlev1', 'applybundlev2', 'applybundlev3'):
         extensions.wrapfunction(module, name, apply_stream)
@@ -126,6 +131,8 @@ def make_repository(orig: Any, *args: Any, **kwargs: Any) -> Any:
     repo = orig(*args, **kwargs)
     if repository.REQUIREMENT in repo.requirements:
         repository.adopt(repo)
+    elif repository.LEGACY_REQUIREMENT in repo.requirements:
+        repository.adopt_legacy(repo)
     return repo
 
 
@@ -191,6 +198,15 @@ def copy_store(orig: Any, ui: Any, srcrepo: Any, destpath: bytes) -> Any:
         target = os.path.join(destpath, b'store', storeentries.FILENAME)
         storeentries.DatabaseEntry(store).copy_to(target)
     return lock
+
+
+def generate_v1(orig: Any, repo: Any) -> Any:
+    """Stream a snapshot of the database."""
+    if not _is_ours(repo):
+        return orig(repo)
+    from . import storeentries
+
+    return storeentries.generate_v1(repo, streamclone.VolatileManager())
 
 
 def apply_stream(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:

@@ -63,7 +63,9 @@ def encode_segment(
     (0: null), flags, raw size, frame, place; linkrev, raw size, frame and
     place as differences.
     """
-    _nodes, p1s, p2s, linkrevs, flags, sizes, frames, places = zip(*revs)
+    _nodes, p1s, p2s, linkrevs, flags, sizes, frames, places = zip(
+        *revs, strict=True
+    )
     table = columns.pack(
         (
             columns.diff(linkrevs),
@@ -89,8 +91,8 @@ def decode_segment(first: int, n: int, data: bytes) -> list[Revision]:
         map(
             Revision,
             [data[i : i + NODE_SIZE] for i in range(0, split, NODE_SIZE)],
-            [r - d if d else nullrev for r, d in zip(numbers, d1)],
-            [r - d if d else nullrev for r, d in zip(numbers, d2)],
+            [r - d if d else nullrev for r, d in zip(numbers, d1, strict=True)],
+            [r - d if d else nullrev for r, d in zip(numbers, d2, strict=True)],
             columns.undiff(links),
             flags,
             columns.undiff(sizes),

@@ -174,6 +174,13 @@ def generate_v1(repo: Any, volatiles: Any) -> tuple[int, int, Iterator[bytes]]:
     Core's reads the files by name after it gave up the lock. ``volatiles`` is
     core's VolatileManager, which the chunks keep open.
     """
+    emitted = _emit_v1(repo, volatiles)
+    count, size = next(emitted)
+    return count, size, emitted
+
+
+def _emit_v1(repo: Any, volatiles: Any) -> Iterator[Any]:
+    """First (number of files, bytes), then the chunks."""
     streams: list[tuple[bytes, Iterator[bytes], int]] = []
     with volatiles:
         with repo.lock():
@@ -187,10 +194,7 @@ def generate_v1(repo: Any, volatiles: Any) -> tuple[int, int, Iterator[bytes]]:
                 ):
                     if size:
                         streams.append((name, chunks, size))
-
-        def emit() -> Iterator[bytes]:
-            for name, chunks, size in streams:
-                yield b'%s\0%d\n' % (storemod.encodedir(name), size)
-                yield from (chunk for chunk in chunks if chunk)
-
-    return len(streams), sum(stream[2] for stream in streams), emit()
+        yield len(streams), sum(stream[2] for stream in streams)
+        for name, chunks, size in streams:
+            yield b'%s\0%d\n' % (storemod.encodedir(name), size)
+            yield from chunks
