@@ -51,16 +51,13 @@ def write_errors(req: Any, text: str) -> None:
 
 
 def abandon_body(req: Any) -> None:
-    """Keep hgweb from reading the rest of a request before it answers."""
+    """Answer without reading the rest of a request, and end its connection.
+
+    ``hg serve`` ignores the header that says so, and hgweb reads requests to
+    their end before it answers; WSGI servers see to connections themselves.
+    """
     if isinstance(req.bodyfh, util.cappedreader):
         req.bodyfh._left = 0
-
-
-def close_connection(req: Any) -> None:
-    """Have ``hg serve`` close the connection after the response.
-
-    It ignores the header that says so; WSGI servers see to it themselves.
-    """
     handler = getattr(req.rawenv.get(b'wsgi.errors'), 'handler', None)
     if handler is not None:
         handler.close_connection = True

@@ -61,7 +61,12 @@ def _handlewsgirequest(orig: Any, *args: Any) -> bool:
 
 def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
     _setup_server()
-    return serving.serve(orig, ui, repo, **opts)
+    serving.prepare(ui)
+    # lengths that are no numbers, and answers to clients that still send
+    extensions.wrapfunction(
+        hgwebserver._httprequesthandler, 'do_hgweb', serving.do_hgweb
+    )
+    return orig(ui, repo, **opts)
 
 
 def _wrap_censor(loaded: bool) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mercurial import httppeer, pycompat, util
+from mercurial import error, httppeer, pycompat, util, wireprototypes
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
@@ -34,6 +34,8 @@ FAILS = (
     failures.ConnectionFailure,
     failures.Unavailable,
 )
+
+NARROW = wireprototypes.NARROWCAP
 
 UPGRADE_HEADERS = {
     'X-HgProto-1': 'cbor',
@@ -182,6 +184,10 @@ def make_peer(orig: Any, ui: Any, *args: Any, **kwargs: Any) -> Any:
     if found is not None and not peer._remotehidden:
         peer.__class__ = HybridPeer
         peer.v2api = found
+        if NARROW not in peer._caps and pull.can_filter_paths(found):
+            # the narrow extension asks for this before it pulls
+            peer._caps.add(NARROW)
+            peer.v2_narrow = True
         ui.debug(b'(%s is available)\n' % found.name)
     return peer
 
@@ -194,6 +200,8 @@ class HybridPeer(httppeer.httppeer):
 
     v2api: api.API | None
     v2_allow_pieces = True
+    # paths are filtered by version 2 alone
+    v2_narrow = False
     v2_pieces = 0
 
     def v2client(self) -> HTTPClient:
@@ -205,12 +213,16 @@ class HybridPeer(httppeer.httppeer):
     def v2_can_pull(self, kwargs: Mapping[bytes, Any]) -> bool:
         """Return whether a getbundle call would be made with version 2."""
         return self.v2api is not None and pull.can_pull(
-            self.v2api, kwargs, bool(self.capable(b'lfs-serve'))
+            self.v2api,
+            kwargs,
+            bool(self.capable(b'lfs-serve')),
+            self.v2_narrow,
         )
 
     def getbundle(self, source: bytes, **kwargs: Any) -> Any:
         args = pycompat.byteskwargs(kwargs)
         if self.v2api is None or not self.v2_can_pull(args):
+            self._require_narrow(args)
             return super().getbundle(source, **kwargs)
 
         def obsmarkers() -> Any:
@@ -223,8 +235,22 @@ class HybridPeer(httppeer.httppeer):
                 self.ui, self.v2client(), self.v2api, args, obsmarkers
             )
         except FAILS as exc:
+            if args.get(b'narrow'):
+                raise
             self.v2_give_up(exc)
             return super().getbundle(source, **kwargs)
+
+    def _require_narrow(self, kwargs: Mapping[bytes, Any]) -> None:
+        """Refuse what the server's version 1 would misunderstand."""
+        if self.v2_narrow and (kwargs.get(b'narrow') or kwargs.get(b'depth')):
+            raise error.Abort(
+                _(b'the server cannot send this part of its history'),
+                hint=_(b'it filters paths, but has no narrow extension'),
+            )
+
+    def narrow_widen(self, **kwargs: Any) -> Any:
+        self._require_narrow({b'narrow': True})
+        return super().narrow_widen(**kwargs)
 
     def v2_give_up(self, exc: failures.ServerFailure) -> None:
         """Use version 1 from now on, and say why."""

@@ -38,6 +38,17 @@ KNOWN_ARGUMENTS = frozenset(
     )
 )
 
+# further arguments in a narrow repository; what is outside stays out
+NARROW_ARGUMENTS = frozenset(
+    (
+        b'narrow',
+        b'includepats',
+        b'excludepats',
+        b'oldincludepats',
+        b'oldexcludepats',
+    )
+)
+
 REQUIRED_COMMANDS = (
     b'changesetdata',
     b'manifestdata',
@@ -72,13 +83,17 @@ def changegroup_version(bundlecaps: Any) -> bytes | None:
     return None
 
 
-def can_pull(api: API, kwargs: Mapping[bytes, Any], lfs: bool) -> bool:
+def can_pull(
+    api: API, kwargs: Mapping[bytes, Any], lfs: bool, narrow: bool
+) -> bool:
     """Return whether a getbundle call can be answered from ``api``.
 
-    ``lfs`` says that the server's file revisions may have flags.
+    ``lfs`` says that the server's file revisions may have flags, ``narrow``
+    that paths may be filtered.
     """
     present = {key for key, value in kwargs.items() if value is not None}
-    if not present <= KNOWN_ARGUMENTS:
+    known = KNOWN_ARGUMENTS | NARROW_ARGUMENTS if narrow else KNOWN_ARGUMENTS
+    if not present <= known:
         return False
     if not all(name in api.commands for name in REQUIRED_COMMANDS):
         return False
@@ -88,6 +103,25 @@ def can_pull(api: API, kwargs: Mapping[bytes, Any], lfs: bool) -> bool:
     if lfs:
         return version == b'03' and has_flags(api)
     return version is not None
+
+
+def can_filter_paths(api: API) -> bool:
+    """Return whether narrow repositories can be pulled to from ``api``."""
+    return api.has_argument(b'filesdata', b'pathfilter')
+
+
+def _pathfilter(kwargs: Mapping[bytes, Any]) -> dict[bytes, list[bytes]] | None:
+    if not kwargs.get(b'narrow'):
+        return None
+    found = {
+        b'include': sorted(kwargs.get(b'includepats') or ()),
+        b'exclude': sorted(kwargs.get(b'excludepats') or ()),
+    }
+    if not found[b'include']:
+        # a narrow repository without patterns has no files at all, a filter
+        # without them lets all pass
+        found[b'exclude'] = [b'path:.']
+    return found
 
 
 def has_flags(api: API) -> bool:
@@ -128,6 +162,7 @@ def getbundle(
         heads=kwargs.get(b'heads') or [],
         changesets=bool(kwargs.get(b'cg', True)),
         namespaces=list(dict.fromkeys(asked)),
+        pathfilter=_pathfilter(kwargs),
     )
     source = open_source(client, api, wanted)
     version = changegroup_version(kwargs.get(b'bundlecaps'))

@@ -9,7 +9,7 @@ servers cannot answer. Both are read in the order changesets, manifests, files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,17 +36,26 @@ MAX_PATHS = 5000
 class Wanted:
     """What to pull: the changesets of ``heads`` that are not in ``common``.
 
-    ``namespaces`` are pushkey namespaces to list besides.
+    ``namespaces`` are pushkey namespaces to list besides. ``pathfilter``
+    limits the files (not the manifests) that come along.
     """
 
     common: Sequence[bytes]
     heads: Sequence[bytes]
     changesets: bool = True
     namespaces: Sequence[bytes] = ()
+    pathfilter: Mapping[bytes, list[bytes]] | None = None
 
     @property
     def roots(self) -> list[bytes]:
         return [node for node in self.common if node != NULL_ID]
+
+    @property
+    def filter_argument(self) -> dict[bytes, Any]:
+        """The argument of filesdata that says which files."""
+        if self.pathfilter is None:
+            return {}
+        return {b'pathfilter': dict(self.pathfilter)}
 
     @property
     def range(self) -> dict[bytes, Any]:
@@ -132,6 +141,7 @@ class OneRequest:
                         b'revisions': revisions,
                         b'fields': fields,
                         b'haveparents': True,
+                        **wanted.filter_argument,
                     },
                 ),
             ]
@@ -274,7 +284,11 @@ class Stepwise:
         Without, they send all files of the changesets' manifests: what a clone
         needs; a pull can at least name the paths that changed.
         """
-        args: dict[bytes, Any] = {b'revisions': [spec], b'fields': FILE_FIELDS}
+        args: dict[bytes, Any] = {
+            b'revisions': [spec],
+            b'fields': FILE_FIELDS,
+            **self._wanted.filter_argument,
+        }
         if not first:
             try:
                 values = self._run(b'filesdata', {**args, b'haveparents': True})
@@ -282,7 +296,7 @@ class Stepwise:
             except failures.CommandRefused as exc:
                 self._client.ui.debug(b'%s\n' % exc.message)
             paths = sorted(self.seen.paths or ())
-            if len(paths) <= MAX_PATHS:
+            if len(paths) <= MAX_PATHS and b'pathfilter' not in args:
                 args[b'pathfilter'] = {
                     b'include': [b'path:%s' % path for path in paths]
                 }

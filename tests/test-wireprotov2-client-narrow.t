@@ -1,0 +1,72 @@
+Clones of some paths, from servers that know nothing of the narrow extension
+
+  $ . $TESTDIR/wireprotov2-history.sh
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > wireprotov2 =
+  > EOF
+  $ awkward_history server
+  $ cat >> server/.hg/hgrc << EOF
+  > [web]
+  > push_ssl = no
+  > allow-push = *
+  > [phases]
+  > publish = no
+  > EOF
+  $ hg serve -R server -p $HGPORT -d --pid-file hg.pid -A access.log -E error.log
+  $ cat hg.pid >> $DAEMON_PIDS
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > narrow =
+  > EOF
+  $ hg clone --narrow --include d --exclude d/sub -r 10 http://localhost:$HGPORT/ part
+  adding changesets
+  adding manifests
+  adding file changes
+  added 10 changesets with 5 changes to 2 files
+  new changesets ce2952e8b598:f2efdf6a99e7
+  updating to branch default
+  1 files updated, 0 files merged, 0 files removed, 0 files unresolved
+  $ grep -c multirequest access.log
+  1
+  $ cd part
+  $ hg verify -q
+  $ hg files
+  d/a
+  $ hg annotate -n d/a
+  3: a
+
+What is there can be changed and exchanged
+
+  $ echo more >> d/a
+  $ hg commit -m 'in part' -d '30 0'
+  $ hg push -q -r . --force
+  $ hg --cwd ../server cat -r tip d/a
+  a
+  more
+  $ hg pull -q
+  $ hg log -r 'desc("in part") + desc("subrepository")' -T '{desc}: {files}\n'
+  in part: d/a
+  r17 subrepository: .hgsub .hgsubstate
+  $ hg verify -q
+
+What is not there says so
+
+  $ hg cat -r 10 x
+  [1]
+  $ hg tracked --addinclude x
+  comparing with http://localhost:$HGPORT/
+  searching for changes
+  abort: the server cannot send this part of its history
+  (it filters paths, but has no narrow extension)
+  [255]
+  $ hg tracked
+  I path:d
+  X path:d/sub
+  $ cd ..
+  $ hg clone --narrow --include d --depth 2 http://localhost:$HGPORT/ shallow
+  requesting all changes
+  abort: the server cannot send this part of its history
+  (it filters paths, but has no narrow extension)
+  [255]
+  $ cat error.log
