@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import http.client
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,7 +11,16 @@ from collections.abc import Callable, Iterator
 import histories
 import measure
 from histories import History
-from measure import CPU, DOWN, REQUESTS, SERVER_CPU, WALL, Row, Sample
+from measure import (
+    CPU,
+    DOWN,
+    REQUESTS,
+    SERVER_CPU,
+    SERVER_PEAK,
+    WALL,
+    Row,
+    Sample,
+)
 from workspace import Server, Workspace, counting_proxy
 
 CACHE = pathlib.Path('.hg', 'cache', 'wireprotov2')
@@ -121,6 +131,54 @@ def small_pull(workspace: Workspace, history: History) -> Row:
     )
 
 
-def rows(workspace: Workspace, history: History) -> Iterator[Row]:
+MEDIA_TYPE = 'application/mercurial-exp-framing-0006'
+
+
+def ask(server: Server, command: bytes, count: int) -> None:
+    """Send a command without arguments ``count`` times on one connection."""
+    payload = b'\xa1Dname' + cbor_bytes(command)
+    # a frame with a new command request, in a stream that it begins
+    frame = len(payload).to_bytes(3, 'little') + b'\x01\x00\x01\x01\x11'
+    headers = {'Accept': MEDIA_TYPE, 'Content-Type': MEDIA_TYPE}
+    url = f'/api/exp-http-v2-0003/ro/{command.decode()}'
+    connection = http.client.HTTPConnection('127.0.0.1', server.port)
+    for _ in range(count):
+        connection.request('POST', url, frame + payload, headers)
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != 200 or not body:
+            raise measure.CommandError(f'{url}: HTTP {response.status}')
+    connection.close()
+
+
+def cbor_bytes(value: bytes) -> bytes:
+    """Return a bytestring of less than 24 bytes as CBOR."""
+    return bytes([0x40 + len(value)]) + value
+
+
+def memory(workspace: Workspace, history: History, count: int) -> Row:
+    """Server memory after a few requests and after many: does it grow?"""
+
+    def make(requests: int) -> Callable[[], Sample]:
+        def sample() -> Sample:
+            with workspace.serve('v2-cached', history.revlog) as server:
+                for command in (b'heads', b'branchmap', b'segments'):
+                    ask(server, command, requests // 3)
+                return {SERVER_PEAK: measure.process_peak(server.pid)}
+
+        return sample
+
+    few, many = f'after {count // 10}', f'after {count}'
+    return Row(
+        f'{history.name}: server memory after {count} requests',
+        {few: make(count // 10), many: make(count)},
+        [SERVER_PEAK],
+        {(many, SERVER_PEAK): 1.02},
+        rounds=1,
+    )
+
+
+def rows(workspace: Workspace, history: History, quick: bool) -> Iterator[Row]:
     yield clone(workspace, history)
     yield small_pull(workspace, history)
+    yield memory(workspace, history, 900 if quick else 9000)

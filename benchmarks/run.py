@@ -47,8 +47,9 @@ def growing(workspace: Workspace, history: History) -> Iterator[Row]:
 class Runner:
     """Measures rows and keeps their results."""
 
-    def __init__(self, rounds: int) -> None:
+    def __init__(self, rounds: int, quick: bool) -> None:
         self.rounds = rounds
+        self.quick = quick
         self.results: list[Result] = []
         self.failed: list[str] = []
 
@@ -82,7 +83,9 @@ def main() -> int:
     families: list[str] = options.only or list(FAMILIES)
     if options.quick and not options.only:
         families.remove('growth')
-    runner = Runner(options.rounds or (3 if options.quick else 7))
+    runner = Runner(
+        options.rounds or (3 if options.quick else 7), options.quick
+    )
     growth: dict[str, dict[int, list[Result]]] = {}
     with tempfile.TemporaryDirectory(prefix='amalgam-bench-') as folder:
         workspace = Workspace(pathlib.Path(folder).resolve())
@@ -124,12 +127,12 @@ def _measure(
     if 'storage' in families:
         runner.take(storage(workspace, history))
     if 'wire' in families:
-        runner.take(rows_wire.rows(workspace, history))
+        runner.take(rows_wire.rows(workspace, history, runner.quick))
     if 'growth' in families:
         growth[history.name] = {}
         for part in PARTS:
             piece = histories.prefix(workspace, history, part)
-            grown = Runner(max(runner.rounds // 2, 1))
+            grown = Runner(max(runner.rounds // 2, 1), runner.quick)
             growth[history.name][piece.changesets] = grown.take(
                 growing(workspace, piece)
             )
