@@ -142,3 +142,68 @@ Clients that stop sending or reading are given up after some time
   True
   $ grep -c 'not received in time' error.log
   1
+
+What is wrong with a connection is said before it ends
+
+  $ cat > raw.py << EOF
+  > import os, socket, sys
+  > media = 'application/mercurial-exp-framing-0006'
+  > head = 'POST /api/exp-http-v2-0003/ro/heads HTTP/%s\r\nHost: x\r\n'
+  > head += 'Accept: %s\r\nContent-Type: %s\r\n' % (media, media)
+  > body = b'\x0c\0\0\1\0\1\1\x11\xa1DnameEheads'
+  > def ask(fields, data=b'', version='1.1'):
+  >     sock = socket.create_connection(
+  >         (os.environ['LOCALIP'], int(os.environ['HGPORT']))
+  >     )
+  >     sock.settimeout(60)
+  >     sock.sendall((head % version + fields + '\r\n').encode())
+  >     try:
+  >         sock.sendall(data)
+  >         answer = b''
+  >         while True:
+  >             part = sock.recv(65536)
+  >             if not part:
+  >                 break
+  >             answer += part
+  >         end = 'closed'
+  >     except ConnectionError as e:
+  >         end = type(e).__name__
+  >     line = answer.partition(b'\r\n')[0].decode()
+  >     count = answer.count(b'HTTP/1.')
+  >     print('%s; %d; %s' % (line, count, end))
+  > for value in ('abc', '-5', '', '1e3', '5, 5', '٣', '9' * 30):
+  >     ask('Content-Length: %s\r\n' % value)
+  > ask('Content-Length: 20\r\nContent-Length: 20\r\n', body)
+  > ask('Content-Length: 99999999999999\r\n')
+  > ask('Content-Length: 99999999\r\n', bytes(5000000))
+  > ask('')
+  > ask('Transfer-Encoding: chunked\r\n', b'14\r\n' + body + b'\r\n0\r\n\r\n')
+  > ask('Content-Length: 20\r\n', body, '1.0')
+  > ask('Content-Length: 20\r\nConnection: close\r\n', body)
+  > # the next request on the connection is none
+  > ask('Content-Length: 20\r\n', body + b'garbage\r\n\r\n')
+  > EOF
+  $ rm error.log
+  $ killdaemons.py
+  $ start -R server
+  $ LOCALIP=$LOCALIP HGPORT=$HGPORT "$PYTHON" raw.py
+  HTTP/1.1 400 Bad Request; 1; closed
+  HTTP/1.1 400 Bad Request; 1; closed
+  HTTP/1.1 400 Bad Request; 1; closed
+  HTTP/1.1 400 Bad Request; 1; closed
+  HTTP/1.1 400 Bad Request; 1; closed
+  HTTP/1.1 400 Bad Request; 1; closed
+  HTTP/1.1 400 Bad Request; 1; closed
+  HTTP/1.1 400 Bad Request; 1; closed
+  HTTP/1.1 413 Request Entity Too Large; 1; closed
+  HTTP/1.1 413 Request Entity Too Large; 1; closed
+  HTTP/1.1 411 Length Required; 1; closed
+  HTTP/1.1 411 Length Required; 1; closed
+  HTTP/1.1 200 OK; 1; closed
+  HTTP/1.1 200 OK; 1; closed
+  HTTP/1.1 200 OK; 1; closed
+  $ sed 's/.*\] //' error.log | sort | uniq -c
+  *2 HG error:  wireprotov2: $LOCALIP: bad request: client MUST send Content-Length header (glob)
+  *2 HG error:  wireprotov2: $LOCALIP: bad request: request is larger than 67108864 bytes (glob)
+  *1 code 400, message Bad request syntax ('garbage') (glob)
+  *8 wireprotov2: bad request: no valid Content-Length (glob)

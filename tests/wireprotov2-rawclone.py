@@ -18,9 +18,9 @@ import urllib.request
 with contextlib.suppress(ImportError):
     importlib.import_module('mercurial.initialization').init()
 
-from mercurial import hg, ui  # noqa: E402
+from mercurial import hg, ui
 
-from hgext3rd.wireprotov2.proto import cbor, frames  # noqa: E402
+from hgext3rd.wireprotov2.proto import cbor, frames
 
 MEDIATYPE = 'application/mercurial-exp-framing-0006'
 

@@ -14,6 +14,7 @@ from mercurial import (
     httppeer,
     wireprotoserver,
 )
+from mercurial.hgweb import server as hgwebserver
 
 from . import censoring, compat, peer, resume, server, serving
 

@@ -238,10 +238,10 @@ def _receive(
     too_large = HTTPError(413, b'request is larger than %d bytes\n' % limit)
     length = req.headers.get(b'Content-Length')
     if length is None and not req.rawenv.get(b'wsgi.input_terminated'):
-        compat.close_connection(req)
+        compat.abandon_body(req)
         raise HTTPError(411, b'client MUST send Content-Length header\n')
     if length is not None and int(length) > limit:
-        compat.close_connection(req)
+        compat.abandon_body(req)
         raise too_large
     found: list[CommandReceived] = []
     size = 0
@@ -252,7 +252,7 @@ def _receive(
                 break
             size += len(data)
             if size > limit:
-                compat.close_connection(req)
+                compat.abandon_body(req)
                 raise too_large
             for event in conn.receive(data):
                 if isinstance(event, CommandReceived):
@@ -265,7 +265,6 @@ def _receive(
     except ProtocolError as e:
         raise HTTPError(400, e.message + b'\n') from None
     except OSError:
-        compat.close_connection(req)
         compat.abandon_body(req)
         raise HTTPError(408, b'request was not received in time\n') from None
     return found
