@@ -39,6 +39,17 @@ Push and clone
 
   $ hg init server
   $ serve -R server
+  $ peak() {
+  >   # kB; Linux only, elsewhere nothing is compared
+  >   awk '/VmHWM/ { n = $2 } END { print n + 0 }' \
+  >     /proc/`cat $TESTTMP/hg.pid`/status 2> /dev/null || echo 0
+  > }
+  $ "$PYTHON" -c "
+  > import urllib.request
+  > print(urllib.request.urlopen('http://localhost:$HGPORT/info/lfs/locks').read())
+  > "
+  b'{"locks":[]}'
+  $ before=`peak`
   $ hg init client
   $ cd client
   $ big big.bin
@@ -62,10 +73,34 @@ Push and clone
   $ f --size clone/empty
   clone/empty: size=0
 
+Eight clients at once get it whole, and the server needed no memory for it.
+
+  $ cat > eight.py << EOF
+  > import hashlib, http.client, sys, threading
+  > digests = []
+  > def fetch():
+  >     c = http.client.HTTPConnection('localhost', $HGPORT)
+  >     c.request('GET', '/.hg/lfs/objects/' + sys.argv[1])
+  >     r = c.getresponse()
+  >     digest = hashlib.sha256()
+  >     while data := r.read(1 << 20):
+  >         digest.update(data)
+  >     digests.append(digest.hexdigest())
+  > threads = [threading.Thread(target=fetch) for n in range(8)]
+  > for t in threads: t.start()
+  > for t in threads: t.join()
+  > print(digests.count(sys.argv[1]))
+  > EOF
+  $ "$PYTHON" eight.py `sha256sum clone/big.bin | cut -c 1-64`
+  8
+  $ after=`peak`
+  $ test $after -lt `expr $before + 16384` || echo "$before kB grew to $after kB"
+
 The blobs are where core keeps them, the cache of the server has them too, and
 nothing else has been left.
 
   $ (cd server/.hg/store/lfs && find . -type f | sort)
+  ./locks.sqlite
   ./objects/4c/47b3e816fbe7d40cef9f665ba8f0be1ae68b5e8e7ed70f5b6bab7f70528e8f
   ./objects/70/37d1b5ee4253b46acc6a4c2344101d1e8395e433d25122759f48b7d72ddaf5
   ./objects/e3/b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
