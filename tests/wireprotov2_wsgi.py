@@ -181,7 +181,7 @@ class Server:
     def result(self, name: str, args: Any = None, **kw: Any) -> list[Any]:
         """Return the values a command answers."""
         status, *values = self.command(name, args, **kw).values[1]
-        assert status == {b'status': b'ok'}
+        assert status == {b'status': b'ok'}, status
         return values
 
 

@@ -57,7 +57,9 @@ def with_depth(repo: Any, nodes: list[bytes], depth: int) -> list[int]:
     """Return ``nodes`` and their ancestors, ``depth`` generations in all."""
     cl = repo.changelog
     revs = [_rev_sent(cl, n) for n in nodes]
-    return sorted(repo.revs(b'ancestors(%ld, %d)', revs, depth - 1))
+    # a number is given as text, %d would make it a revision
+    generations = b'%d' % (depth - 1)
+    return sorted(repo.revs(b'ancestors(%ld, %s)', revs, generations))
 
 
 def _explicit(repo: Any, spec: dict) -> Iterable[int]:
