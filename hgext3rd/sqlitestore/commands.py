@@ -183,3 +183,60 @@ def sqlite_repack(ui: Any, repo: Any, **opts: Any) -> int:
         )
     )
     return 0
+
+
+@command(
+    b'admin::sqlite-convert',
+    [
+        (
+            b'',
+            b'to',
+            b'sqlite',
+            _(b'what to convert to: sqlite or revlog'),
+            _(b'KIND'),
+        ),
+    ],
+    _(b'[--to KIND]'),
+    helpcategory=command.CATEGORY_MAINTENANCE,
+    helpbasic=False,
+)
+def sqlite_convert(ui: Any, repo: Any, **opts: Any) -> int:
+    """move the file history of this repository to SQLite, or back
+
+    Converts in place. Every revision is checked on the way. The repository is
+    locked against writers meanwhile, and can be read. It can be interrupted or
+    killed at any moment: the repository is then what it was before, and stays
+    that until all of the new store is on disk; only then is the old one
+    removed. Run the command again to go on with an interrupted conversion.
+
+    Repositories of the extension ``sqlitestore`` that came with Mercurial until
+    6.9 (requirement ``exp-sqlite-001``) are converted in the same way.
+
+    Processes that serve the repository should be restarted afterwards. Shares
+    cannot be converted themselves; after their source was, those that do not
+    use ``share-safe`` must be made anew.
+
+    Returns 0 on success, also when there was nothing to do.
+    """
+    from . import upgrade
+
+    if opts['to'] not in upgrade.TARGETS:
+        raise error.InputError(
+            _(b"cannot convert to '%s'") % opts['to'],
+            hint=_(b'use one of: %s') % b', '.join(upgrade.TARGETS),
+        )
+    with ui.makeprogress(_(b'converting'), unit=_(b'files')) as progress:
+        converted = upgrade.convert(
+            ui,
+            repo,
+            opts['to'],
+            lambda done, total: progress.update(done, total=total),
+        )
+    if converted is None:
+        ui.status(_(b'nothing to convert\n'))
+    else:
+        ui.status(
+            _(b'%d revisions of %d files converted\n')
+            % (converted.revisions, converted.files)
+        )
+    return 0

@@ -150,3 +150,13 @@ def cached_base(cached: Any) -> int:
     """The base revision of core's CachedDelta (or the older tuple)."""
     base: int = cached[0] if isinstance(cached, tuple) else cached.base
     return base
+
+
+def open_repository(ui: Any, path: bytes, create: bool = False) -> Any:
+    """The local repository at ``path``."""
+    try:
+        from mercurial.repo import factory
+    except ImportError:
+        # hg <= 7.1
+        from mercurial import hg as factory
+    return factory.repository(ui, path, create=create)

@@ -145,7 +145,7 @@ def _feature_setup_entry(function: Any) -> Any:
 def new_repo_requirements(orig: Any, ui: Any, createopts: Any) -> set[bytes]:
     """The requirements of a new repository."""
     if createopts.get(b'backend') != repository.BACKEND:
-        return orig(ui, createopts)  # type: ignore[no-any-return]
+        return orig(ui, createopts)
     compression = repository.compression_requirement(ui)
     requirements: set[bytes] = orig(ui, {**createopts, b'backend': b'revlogv1'})
     if b'sharedrepo' in createopts:

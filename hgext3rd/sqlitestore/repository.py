@@ -22,6 +22,12 @@ COMPRESSION_PREFIX = b'sqlitestore-compression='
 COMPRESSIONS = (b'zstd', b'zlib', b'none')
 BACKEND = b'sqlite'
 
+# Repositories of the extension that came with Mercurial until 6.9: only good
+# for being converted (see ``upgrade``).
+LEGACY_PREFIX = b'exp-sqlite-'
+LEGACY_REQUIREMENT = b'exp-sqlite-001'
+LEGACY_COMPRESSION_PREFIX = b'exp-sqlite-comp-001='
+
 
 def compression_requirement(ui: Any) -> bytes:
     """The requirement for the configured compression. Raises Abort."""
@@ -79,10 +85,28 @@ def adopt(repo: Any) -> None:
     storeentries.extend(repo.store, get_store)
 
 
+def adopt_legacy(repo: Any) -> None:
+    """Give a repository of the old extension a class that reads no files."""
+    repo = repo.unfiltered()
+    base = repo.__class__
+
+    class legacyrepository(base):  # type: ignore[misc,valid-type]
+        """A repository whose files are in a format of the past."""
+
+        def file(self, path: bytes, writable: bool = False) -> Any:
+            raise error.Abort(
+                _(b'this repository has an old format (%s)')
+                % LEGACY_REQUIREMENT,
+                hint=_(b"run 'hg admin::sqlite-convert'"),
+            )
+
+    repo.__class__ = legacyrepository
+
+
 def make_class(base: Any) -> Any:
     """The class of a repository that keeps its files in SQLite."""
 
-    class sqliterepository(base):  # type: ignore[misc]
+    class sqliterepository(base):
         """A repository whose file history is in ``store/files.sqlite``."""
 
         @util.propertycache

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where a conversion takes file histories from, and where it puts them.
+
+Sources list paths and add the revisions of one to a file of the destination;
+what they differ in is whether there are deltas to pass on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from mercurial import error
+from mercurial.i18n import _
+from mercurial.node import nullid, nullrev
+from mercurial.revlogutils import constants
+from mercurial.utils import storageutil, stringutil
+
+from . import legacy
+
+
+class Source(Protocol):
+    """File histories to convert."""
+
+    def paths(self) -> list[bytes]:
+        """All paths that have a history."""
+
+    def copy(self, path: bytes, target: Target, tr: Any) -> int:
+        """Add all revisions of a path to ``target``; returns how many."""
+
+
+class Target(Protocol):
+    """One file of the destination: core's revlog or our ``FileStore``."""
+
+    def addrawrevision(self, *args: Any) -> Any:
+        """As in core's revlog."""
+
+    def addgroup(self, *args: Any) -> Any:
+        """As in core's revlog."""
+
+
+class Arriving:
+    """A revision as ``FileStore.addgroup`` takes it (see ``compat``)."""
+
+    __slots__ = (
+        'compression',
+        'delta',
+        'delta_base',
+        'flags',
+        'has_censor_flag',
+        'link_node',
+        'node',
+        'p1',
+        'p2',
+        'raw_text',
+        'sidedata',
+    )
+
+    def __init__(
+        self,
+        node: bytes,
+        p1: bytes,
+        p2: bytes,
+        flags: int,
+        base: bytes,
+        delta: bytes | None,
+        text: bytes | None,
+    ) -> None:
+        self.node = self.link_node = node
+        self.p1 = p1
+        self.p2 = p2
+        self.flags = flags
+        self.delta_base = base
+        self.delta = delta
+        self.raw_text = text
+        self.compression = None
+        self.sidedata: dict = {}
+        self.has_censor_flag = bool(flags & constants.REVIDX_ISCENSORED)
+
+
+class RepositorySource:
+    """The files of an open repository.
+
+    ``deltas`` says whether the target takes ``Arriving`` objects, with the
+    deltas that are stored, or texts.
+    """
+
+    def __init__(self, repo: Any, deltas: bool) -> None:
+        self._repo = repo
+        self._deltas = deltas
+
+    def paths(self) -> list[bytes]:
+        """All paths in the store, also those of hidden changesets."""
+        return sorted(
+            entry.target_id
+            for entry in self._repo.store.data_entries()
+            if entry.is_revlog and entry.is_filelog
+        )
+
+    def copy(self, path: bytes, target: Target, tr: Any) -> int:
+        """See ``Source``."""
+        source = self._repo.file(path).get_revlog()
+        if self._deltas:
+            target.addgroup(
+                _emitted(source),
+                lambda node: source.linkrev(source.rev(node)),
+                tr,
+            )
+        else:
+            for rev in range(len(source)):
+                target.addrawrevision(
+                    source.rawdata(rev),
+                    tr,
+                    source.linkrev(rev),
+                    *map(source.node, source.parentrevs(rev)),
+                    source.node(rev),
+                    source.flags(rev),
+                )
+        return len(source)
+
+
+def _emitted(source: Any) -> Iterator[Arriving]:
+    nodes = [source.node(rev) for rev in range(len(source))]
+    if not nodes:
+        return
+    for item in source.emitrevisions(
+        nodes, nodesorder=b'storage', revisiondata=True
+    ):
+        yield Arriving(
+            item.node,
+            item.p1node,
+            item.p2node,
+            item.flags,
+            item.basenode,
+            item.delta,
+            item.revision,
+        )
+
+
+class LegacySource:
+    """The files in a database of the old extension."""
+
+    def __init__(self, database: legacy.LegacyDatabase, deltas: bool) -> None:
+        self._database = database
+        self._deltas = deltas
+        self._ids = {path: path_id for path_id, path in database.paths()}
+
+    def paths(self) -> list[bytes]:
+        """All paths in the database."""
+        return sorted(self._ids)
+
+    def copy(self, path: bytes, target: Target, tr: Any) -> int:
+        """See ``Source``."""
+        links: dict[bytes, int] = {}
+        arriving = self._arriving(path, links)
+        if self._deltas:
+            target.addgroup(arriving, links.__getitem__, tr)
+        else:
+            for item in arriving:
+                target.addrawrevision(
+                    item.raw_text,
+                    tr,
+                    links[item.node],
+                    item.p1,
+                    item.p2,
+                    item.node,
+                    item.flags,
+                )
+        return len(links)
+
+    def _arriving(
+        self, path: bytes, links: dict[bytes, int]
+    ) -> Iterator[Arriving]:
+        nodes: list[bytes] = []
+        for rev in self._database.revisions(self._ids[path]):
+            p1, p2 = (
+                nullid if p == nullrev else nodes[p] for p in (rev.p1, rev.p2)
+            )
+            flags = 0
+            if rev.censored:
+                flags = constants.REVIDX_ISCENSORED
+            elif storageutil.hashrevisionsha1(rev.text, p1, p2) != rev.node:
+                raise self._database.mismatch(path, len(nodes))
+            nodes.append(rev.node)
+            links[rev.node] = rev.linkrev
+            yield Arriving(rev.node, p1, p2, flags, nullid, None, rev.text)
+
+
+Progress = Callable[[int, int], None]
+
+
+def copy_all(
+    source: Source,
+    open_target: Callable[[bytes], Target],
+    tr: Any,
+    progress: Progress,
+) -> tuple[int, int]:
+    """Copy every file; returns the numbers of files and of revisions."""
+    paths = source.paths()
+    revisions = 0
+    for done, path in enumerate(paths):
+        progress(done, len(paths))
+        try:
+            revisions += source.copy(path, open_target(path), tr)
+        except (error.Error, OSError):
+            raise
+        except Exception as exc:
+            # Core raises whatever comes to it where a revlog is damaged.
+            raise error.Abort(
+                _(b'cannot read the history of %s: %s')
+                % (path, stringutil.forcebytestr(exc)),
+                hint=_(b"run 'hg verify'"),
+            ) from exc
+    return len(paths), revisions
