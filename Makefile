@@ -17,6 +17,9 @@ VENV  := $(CURDIR)/.venv/py$(PYVER)-hg$(or $(HG_VERSION),latest)
 BIN   := $(VENV)/bin
 # Keep pip quiet about itself; everything else it says is wanted.
 PIP   := $(BIN)/python -m pip --disable-pip-version-check install -q
+# A line in a .pth file instead of an import finder: every hg the tests start
+# is 30 ms faster.
+EDIT  := --config-settings editable_mode=compat -e
 PIN   := $(if $(HG_VERSION),"mercurial==$(HG_VERSION).*")
 
 .PHONY: help demo tests tests-interactive conformance lint format bench bench-quick dist clean
@@ -47,16 +50,16 @@ $(VENV)/.created:
 
 $(VENV)/.installed: $(VENV)/.created pyproject.toml setup.py
 	@echo "installing the project"
-	@$(PIP) $(PIN) -e '.[objectstore,redis,metrics]'
+	@$(PIP) $(PIN) $(EDIT) '.[objectstore,redis,metrics]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
 	@echo "installing what the tests and checks need"
-	@$(PIP) $(PIN) -e '.[dev]'
+	@$(PIP) $(PIN) $(EDIT) '.[dev]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.installed
-	@$(PIP) $(PIN) -e '.[bench]'
+	@$(PIP) $(PIN) $(EDIT) '.[bench]'
 	@touch $@
 
 demo: $(VENV)/.installed
