@@ -12,11 +12,13 @@ from mercurial import (
     exchange,
     extensions,
     httppeer,
+    revlogutils,
     wireprotoserver,
 )
 from mercurial.hgweb import server as hgwebserver
+from mercurial.revlogutils import rewrite
 
-from . import censoring, compat, peer, resume, server, serving
+from . import censoring, compat, peer, pull_parents, resume, server, serving
 
 #: in .hg of an unfinished clone, as in ``resume``
 MARKER = b'wireprotov2-unfinished'
@@ -26,6 +28,7 @@ def uisetup(ui: object) -> None:
     """Wrap Mercurial once per process."""
     if any(map(_is_loaded, compat.SERVING_MODULES)):
         # in a WSGI server, or enabled by a repository that it serves
+        serving.load_modules()
         _setup_server()
     else:
         # nothing else makes a server of an hg process
@@ -112,6 +115,11 @@ def _setup_client() -> None:
     extensions.wrapfunction(exchange, 'pull', peer.exchange_pull)
     # a failed clone is removed with rmtree, which must spare what was kept
     compat.clone_module().shutil = resume.Keeper()
+    # checks of incoming file revisions, where they need not read texts
+    if hasattr(revlogutils, 'InboundRevision'):  # hg >= 7.1
+        extensions.wrapfunction(
+            rewrite, 'filter_delta_issue6528', pull_parents.filter_deltas
+        )
     # Mercurial's own hook for extensions that change a getbundle call
     extensions.wrapfunction(
         exchange, '_pullbundle2extraprepare', peer.prepare_getbundle

@@ -277,7 +277,8 @@ class Fetcher:
         self._taken = 0
         self._stopped = False
         self.bytes = 0
-        count = min(connections, len(pieces))
+        # a thread costs more than it brings for a piece or two
+        count = max(1, min(connections, len(pieces) // 2))
         self._ahead = count + 1
         # made here, where a password could be asked for
         sources = [make_source(self._received) for _index in range(count)]

@@ -21,6 +21,7 @@ from . import failures, pull_pieces, redirects, resume, segmentbundle
 from .api import API
 from .client import HTTPClient
 from .proto.errors import ProtocolError
+from .pull_parents import trusted
 from .pull_pieces import Fetcher, Listing, Piece, Source, parse_listing
 from .segmentpack import PackError
 
@@ -129,6 +130,8 @@ class _Application:
         self._repo = repo
         self._peer = peer
         self._pieces = pieces
+        self._files: set[bytes] = set()
+        self._observed = _Observed(repo, self._files)
         self._counts = {b'changesets': 0, b'revisions': 0, b'heads': 0}
         self._total = sum(piece.changesets for piece in pieces)
         self._estimate = sum(piece.estimate for piece in pieces)
@@ -188,7 +191,7 @@ class _Application:
         repo = self._repo
         url = self._peer.url()
         name = b'pull\n%s' % urlutil.hidepassword(url)
-        with _Quiet(repo), repo.transaction(name) as tr:
+        with self._observed, repo.transaction(name) as tr, trusted():
             tr.hookargs[b'source'] = b'pull'
             tr.hookargs[b'url'] = url
             try:
@@ -218,14 +221,11 @@ class _Application:
         count = len(changelog) - first
         if count <= 0:
             return
-        files: set[bytes] = set()
-        for rev in range(first, len(changelog)):
-            files.update(changelog.readfiles(rev))
         heads = self._counts[b'heads']
         note = _(b' (%+d heads)') % heads if heads and first else b''
         repo.ui.status(
             _(b'added %d changesets with %d changes to %d files%s\n')
-            % (count, self._counts[b'revisions'], len(files), note)
+            % (count, self._counts[b'revisions'], len(self._files), note)
         )
         repo.ui.status(
             _(b'new changesets %s:%s\n')
@@ -236,12 +236,14 @@ class _Application:
         )
 
 
-class _Quiet:
-    """Keeps what every transaction says from being said for each piece."""
+class _Observed:
+    """Keeps what every transaction says from being said for each piece, and
+    notes the files of incoming changesets, which are parsed at that time."""
 
-    def __init__(self, repo: Any) -> None:
+    def __init__(self, repo: Any, files: set[bytes]) -> None:
         self._repo = repo.unfiltered()
         self._ui = repo.ui
+        self._files = files
 
     def __enter__(self) -> None:
         ui = self._ui.copy()
@@ -251,7 +253,15 @@ class _Quiet:
                 pass
 
         ui.__class__ = quietui
+        register = self._repo.register_changeset
+
+        def register_changeset(rev: int, changeset: Any) -> Any:
+            self._files.update(changeset.files)
+            return register(rev, changeset)
+
         self._repo.ui = ui
+        self._repo.register_changeset = register_changeset
 
     def __exit__(self, *exc: object) -> None:
         self._repo.ui = self._ui
+        del self._repo.register_changeset
