@@ -92,6 +92,9 @@ def do_hgweb(orig: Any, handler: Any) -> None:
     if '/api/' not in handler.path:
         orig(handler)
         return
+    # frames are sent one by one: small ones must not wait to be acknowledged
+    with contextlib.suppress(OSError):
+        handler.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     lengths = handler.headers.get_all('Content-Length') or []
     if len(lengths) > 1 or not all(_DIGITS.fullmatch(n) for n in lengths):
         handler.close_connection = True
