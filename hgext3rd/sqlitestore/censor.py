@@ -12,54 +12,54 @@ the change, makes the next writer do that if this process does not get there.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from mercurial import error, mdiff
 from mercurial.i18n import _
 from mercurial.revlogutils import constants
 from mercurial.utils import storageutil
 
-from . import deltas, frames, index, schema
-from .transaction import SELECT_DEPENDENTS, Writer
-
-if TYPE_CHECKING:
-    from .filemutation import MutationMixin
-    from .store import Store
+from . import deltas, frames, index, ingest, schema
+from .store import Store
+from .transaction import INSERT_PIECE, SELECT_DEPENDENTS, Writer
 
 SELECT_HEADS = 'SELECT id, head FROM frame'
 SELECT_SEGMENTS = 'SELECT id, n, data FROM idx WHERE id BETWEEN ? AND ?'
+SELECT_ALL_SEGMENTS = 'SELECT id, n, data FROM idx'
+SELECT_LARGE_ROWS = 'SELECT id, frame FROM rev WHERE frame > 0'
 SELECT_PATH_IDS = 'SELECT id FROM path'
 UPDATE_FRAME = 'UPDATE frame SET head = ?, data = ? WHERE id = ?'
 UPDATE_SEGMENT = 'UPDATE idx SET data = ? WHERE id = ?'
 UPDATE_CENSORED = """
-    UPDATE rev SET flags = ?, rawsize = ?, base = 0, data = ? WHERE id = ?"""
+    UPDATE rev SET flags = ?, rawsize = ?, base = 0, frame = ?, data = ?
+    WHERE id = ?"""
 DELETE_CONTENT = 'DELETE FROM content WHERE rev = ?'
 DELETE_PIECES = 'DELETE FROM piece WHERE id >= ? AND id < ?'
-REQUEST_WIPE = "UPDATE counter SET value = 1 WHERE name = 'wipe'"
+
+
+class Target(Protocol):
+    """What is asked of the file to censor."""
+
+    idx: index.FileIndex
+
+    def rawsize(self, rev: int) -> int:
+        """The size of a revision as stored."""
 
 
 def censor(
-    file: MutationMixin, writer: Writer, revs: set[int], tombstone: bytes
+    file: Target, writer: Writer, revs: set[int], tombstone: bytes
 ) -> None:
     """Replace the content of revisions of a file by a tombstone."""
     text = storageutil.packmeta({b'censored': tombstone}, b'')
-    for rev in sorted(revs):
-        if len(text) > file.rawsize(rev):
-            raise error.Abort(
-                _(b'censor tombstone must be no longer than censored data')
-            )
     store, idx = writer.store, file.idx
-    if writer._sealer is not None:
-        writer._sealer.flush()
+    path_id: Any = idx.path_id
+    writer.flush()
     _detach_rows(store, writer, idx, revs)
-    _rewrite_frames(store, writer, idx, revs, text)
-    _mark(store, writer, idx, revs, text)
+    moved = _rewrite_frames(store, writer, idx, revs, text)
+    _mark(store, writer, idx, revs, text, moved)
     for rev in revs:
-        store.db.execute(DELETE_CONTENT, (file.gid(rev),))
-    store.db.execute(REQUEST_WIPE)
-    writer.transaction.addpostclose(
-        b'00-sqlitestore-wipe', lambda tr: store.db.wipe()
-    )
+        store.db.execute(DELETE_CONTENT, (schema.global_id(path_id, rev),))
+    writer.request_wipe()
     fresh = store.read_index(idx.path_id)
     idx.core, idx.frames, idx.places = fresh.core, fresh.frames, fresh.places
     idx.stored = fresh.stored
@@ -85,7 +85,10 @@ def _detach_rows(
         owner, rev = schema.split_id(gid)
         if owner == path_id and rev in revs:
             continue
-        writer.update_loose(gid, 0, writer.codec.encode(store.text(gid)))
+        data = writer.codec.encode(store.text(gid))
+        writer.update_loose(gid, 0, data)
+        # the next dependent may be a delta of this one
+        store.rewritten(gid, len(data))
 
 
 def _rewrite_frames(
@@ -94,28 +97,61 @@ def _rewrite_frames(
     idx: index.FileIndex,
     revs: set[int],
     text: bytes,
-) -> None:
+) -> dict[int, int]:
     """Take the content of ``revs`` out of all frames.
 
-    Entries that nothing refers to any more (left by a strip) may hold the
-    same content, so those of this file and of deleted files go as well.
+    Entries that no revision refers to (left by a strip) may hold the same
+    content, so those of this file and of deleted files go as well. An entry
+    that another revision shares stays; returns, for revisions with such an
+    entry, the new frame that holds their tombstone.
     """
+    path_id: Any = idx.path_id
     paths = {row[0] for row in store.db.rows(SELECT_PATH_IDS)}
-    live = {(idx.frames[r], idx.places[r]) for r in range(len(idx))}
-    gone = {(idx.frames[r], idx.places[r]) for r in revs}
-    for frame_id, head in store.db.rows(SELECT_HEADS):
-        owners = frames.decode_head(head)[0]
+    owners: dict[int, list[int]] = {}
+    for frame_id, head in store.db.iterate(SELECT_HEADS):
+        column = frames.decode_head(head)[0]
+        if any(owner == path_id or owner not in paths for owner in column):
+            owners[frame_id] = column
+    gone = {(idx.frames[r], idx.places[r]): r for r in revs if idx.frames[r]}
+    # A shared entry belongs, by its head, to just one of those who share it.
+    for frame_id, _place in gone:
+        if frame_id not in owners:
+            owners[frame_id] = store.frame(frame_id).paths
+    live = _live_entries(store, set(owners), path_id, revs)
+    for frame_id, column in owners.items():
         replaced: dict[int, bytes] = {}
-        for place, owner in enumerate(owners):
-            if owner == idx.path_id:
-                if (frame_id, place) in gone:
-                    replaced[place] = text
-                elif (frame_id, place) not in live:
-                    replaced[place] = b''
-            elif owner not in paths:
+        for place, owner in enumerate(column):
+            if (frame_id, place) in live:
+                continue
+            if (frame_id, place) in gone:
+                replaced[place] = text
+            elif owner == path_id or owner not in paths:
                 replaced[place] = b''
         if replaced:
             rewrite_frame(store, writer, frame_id, replaced)
+    return {
+        rev: ingest.store_alone(writer, schema.global_id(path_id, rev), text)
+        for entry, rev in gone.items()
+        if entry in live
+    }
+
+
+def _live_entries(
+    store: Store, wanted: set[int], path_id: int, revs: set[int]
+) -> set[tuple[int, int]]:
+    """(frame, place) in ``wanted`` frames that some other revision needs."""
+    live = set()
+    for gid, count, data in store.db.iterate(SELECT_ALL_SEGMENTS):
+        owner, first = schema.split_id(gid)
+        rows = index.decode_segment(first, count, data)
+        for rev, row in enumerate(rows, first):
+            if row.frame in wanted and (owner != path_id or rev not in revs):
+                live.add((row.frame, row.place))
+    for gid, frame_id in store.db.rows(SELECT_LARGE_ROWS):
+        owner, rev = schema.split_id(gid)
+        if frame_id in wanted and (owner != path_id or rev not in revs):
+            live.add((frame_id, 0))
+    return live
 
 
 def rewrite_frame(
@@ -162,8 +198,6 @@ def rewrite_frame(
 def _store_pieces(
     writer: Writer, frame_id: int, head: bytes, pieces: Iterable[bytes]
 ) -> None:
-    from .transaction import INSERT_PIECE
-
     stored = False
     for number, piece in enumerate(pieces):
         stored = True
@@ -183,31 +217,41 @@ def _mark(
     idx: index.FileIndex,
     revs: set[int],
     text: bytes,
+    moved: dict[int, int],
 ) -> None:
-    """Flag ``revs`` as censored where they are indexed."""
+    """Flag ``revs`` as censored where they are indexed.
+
+    ``moved`` are those whose text is now entry 0 of another frame.
+    """
     path_id: Any = idx.path_id
     chunk = writer.codec.encode(text)
     for rev in revs:
         flags = idx.revision(rev).flags | constants.REVIDX_ISCENSORED
         gid = schema.global_id(path_id, rev)
-        data = b'' if idx.frames[rev] else chunk
-        store.db.execute(UPDATE_CENSORED, (flags, len(text), data, gid))
+        frame_id = moved.get(rev, idx.frames[rev])
+        data = b'' if frame_id else chunk
+        store.db.execute(
+            UPDATE_CENSORED, (flags, len(text), frame_id, data, gid)
+        )
     bounds = (
         schema.global_id(path_id, 0),
         schema.global_id(path_id, schema.REV_MASK),
     )
     for gid, count, data in store.db.rows(SELECT_SEGMENTS, bounds):
         first = gid & schema.REV_MASK
-        if not revs & set(range(first, first + count)):
+        touched = revs & set(range(first, first + count))
+        if not touched:
             continue
         rows = index.decode_segment(first, count, data)
-        for rev in revs:
-            if first <= rev < first + count:
-                row = rows[rev - first]
-                rows[rev - first] = row._replace(
-                    flags=row.flags | constants.REVIDX_ISCENSORED,
-                    rawsize=len(text),
-                )
+        for rev in touched:
+            row = rows[rev - first]
+            row = row._replace(
+                flags=row.flags | constants.REVIDX_ISCENSORED,
+                rawsize=len(text),
+            )
+            if rev in moved:
+                row = row._replace(frame=moved[rev], place=0)
+            rows[rev - first] = row
         store.db.execute(
             UPDATE_SEGMENT,
             (index.encode_segment(first, rows, writer.codec), gid),

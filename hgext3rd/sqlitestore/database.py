@@ -194,17 +194,21 @@ class Database:
         finally:
             conn.close()
 
-    def wipe(self) -> None:
+    def wipe(self) -> bool:
         """Overwrite what was deleted: free pages, slack and the WAL.
 
-        Waits for readers of the WAL; the request stays on record until done.
+        Returns False, and leaves the request on record, if a reader in
+        another process still needs the WAL.
         """
         row = self.row(SELECT_WIPE)
         if row is None or not row[0]:
-            return
+            return True
         self.execute('VACUUM')
+        result = self.row('PRAGMA wal_checkpoint(TRUNCATE)')
+        if result is not None and result[0]:
+            return False
         self.execute(CLEAR_WIPE)
-        self.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+        return True
 
     def copy(self, path: bytes) -> None:
         """Write a consistent copy to ``path``, also while others write.

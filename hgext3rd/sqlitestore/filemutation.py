@@ -13,7 +13,8 @@ from mercurial.node import nullrev
 from mercurial.revlogutils import constants, flagutil
 from mercurial.utils import storageutil
 
-from . import compat, deltas, index, ingest, transaction
+from . import censor, compat, deltas, index, ingest
+from . import transaction as writes
 from .filedata import DataMixin
 
 # The limit of a revlog, and of core's index object: sizes are 32-bit there.
@@ -28,13 +29,13 @@ class MutationMixin(DataMixin):
     _adding_group = False
 
     @contextlib.contextmanager
-    def _writing(self, tr: Any) -> Iterator[transaction.Writer]:
+    def _writing(self, tr: Any) -> Iterator[writes.Writer]:
         if not self._writable:
             raise error.ProgrammingError(
                 b'try to write in a file store marked as non-writable: %s'
                 % self.display_id
             )
-        yield self.store.writer(tr)
+        yield writes.writer(self.store, tr)
 
     def addrevision(
         self,
@@ -95,13 +96,13 @@ class MutationMixin(DataMixin):
                     compat.cached_base(cachedelta), validate=False
                 )
                 rawtext = bytes(mdiff.patches(base, [delta]))
-            return self._store_loose(
+            return self.store_loose(
                 writer, rawtext, link, self.rev(p1), self.rev(p2), node, flags
             )
 
-    def _store_loose(
+    def store_loose(
         self,
-        writer: transaction.Writer,
+        writer: writes.Writer,
         text: bytes,
         link: int,
         p1: int,
@@ -109,6 +110,7 @@ class MutationMixin(DataMixin):
         node: bytes,
         flags: int,
     ) -> int:
+        """Add a revision as a row of its own; returns its number."""
         writer.touch(self.filename, self.idx)
         rev = len(self.idx)
         gid = self.gid(rev)
@@ -130,7 +132,7 @@ class MutationMixin(DataMixin):
 
     def _choose(
         self,
-        writer: transaction.Writer,
+        writer: writes.Writer,
         text: bytes,
         rev: int,
         p1: int,
@@ -247,7 +249,7 @@ class MutationMixin(DataMixin):
         rev, _broken = self.getstrippoint(minlink)
         if rev == len(self):
             return
-        writer = self.store.writer(transaction)
+        writer = writes.writer(self.store, transaction)
         writer.begin_strip(minlink)
         writer.truncate(self.filename, self.idx, rev)
         self._cache = None
@@ -256,12 +258,10 @@ class MutationMixin(DataMixin):
         self, tr: Any, censor_nodes: Any, tombstone: bytes = b''
     ) -> None:
         """Remove the content of revisions for good; see ``ifilemutation``."""
-        from . import censor
-
         if isinstance(censor_nodes, bytes):
             censor_nodes = [censor_nodes]
         # core's censor command does not ask for a writable file
-        writer = self.store.writer(tr)
+        writer = writes.writer(self.store, tr)
         writer.begin()
         censor.censor(self, writer, set(map(self.rev, censor_nodes)), tombstone)
         self._cache = None

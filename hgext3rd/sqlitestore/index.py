@@ -184,7 +184,7 @@ class FileIndex:
         a sealed one of this file, one of another file, or ``stop`` (whose
         text the caller has); None when the last row is a full text.
         """
-        revs = []
+        revs: list[int] = []
         while True:
             if rev == stop or self.frames[rev]:
                 assert self.path_id is not None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import collections
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from mercurial import error, mdiff
 from mercurial.i18n import _
@@ -21,10 +21,8 @@ from mercurial.revlogutils import constants, flagutil
 from mercurial.utils import storageutil
 
 from . import compat, deltas, frames, index, schema
-
-if TYPE_CHECKING:
-    from .filemutation import MutationMixin
-    from .transaction import Writer
+from .store import Store
+from .transaction import Writer
 
 # Stored bytes of rows that one changegroup may add to a known file before the
 # rest is sealed.
@@ -40,10 +38,55 @@ LARGE_CHUNK = schema.PIECE_SIZE
 _HUNK = struct.Struct('>lll')
 
 
+class Target(Protocol):
+    """What is asked of the file that revisions are added to."""
+
+    idx: index.FileIndex
+    store: Store
+    filename: bytes
+    display_id: bytes
+
+    def gid(self, rev: int) -> int:
+        """The global id of a revision."""
+
+    def node(self, rev: int) -> bytes:
+        """The node of a revision."""
+
+    def rawsize(self, rev: int) -> int:
+        """The size of a revision as stored."""
+
+    def iscensored(self, rev: int) -> bool:
+        """Whether the content of a revision was removed."""
+
+    def checkhash(
+        self,
+        text: bytes,
+        node: bytes,
+        p1: bytes | None = None,
+        p2: bytes | None = None,
+    ) -> None:
+        """Raise unless a text belongs to a node."""
+
+    def copy_source(self, text: bytes) -> tuple[index.FileIndex, int] | None:
+        """The revision a text says it was copied from."""
+
+    def store_loose(
+        self,
+        writer: Writer,
+        text: bytes,
+        link: int,
+        p1: int,
+        p2: int,
+        node: bytes,
+        flags: int,
+    ) -> int:
+        """Add a revision as a row of its own."""
+
+
 class Group:
     """The revisions being added to one file by one changegroup."""
 
-    def __init__(self, store_file: MutationMixin, writer: Writer) -> None:
+    def __init__(self, store_file: Target, writer: Writer) -> None:
         self._file = store_file
         self._idx = store_file.idx
         self._writer = writer
@@ -210,7 +253,7 @@ class Group:
             ):
                 choice = deltas.Choice(rev - base, writer.codec.encode(delta))
         if choice is None:
-            self._file._store_loose(
+            self._file.store_loose(
                 writer,
                 text,
                 draft.linkrev,

@@ -7,6 +7,8 @@ from typing import Any
 
 from mercurial.i18n import _
 
+from . import transaction
+
 
 def remove_unmatched(repo: Any) -> int:
     """Remove all files outside the narrowspec; returns how many there were."""
@@ -17,7 +19,7 @@ def remove_unmatched(repo: Any) -> int:
     if not paths:
         return 0
     with repo.lock(), repo.transaction(b'narrowing') as tr:
-        writer = store.writer(tr)
+        writer = transaction.writer(store, tr)
         progress = repo.ui.makeprogress(
             _(b'removing'), unit=_(b'files'), total=len(paths)
         )

@@ -70,7 +70,8 @@ def adopt(repo: Any) -> None:
 
     repo = repo.unfiltered()
     base = repo.__class__
-    if not hasattr(repo, 'sqlitestore'):
+    # of the class: the object would make its store, with all it imports
+    if not hasattr(base, 'sqlitestore'):
         if base not in _classes:
             _classes[base] = make_class(base)
         repo.__class__ = _classes[base]

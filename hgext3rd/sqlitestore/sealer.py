@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Filling frames with revisions as they arrive.
 
-One sealer belongs to one Writer. Revisions are added in the order in which
+One sealer belongs to one transaction. Revisions are added in the order in which
 they come; a frame is closed when it is large enough, whatever files it then
 holds. Which delta to store is decided by the caller, who may only use a base
 that ``place`` finds in the frame being filled.
@@ -9,12 +9,10 @@ that ``place`` finds in the frame being filled.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Protocol
 
 from . import chunks, frames, schema
-
-if TYPE_CHECKING:
-    from .transaction import Writer
 
 # Uncompressed bytes in a frame: what a read of one revision costs at most,
 # about 0.3 ms, against what compression gains from more context.
@@ -25,12 +23,29 @@ FRAME_SIZE = 256 << 10
 TEXTS_PER_FRAME = 4
 
 
-class Sealer:
-    """The frame being filled; itself readable like a ``frames.Frame``."""
+class Sink(Protocol):
+    """Where frames go: a Writer."""
 
-    def __init__(self, writer: Writer, level: int = chunks.FRAME_LEVEL) -> None:
-        self._writer = writer
-        self._codec = chunks.Codec(writer.store.compression, level)
+    def next_frame(self) -> int:
+        """A frame id never used before."""
+
+    def add_frame(
+        self, frame_id: int, head: bytes, pieces: Iterable[bytes]
+    ) -> None:
+        """Store a frame."""
+
+
+class Sealer:
+    """The frame being filled; itself readable like a ``frames.Frame``.
+
+    ``compression`` names the engine (see ``chunks``).
+    """
+
+    def __init__(
+        self, sink: Sink, compression: str, level: int = chunks.FRAME_LEVEL
+    ) -> None:
+        self._writer = sink
+        self._codec = chunks.Codec(compression, level)
         self._reset()
 
     def _reset(self) -> None:

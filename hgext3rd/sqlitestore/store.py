@@ -10,7 +10,7 @@ For other modules of this package:
 * ``path_id``, ``paths``, ``has_directory``: which files there are;
 * ``index(path)``: the FileIndex of a file, shared and kept while valid;
 * ``frame(id)``, ``loose(gids)``, ``text(gid)``: stored content;
-* ``writer(tr)``: the Writer of a Mercurial transaction;
+* ``open_writer``: who has a frame that is not in the database yet;
 * ``forget()``: drop everything cached, after rows changed underneath.
 """
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 import collections
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from mercurial import mdiff
 from mercurial.i18n import _
@@ -27,9 +27,6 @@ from mercurial.i18n import _
 from . import chunks, columns, database, errors, frames, index, schema
 from .compat import mpatch
 from .index import FileIndex
-
-if TYPE_CHECKING:
-    from . import transaction
 
 # Bytes of decoded frames kept. Reading all files of a revision goes through
 # frames nearly in order, so a few frames are enough.
@@ -58,6 +55,15 @@ SELECT_PIECES = 'SELECT data FROM piece WHERE id BETWEEN ? AND ? ORDER BY id'
 HAS_PIECES = 'SELECT 1 FROM piece WHERE id = ?'
 SELECT_CONTENT = 'SELECT rev FROM content WHERE digest = ?'
 DATA_VERSION = 'PRAGMA data_version'
+
+
+class OpenWriter(Protocol):
+    """What a store knows of whoever writes to it."""
+
+    transaction: Any
+
+    def open_frame(self, frame_id: int) -> Any:
+        """The frame being filled if it has this id, or None."""
 
 
 class Store:
@@ -90,7 +96,8 @@ class Store:
         self._frames_size = 0
         self._texts = frames.TextCache()
         self._version: Any = None
-        self._writer: transaction.Writer | None = None
+        # what writes in a running transaction (see transaction.writer)
+        self.open_writer: OpenWriter | None = None
 
     # files
 
@@ -150,7 +157,7 @@ class Store:
         found = self._new.get(path)
         if found is None:
             found = FileIndex(None)
-            if self._writer is not None:
+            if self.open_writer is not None:
                 # Whoever opens the file while it is being made sees the same.
                 self._new[path] = found
         return found
@@ -161,7 +168,7 @@ class Store:
         if found is None:
             found = self.read_index(path_id)
             self._indexes[path_id] = found
-            if len(self._indexes) > INDEX_CACHE and self._writer is None:
+            if len(self._indexes) > INDEX_CACHE and self.open_writer is None:
                 self._indexes.popitem(last=False)
         else:
             self._indexes.move_to_end(path_id)
@@ -248,9 +255,10 @@ class Store:
 
     def frame(self, frame_id: int) -> Any:
         """A frame, decoded: something with ``base``, ``entry`` and ``text``."""
-        writer = self._writer
-        if writer is not None and writer.open_frame(frame_id) is not None:
-            return writer.open_frame(frame_id)
+        if self.open_writer is not None:
+            open_frame = self.open_writer.open_frame(frame_id)
+            if open_frame is not None:
+                return open_frame
         frame = self._frames.get(frame_id)
         if frame is not None:
             self._frames.move_to_end(frame_id)
@@ -400,19 +408,3 @@ class Store:
         """The global id of a revision whose text may have this digest."""
         row = self.db.row(SELECT_CONTENT, (digest,))
         return row[0] if row else None
-
-    # writing
-
-    def writer(self, tr: Any) -> transaction.Writer:
-        """The writer bound to a running Mercurial transaction."""
-        from . import transaction
-
-        writer = self._writer
-        if writer is None or writer.transaction is not tr:
-            writer = self._writer = transaction.Writer(self, tr)
-        return writer
-
-    def release_writer(self, writer: transaction.Writer) -> None:
-        """The Mercurial transaction of ``writer`` is over."""
-        if self._writer is writer:
-            self._writer = None

@@ -29,14 +29,12 @@ was truncated finishes the work.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mercurial.i18n import _
 
 from . import chunks, errors, index, schema, sealer
-
-if TYPE_CHECKING:
-    from .store import Store
+from .store import Store
 
 ADD = 'add'
 STRIP = 'strip'
@@ -79,6 +77,15 @@ DELETE_CONTENT = 'DELETE FROM content WHERE rev >= ? AND rev < ?'
 # of the partial index.
 SELECT_DEPENDENTS = """
     SELECT id FROM rev WHERE base < 0 AND base <= ? AND base > ?"""
+
+
+def writer(store: Store, tr: Any) -> Writer:
+    """The Writer of a running Mercurial transaction."""
+    current = store.open_writer
+    if isinstance(current, Writer) and current.transaction is tr:
+        return current
+    made = store.open_writer = Writer(store, tr)
+    return made
 
 
 class Writer:
@@ -132,6 +139,9 @@ class Writer:
             (kind, changesets, self._counters['path'], self._counters['frame']),
         )
         self._kind = kind
+        if self._counters.get('wipe'):
+            # the process that censored something was killed before it could
+            self.request_wipe()
 
     def _changesets_before(self) -> int:
         """How many changesets there were when the transaction began."""
@@ -163,8 +173,7 @@ class Writer:
         self._on_record = True
 
     def _flush(self) -> None:
-        if self._sealer is not None:
-            self._sealer.flush()
+        self.flush()
         self.store.db.execute_many(
             UPDATE_COUNTER, [(v, k) for k, v in self._counters.items()]
         )
@@ -182,7 +191,8 @@ class Writer:
         self._release()
 
     def _release(self) -> None:
-        self.store.release_writer(self)
+        if self.store.open_writer is self:
+            self.store.open_writer = None
 
     # rows
 
@@ -242,7 +252,7 @@ class Writer:
         """The frame being filled in this transaction."""
         if self._sealer is None:
             self.begin()
-            self._sealer = sealer.Sealer(self)
+            self._sealer = sealer.Sealer(self, self.store.compression)
         return self._sealer
 
     def open_frame(self, frame_id: int) -> Any:
@@ -266,6 +276,26 @@ class Writer:
             else:
                 db.execute(INSERT_PIECE, (frame_id << 16 | number, piece))
 
+    def request_wipe(self) -> None:
+        """Wipe deleted content from free space after the transaction."""
+        self._counters['wipe'] = 1
+        self.transaction.addpostclose(CATEGORY + b'-wipe', self._wipe)
+
+    def _wipe(self, tr: Any) -> None:
+        if not self.store.db.wipe():
+            tr._report(
+                _(
+                    b'removed content stays in the WAL of %s while other'
+                    b' processes read it; the next transaction tries again\n'
+                )
+                % self.store.db.path
+            )
+
+    def flush(self) -> None:
+        """Store the frame being filled, if there is one."""
+        if self._sealer is not None:
+            self._sealer.flush()
+
     # strip
 
     def begin_strip(self, changesets: int) -> None:
@@ -288,8 +318,7 @@ class Writer:
         path_id = idx.path_id
         if path_id is None:
             return
-        if self._sealer is not None:
-            self._sealer.flush()
+        self.flush()
         truncate_rows(self.store, path_id, n)
         idx.truncate(n)
         if not n:
@@ -326,7 +355,9 @@ def truncate_rows(store: Store, path_id: int, n: int) -> None:
             # A segment that begins below the cut and reaches over it.
             rev = gid & schema.REV_MASK
             revs = index.decode_segment(rev, count, data)[:keep]
-            data = index.encode_segment(rev, revs, chunks.Codec(store.compression))
+            data = index.encode_segment(
+                rev, revs, chunks.Codec(store.compression)
+            )
             db.execute(UPDATE_SEGMENT, (keep, data, gid))
 
 

@@ -1,0 +1,201 @@
+Censoring takes content out of the database file for good.
+
+  $ cat >> $HGRCPATH <<'RC'
+  > [extensions]
+  > sqlitestore =
+  > censor =
+  > [storage]
+  > new-repo-backend = sqlite
+  > sqlite.compression = none
+  > sqlite.auto-repack = no
+  > [ui]
+  > rollback = true
+  > RC
+
+Without compression the bytes can be searched for
+
+  $ search() { cat .hg/store/files.sqlite* | tr -d '\n' | grep -c "$1"; }
+  $ hg init repo
+  $ cd repo
+  $ python3 -c 'for i in range(200): print("common line", i)' > f
+  $ cp f other
+  $ hg commit -qAm base
+  $ python3 -c 'print("SECRET-" + "9f8e7d")' >> f
+  $ python3 -c 'print("OTHER-" + "9f8e7d")' >> other
+  $ hg commit -qm secret
+  $ echo 'after' >> f
+  $ sed -i 's/OTHER/clean/' other
+  $ hg commit -qm after
+  $ hg copy -q f copied
+  $ echo 'in the copy' >> copied
+  $ hg commit -qm copy
+  $ sed -i '/SECRET/d' f copied
+  $ hg commit -qm clean
+  $ cat f copied > wanted
+  $ search SECRET-9f8e7d
+  1
+
+The content is in changesets 1 and 2 of f, and in 3 of its copy, which stays
+
+  $ hg censor -r 1 f
+  checking for the censored content in 1 heads
+  checking for the censored content in the working directory
+  censoring 1 file revisions
+  $ hg censor -r 2 f
+  checking for the censored content in 1 heads
+  checking for the censored content in the working directory
+  censoring 1 file revisions
+  $ hg cat -r 3 copied | tail -3
+  SECRET-9f8e7d
+  after
+  in the copy
+  $ search OTHER-9f8e7d
+  1
+  $ hg censor -q -r 1 other
+  $ search OTHER-9f8e7d
+  0
+  [1]
+  $ cat f copied | cmp - wanted
+  $ hg cat -r 1 f
+  abort: censored node: 467a878f34f5
+  (set censor.policy to ignore errors)
+  [255]
+  $ hg cat -r 4 f | tail -1
+  after
+  $ hg cat -r 4 copied | tail -1
+  in the copy
+  $ hg verify -q --config censor.policy=ignore
+  $ hg log -T '{rev} {desc}\n' f
+  4 clean
+  2 after
+  1 secret
+  0 base
+
+The same in sealed frames, whose other revisions must survive
+
+  $ cd ..
+  $ hg init packed
+  $ cd packed
+  $ hg init ../donor
+  $ cd ../donor
+  $ python3 -c 'for i in range(200): print("common line", i)' > f
+  $ cp f twin
+  $ hg commit -qAm base
+  $ python3 -c 'print("SECRET-" + "9f8e7d")' >> f
+  $ cp f twin
+  $ hg commit -qm secret
+  $ sed -i '/SECRET/d' f
+  $ echo after >> f
+  $ hg commit -qm after
+  $ cd ../packed
+  $ hg pull -q ../donor
+  $ hg update -q
+  $ search SECRET-9f8e7d
+  2
+  $ hg censor -r 1 f
+  checking for the censored content in 1 heads
+  checking for the censored content in the working directory
+  censoring 1 file revisions
+  $ hg cat -r 1 f
+  abort: censored node: 467a878f34f5
+  (set censor.policy to ignore errors)
+  [255]
+  $ hg cat -r 2 f | tail -1
+  after
+  $ hg cat -r 1 twin | tail -1
+  SECRET-9f8e7d
+  $ hg verify -q --config censor.policy=ignore
+  $ search SECRET-9f8e7d
+  1
+  $ rm twin
+  $ echo replaced > twin
+  $ hg commit -qm 'replace twin'
+  $ hg censor -r 1 twin
+  checking for the censored content in 1 heads
+  checking for the censored content in the working directory
+  censoring 1 file revisions
+  $ hg cat -r 0 twin | tail -1
+  common line 199
+  $ hg verify -q --config censor.policy=ignore
+  $ search SECRET-9f8e7d
+  0
+  [1]
+
+after a repack, when the twins share one entry
+
+  $ cd ../donor
+  $ hg admin::sqlite-repack -q
+  $ hg verify -q
+  $ hg censor -r 1 f
+  checking for the censored content in 1 heads
+  checking for the censored content in the working directory
+  censoring 1 file revisions
+  $ hg cat -r 1 f
+  abort: censored node: 467a878f34f5
+  (set censor.policy to ignore errors)
+  [255]
+  $ hg cat -r 1 twin | tail -1
+  SECRET-9f8e7d
+  $ hg verify -q --config censor.policy=ignore
+  $ hg admin::sqlite-repack -q
+  $ hg cat -r 1 twin | tail -1
+  SECRET-9f8e7d
+  $ hg verify -q --config censor.policy=ignore
+
+what a strip left in a frame goes as well
+
+  $ cd ..
+  $ hg clone -q --pull packed stripped -r 0
+  $ cd stripped
+  $ hg update -q
+  $ python3 -c 'print("SECRET-" + "stripped")' > big
+  $ hg commit -qAm new
+  $ cd ..
+  $ hg clone -q --pull stripped stripped2
+  $ cd stripped2
+  $ hg strip -q tip --config extensions.strip= --no-backup
+  $ search SECRET-stripped
+  1
+  $ echo x >> f
+  $ hg commit -qm x
+  $ echo y >> f
+  $ hg commit -qm y
+  $ hg censor -r 1 f
+  checking for the censored content in 1 heads
+  checking for the censored content in the working directory
+  censoring 1 file revisions
+  $ search SECRET-stripped
+  0
+  [1]
+  $ hg verify -q --config censor.policy=ignore
+
+Exchange of censored revisions with another kind of repository
+
+  $ cd ..
+  $ hg clone -q --pull -U repo plain --config storage.new-repo-backend=revlogv1
+  $ hg -R plain verify -q --config censor.policy=ignore
+  $ hg clone -q --pull -U plain back
+  $ hg -R back verify -q --config censor.policy=ignore
+  $ hg -R back cat -r 1 back/f
+  abort: censored node: 467a878f34f5
+  (set censor.policy to ignore errors)
+  [255]
+  $ hg -R back cat -r 4 back/f | tail -1
+  after
+
+A tombstone that is too long changes nothing
+
+  $ cd repo
+  $ echo tiny > tiny
+  $ hg commit -qAm tiny
+  $ echo bigger > tiny
+  $ hg commit -qm bigger
+  $ hg censor -r 5 tiny -t 'a very long explanation of this'
+  checking for the censored content in 1 heads
+  checking for the censored content in the working directory
+  censoring 1 file revisions
+  abort: censor tombstone must be no longer than censored data
+  [255]
+  $ hg cat -r 5 tiny
+  tiny
+  $ hg verify -q --config censor.policy=ignore
