@@ -176,6 +176,52 @@ def _timed(server: Server, size: int, work: Callable[[], None]) -> Sample:
     }
 
 
+def batch(workspace: Workspace, count: int) -> Row:
+    """One batch request for many blobs, asked twice: the second is timed.
+
+    By then ours has hashed the blobs; core's hashes them each time.
+    """
+    repository = workspace.fresh('batch')
+    workspace.hg('core', 'init', repository)
+    objects = repository / '.hg' / 'store' / 'lfs' / 'objects'
+    entries = []
+    for number in range(count):
+        data = b'%d' % number * 100
+        oid = hashlib.sha256(data).hexdigest()
+        place = objects / oid[:2] / oid[2:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        entries.append({'oid': oid, 'size': len(data)})
+    request = json.dumps({'operation': 'download', 'objects': entries})
+    headers = {'Accept': JSON, 'Content-Type': JSON}
+
+    def ask(server: Server) -> None:
+        connection = http.client.HTTPConnection('127.0.0.1', server.port)
+        path = '/.git/info/lfs/objects/batch'
+        connection.request('POST', path, request, headers)
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        for entry in answer['objects']:
+            if 'actions' not in entry:
+                raise CommandError(f'batch: {entry}')
+
+    def make(config: str) -> Callable[[], Sample]:
+        def sample() -> Sample:
+            with workspace.serve(config, repository) as server:
+                ask(server)
+                result = _timed(server, count, lambda: ask(server))
+                result[OBJECTS] = count / result[WALL]
+                return result
+
+        return sample
+
+    return Row(
+        f'batch request for {count} objects',
+        {name: make(config) for name, config in ENDPOINTS.items()},
+        [OBJECTS, WALL, SERVER_CPU, SERVER_PEAK],
+    )
+
+
 def small_objects_hg(workspace: Workspace, count: int) -> Row:
     """Many small blobs fetched by hg's own LFS client."""
     origin = workspace.fresh('small')
@@ -268,6 +314,7 @@ def rows(workspace: Workspace, quick: bool) -> Iterator[Row]:
     yield large(workspace, size, upload=True)
     if not quick:
         yield concurrent(workspace, 200 << 20, 8)
+    yield batch(workspace, 1000 if quick else 10_000)
     count = 200 if quick else 2000
     yield small_objects_hg(workspace, count)
     if shutil.which('git-lfs') and not subprocess.call(
