@@ -70,8 +70,8 @@ def adopt(repo: Any) -> None:
 
     repo = repo.unfiltered()
     base = repo.__class__
-    # of the class: the object would make its store, with all it imports
-    if not hasattr(base, 'sqlitestore'):
+    # Not hasattr(repo, 'sqlitestore'): that makes the store and imports it all.
+    if not any('sqlitestore' in vars(cls) for cls in base.__mro__):
         if base not in _classes:
             _classes[base] = make_class(base)
         repo.__class__ = _classes[base]
