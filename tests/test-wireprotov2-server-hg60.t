@@ -96,3 +96,38 @@ A server with nothing in it
   $ old -R nothing log
 
   $ cat error.log
+
+Large files: that client does not know pointers to them, so it gets the content
+
+  $ killdaemons.py
+  $ hg init large --config extensions.lfs=
+  $ cat >> large/.hg/hgrc << EOF
+  > [extensions]
+  > lfs =
+  > [lfs]
+  > track = size(">100B")
+  > EOF
+  $ cd large
+  $ echo small > file
+  $ hg commit -q -A -m small
+  $ "$PYTHON" -c "print('large\n' * 100)" > file
+  $ hg commit -m large
+  $ echo more >> file
+  $ hg commit -m larger
+  $ echo small again > file
+  $ hg commit -m small
+  $ cd ..
+  $ hg --cwd large debugdata file 1 | head -1
+  version https://git-lfs.github.com/spec/v1
+  $ hg -R large serve -p $HGPORT -d --pid-file hg.pid -E error.log
+  $ cat hg.pid >> $DAEMON_PIDS
+  $ old clone -q -U http://$LOCALIP:$HGPORT/ content
+  $ old -R content verify -q
+  $ for rev in 0 1 2 3; do
+  >   old -R content cat -r $rev content/file > a
+  >   hg -R large cat -r $rev large/file > b
+  >   cmp a b
+  > done
+  $ grep lfs content/.hg/requires
+  [1]
+  $ cat error.log
