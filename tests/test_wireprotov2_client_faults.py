@@ -310,6 +310,63 @@ def test_pieces_damaged_for_good_are_not_needed(proxy, tmp_path):
     assert outcome.check() == PIECES * PER_PIECE
 
 
+# what a damaged response may end in: an abort that names the server, or an
+# error of version 1, whose discovery may have been hit
+EXPECTED = (error.Abort, *V1_ERRORS)
+
+
+@pytest.mark.parametrize('encoding', [b'identity', b'zstd-8mb'])
+def test_damage_anywhere(server, proxy, tmp_path, monkeypatch, encoding):
+    from hgext3rd.wireprotov2.proto import client as protoclient
+
+    orig = protoclient.Client.__init__
+
+    def init(self, framing, accept=None, **kwargs):
+        orig(self, framing, [encoding], **kwargs)
+
+    monkeypatch.setattr(protoclient.Client, '__init__', init)
+    marker = b'\x01\x00\x02\x01'  # the beginning of the data's frames
+    seen = {'place': None, 'passed': 0}
+
+    def edit(data: bytes) -> bytes:
+        if seen['begun'] or marker in data:
+            start = 0
+            if not seen['begun']:
+                seen['begun'] = True
+                start = data.index(marker)
+            place = seen['place'] - seen['passed'] + start
+            seen['passed'] += len(data) - start
+            if start <= place < len(data):
+                changed = bytes([data[place] ^ 0x15])
+                data = data[:place] + changed + data[place + 1 :]
+        return data
+
+    for place in range(0, 12000, 397):
+        seen.update(place=place, passed=0, begun=False)
+        proxy.reset(edit=edit)
+        dest = tmp_path / f'd{place}'
+        ui = make_ui()
+        repo = localrepo.instance(ui, os.fsencode(dest), True)
+        repo.ui.ferr = io.BytesIO()
+        try:
+            # not everything, so that it is no clone in pieces
+            commands.pull(
+                repo.ui, repo, proxy.url, rev=[b'20'], remote_hidden=False
+            )
+        except EXPECTED as exc:
+            assert not isinstance(exc, error.ProgrammingError)
+        if seen['passed'] <= place:
+            break
+        repo = localrepo.instance(ui, os.fsencode(dest), False)
+        # all or nothing; the text of a delta is verified when it is read, as
+        # with version 1
+        assert len(repo) in (0, 21), place
+        if not len(repo):
+            repo.ui.pushbuffer(error=True)
+            assert verify.verify(repo) == 0
+            repo.ui.popbuffer()
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
 def test_killed(proxy, tmp_path, number):
     stop = threading.Event()

@@ -169,14 +169,14 @@ class TestSeen:
         return pull_records.Record(A, NULL, NULL, A, NULL, b'h' * 12 + text, 0)
 
     def test_manifest_and_paths(self):
-        seen = pull_source.Seen(paths=set())
+        seen = pull_source.Seen()
         text = B.hex().encode() + b'\nuser\n0 0\nf\ng h\n\nmessage\n\nmore'
         seen.add(self.record(text))
         assert seen.manifests == {B: A}
         assert seen.paths == {b'f', b'g h'}
 
     def test_empty(self):
-        seen = pull_source.Seen(paths=set())
+        seen = pull_source.Seen()
         seen.add(self.record(NULL.hex().encode() + b'\nuser\n0 0\n\nmessage'))
         assert not seen.manifests
         assert not seen.paths

@@ -8,10 +8,11 @@ suffice. Everything else, and every call they do not cover, is version 1.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 
-from mercurial import error, httppeer, pycompat, util, wireprototypes
+from mercurial import error, httppeer, policy, pycompat, util, wireprototypes
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
@@ -33,6 +34,13 @@ FAILS = (
     failures.CommandRefused,
     failures.ConnectionFailure,
     failures.Unavailable,
+)
+
+# what applying raises for revisions that are well-formed and wrong
+BAD_DATA = (
+    error.StorageError,
+    policy.importmod('mpatch').mpatchError,
+    struct.error,
 )
 
 NARROW = wireprototypes.NARROWCAP
@@ -308,9 +316,15 @@ def exchange_pull(
         remote.v2_allow_pieces = False
     try:
         pullop = orig(repo, remote, *args, **kwargs)
-    except BaseException:
+    except BaseException as exc:
         if resume.unfinished(repo):
             resume.interrupted(repo)
+        if remote.v2api is not None and isinstance(exc, BAD_DATA):
+            raise failures.ServerFailure(
+                urlutil.hidepassword(remote.url()),
+                _(b'sent data that cannot be applied: %s')
+                % stringutil.forcebytestr(exc),
+            ) from exc
         raise
     if remote.v2_pieces:
         # the ordinary pull after them may have found nothing

@@ -262,6 +262,9 @@ class _Bundle:
             yield self._revision(record, link)
         yield pull_bundle.after_manifests(self._version)
         for path, records in source.files():
+            if path not in seen.paths and source.exact:
+                # no hash covers the path
+                raise CBORError(b'sent a file that no changeset touches')
             yield pull_bundle.file_header(path)
             for record in records:
                 link = record.linknode

@@ -71,12 +71,13 @@ class Wanted:
 class Seen:
     """What the changesets read so far say about the rest.
 
-    ``manifests`` maps manifest nodes to the first changeset that has them.
+    ``manifests`` maps manifest nodes to the first changeset that has them,
+    ``paths`` are those the changesets say they touch.
     """
 
     nodes: dict[bytes, None] = field(default_factory=dict)
     manifests: dict[bytes, bytes] = field(default_factory=dict)
-    paths: set[bytes] | None = None
+    paths: set[bytes] = field(default_factory=set)
 
     def add(self, record: Record) -> None:
         node = record.node
@@ -90,10 +91,8 @@ class Seen:
             raise CBORError(b'malformed response: a changeset has no manifest')
         if manifest != NULL_ID:
             self.manifests.setdefault(manifest, node)
-        if self.paths is not None:
-            # user and date follow the manifest, an empty line the paths
-            lines = text.partition(b'\n\n')[0].split(b'\n')
-            self.paths.update(lines[3:])
+        # user and date follow the manifest, an empty line the paths
+        self.paths.update(text.partition(b'\n\n')[0].split(b'\n')[3:])
 
 
 def _keys(exchange: Exchange, index: int) -> dict[bytes, bytes]:
@@ -114,6 +113,9 @@ class OneRequest:
 
     Namespaces are listed last, in the order wanted.
     """
+
+    # files come for what the changesets touch, and for nothing else
+    exact = True
 
     def __init__(self, client: HTTPClient, wanted: Wanted, flags: bool) -> None:
         commands = []
@@ -189,6 +191,8 @@ class OneRequest:
 class Stepwise:
     """One command after the other, for Mercurial 4.8 to 6.0."""
 
+    exact = True
+
     def __init__(
         self,
         client: HTTPClient,
@@ -210,7 +214,7 @@ class Stepwise:
             )
         for namespace in wanted.namespaces:
             commands.append(Command(b'listkeys', {b'namespace': namespace}))
-        self.seen = Seen(paths=set())
+        self.seen = Seen()
         self.total = 0
         self._keys: dict[bytes, dict[bytes, bytes]] | None = None
         self._exchange = client.start(*commands)
@@ -259,7 +263,6 @@ class Stepwise:
             self._exchange.finish()
 
     def files(self) -> Iterator[tuple[bytes, Iterator[Record]]]:
-        assert self.seen.paths is not None
         if not self.seen.paths:
             return
         whole = len(self.seen.nodes) <= self._files_batch
@@ -295,8 +298,10 @@ class Stepwise:
                 return values, pull_records.header(values, b'totalpaths')
             except failures.CommandRefused as exc:
                 self._client.ui.debug(b'%s\n' % exc.message)
-            paths = sorted(self.seen.paths or ())
-            if len(paths) <= MAX_PATHS and b'pathfilter' not in args:
+            paths = sorted(self.seen.paths)
+            # without a filter, files come that older changesets touched
+            self.exact = len(paths) <= MAX_PATHS
+            if self.exact and b'pathfilter' not in args:
                 args[b'pathfilter'] = {
                     b'include': [b'path:%s' % path for path in paths]
                 }
