@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import pathlib
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -31,6 +33,13 @@ class Conformance:
         cacher.put(KEY, data)
         assert cacher.get(KEY) == data
         assert cacher.get(OTHER) is None
+
+    def test_head(self, cacher: base.Cacher) -> None:
+        assert cacher.head(OTHER, entry.HEADER_SIZE) is None
+        data = entry.encode(KEY, b'body' * 1000, quality=19)
+        cacher.put(KEY, data)
+        head = cacher.head(KEY, entry.HEADER_SIZE)
+        assert head == data[: entry.HEADER_SIZE]
 
     def test_empty_body(self, cacher: base.Cacher) -> None:
         data = entry.encode(KEY, b'')
@@ -207,6 +216,37 @@ class TestDirectory(Conformance):
         for thread in threads:
             thread.join()
         assert most == 1
+
+    def test_several_processes(self, tmp_path: pathlib.Path) -> None:
+        script = tmp_path / 'worker.py'
+        script.write_text(WORKER)
+        root = str(pathlib.Path(__file__).resolve().parent.parent)
+        workers = [
+            subprocess.Popen(
+                [sys.executable, str(script), str(tmp_path / 'cache')],
+                env=dict(os.environ, PYTHONPATH=root),
+            )
+            for _n in range(3)
+        ]
+        assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+
+
+#: Fills a cache that has room for a quarter of it, reading in between.
+WORKER = """
+import os, random, sys
+from hgext3rd.wireprotov2.cache import entry
+from hgext3rd.wireprotov2.cache.directory import DirectoryCacher
+
+cacher = DirectoryCacher(os.fsencode(sys.argv[1]), 20_000)
+for number in range(300):
+    key = b'%040x' % random.randrange(40)
+    with cacher.lease(key):
+        data = cacher.get(key)
+        if data is None:
+            cacher.put(key, entry.encode(key, key * 50))
+        else:
+            assert bytes(entry.decode(key, data).body) == key * 50
+"""
 
 
 @pytest.mark.needs('redis')

@@ -21,6 +21,9 @@ class Broken(MemoryCacher):
 
     asked = 0
 
+    def head(self, key: bytes, size: int) -> bytes | None:
+        return self.get(key)
+
     def get(self, key: bytes) -> bytes | None:
         self.asked += 1
         raise base.CacherError('it is broken')
@@ -256,6 +259,24 @@ def test_targets_as_capabilities_spell_them() -> None:
             b'uris': [b'https://cdn.example/'],
         }
     ]
+
+
+def test_filling_ahead_of_time() -> None:
+    cacher = MemoryCacher()
+    setup = Setup(cacher)
+    assert setup.body(lambda: [b'fast']) == b'fast'
+
+    def fail() -> bytes:
+        raise AssertionError
+
+    assert setup.cache.fill(KEY, lambda: b'strong', 19)
+    assert not setup.cache.fill(KEY, fail, 19)
+    assert setup.body(never) == b'strong'
+    cacher.put(KEY, b'damaged')
+    assert setup.cache.fill(KEY, lambda: b'again', 19)
+    assert setup.body(never) == b'again'
+    with pytest.raises(base.CacherError):
+        Setup(Broken()).cache.fill(KEY, lambda: b'body', 19)
 
 
 def test_private_views_are_not_kept_where_clients_fetch() -> None:
