@@ -16,7 +16,7 @@ from . import introduced, records, visibility
 from .access import file_matcher
 from .registry import Request
 from .revisions import node_list, resolve
-from .stores import revision_records, stored_rev
+from .stores import FileStores, revision_records, stored_rev
 
 # Changesets whose files are asked for at once: some seconds of work, and an
 # index of what is sent that stays small.
@@ -72,7 +72,7 @@ def filedata(
     wanted = node_list(nodes, b'nodes')
     if not file_matcher(request)(path):
         raise CommandError(b'unknown file: %s', (path,))
-    store = _open(repo, path)
+    store = FileStores(repo).take(path)
     linkrevs = {}
     for node in wanted:
         rev = stored_rev(store, node)
@@ -112,12 +112,14 @@ def filesdata(
     repo = request.repo
     matcher = path_matcher(request, pathfilter)
     revs = resolve(repo, revisions)
-    paths = introduced.file_nodes(repo, revs, matcher, haveparents)
-    return records.batched(_files(repo, paths, fields, haveparents))
+    stores = FileStores(repo)
+    paths = introduced.file_nodes(repo, stores, revs, matcher, haveparents)
+    return records.batched(_files(repo, stores, paths, fields, haveparents))
 
 
 def _files(
     repo: Any,
+    stores: FileStores,
     paths: dict[bytes, introduced.FileNodes],
     fields: Collection[bytes],
     haveparents: bool,
@@ -128,7 +130,7 @@ def _files(
     want_linknode = b'linknode' in fields
     for path in sorted(paths):
         nodes = paths.pop(path)
-        store = _open(repo, path)
+        store = stores.take(path)
         yield cbor.encode({b'path': path, b'totalitems': len(nodes)})
         linknodes = None
         if want_linknode:
@@ -141,13 +143,6 @@ def _files(
             linknodes,
             _plain_text(repo, store),
         )
-
-
-def _open(repo: Any, path: bytes) -> Any:
-    store = repo.file(path)
-    if not len(store):
-        raise CommandError(b'unknown file: %s', (path,))
-    return store
 
 
 def _plain_text(repo: Any, store: Any) -> Callable[[Any], bytes | None] | None:

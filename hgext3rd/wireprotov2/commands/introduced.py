@@ -14,12 +14,15 @@ from typing import Any
 
 from mercurial.node import nullrev
 
+from .stores import FileStores
+
 # a file's revisions: node to the changeset revision it is sent with
 FileNodes = dict[bytes, int]
 
 
 def file_nodes(
     repo: Any,
+    stores: FileStores,
     revs: Iterable[int],
     matcher: Callable[[bytes], bool],
     haveparents: bool,
@@ -36,7 +39,7 @@ def file_nodes(
     found: dict[bytes, FileNodes] = {}
     rest: dict[int, list[bytes]] = {}
     for path, changesets in touched.items():
-        nodes = _introduced(repo.file(path), wanted, changesets)
+        nodes = _introduced(stores.get(path), wanted, changesets)
         if nodes:
             found[path] = nodes
         for rev in changesets:
@@ -60,7 +63,7 @@ def file_nodes(
             node = changed.get(path)
             if node is None or node in found.get(path, ()):
                 continue
-            filelog = repo.file(path)
+            filelog = stores.get(path)
             if filelog.linkrev(filelog.rev(node)) not in ancestors:
                 found.setdefault(path, {})[node] = rev
     return found
