@@ -48,11 +48,6 @@ class Blob:
                 out.write(block)
         self.oid = digest.hexdigest()
 
-    def place(self, repository: pathlib.Path) -> pathlib.Path:
-        """Return where a repository keeps it."""
-        objects = repository / '.hg' / 'store' / 'lfs' / 'objects'
-        return objects / self.oid[:2] / self.oid[2:]
-
 
 def transfer(server: Server, blob: Blob, upload: bool) -> None:
     """Do what an LFS client does: a batch request, then the transfer.
@@ -89,16 +84,16 @@ def transfer(server: Server, blob: Blob, upload: bool) -> None:
 
 
 def large(workspace: Workspace, size: int, upload: bool) -> Row:
-    """One large blob, sent or fetched."""
+    """One large blob, sent, or fetched after it has been sent."""
     blob = Blob(workspace.fresh('blob'), size)
 
     def make(config: str) -> Callable[[], Sample]:
         def sample() -> Sample:
             with workspace.scratch() as repository:
                 workspace.hg('core', 'init', repository)
-                if not upload:
-                    _store(blob, repository)
                 with workspace.serve(config, repository) as server:
+                    if not upload:
+                        transfer(server, blob, upload=True)
                     return _timed(
                         server, size, lambda: transfer(server, blob, upload)
                     )
@@ -142,8 +137,8 @@ def concurrent(workspace: Workspace, size: int, clients: int) -> Row:
 
             with workspace.scratch() as repository:
                 workspace.hg('core', 'init', repository)
-                _store(blob, repository)
                 with workspace.serve(config, repository) as server:
+                    transfer(server, blob, upload=True)
                     result = _timed(server, size * clients, fetch_all)
             result['failed'] = len(failures)
             return result
@@ -155,12 +150,6 @@ def concurrent(workspace: Workspace, size: int, clients: int) -> Row:
         {name: make(config) for name, config in ENDPOINTS.items()},
         [RATE, SERVER_CPU, SERVER_PEAK, 'failed'],
     )
-
-
-def _store(blob: Blob, repository: pathlib.Path) -> None:
-    place = blob.place(repository)
-    place.parent.mkdir(parents=True)
-    shutil.copyfile(blob.path, place)
 
 
 def _timed(server: Server, size: int, work: Callable[[], None]) -> Sample:

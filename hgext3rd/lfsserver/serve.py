@@ -25,6 +25,10 @@ from .endpoint import error_response
 # Connections that wait to be accepted; what most servers use.
 BACKLOG = 128
 
+# Answers up to this size leave in one piece with their header: one packet and
+# one wake-up of the client less, which is what small blobs cost.
+MAX_JOINED = 64 * 1024
+
 # A body that is not wanted is read to its end if no more than this is left,
 # so that the connection can be kept; it is about what is in flight anyway.
 MAX_DISCARD = 256 * 1024
@@ -174,6 +178,7 @@ if TYPE_CHECKING:
         close_connection: bool
         length: int | None
         sent_headers: bool
+        _headers_buffer: list[bytes]
         timeout: float | None
 
         def setup(self) -> None: ...
@@ -182,6 +187,7 @@ if TYPE_CHECKING:
         def _write(self, data: bytes) -> None: ...
         def end_headers(self) -> None: ...
         def send_headers(self) -> None: ...
+        def flush_headers(self) -> None: ...
         def send_response(self, code: int) -> None: ...
         def send_header(self, name: str, value: str) -> None: ...
         def log_error(self, format: str, *args: object) -> None: ...
@@ -194,6 +200,7 @@ class Connection(_Handler):
 
     lfs_timeout: float | None = None
     _lfs_body: ServedBody | None = None
+    _lfs_hold_headers = False
 
     def setup(self) -> None:
         super().setup()
@@ -224,7 +231,12 @@ class Connection(_Handler):
         self.connection.settimeout(self.lfs_timeout)
         try:
             super().do_hgweb()
-        except (ConnectionError, TimeoutError) as error:
+        except (
+            ConnectionError,
+            TimeoutError,
+            errors.LfsServerError,
+        ) as error:
+            # the answer has begun: closing is all that can be told
             self.log_error('LFS request aborted: %s', error)
             body.abort()
         finally:
@@ -268,15 +280,42 @@ class Connection(_Handler):
             self.send_header('Connection', 'close')
         super().end_headers()
 
+    def flush_headers(self) -> None:
+        if not self._lfs_hold_headers:
+            super().flush_headers()
+
+    def _lfs_headers(self) -> bytes:
+        """The header, to be sent together with the first of the body."""
+        self._lfs_hold_headers = True
+        try:
+            self.send_headers()
+        finally:
+            self._lfs_hold_headers = False
+        header = b''.join(self._headers_buffer)
+        self._headers_buffer = []
+        return header
+
     def _write(self, data: bytes | FileSlice) -> None:
-        if not isinstance(data, FileSlice):
+        if self._lfs_body is None:
+            assert isinstance(data, bytes)
             super()._write(data)
             return
-        if not self.sent_headers:
-            self.send_headers()
-        self.length = 0
-        if not data.count:
+        header = b'' if self.sent_headers else self._lfs_headers()
+        if not isinstance(data, FileSlice):
+            if self.length is None:
+                # not an answer of ours: its pieces may have to be chunked
+                self.wfile.write(header)
+                super()._write(data)
+                return
+            self.length -= len(data)
+            self.wfile.write(header + data)
             return
+        assert self.length is not None
+        self.length -= data.count
+        if data.count <= MAX_JOINED:
+            self.wfile.write(header + b''.join(data))
+            return
+        self.wfile.write(header)
         sent = self.connection.sendfile(data.file, data.start, data.count)
         if sent != data.count:
             # Content-Length is out already: only closing tells the client.
