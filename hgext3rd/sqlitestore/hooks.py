@@ -179,12 +179,16 @@ def copy_files(
     from . import storeentries
 
     others = []
-    for key, entry in entries:
-        if isinstance(entry, storeentries.DatabaseEntry):
-            entry.copy_to(dst_vfs_map[key].join(storeentries.FILENAME))
+    for item in entries:
+        key = item[0]
+        if storeentries.is_database(item):
+            storeentries.copy_database(
+                src_vfs_map[key].join(storeentries.FILENAME),
+                dst_vfs_map[key].join(storeentries.FILENAME),
+            )
             progress.increment()
         else:
-            others.append((key, entry))
+            others.append(item)
     return orig(src_vfs_map, dst_vfs_map, others, progress)
 
 
@@ -194,9 +198,10 @@ def copy_store(orig: Any, ui: Any, srcrepo: Any, destpath: bytes) -> Any:
     if _is_ours(srcrepo):
         from . import storeentries
 
-        store = srcrepo.unfiltered().sqlitestore
-        target = os.path.join(destpath, b'store', storeentries.FILENAME)
-        storeentries.DatabaseEntry(store).copy_to(target)
+        storeentries.copy_database(
+            srcrepo.svfs.join(storeentries.FILENAME),
+            os.path.join(destpath, b'store', storeentries.FILENAME),
+        )
     return lock
 
 

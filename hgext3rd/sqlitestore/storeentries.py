@@ -82,11 +82,6 @@ class DatabaseEntry(storemod.BaseStoreEntry):
             self._files = [storemod.StoreFile(FILENAME, is_volatile=True)]
         return self._files
 
-    def copy_to(self, path: bytes) -> None:
-        """Write a consistent copy of the database to ``path``."""
-        util.tryunlink(path)
-        self._store.db.copy(path)
-
     def preserve_volatiles(self, vfs: Any, volatiles: Any) -> None:
         """Take the snapshot; called with the store locked."""
         directory = tempfile.mkdtemp(prefix='hg-sqlite-')
@@ -120,6 +115,26 @@ class DatabaseEntry(storemod.BaseStoreEntry):
                 yield from util.filechunkiter(fp)
 
         return [(FILENAME, chunks(), file_.file_size(None))]
+
+
+def is_database(item: Any) -> bool:
+    """Whether an item of core's list of files to copy is the database."""
+    if len(item) == 3:
+        # hg <= 7.1: (vfs key, path, optional)
+        return bool(item[1] == FILENAME)
+    return isinstance(item[1], DatabaseEntry)
+
+
+def copy_database(source: bytes, target: bytes) -> None:
+    """Copy a database file, consistent while others write to it."""
+    from . import database
+
+    db = database.Database(source)
+    util.tryunlink(target)
+    try:
+        db.copy(target)
+    finally:
+        db.close()
 
 
 def extend(store: Any, get_store: Callable[[], Store | None]) -> None:
