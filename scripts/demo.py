@@ -223,6 +223,8 @@ def create(demo: Demo, wheels: list[pathlib.Path]) -> None:
     )
     database = demo.server / '.hg' / 'store' / 'files.sqlite'
     say(f'file history: {mib(size(database))} in {database.name}')
+    demo.hg('admin::sqlite-repack', '-q', side='server', cwd=demo.server)
+    say(f'after hg admin::sqlite-repack: {mib(size(database))}')
     plain = demo.folder / 'revlog'
     backend = '--config=storage.new-repo-backend=revlogv1'
     demo.hg('clone', '-q', '-U', '--pull', backend, demo.server, plain)
