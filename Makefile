@@ -74,12 +74,12 @@ tests-interactive: $(VENV)/.dev
 conformance: $(VENV)/.dev
 	@$(BIN)/python tests/conformance/run.py --jobs $(JOBS) $(ARGS)
 
+# All of them, whatever the first says.
 lint: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/codespell
+	@status=0; for check in "ruff check ." "ruff format --check ." mypy \
+	    lint-imports codespell; do \
+	  echo "$$check"; $(BIN)/$$check || status=1; \
+	done; exit $$status
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -25,7 +25,7 @@ for folder in (ROOT, ROOT / 'tests'):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-import hghaveaddon  # noqa: E402  (needs the path above)
+import hghaveaddon
 
 settings.register_profile(
     'amalgam',

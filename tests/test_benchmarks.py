@@ -14,8 +14,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 
-import measure  # noqa: E402  (a script folder, not a package)
-import report  # noqa: E402
+import measure
+import report
 
 
 def scripted(*values: float) -> Callable[[], measure.Sample]:

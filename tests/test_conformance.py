@@ -12,11 +12,11 @@ import pytest
 FOLDER = pathlib.Path(__file__).resolve().parent / 'conformance'
 sys.path.insert(0, str(FOLDER))
 
-import suite  # noqa: E402  (needs the path above)
-import verdict  # noqa: E402
-from results import Results  # noqa: E402
-from suite import Case  # noqa: E402
-from verdict import Known, Verdict  # noqa: E402
+import suite
+import verdict
+from results import Results
+from suite import Case
+from verdict import Known, Verdict
 
 PASSED = Case('test-a.t', 'passed')
 FAILED = Case('test-a.t', 'failed')

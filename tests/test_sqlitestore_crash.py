@@ -22,13 +22,12 @@ import pytest
 pytest.importorskip('mercurial')
 
 import hgdemandimport
-
-hgdemandimport.disable()
-
 from mercurial import dispatch, extensions, hg, util
 from mercurial import ui as uimod
 
 from hgext3rd.sqlitestore import database
+
+hgdemandimport.disable()
 
 # hg <= 7.1 has it in dispatch itself
 make_request = (

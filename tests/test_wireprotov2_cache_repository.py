@@ -12,7 +12,7 @@ import pytest
 from mercurial import commands, extensions, phases
 from mercurial import ui as uimod
 
-from hgext3rd.wireprotov2.cache import base, factory, keys, view
+from hgext3rd.wireprotov2.cache import base, factory, identity, keys, view
 from hgext3rd.wireprotov2.cache.directory import DirectoryCacher
 from hgext3rd.wireprotov2.cache.memory import MemoryCacher
 
@@ -159,10 +159,10 @@ def test_narrow_access(ui: Any, repo: Any) -> None:
 
 
 def test_repositories_are_told_apart(ui: Any, repo: Any) -> None:
-    own = view.repository_identity(served(repo))
+    own = identity.of(served(repo))
     assert own.startswith(b'path:')
     repo.ui.setconfig(b'wireprotov2', b'cacher.identity', b'shared')
-    assert view.repository_identity(served(repo)) == b'name:shared'
+    assert identity.of(served(repo)) == b'name:shared'
 
 
 def cacher(repo: Any, *config: tuple[bytes, bytes]) -> base.Cacher | None:
