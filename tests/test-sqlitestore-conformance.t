@@ -4,6 +4,7 @@ Differences from revlogs that Mercurial's own tests have found
   > [extensions]
   > censor =
   > rebase =
+  > shelve =
   > sqlitestore =
   > [storage]
   > new-repo-backend = sqlite
@@ -41,6 +42,29 @@ files that go away one after the other
   c
   d
   $ hg verify -q
+  $ cd ..
+
+A transaction and a weak proxy of it are one: a temporary commit and a bundle
+that adds a new file
+
+  $ hg init shelved
+  $ cd shelved
+  $ echo a > a
+  $ hg ci -Aqm 'a'
+  $ echo b > b
+  $ hg add b
+  $ hg shelve -q
+  $ echo c > c
+  $ hg add c
+  $ hg --config shelve.store=strip unshelve
+  unshelving change 'default'
+  temporarily committing pending changes (restore with 'hg unshelve --abort')
+  rebasing shelved changes
+  $ hg st
+  A b
+  A c
+  $ hg verify -q
+  $ cd ../copies
 
 A rollback says no more than usual
 

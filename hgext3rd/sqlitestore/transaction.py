@@ -29,6 +29,7 @@ was truncated finishes the work.
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from mercurial.i18n import _
@@ -80,12 +81,21 @@ SELECT_DEPENDENTS = """
 
 
 def writer(store: Store, tr: Any) -> Writer:
-    """The Writer of a running Mercurial transaction."""
+    """The Writer of a running Mercurial transaction.
+
+    Core passes the transaction itself or a weak proxy of it: both have the
+    same Writer.
+    """
     current = store.open_writer
-    if isinstance(current, Writer) and current.transaction is tr:
+    if isinstance(current, Writer) and _same(current.transaction, tr):
         return current
     made = store.open_writer = Writer(store, tr)
     return made
+
+
+def _same(tr: Any, other: Any) -> bool:
+    """Whether two transactions, or proxies of them, are one."""
+    return tr.addabort.__self__ is other.addabort.__self__
 
 
 class Writer:
@@ -98,7 +108,8 @@ class Writer:
 
     def __init__(self, store: Store, tr: Any) -> None:
         self.store = store
-        self.transaction = tr
+        # weak, as it keeps this object alive by its callbacks
+        self.transaction = weakref.proxy(tr.addabort.__self__)
         self.codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
         self._counters: dict[str, int] = {}
         self._first_path = 0
