@@ -35,11 +35,11 @@ Pieces hold what version 1 sends, in the same order
   searching for changes
   no changes found
   $ requests
-        1 GET /?cmd=capabilities
-        1 POST /api/exp-http-v2-0003/ro/segments
-        5 POST /api/exp-http-v2-0003/ro/segmentdata
-        1 GET /?cmd=batch
-        1 POST /api/exp-http-v2-0003/ro/multirequest
+  1 GET /?cmd=capabilities
+  1 POST /api/exp-http-v2-0003/ro/segments
+  5 POST /api/exp-http-v2-0003/ro/segmentdata
+  1 GET /?cmd=batch
+  1 POST /api/exp-http-v2-0003/ro/multirequest
   $ hg -R clone verify -q
   17: repository $TESTTMP/clone/sub not found
   $ hg clone -q -U --config wireprotov2.client=no http://localhost:$HGPORT/ v1
@@ -66,9 +66,9 @@ A pull of one changeset needs no list of pieces
   $ : > access.log
   $ hg -R clone pull -q
   $ requests
-        1 GET /?cmd=capabilities
-        1 GET /?cmd=batch
-        1 POST /api/exp-http-v2-0003/ro/multirequest
+  1 GET /?cmd=capabilities
+  1 GET /?cmd=batch
+  1 POST /api/exp-http-v2-0003/ro/multirequest
 
 Every piece has its transaction and hooks
 
