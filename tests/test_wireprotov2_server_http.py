@@ -7,10 +7,11 @@ Nothing is found out without the permission to.
 from __future__ import annotations
 
 import io
+import pathlib
 from typing import Any
 
 import pytest
-from mercurial import extensions
+from mercurial import extensions, hg, obsolete
 from wireprotov2_wsgi import (  # noqa: F401  (two are fixtures)
     API3,
     MEDIA5,
@@ -359,3 +360,56 @@ def test_narrow_access_control(server: Server) -> None:
     server.write('[narrowacl]\nalice.includes = *\n')
     error = server.command('filesdata', data, user='bob').error
     assert error == b'narrowacl configuration for user bob is empty'
+
+
+def test_hidden_changesets_and_the_cache(tmp_path: pathlib.Path) -> None:
+    server = Server(tmp_path / 'repo')
+    server.ui.setconfig(
+        b'experimental', b'evolution', b'createmarkers', b'test'
+    )
+    repo = hg.repository(server.ui, bytes(server.path))
+    # what the working directory is based on is never hidden
+    with repo.wlock(), repo.dirstate.changing_parents(repo):
+        repo.dirstate.setparents(server.nodes[1])
+    with repo.lock():
+        obsolete.createmarkers(
+            repo, [(repo[node], ()) for node in server.nodes[2:]]
+        )
+    server.write(
+        '[wireprotov2]\ncacher = memory\n'
+        '[experimental]\nserver.allow-hidden-access = alice\n'
+        'evolution = createmarkers\n'
+    )
+    hidden = server.nodes[2]
+    seeing = {'user': 'alice', 'query': 'access-hidden=1'}
+    for command, args in (
+        ('changesetdata', explicit(hidden)),
+        ('filesdata', explicit(hidden)),
+        ('manifestdata', {b'nodes': [server.manifests[2]], b'tree': b''}),
+    ):
+        for _time in range(2):
+            # who may see it, who does not ask to, and who may not
+            values = server.result(command, args, **seeing)
+            assert values[0][b'totalitems'] >= 1
+            for other in (
+                {'user': 'alice'},
+                {'user': 'bob', 'query': 'access-hidden=1'},
+                {},
+            ):
+                error = server.command(command, args, **other).error
+                assert error is not None
+                assert error.startswith(b'unknown node')
+    # ranges are answered with less, not from what another was given
+    args = {
+        b'revisions': [
+            {
+                b'type': b'changesetdagrange',
+                b'roots': [hidden],
+                b'heads': [server.nodes[1]],
+            }
+        ]
+    }
+    for _time in range(2):
+        (first,) = server.result('changesetdata', args, **seeing)
+        assert first == {b'totalitems': 0}
+        assert server.result('changesetdata', args)[0] == {b'totalitems': 2}

@@ -195,8 +195,8 @@ class _Session:
             command = self._api.commands.get(action.name)
             permission = b'pull' if command is None else command.permission
             url = self._command_url(permission, action.name)
-            for response in self._exchange(url, [action]):
-                self._ui.status(_(b'response: %s\n') % response)
+            (values,) = self._exchange(url, [action])
+            self._ui.status(_(b'response: %s\n') % _response_text(values))
         elif isinstance(action, debugscript.BatchAction):
             self._ui.status(
                 _(b'sending batch with %d sub-commands\n')
@@ -211,8 +211,12 @@ class _Session:
                 b'push' if writes else b'pull', b'multirequest'
             )
             responses = self._exchange(url, action.commands)
-            for number, response in enumerate(responses):
-                self._ui.status(_(b'response #%d: %s\n') % (number, response))
+            for number, values in enumerate(responses):
+                try:
+                    text = _response_text(values)
+                except error.RepoError as e:
+                    text = _(b'error: %s') % e.message
+                self._ui.status(_(b'response #%d: %s\n') % (number, text))
         else:
             self._raw(action)
 
@@ -285,8 +289,8 @@ class _Session:
 
     def _exchange(
         self, url: bytes, commands: list[debugscript.CommandAction]
-    ) -> list[bytes]:
-        """Run commands in one request; return their responses as text."""
+    ) -> list[list[Any]]:
+        """Run commands in one request; return the values of each response."""
         body = self._request_body(commands)
         mediatype = self._api.framing.mediatype
         headers = [(b'accept', mediatype), (b'content-type', mediatype)]
@@ -306,8 +310,7 @@ class _Session:
                 ) from None
         finally:
             wire.close()
-        ids = range(1, 2 * len(commands), 2)
-        return [_response_text(answers.get(i, [])) for i in ids]
+        return [answers.get(i, []) for i in range(1, 2 * len(commands), 2)]
 
     def _request_body(self, commands: list[debugscript.CommandAction]) -> bytes:
         parts: list[bytes] = []
