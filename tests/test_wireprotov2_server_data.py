@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from wireprotov2_wsgi import API3, Server, request
 
-from mercurial import context, hg, mdiff  # isort: skip
+from mercurial import context, hg, mdiff, phases  # isort: skip
 from mercurial.node import nullid  # isort: skip
 
 PATHS = [b'a', b'b', b'd/c', b'd/e/f', b'g']
@@ -398,3 +398,62 @@ def test_everything_again_from_a_cache(history: History) -> None:
         first = history.call(path, body).body
         assert history.call(path, body).body == first
     history.write('')
+
+
+def test_manifests_of_directories(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'repo'
+    ui = hg_ui()
+    ui.setconfig(b'experimental', b'treemanifest', b'yes', b'test')
+    repo = hg.repository(ui, bytes(path), create=True)
+    server = Server.__new__(Server)
+    server.path, server.ui = path, ui
+    server.write('')
+
+    def change(
+        name: bytes, text: bytes, parent: bytes, message: bytes = b'x'
+    ) -> bytes:
+        def file(repo: Any, ctx: Any, path: bytes) -> Any:
+            return context.memfilectx(repo, ctx, path, text)
+
+        node: bytes = context.memctx(
+            repo, (parent, nullid), message, [name], file, user=b'test'
+        ).commit()
+        return node
+
+    one = change(b'd/e/f', b'1', nullid)
+    two = change(b'd/g', b'2', one)
+    secret = change(b'd/e/f', b'3', two)
+    with repo.lock(), repo.transaction(b'phase') as tr:
+        phases.retractboundary(repo, tr, phases.secret, [secret])
+    repo = hg.repository(ui, bytes(path))
+    logs = {t: repo.manifestlog.getstorage(t) for t in (b'', b'd/', b'd/e/')}
+    assert [len(log) for log in logs.values()] == [3, 3, 2]
+    for tree, log in logs.items():
+        visible = [log.node(r) for r in range(len(log) - 1)]
+        args = {
+            b'tree': tree,
+            b'nodes': visible,
+            b'fields': [b'revision', b'linknode'],
+        }
+        values = iter(server.result('manifestdata', args))
+        found = records(values, next(values)[b'totalitems'])
+        assert [r.node for r in found] == visible
+        have = texts(found, log, set())
+        for record, changeset in zip(found, (one, two), strict=False):
+            assert have[record.node] == log.revision(record.node)
+            assert record.fields[b'linknode'] == changeset
+        args[b'nodes'] = [log.node(len(log) - 1)]
+        error = server.command('manifestdata', args).error
+        assert error is not None and error.startswith(b'unknown node')
+    # a visible changeset with the same directory as the secret one
+    repo = hg.repository(ui, bytes(path))
+    three = change(b'd/e/f', b'3', two, b'again')
+    server.write('')
+    node = logs[b'd/e/'].node(1)
+    args = {b'tree': b'd/e/', b'nodes': [node], b'fields': [b'linknode']}
+    values = server.result('manifestdata', args)
+    assert values[1] == {b'node': node, b'linknode': three}
+    error = server.command(
+        'manifestdata', {b'tree': b'none/', b'nodes': [node]}
+    ).error
+    assert error is not None and error.startswith(b'unknown node')
