@@ -33,6 +33,10 @@ urlreq = util.urlreq
 # server is still working on the next.
 READ_SIZE = 65536
 
+# Bytes that must arrive in the time of ``http.timeout`` seconds. Without this
+# a server can keep us for ever with a byte now and then.
+MIN_PACE = 1024
+
 # Bytes of responses kept while an earlier command's response is read. Servers
 # answer in the order asked, so this holds small tails only; the cap is what a
 # server that mixes responses can make us buffer.
@@ -77,6 +81,7 @@ class HTTPClient:
         self._requestbuilder = requestbuilder
         self._apiurl = apiurl
         self.attempts = 1 + max(0, ui.configint(b'wireprotov2', b'retry'))
+        self.timeout = ui.configwith(float, b'http', b'timeout')
         self._delay = ui.configwith(float, b'wireprotov2', b'retry.delay')
 
     def start(self, *commands: Command, retry: bool = True) -> Exchange:
@@ -122,6 +127,11 @@ class HTTPClient:
                 % (stringutil.escapestr(pycompat.bytesurl(got)) or b'none'),
             )
         return response
+
+    def received(self, size: int) -> None:
+        """Count bytes for the sums that ``hg --verbose`` shows."""
+        # Mercurial's response class counts in read() alone
+        self._opener.receivedbytescount += size
 
     def _http_failure(self, exc: Any) -> failures.ServerFailure:
         exc.close()
@@ -189,6 +199,8 @@ class Exchange:
         self._proto = protoclient.Client(client.framing)
         self._progress: dict[tuple[int, bytes], Any] = {}
         self._failed = 0
+        self._window_bytes = 0
+        self._window_end = 0.0
         self._retry(self._open)
 
     # -- the request
@@ -219,6 +231,7 @@ class Exchange:
         self._proto = proto = protoclient.Client(self._client.framing)
         self._indexes = {}
         self._buffered = 0
+        self._window_end = 0.0
         names = []
         for index, command in enumerate(self._commands):
             if self._done[index] and not self._waiting[index]:
@@ -287,9 +300,12 @@ class Exchange:
         if self._response is None:
             self._open()
         try:
-            data = self._response.read(READ_SIZE)
-        except (error.PeerTransportError, OSError) as exc:
+            # what is there, up to that; a full read would wait for all of it
+            data = self._response.read1(READ_SIZE)
+        except (OSError, util.httplib.HTTPException) as exc:
             raise client.lost(exc) from exc
+        client.received(len(data))
+        self._check_pace(len(data))
         try:
             if not data:
                 self._cut_short()
@@ -301,6 +317,21 @@ class Exchange:
         except failures.ServerFailure:
             self.close()
             raise
+
+    def _check_pace(self, size: int) -> None:
+        timeout = self._client.timeout
+        if not timeout:
+            return
+        self._window_bytes += size
+        now = time.monotonic()
+        if now < self._window_end:
+            return
+        if self._window_bytes < MIN_PACE and self._window_end:
+            raise self._client.lost(
+                _(b'less than %d bytes in %d seconds') % (MIN_PACE, timeout)
+            )
+        self._window_bytes = 0
+        self._window_end = now + timeout
 
     def _cut_short(self) -> None:
         if self._proto.waiting:

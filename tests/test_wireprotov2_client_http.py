@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Requests and responses over a transport that is made up."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from mercurial import ui as uimod
+
+from hgext3rd.wireprotov2 import client, failures
+from hgext3rd.wireprotov2.proto import cbor, frames
+
+OK = cbor.encode({b'status': b'ok'})
+
+
+def response(*bodies: bytes) -> bytes:
+    """Return the responses to that many commands."""
+    wire = b''
+    for number, body in enumerate(bodies):
+        wire += frames.build(
+            2 * number + 1,
+            2 * number + 2,
+            frames.STREAM_BEGIN | frames.STREAM_END,
+            frames.COMMAND_RESPONSE,
+            frames.EOS,
+            OK + body,
+        )
+    return wire
+
+
+class Response:
+    """A response that arrives in pieces; an exception is a piece as well."""
+
+    def __init__(self, *pieces) -> None:
+        self.pieces = list(pieces)
+        self.closed = None
+
+    def read1(self, size: int) -> bytes:
+        piece = self.pieces.pop(0) if self.pieces else b''
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    read = read1
+
+    def close(self) -> None:
+        self.closed = 'reusable'
+
+    def close_connection(self) -> None:
+        self.closed = 'dropped'
+
+
+class Opener:
+    receivedbytescount = 0
+
+
+@pytest.fixture
+def make(monkeypatch):
+    """Return a function that makes a client answered by these responses."""
+    pauses = []
+    monkeypatch.setattr(client.time, 'sleep', pauses.append)
+
+    def make(*responses, **config):
+        ui = uimod.ui.load()
+        ui.setconfig(b'wireprotov2', b'retry', config.get('retry', b'2'))
+        ui.setconfig(b'wireprotov2', b'retry.delay', b'1')
+        if 'timeout' in config:
+            ui.setconfig(b'http', b'timeout', config['timeout'])
+        ui.setconfig(b'ui', b'quiet', b'yes')
+        http = client.HTTPClient(ui, Opener(), None, b'http://u:p@h/api/x')
+        waiting = list(responses)
+        http.requests = []
+
+        def post(name, body):
+            http.requests.append(name)
+            answer = waiting.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        http.post = post
+        http.pauses = pauses
+        return http
+
+    return make
+
+
+def test_values(make):
+    wire = response(cbor.encode([b'x']))
+    reply = Response(*(wire[i : i + 1] for i in range(len(wire))))
+    http = make(reply)
+    assert http.call(b'heads', {}) == [[b'x']]
+    assert http.requests == [b'heads']
+    assert reply.closed == 'reusable'
+    assert http._opener.receivedbytescount == len(wire)
+
+
+def test_several_commands(make):
+    reply = Response(response(b'\x01', b'\x02\x03'))
+    exchange = make(reply).start(
+        client.Command(b'heads'), client.Command(b'known')
+    )
+    assert list(exchange.values(0)) == [1]
+    assert list(exchange.values(1)) == [2, 3]
+    exchange.finish()
+    assert exchange._client.requests == [b'multirequest']
+
+
+def test_continues_where_it_broke(make):
+    wire = response(b'\x01\x02\x03\x04')
+    head = frames.build(1, 2, 1, frames.COMMAND_RESPONSE, 1, OK + b'\x01\x02')
+    http = make(
+        Response(head, OSError('reset')),
+        failures.ConnectionFailure(b'u', b'refused'),
+        Response(head, b''),
+        Response(wire),
+        retry=b'3',
+    )
+    exchange = http.start(client.Command(b'heads'))
+    assert list(exchange.values(0)) == [1, 2, 3, 4]
+    # a second attempt that brought nothing new counts, progress starts anew
+    assert len(http.requests) == 4
+    assert len(http.pauses) == 3
+
+
+def test_gives_up(make):
+    http = make(*[failures.ConnectionFailure(b'u', b'refused')] * 3)
+    with pytest.raises(failures.ConnectionFailure):
+        http.start(client.Command(b'heads'))
+    assert 0.75 <= http.pauses[0] <= 1.25
+    assert 1.5 <= http.pauses[1] <= 2.5
+
+
+def test_never_tries_again(make):
+    http = make(failures.ConnectionFailure(b'u', b'refused'), retry=b'0')
+    with pytest.raises(failures.ConnectionFailure):
+        http.start(client.Command(b'heads'))
+    assert not http.pauses
+
+
+def test_shorter_the_second_time(make):
+    head = frames.build(1, 2, 1, frames.COMMAND_RESPONSE, 1, OK + b'\x01\x02')
+    http = make(Response(head, OSError('reset')), Response(response(b'\x01')))
+    exchange = http.start(client.Command(b'heads'))
+    with pytest.raises(failures.ServerFailure, match='shorter'):
+        list(exchange.values(0))
+
+
+def test_refused(make):
+    wire = frames.build(
+        1,
+        2,
+        1,
+        frames.COMMAND_RESPONSE,
+        frames.EOS,
+        cbor.encode(
+            {
+                b'status': b'error',
+                b'error': {b'message': b'no %s', b'args': [b'x\x07']},
+            }
+        ),
+    )
+    reply = Response(wire)
+    with pytest.raises(failures.CommandRefused, match='no x') as caught:
+        make(reply).call(b'heads', {})
+    assert b'\x07' not in caught.value.message
+    assert b'h/api' in caught.value.message
+    assert b'p@' not in caught.value.message
+    assert reply.closed == 'dropped'
+
+
+def test_nonsense_is_not_asked_for_again(make):
+    reply = Response(b'\xff' * 100)
+    with pytest.raises(failures.ServerFailure) as caught:
+        make(reply).call(b'heads', {})
+    assert not isinstance(caught.value, failures.ConnectionFailure)
+    assert reply.closed == 'dropped'
+
+
+def test_redirect_nobody_asked_for(make):
+    location = {b'url': b'http://evil/', b'mediatype': b'x'}
+    wire = frames.build(
+        1,
+        2,
+        1,
+        frames.COMMAND_RESPONSE,
+        frames.EOS,
+        cbor.encode({b'status': b'redirect', b'location': location}),
+    )
+    with pytest.raises(failures.ServerFailure, match='without being asked'):
+        make(Response(wire)).call(b'heads', {})
+
+
+def test_mixed_responses_are_bounded(make, monkeypatch):
+    monkeypatch.setattr(client, 'MAX_BUFFERED', 1000)
+    later = frames.build(
+        3, 4, 1, frames.COMMAND_RESPONSE, 1, OK + cbor.encode(b'x' * 2000)
+    )
+    exchange = make(Response(later)).start(
+        client.Command(b'heads'), client.Command(b'known')
+    )
+    with pytest.raises(failures.ServerFailure, match='mixed'):
+        list(exchange.values(0))
+
+
+def test_drip(make, monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(client.time, 'monotonic', lambda: next(clock))
+    wire = response(cbor.encode(b'x' * 30000))
+
+    def drip():
+        return Response(*(wire[i : i + 1] for i in range(len(wire))))
+
+    http = make(drip(), retry=b'0', timeout=b'60')
+    with pytest.raises(failures.ConnectionFailure, match='less than'):
+        http.call(b'heads', {})
+    # without a timeout, patience has no end
+    assert make(drip(), retry=b'0').call(b'heads', {}) == [b'x' * 30000]
+
+
+def test_end_of_the_body_is_waited_for(make):
+    reply = Response(response(b'\x01'), b'more')
+    assert make(reply).call(b'heads', {}) == [1]
+    assert reply.closed == 'dropped'
