@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
-from mercurial import ui
+from mercurial import extensions, ui
 
 try:
     from mercurial.repo.factory import repository
@@ -21,17 +21,20 @@ except ImportError:  # hg <= 7.1
     from mercurial.hg import repository
 
 from hgext3rd.wireprotov2 import segmentbundle, segmentrecord, segments
+from hgext3rd.wireprotov2.cache.agreement import CacheAgreement
 
 path, folder, changesets, *level = sys.argv[1:]
 segments.LEAST_CHANGESETS = int(changesets)
 found = ui.ui.load()
+extensions.loadall(found)
 repo = repository(found, os.fsencode(path)).filtered(b'served')
 os.makedirs(folder, exist_ok=True)
-listing = segmentrecord.listing(repo)
+agreement = CacheAgreement(repo)
+listing = segmentrecord.listing(repo, agreement)
 version = segmentrecord.changegroup_version(repo)
 for number, piece in enumerate(listing.pieces()):
     name = f'{number:02}.hg'
-    same = segmentrecord.find(repo, piece.name)
+    same = segmentrecord.find(repo, piece.name, agreement)
     print(
         name,
         piece.changesets,

@@ -136,7 +136,7 @@ From a hook, new history is there before anybody asks
   3 changesets, changegroup 02, application/x-mercurial-packed-changegroup
   $ events
   cacher constructed for segmentdata
-  cache hit for 08571b6767f944164ca34d7f4ce0e6b3303ae1dd
+  cache hit for c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5
 
 A damaged entry is a miss, a line in the log, and repaired
 
@@ -149,13 +149,13 @@ A damaged entry is a miss, a line in the log, and repaired
   3 changesets, changegroup 02, application/mercurial-bundle2
   $ events
   cacher constructed for segmentdata
-  ignoring cache entry 08571b6767f944164ca34d7f4ce0e6b3303ae1dd: entry has the wrong length
-  cache miss for 08571b6767f944164ca34d7f4ce0e6b3303ae1dd
-  storing cache entry for 08571b6767f944164ca34d7f4ce0e6b3303ae1dd
+  ignoring cache entry c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5: entry has the wrong length
+  cache miss for c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5
+  storing cache entry for c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5
   cacher constructed for segmentdata
-  cache hit for 08571b6767f944164ca34d7f4ce0e6b3303ae1dd
+  cache hit for c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5
   $ cat error.log
-  $LOCALIP - - [*] HG error:  wireprotov2: $LOCALIP: ignoring cache entry 08571b6767f944164ca34d7f4ce0e6b3303ae1dd: entry has the wrong length (glob)
+  $LOCALIP - - [*] HG error:  wireprotov2: $LOCALIP: ignoring cache entry c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5: entry has the wrong length (glob)
   $ rm error.log
   $ killdaemons.py
 

@@ -95,8 +95,8 @@ A store that lost its bodies is filled again by the server
   0
   $ fetched
   404 File not found None
-  GET /bodies/KEY HTTP/1.1 404 None
   404 File not found None
+  GET /bodies/KEY HTTP/1.1 404 None
   GET /bodies/KEY HTTP/1.1 404 None
   $ hg clone -q -U http://localhost:$HGPORT/ three
   $ fetched

@@ -4,6 +4,7 @@ How public history is cut into segments
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > strip =
+  > wireprotov2 =
   > EOF
   $ segments() {
   >     "$PYTHON" "$TESTDIR/dump-segments.py" "$@"
@@ -21,11 +22,11 @@ Segments applied in order give the public history, as public
 
   $ awkward_history server
   $ segments server all 4 19
-  00.hg 4 0-3 closed 660f57b79047
-  01.hg 4 4-7 closed 047088d4cd58
-  02.hg 4 8-11 closed 487d98a6c6c2
-  03.hg 4 12-15 closed ef51faf1dc2a
-  04.hg 2 16-17 open 66b16d9c2784
+  00.hg 4 0-3 closed c30e8d8c4909
+  01.hg 4 4-7 closed a9535347b6ee
+  02.hg 4 8-11 closed 92a0d5eba5b3
+  03.hg 4 12-15 closed 2af8d89f2cc2
+  04.hg 2 16-17 open 324bb47b79e5
   $ hg init copy
   $ unbundle_all copy all
   $ hg -R copy verify -q
@@ -42,31 +43,31 @@ They stay what they are as history grows
   $ hg commit -q -A -m more -d '30 0'
   $ cd ..
   $ segments server more 4
-  00.hg 4 0-3 closed 660f57b79047
-  01.hg 4 4-7 closed 047088d4cd58
-  02.hg 4 8-11 closed 487d98a6c6c2
-  03.hg 4 12-15 closed ef51faf1dc2a
-  04.hg 3 16-18 open 9f883b59f44a
+  00.hg 4 0-3 closed c30e8d8c4909
+  01.hg 4 4-7 closed a9535347b6ee
+  02.hg 4 8-11 closed 92a0d5eba5b3
+  03.hg 4 12-15 closed 2af8d89f2cc2
+  04.hg 3 16-18 open 07dc477055aa
 
 A lost record costs nothing here
 
   $ rm server/.hg/cache/wireprotov2-segments
   $ segments server again 4
-  00.hg 4 0-3 closed 660f57b79047
-  01.hg 4 4-7 closed 047088d4cd58
-  02.hg 4 8-11 closed 487d98a6c6c2
-  03.hg 4 12-15 closed ef51faf1dc2a
-  04.hg 3 16-18 open 9f883b59f44a
+  00.hg 4 0-3 closed c30e8d8c4909
+  01.hg 4 4-7 closed a9535347b6ee
+  02.hg 4 8-11 closed 92a0d5eba5b3
+  03.hg 4 12-15 closed 2af8d89f2cc2
+  04.hg 3 16-18 open 07dc477055aa
 
   $ cat > server/.hg/cache/wireprotov2-segments << EOF
   > torn
   > EOF
   $ segments server again 4
-  00.hg 4 0-3 closed 660f57b79047
-  01.hg 4 4-7 closed 047088d4cd58
-  02.hg 4 8-11 closed 487d98a6c6c2
-  03.hg 4 12-15 closed ef51faf1dc2a
-  04.hg 3 16-18 open 9f883b59f44a
+  00.hg 4 0-3 closed c30e8d8c4909
+  01.hg 4 4-7 closed a9535347b6ee
+  02.hg 4 8-11 closed 92a0d5eba5b3
+  03.hg 4 12-15 closed 2af8d89f2cc2
+  04.hg 3 16-18 open 07dc477055aa
 
 Where drafts are not published, segments do not hold them
 
@@ -76,10 +77,10 @@ Where drafts are not published, segments do not hold them
   > publish = no
   > EOF
   $ segments drafts drafts.d 4
-  00.hg 4 0-3 closed 660f57b79047
-  01.hg 4 4-7 closed 047088d4cd58
-  02.hg 4 8-11 closed 487d98a6c6c2
-  03.hg 4 12-14 16-16 closed 66e2cf3249b3
+  00.hg 4 0-3 closed c30e8d8c4909
+  01.hg 4 4-7 closed a9535347b6ee
+  02.hg 4 8-11 closed 92a0d5eba5b3
+  03.hg 4 12-14 16-16 closed 849fcb07d3e2
 
 A changeset that is published late comes later, and changes no older segment
 
@@ -95,13 +96,13 @@ A changeset that is published late comes later, and changes no older segment
   $ cd ..
   $ segments late late.1 3
   00.hg 3 0-1 3-3 closed 218ccaa08367
-  01.hg 3 4-6 closed 9e9477e4b498
+  01.hg 3 4-6 closed 1fafcdc5269c
   02.hg 1 7-7 open 09ab39c8fdb6
   $ hg -R late phase --public -r 2
   $ segments late late.2 3
   00.hg 3 0-1 3-3 closed 218ccaa08367
-  01.hg 3 4-6 closed 9e9477e4b498
-  02.hg 2 2-2 7-7 open 34cb461e9437
+  01.hg 3 4-6 closed 1fafcdc5269c
+  02.hg 2 2-2 7-7 open b005cee2f167
   $ hg init late-copy
   $ unbundle_all late-copy late.2
   $ hg -R late-copy verify -q
@@ -121,12 +122,12 @@ What was stripped, or turned secret, leaves no segment behind
   $ hg -R late strip -q --no-backup 7 --force
   $ segments late late.3 3
   00.hg 3 0-1 3-3 closed 218ccaa08367
-  01.hg 3 4-6 closed 9e9477e4b498
+  01.hg 3 4-6 closed 1fafcdc5269c
   02.hg 1 2-2 open b9ab909e3124
   $ hg -R late phase --force --secret -r 5
   $ segments late late.4 3
   00.hg 3 0-1 3-3 closed 218ccaa08367
-  01.hg 2 2-2 4-4 open 79f364dfe099
+  01.hg 2 2-2 4-4 open f872709c64a9
 
 Replicas with the same order have the same segments, whatever stores them
 
@@ -144,24 +145,71 @@ Revisions that were renumbered unnoticed are not served under old names
   >     hg up -q 0
   > done
   $ cd ..
-  $ segments one one.d 4
-  00.hg 4 0-3 closed 4553575e1b0d
+  $ segments one one.d 3
+  00.hg 3 0-2 closed ed949d7f4a0f
+  01.hg 1 3-3 open 549c9b6fe055
   $ cp one/.hg/cache/wireprotov2-segments record
   $ hg init two
-  $ hg -R two pull -q one -r 0 -r 2
-  $ hg -R two pull -q one -r 1
   $ hg -R two pull -q one -r 3
+  $ hg -R two pull -q one -r 2
+  $ hg -R two pull -q one -r 1
   $ hg -R two log -T '{rev}:{desc}\n'
-  3:3
-  2:1
-  1:2
+  3:1
+  2:2
+  1:3
   0:0
 
   $ cp record two/.hg/cache/wireprotov2-segments
-  $ segments two two.d 4
-  00.hg 4 0-3 closed renumbered
-  $ segments two two.d 4
-  00.hg 4 0-3 closed 459886b3c375
+  $ segments two two.d 3
+  00.hg 3 0-2 closed renumbered
+  01.hg 1 3-3 open a59c9f2df662
+  $ segments two two.d 3
+  00.hg 3 0-2 closed 970e7fc89ab7
+  01.hg 1 3-3 open a59c9f2df662
+
+Replicas that share a cacher agree, in whatever order they got changesets
+
+  $ rm one/.hg/cache/wireprotov2-segments two/.hg/cache/wireprotov2-segments
+  $ cat >> $HGRCPATH << EOF
+  > [wireprotov2]
+  > cacher = directory
+  > cacher.directory.path = $TESTTMP/shared
+  > cacher.identity = one and two
+  > EOF
+  $ segments one one.e 2 > one.agreed
+  $ segments two two.e 2 > two.agreed
+  $ cat one.agreed two.agreed
+  00.hg 2 0-1 closed ce11a89ab2c6
+  01.hg 2 2-3 closed 8683f4b2595e
+  00.hg 2 0-0 3-3 closed ce11a89ab2c6
+  01.hg 2 1-2 closed 8683f4b2595e
+  $ hg init two-copy
+  $ unbundle_all two-copy two.e
+  $ hg -R two-copy verify -q
+  $ hg -R two-copy log -T '{rev}:{desc}\n'
+  3:2
+  2:3
+  1:1
+  0:0
+
+One that has not got everything cuts what it has, and agrees later
+
+  $ rm two/.hg/cache/wireprotov2-segments
+  $ hg -R two strip -q --no-backup 'desc(3)'
+  $ hg -R two log -T '{rev}:{desc}\n'
+  2:1
+  1:2
+  0:0
+  $ segments two two.f 2
+  00.hg 2 0-0 2-2 closed ce11a89ab2c6
+  01.hg 1 1-1 open 9e51af318b4d
+  $ hg -R two pull -q one
+  $ segments two two.g 2
+  00.hg 2 0-0 2-2 closed ce11a89ab2c6
+  01.hg 2 1-1 3-3 closed 8683f4b2595e
+  $ cat >> $HGRCPATH << EOF
+  > cacher = none
+  > EOF
 
 Tree manifests need changegroup 03
 

@@ -13,6 +13,7 @@ from mercurial import commands, extensions, phases
 from mercurial import ui as uimod
 
 from hgext3rd.wireprotov2.cache import base, factory, identity, keys, view
+from hgext3rd.wireprotov2.cache.agreement import CacheAgreement
 from hgext3rd.wireprotov2.cache.directory import DirectoryCacher
 from hgext3rd.wireprotov2.cache.memory import MemoryCacher
 
@@ -241,6 +242,30 @@ def test_cachers_of_other_distributions(
     repo.ui.setconfig(b'wireprotov2', b'cacher', b'broken')
     assert factory.for_repo(repo, lines.append) is None
     assert b'cannot load cacher broken' in lines[0]
+
+
+def test_agreement(repo: Any) -> None:
+    agreement = CacheAgreement(repo)
+    nodes = [bytes([n]) * 20 for n in range(3)]
+    agreement.teach(b'02', b'', nodes)
+    assert agreement.learn(b'02', b'') is None
+    repo.ui.setconfig(b'wireprotov2', b'cacher', b'memory')
+    assert agreement.learn(b'02', b'') is None
+    agreement.teach(b'02', b'', nodes)
+    assert agreement.learn(b'02', b'') == nodes
+    assert agreement.learn(b'03', b'') is None
+    assert agreement.learn(b'02', b'name') is None
+    cache = factory.for_repo(repo)
+    assert cache is not None
+    for wrong in (b'', b'\xff', b'\x80\x80', b'\x81\x01', b'\x81\x41a'):
+        cache.store(agreement._key(b'02', b''), wrong)
+        assert not agreement.learn(b'02', b'')
+    # there it would name every piece to whoever asks
+    agreement.teach(b'02', b'', nodes)
+    repo.ui.setconfig(
+        b'wireprotov2', b'cacher.objectstore.public-url', b'https://example/'
+    )
+    assert agreement.learn(b'02', b'') is None
 
 
 def test_nothing_is_carried_across_a_fork(repo: Any) -> None:

@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from mercurial import changegroup, phases, requirements
 
@@ -67,7 +67,23 @@ class Listing:
         return self.closed if self.rest is None else (*self.closed, self.rest)
 
 
-def listing(repo: Any) -> Listing:
+class Agreement(Protocol):
+    """Where replicas tell each other how they cut.
+
+    Best effort: without it, or when it forgets, replicas that received
+    changesets in other orders merely cut them otherwise.
+    """
+
+    def learn(self, version: bytes, previous: bytes) -> list[bytes] | None:
+        """Return the nodes of the piece after the one named ``previous``."""
+
+    def teach(
+        self, version: bytes, previous: bytes, nodes: list[bytes]
+    ) -> None:
+        """Tell others of a piece that was closed here."""
+
+
+def listing(repo: Any, agreement: Agreement | None = None) -> Listing:
     """Return the pieces of ``repo``, closing those that are full by now."""
     changelog = repo.unfiltered().changelog
     excluded = _excluded(repo)
@@ -76,16 +92,18 @@ def listing(repo: Any) -> Listing:
     known = _listings.get(repo.spath)
     if known is not None and known[0] == state:
         return known[1]
-    found = _listing(repo, version, excluded)
+    found = _listing(repo, version, excluded, agreement)
     if len(_listings) >= MOST_LISTINGS:
         _listings.clear()
     _listings[repo.spath] = (state, found)
     return found
 
 
-def find(repo: Any, name: bytes) -> segments.Piece | None:
+def find(
+    repo: Any, name: bytes, agreement: Agreement | None = None
+) -> segments.Piece | None:
     """Return the piece of that name, verified against the repository."""
-    for piece in listing(repo).pieces():
+    for piece in listing(repo, agreement).pieces():
         if piece.name == name:
             node = repo.unfiltered().changelog.node
             nodes = (node(rev) for rev in piece.revs())
@@ -114,15 +132,22 @@ def _excluded(repo: Any) -> frozenset[int]:
     return hidden | set(cache.getrevset(unfiltered, phases.mutablephases))
 
 
-def _listing(repo: Any, version: bytes, excluded: frozenset[int]) -> Listing:
+def _listing(
+    repo: Any,
+    version: bytes,
+    excluded: frozenset[int],
+    agreement: Agreement | None,
+) -> Listing:
     changelog = repo.unfiltered().changelog
-    record = segments.intact(_read(repo, version), sorted(excluded))
-    candidates = [rev for rev in record.skipped() if rev not in excluded]
-    later = range(record.upto, len(changelog))
+    known = segments.intact(_read(repo, version), sorted(excluded))
+    candidates = [rev for rev in known.skipped() if rev not in excluded]
+    later = range(known.upto, len(changelog))
     candidates.extend(rev for rev in later if rev not in excluded)
-    known = record
+    record = known
     if not record.factor:
         record = replace(record, factor=_factor(repo))
+    if agreement is not None:
+        record, candidates = _agreed(repo, record, candidates, agreement)
     factor = record.factor
     rawsize = changelog.rawsize
     closed, rest = segments.cut(
@@ -131,14 +156,64 @@ def _listing(repo: Any, version: bytes, excluded: frozenset[int]) -> Listing:
         record.size,
         record.changesets,
     )
+    for revs in closed:
+        if agreement is not None:
+            nodes = [changelog.node(rev) for rev in revs]
+            agreement.teach(version, _last_name(record), nodes)
+        record = _with_piece(repo, record, revs)
     if closed:
-        added = [_piece(repo, record, revs) for revs in closed]
-        record = segments.Record(
-            version, (*record.pieces, *added), _factor(repo)
-        )
+        record = replace(record, factor=_factor(repo))
     if record != known:
         _write(repo, record)
     return Listing(record.pieces, _piece(repo, record, rest) if rest else None)
+
+
+def _agreed(
+    repo: Any,
+    record: segments.Record,
+    candidates: list[int],
+    agreement: Agreement,
+) -> tuple[segments.Record, list[int]]:
+    """Close pieces as others did; return the record and what remains."""
+    left = set(candidates)
+    while left:
+        nodes = agreement.learn(record.changegroup, _last_name(record))
+        revs = _usable(repo, nodes, left) if nodes else None
+        if not revs:
+            break
+        record = _with_piece(repo, record, revs)
+        left.difference_update(revs)
+    return record, sorted(left)
+
+
+def _usable(
+    repo: Any, nodes: list[bytes], candidates: set[int]
+) -> list[int] | None:
+    """Return the revisions of a piece others cut, or None if it is no use.
+
+    It must hold nothing but candidates, and all their ancestors among them.
+    """
+    changelog = repo.unfiltered().changelog
+    get_rev = changelog.index.get_rev
+    revs = {get_rev(node) for node in nodes}
+    if not revs <= candidates:
+        return None
+    outside = candidates - revs
+    for rev in revs:
+        if not outside.isdisjoint(changelog.parentrevs(rev)):
+            return None
+    return sorted(revs)
+
+
+def _last_name(record: segments.Record) -> bytes:
+    return record.pieces[-1].name if record.pieces else b''
+
+
+def _with_piece(
+    repo: Any, record: segments.Record, revs: Sequence[int]
+) -> segments.Record:
+    piece = _piece(repo, record, revs)
+    return replace(record, pieces=(*record.pieces, piece))
 
 
 def _read(repo: Any, version: bytes) -> segments.Record:

@@ -44,8 +44,7 @@ Range = tuple[int, int]
 class Piece:
     """Whole changesets whose ancestors are in earlier pieces or in it.
 
-    ``name`` (20 bytes) is a hash of the nodes inside, in order; ``ranges``
-    are their revisions; ``heads`` the nodes without children inside: who has
+    ``name`` (20 bytes) is a hash of the nodes inside; ``ranges`` are their revisions; ``heads`` the nodes without children inside: who has
     these has the piece. ``size`` is an estimate in bytes. ``last`` is the
     node of the highest revision, by which a strip is noticed.
     """
@@ -121,10 +120,13 @@ def intact(record: Record, revs: Iterable[int]) -> Record:
 
 
 def piece_name(changegroup: bytes, nodes: Iterable[bytes]) -> bytes:
-    """Return the name (20 bytes) of a piece with these nodes in order."""
+    """Return the name (20 bytes) of a piece with these nodes.
+
+    Their order does not matter: replicas received them in different ones.
+    """
     hasher = hashlib.blake2b(digest_size=20)
     hasher.update(b'amalgam-segment %d %s\n' % (VERSION, changegroup))
-    for node in nodes:
+    for node in sorted(nodes):
         hasher.update(node)
     return hasher.digest()
 

@@ -15,6 +15,7 @@ from mercurial.i18n import _
 
 from . import segmentbundle, segmentrecord
 from .cache import base, factory, service, view
+from .cache.agreement import CacheAgreement
 from .commands import segments as command
 
 
@@ -53,7 +54,7 @@ def warm(ui: Any, repo: Any) -> Outcome:
 
 def _fill(ui: Any, repo: Any, cache: service.ResponseCache) -> Outcome:
     outcome = Outcome()
-    pieces = segmentrecord.listing(repo).pieces()
+    pieces = segmentrecord.listing(repo, CacheAgreement(repo)).pieces()
     changesets = sum(piece.changesets for piece in pieces)
     limit = ui.configbytes(b'wireprotov2', b'limit.response-buffer')
     with ui.makeprogress(

@@ -70,8 +70,24 @@ def for_repo(
     except base.CacherError as e:
         warn(f'responses are not cached: {e}')
         return None
-    limit = ui.configbytes(_SECTION, b'limit.response-buffer')
-    return service.ResponseCache(shared, limit, warn)
+    return service.ResponseCache(shared, _limit(ui), warn)
+
+
+def silent_for_repo(repo: Any) -> service.ResponseCache | None:
+    """Return the cache for uses that nobody waits for and nobody misses."""
+    name = repo.ui.config(_SECTION, b'cacher')
+    if not name or name == b'none':
+        return None
+    try:
+        shared = _shared_cache(name, _settings(repo))
+    except base.CacherError:
+        return None
+    return service.ResponseCache(shared, _limit(repo.ui), None)
+
+
+def _limit(ui: Any) -> int:
+    limit: int = ui.configbytes(_SECTION, b'limit.response-buffer')
+    return limit
 
 
 def _settings(repo: Any) -> base.Settings:

@@ -78,11 +78,15 @@ class ResponseCache:
     """The cache as one request sees it."""
 
     def __init__(
-        self, shared: SharedCache, limit: int, warn: Callable[[str], None]
+        self,
+        shared: SharedCache,
+        limit: int,
+        warn: Callable[[str], None] | None,
     ) -> None:
         """``limit`` bounds the bytes of a response that is cached.
 
-        ``warn`` takes one line about a cache that does not work.
+        ``warn`` takes one line about a cache that does not work; without it
+        nothing is said, and what fails is left for others to find.
         """
         self._shared = shared
         self._limit = limit
@@ -151,7 +155,7 @@ class ResponseCache:
         try:
             return entry.decode(key, data)
         except entry.EntryError as e:
-            if not quiet:
+            if self._warn is not None and not quiet:
                 self._warn(f'ignoring cache entry {key.decode("ascii")}: {e}')
             return None
 
@@ -185,8 +189,9 @@ class ResponseCache:
         try:
             return method(*args)
         except base.CacherError as e:
-            self._shared.punish()
-            self._warn(f'cacher is not available: {e}')
+            if self._warn is not None:
+                self._shared.punish()
+                self._warn(f'cacher is not available: {e}')
             return None
 
     def _accepted_target(

@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 from mercurial import error, phases
-from mercurial.node import hex, nullid
 
 from .. import censoring, segmentrecord
-from . import keys, policy
+from . import identity, keys, policy
+from .agreement import CacheAgreement
 
 
 def key_state(
@@ -53,7 +53,7 @@ def key_state(
         command=command,
         args=args,
         encoding=encoding,
-        repository=repository_identity(repo),
+        repository=identity.of(repo),
         view=view,
         narrow=narrow_access(repo, user),
         censored=censoring.generation(repo),
@@ -75,23 +75,9 @@ def segment_key_state(repo: Any, name: bytes) -> keys.KeyState | None:
         command=b'segmentdata',
         args={b'name': name},
         encoding=b'identity',
-        repository=repository_identity(repo),
+        repository=identity.of(repo),
         censored=censoring.generation(repo),
     )
-
-
-def repository_identity(repo: Any) -> bytes:
-    """Return what tells this repository from others in the same cacher.
-
-    Replicas that should share entries are given one name by the
-    configuration; otherwise it is where the store lies and how it begins.
-    """
-    name = repo.ui.config(b'wireprotov2', b'cacher.identity')
-    if name:
-        return b'name:' + name
-    unfiltered = repo.unfiltered()
-    first = unfiltered.changelog.node(0) if len(unfiltered) else nullid
-    return b'path:%s:%s' % (unfiltered.spath, hex(first))
 
 
 def narrow_access(
@@ -160,7 +146,7 @@ def _offers_segment(repo: Any, name: bytes) -> bool:
     unfiltered = repo.unfiltered()
     if not unfiltered._phasecache.hasnonpublicphases(unfiltered):
         return True
-    pieces = segmentrecord.listing(repo).pieces()
+    pieces = segmentrecord.listing(repo, CacheAgreement(repo)).pieces()
     return any(piece.name == name for piece in pieces)
 
 

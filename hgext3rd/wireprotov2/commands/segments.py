@@ -14,6 +14,7 @@ from mercurial.node import hex
 
 from .. import segmentbundle, segmentrecord
 from ..cache import view
+from ..cache.agreement import CacheAgreement
 from ..proto import cbor
 from ..proto.errors import CommandError
 from .registry import Argument, Command, Request
@@ -30,7 +31,7 @@ def segments(request: Request) -> Iterator[bytes]:
     repo = request.repo
     listing = segmentrecord.Listing((), None)
     if _offered(request):
-        listing = segmentrecord.listing(repo)
+        listing = segmentrecord.listing(repo, CacheAgreement(repo))
     pieces = listing.pieces()
     yield cbor.encode(
         {
@@ -54,12 +55,13 @@ def segments(request: Request) -> Iterator[bytes]:
 
 def segmentdata(request: Request, name: bytes) -> Iterator[bytes]:
     """Send one piece."""
-    piece = (
-        segmentrecord.find(request.repo, name) if _offered(request) else None
-    )
+    repo = request.repo
+    piece = None
+    if _offered(request):
+        piece = segmentrecord.find(repo, name, CacheAgreement(repo))
     if piece is None:
         raise CommandError(b'unknown segment: %s', (hex(name),))
-    yield from body(request.repo, piece, segmentbundle.LEVEL_NOW)
+    yield from body(repo, piece, segmentbundle.LEVEL_NOW)
 
 
 def body(repo: Any, piece: Any, level: int) -> Iterator[bytes]:
