@@ -21,6 +21,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 _TYPES = {1: 'b', 2: 'h', 4: 'i', 8: 'q'}
 _SWAP = sys.byteorder != 'little'
@@ -80,6 +81,44 @@ def unpack(data: bytes, count: int, length: int) -> list[list[int]]:
             'table has %d bytes, expected %d' % (len(data), offset)
         )
     return columns
+
+
+def pick(
+    data: bytes, length: int, number: int, kinds: Sequence[int]
+) -> list[int]:
+    """One row of a table with columns of ``length`` values.
+
+    ``kinds`` has one item per column: 0 to leave it out, 1 for plain values, 2
+    for differences.
+    """
+    if _SWAP:
+        whole = unpack(data, len(kinds), length)
+        return [
+            sum(values[: number + 1]) if kind == 2 else values[number]
+            for kind, values in zip(kinds, whole, strict=True)
+            if kind
+        ]
+    offset = len(kinds)
+    view = memoryview(data)
+    row = []
+    for width, kind in zip(data, kinds, strict=False):
+        end = offset + width * length
+        if width and kind:
+            code: Any = _TYPES.get(width)
+            if code is None or end > len(data):
+                raise ColumnError('bad column width %d' % width)
+            if kind == 1:
+                start = offset + width * number
+                values: Any = view[start : start + width].cast(code)
+                row.append(values[0])
+            else:
+                stop = offset + width * (number + 1)
+                values = view[offset:stop].cast(code)
+                row.append(sum(values))
+        elif kind:
+            row.append(0)
+        offset = end
+    return row
 
 
 def diff(values: Sequence[int]) -> list[int]:

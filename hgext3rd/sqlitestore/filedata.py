@@ -24,6 +24,7 @@ class DataMixin(IndexMixin):
     """The ``ifiledata`` half."""
 
     feature_config: Any
+    filename: bytes
     delta_config: Any
     opener: Any
 
@@ -32,6 +33,13 @@ class DataMixin(IndexMixin):
 
     def revision(self, nodeorrev: bytes | int) -> bytes:
         """The text of a revision."""
+        ready = self.store.ready
+        if ready and not isinstance(nodeorrev, int):
+            found = ready.pop((self.filename, nodeorrev), None)
+            if found is not None:
+                text, p1, p2 = found
+                if self.hash(text, p1, p2) == nodeorrev:
+                    return text
         return self._revisiondata(nodeorrev)
 
     def rawdata(self, nodeorrev: bytes | int, validate: bool = True) -> bytes:

@@ -15,12 +15,13 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mercurial import filelog, mdiff, revlog
+from mercurial import filelog, mdiff, revlog, util
 from mercurial.node import sha1nodeconstants
 from mercurial.revlogutils import constants, flagutil
 
 from .compat import config
 from .filemutation import MutationMixin
+from .index import FileIndex
 from .store import Store
 
 
@@ -59,24 +60,36 @@ class FileStore(MutationMixin):
         self.target = (constants.KIND_FILELOG, path)
         self.radix = b'data/' + path
         self._writable = writable
-        self.idx = store.index(path)
-        self._flagprocessors = dict(flagutil.flagprocessors)
-        options = opener.options
-        self._flagprocessors.update(options.get(b'flagprocessors', {}))
-        if options.get(b'enableellipsis'):
-            self._flagprocessors[constants.REVIDX_ELLIPSIS] = (
-                revlog.ellipsisprocessor
-            )
-        feature: Any = options.get(b'feature-config')
+        self._pcache: dict[bytes, bytes] = {}
+
+    # What follows is made when it is asked for: update and archive open each
+    # file of the repository once, and read what prefetch.py has ready.
+
+    @util.propertycache
+    def idx(self) -> FileIndex:
+        """The index of the file."""
+        return self.store.index(self.filename)
+
+    @util.propertycache
+    def feature_config(self) -> Any:
+        """Core's settings for what revlogs may hold."""
+        feature: Any = self.opener.options.get(b'feature-config')
         feature = config.FeatureConfig() if feature is None else feature.copy()
-        if feature.enable_ellipsis:
-            self._flagprocessors[constants.REVIDX_ELLIPSIS] = (
-                revlog.ellipsisprocessor
-            )
         feature.censorable = True
         feature.canonical_parent_order = False
-        self.feature_config = feature
-        self._pcache: dict[bytes, bytes] = {}
+        return feature
+
+    @util.propertycache
+    def _flagprocessors(self) -> dict[int, Any]:
+        options = self.opener.options
+        processors = dict(flagutil.flagprocessors)
+        processors.update(options.get(b'flagprocessors', {}))
+        if (
+            options.get(b'enableellipsis')
+            or self.feature_config.enable_ellipsis
+        ):
+            processors[constants.REVIDX_ELLIPSIS] = revlog.ellipsisprocessor
+        return processors
 
     @property
     def delta_config(self) -> Any:
@@ -121,6 +134,15 @@ class SQLiteFilelog(filelog.filelog):
         self._fix_issue6528 = opener.options.get(
             b'issue6528.fix-incoming', True
         )
+
+    def lookup(self, node: Any) -> bytes:
+        """Core's; it would read the index to see that there is the node."""
+        inner = self._revlog
+        if inner.store.ready and (inner.filename, node) in inner.store.ready:
+            known: bytes = node
+            return known
+        found: bytes = super().lookup(node)
+        return found
 
 
 class NarrowSQLiteFilelog(SQLiteFilelog, filelog.narrowfilelog):

@@ -15,6 +15,7 @@ from mercurial import (
     error,
     extensions,
     localrepo,
+    scmutil,
     streamclone,
     unionrepo,
     verify,
@@ -46,6 +47,7 @@ def uisetup(ui: Any) -> None:
         (streamclone, _hook_streamclone),
         (verify, _hook_verify),
         (cmdutil, _hook_cmdutil),
+        (scmutil, _hook_scmutil),
         (revlog_debug, _hook_revlog_debug),
         *coremodules.creation_hooks(_hook_creation),
         *coremodules.copy_store_hooks(_hook_copy_store),
@@ -62,6 +64,8 @@ def reposetup(ui: Any, repo: Any) -> None:
     """
     if repo.local() and repository.REQUIREMENT in repo.requirements:
         repository.adopt(repo)
+    elif repo.local() and repository.LEGACY_REQUIREMENT in repo.requirements:
+        repository.adopt_legacy(repo)
 
 
 def _hook_localrepo(module: Any) -> None:
@@ -76,6 +80,20 @@ def _hook_localrepo(module: Any) -> None:
 def _hook_creation(module: Any, name: str) -> None:
     # new-repo-backend=sqlite: our requirements beside core's
     extensions.wrapfunction(module, name, new_repo_requirements)
+
+
+def _hook_scmutil(module: Any) -> None:
+    # core tells which files it is about to read
+    module.fileprefetchhooks.add(b'sqlitestore', prefetch_files)
+
+
+def prefetch_files(repo: Any, revmatches: Any) -> None:
+    """Read many files of our repositories at once."""
+    if _is_ours(repo):
+        from . import prefetch
+
+        repo = repo.unfiltered()
+        prefetch.prefetch(repo, repo.sqlitestore, revmatches)
 
 
 def _hook_copy_store(module: Any, name: str) -> None:

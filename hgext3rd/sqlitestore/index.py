@@ -102,6 +102,31 @@ def decode_segment(first: int, n: int, data: bytes) -> list[Revision]:
     )
 
 
+class Entry(NamedTuple):
+    """One revision of a segment; parents as distances, 0 for null."""
+
+    d1: int
+    d2: int
+    flags: int
+    size: int
+    frame: int
+    place: int
+
+
+def decode_entry(n: int, data: bytes, number: int) -> Entry:
+    """One of the ``n`` revisions of a segment, without decoding the others."""
+    table = chunks.decode(data[n * NODE_SIZE :])
+    return Entry(
+        *columns.pick(
+            table,
+            n,
+            number,
+            # linkrev is left out; the last three are differences
+            (0, 1, 1, 1, 2, 2, 2),
+        )
+    )
+
+
 def _distance(rev: int, parent: int) -> int:
     return rev - parent if parent != nullrev else 0
 

@@ -90,6 +90,8 @@ def adopt_legacy(repo: Any) -> None:
     """Give a repository of the old extension a class that reads no files."""
     repo = repo.unfiltered()
     base = repo.__class__
+    if base.__name__ == 'legacyrepository':
+        return
 
     class legacyrepository(base):  # type: ignore[misc,valid-type]
         """A repository whose files are in a format of the past."""
@@ -130,14 +132,15 @@ def make_class(base: Any) -> Any:
                 busy_seconds(self.ui),
             )
 
-        def file(self, path: bytes, writable: bool = False) -> Any:
+        def file(self, path: bytes, *args: Any, **kwargs: Any) -> Any:
             if REQUIREMENT not in self.requirements:
                 # a stream clone turned it into another kind of repository
-                return super().file(path, writable)
+                return super().file(path, *args, **kwargs)
             if path.startswith(b'/'):
                 path = path[1:]
-            from . import filestore
+            from . import compat, filestore
 
+            writable = compat.file_writable(*args, **kwargs)
             store = self.unfiltered().sqlitestore
             if requirementsmod.NARROW_REQUIREMENT in self.requirements:
                 return filestore.NarrowSQLiteFilelog(

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -95,9 +96,16 @@ class Store:
         )
         self._frames_size = 0
         self._texts = frames.TextCache()
+        # texts read ahead, by path and node (see prefetch.py)
+        self.ready: dict[tuple[bytes, bytes], Any] = {}
         self._version: Any = None
         # what writes in a running transaction (see transaction.writer)
         self.open_writer: OpenWriter | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database."""
+        return os.path.exists(self.db.path)
 
     # files
 
@@ -241,6 +249,7 @@ class Store:
         self._frames.clear()
         self._frames_size = 0
         self._texts.clear()
+        self.ready.clear()
 
     def forget(self) -> None:
         """Drop everything cached."""
@@ -250,6 +259,7 @@ class Store:
         self._frames.clear()
         self._frames_size = 0
         self._texts.clear()
+        self.ready.clear()
 
     # content
 
