@@ -145,72 +145,12 @@ Several commands in one request, each with a stream of its own
   response #0: gen[
     b'00'
   ]
-  ** unknown exception encountered, please report by visiting
-  ** https://foss.heptapod.net/mercurial/mercurial-devel/-/issues
-  ** Python 3.11.7 (main, May  9 2026, 07:35:25) [GCC 12.2.0]
-  ** Mercurial Distributed SCM (version 7.2.4)
-  ** Extensions loaded: wireprotov2 1.0.0.dev0
-  Traceback (most recent call last):
-    File "/work/main/hgext3rd/wireprotov2/debugwire.py", line 216, in run
-      text = _response_text(values)
-             ^^^^^^^^^^^^^^^^^^^^^^
-    File "/work/main/hgext3rd/wireprotov2/debugwire.py", line 359, in _response_text
-      raise error.RepoError(_message(status.get(b'error')))
-  mercurial.error.RepoError: b"unknown revision 'nothing'"
-  
-  During handling of the above exception, another exception occurred:
-  
-  Traceback (most recent call last):
-    File "/work/env72/bin/hg", line 51, in <module>
-      dispatch.run()
-    File "/work/env72/lib/python3.11/site-packages/mercurial/dispatch.py", line 100, in run
-      status = dispatch(req)
-               ^^^^^^^^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/dispatch.py", line 189, in dispatch
-      status = _rundispatch(req)
-               ^^^^^^^^^^^^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/dispatch.py", line 239, in _rundispatch
-      ret = _runcatch(req) or 0
-            ^^^^^^^^^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/dispatch.py", line 435, in _runcatch
-      return _callcatch(ui, _runcatchfunc)
-             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/dispatch.py", line 445, in _callcatch
-      return scmutil.callcatch(ui, func)
-             ^^^^^^^^^^^^^^^^^^^^^^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/scmutil.py", line 202, in callcatch
-      return func()
-             ^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/dispatch.py", line 425, in _runcatchfunc
-      return _dispatch(req)
-             ^^^^^^^^^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/dispatch.py", line 930, in _dispatch
-      return _dispatch_post_cwd(req)
-             ^^^^^^^^^^^^^^^^^^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/dispatch.py", line 1195, in _dispatch_post_cwd
-      return runcommand(
-             ^^^^^^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/dispatch.py", line 862, in runcommand
-      ret = _runcommand(ui, options, cmd, d)
-            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/dispatch.py", line 1208, in _runcommand
-      return cmdfunc()
-             ^^^^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/dispatch.py", line 1193, in <lambda>
-      d = lambda: util.checksignature(func)(ui, *args, **strcmdopt)
-                  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-    File "/work/env72/lib/python3.11/site-packages/mercurial/util.py", line 1998, in check
-      return func(*args, **kwargs)
-             ^^^^^^^^^^^^^^^^^^^^^
-    File "/work/main/hgext3rd/wireprotov2/hgcommands.py", line 82, in debugwireprotov2
-      debugwire.run(ui, path, opts)
-    File "/work/main/hgext3rd/wireprotov2/debugwire.py", line 173, in run
-      session.run(action)
-    File "/work/main/hgext3rd/wireprotov2/debugwire.py", line 218, in run
-      text = _(b'error: %s') % e.message
-                               ^^^^^^^^^
-  AttributeError: 'RepoError' object has no attribute 'message'
-  [1]
+  response #1: error: unknown revision 'nothing'
+  response #2: gen[
+    {
+      b'publishing': b'True'
+    }
+  ]
 
 Encoded responses
 

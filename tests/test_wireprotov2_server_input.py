@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mercurial import error
 from wireprotov2_wsgi import (  # noqa: F401  (two are fixtures)
     API3,
     MEDIA5,
@@ -367,3 +368,25 @@ def test_failures_of_the_server_are_logged_not_shown(
     assert b'details' not in answer.body
     assert 'RuntimeError' in answer.errors
     assert 'Traceback' in answer.errors
+
+
+@pytest.mark.parametrize(
+    'failure',
+    [
+        error.Abort(b'reasons'),
+        error.RepoError(b'reasons'),
+        error.StorageError(b'reasons'),
+    ],
+)
+def test_what_mercurial_tells_users_is_told_to_clients(
+    server: Server, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    from hgext3rd.wireprotov2.commands import discovery
+
+    def refuse(*args: Any) -> Any:
+        raise failure
+
+    monkeypatch.setattr(discovery, 'node_list', refuse)
+    answer = server.command('known', {b'nodes': []})
+    assert answer.error == b'reasons'
+    assert answer.errors == 'wireprotov2: 127.0.0.1: known: reasons\n'

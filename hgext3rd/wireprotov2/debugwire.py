@@ -215,7 +215,7 @@ class _Session:
                 try:
                     text = _response_text(values)
                 except error.RepoError as e:
-                    text = _(b'error: %s') % e.message
+                    text = _(b'error: %s') % stringutil.forcebytestr(e)
                 self._ui.status(_(b'response #%d: %s\n') % (number, text))
         else:
             self._raw(action)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mercurial import error
+from mercurial.utils import stringutil
 
 from . import metrics
 from .cache import factory, service, view
@@ -23,6 +24,9 @@ from .proto.server import ServerConnection
 
 # Blackbox event of everything that concerns the cache.
 CACHE_EVENT = b'wireprotov2-cache'
+
+# What Mercurial raises with a message for users.
+_TOLD = (error.Error, error.RepoError, error.LockError, error.StorageError)
 
 # Takes a line for the server's log and whether a traceback belongs to it.
 Report = Callable[[bytes, bool], None]
@@ -59,9 +63,9 @@ def guarded(
         yield from produce()
     except (CommandError, ServerFailure):
         raise
-    except error.Error as e:
+    except _TOLD as e:
         # hooks that refuse, a lock that is held, damaged storage
-        message = getattr(e, 'message', None) or str(e).encode('utf-8')
+        message = getattr(e, 'message', None) or stringutil.forcebytestr(e)
         report(b'%s: %s' % (name, message), False)
         raise CommandError(b'%s', (message,)) from None
     except Exception as e:
