@@ -167,6 +167,23 @@ Blobs of another repository with the same store
   1 blobs (6 bytes) are not referred to
   (use --delete to delete them)
 
+A repository that keeps its files in SQLite
+
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > sqlitestore =
+  > EOF
+  $ hg init sqlite --config storage.new-repo-backend=sqlite
+  $ cd sqlite
+  $ echo sqlite > a
+  $ hg ci -qAm sqlite
+  $ put ../old 202001010000
+  $ hg admin::lfs-gc --keep-days 0
+  01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee            4
+  1 blobs (4 bytes) are not referred to
+  (use --delete to delete them)
+  $ cd ..
+
 A store that cannot be used
 
   $ cp -r repo broken

@@ -5,11 +5,14 @@ git-lfs against a server that knows who its users are.
   $ hg init server
   $ cat >> server/.hg/hgrc << EOF
   > [extensions]
+  > blackbox =
   > lfsserver =
   > basicauth = $TESTDIR/testlib/basicauth.py
   > [web]
   > push_ssl = no
   > allow-push = alice, bob
+  > [blackbox]
+  > track = lfsserver
   > EOF
   $ hg -R server serve -d -p $HGPORT --pid-file=hg.pid -A access.log -E errors.log
   $ cat hg.pid >> $DAEMON_PIDS
@@ -116,6 +119,26 @@ An interrupted download goes on where it was
   1 200 POST /.git/info/lfs/objects/batch
   1 206 GET /.hg/lfs/objects/edf69602
 
+The server breaks off in the middle: git-lfs tries again.
+
+  $ killdaemons.py
+  $ hg -R ../server serve -d -p $HGPORT --pid-file=../hg.pid -A ../access.log \
+  >   -E ../errors.log --config extensions.badserver=$RUNTESTDIR/testlib/badserverext.py \
+  >   --config badserver.close-after-send-patterns=octet-stream \
+  >   --config badserver.close-after-send-bytes=100000
+  $ cat ../hg.pid >> $DAEMON_PIDS
+  $ rm -r .git/lfs/objects
+  $ git -c lfs.concurrenttransfers=1 lfs fetch -I 3.bin > /dev/null 2>&1
+  $ git lfs checkout 3.bin > /dev/null 2>&1
+  $ cmp 3.bin ../alice/3.bin
+  $ requests
+  2 200 GET /.hg/lfs/objects/edf69602
+  2 200 POST /.git/info/lfs/objects/batch
+  $ killdaemons.py
+  $ : > ../errors.log
+  $ hg -R ../server serve -d -p $HGPORT --pid-file=../hg.pid -A ../access.log -E ../errors.log
+  $ cat ../hg.pid >> $DAEMON_PIDS
+
 Locks
 -----
 
@@ -204,3 +227,23 @@ Nobody, and somebody without permission
   Locking 4.bin failed: push not authorized
   [2]
   $ cat ../errors.log
+
+What happened is in the blackbox of the server.
+
+  $ hg -R ../server blackbox -l 1000 | sed -e 's/.*> //' \
+  >   -e 's/\([0-9a-f]\{8\}\)[0-9a-f]\{56\}/\1/' \
+  >   -e 's,locks/[0-9a-f]\{32\},locks/ID,' | grep -e lock -e edf69602
+  received edf69602
+  sending edf69602 (300000 bytes)
+  sending edf69602 (100000 bytes)
+  sending edf69602 (300000 bytes)
+  sending edf69602 (300000 bytes)
+  locked 1.bin for alice
+  locked 2.bin for alice
+  POST .git/info/lfs/locks/ID/unlock: 403 the lock belongs to alice; it takes force
+  unlocked 1.bin of alice
+  locked 1.bin for bob
+  unlocked 2.bin of alice
+  sending edf69602 (300000 bytes)
+  POST .git/info/lfs/locks: 401 push not authorized
+  POST .git/info/lfs/locks: 403 push not authorized

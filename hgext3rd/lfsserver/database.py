@@ -80,7 +80,7 @@ def forget(path: str) -> None:
 
 def _open(path: str, kind: Kind) -> sqlite3.Connection:
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    opened = sqlite3.connect(path, BUSY_TIMEOUT, isolation_level=None)
+    opened = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         if not kind.durable:
             opened.execute('PRAGMA journal_mode=WAL')
