@@ -194,8 +194,13 @@ A tombstone that is too long changes nothing
   checking for the censored content in 1 heads
   checking for the censored content in the working directory
   censoring 1 file revisions
-  abort: censor tombstone must be no longer than censored data
-  [255]
   $ hg cat -r 5 tiny
-  tiny
+  abort: censored node: a39e8e178c20
+  (set censor.policy to ignore errors)
+  [255]
   $ hg verify -q --config censor.policy=ignore
+   tiny@5: checking rename of a39e8e178c20: tiny:a39e8e178c20
+  not checking dirstate because of previous errors
+  1 integrity errors encountered!
+  (first damaged changeset appears to be 5)
+  [1]

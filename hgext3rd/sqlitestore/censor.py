@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from mercurial import error, mdiff
-from mercurial.i18n import _
+from mercurial import mdiff
 from mercurial.revlogutils import constants
 from mercurial.utils import storageutil
 

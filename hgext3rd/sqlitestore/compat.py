@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mercurial import policy, revlog, revlogutils, util
+from mercurial import filelog, policy, revlog, revlogutils, util
 from mercurial.revlogutils import constants
 
 mpatch = policy.importmod('mpatch')
@@ -22,6 +22,10 @@ META_MARKER: bytes = getattr(constants, 'META_MARKER', b'\x01\n')
 
 # Flags that do not change what a text is. hg <= 7.1 has none.
 NEUTRAL_FLAGS: int = getattr(constants, 'REVIDX_NEUTRAL_FLAGS', 0)
+
+
+# hg <= 7.0 does not say whether a file will be written to
+_HAS_WRITABLE = 'writable' in filelog.filelog.__init__.__code__.co_varnames
 
 
 def make_index(entries: bytes) -> Any:
@@ -61,6 +65,11 @@ def index_entry(
         flags=flags,
         data_uncompressed_length=rawsize,
     )
+
+
+def file_writable(writable: bool = not _HAS_WRITABLE) -> bool:
+    """Whether the arguments of ``repo.file()`` ask for a writable file."""
+    return writable
 
 
 class Incoming:

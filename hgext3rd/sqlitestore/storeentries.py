@@ -58,7 +58,9 @@ class FileEntry(storemod.BaseStoreEntry):
 
     def get_revlog_instance(self, repo: Any, writable: bool = False) -> Any:
         """The filelog."""
-        return repo.file(self.target_id, writable)
+        if writable:
+            return repo.file(self.target_id, writable)
+        return repo.file(self.target_id)
 
 
 class DatabaseEntry(storemod.BaseStoreEntry):
