@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / 'scripts'))
 
-import testenv  # noqa: E402  (needs the path above)
+import testenv
 
 CACHE = testenv.CACHE
 # Makes our backend the default of every repository a test creates.
