@@ -33,7 +33,7 @@ NAMES = ('zstd', 'zlib', 'none')
 # waits. A sealed frame is written once, read often.
 LOOSE_LEVEL = 3
 FRAME_LEVEL = 9
-REPACK_LEVEL = 12
+REPACK_LEVEL = 16
 MAX_LEVEL = 19
 
 # Smaller inputs never win back the header of a compressed stream.

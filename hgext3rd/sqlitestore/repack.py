@@ -44,8 +44,8 @@ class Effort(NamedTuple):
 
 # Larger frames give compression more to refer to, and cost every read of a
 # cold file their decompression: about 1 ms per MB of entries.
-NORMAL = Effort(1 << 20, chunks.REPACK_LEVEL)
-MAXIMUM = Effort(4 << 20, chunks.MAX_LEVEL)
+NORMAL = Effort(2 << 20, chunks.REPACK_LEVEL)
+MAXIMUM = Effort(8 << 20, chunks.MAX_LEVEL)
 
 # Frames per SQLite transaction, and compressed bytes held before that.
 BATCH_FRAMES = 8
