@@ -72,6 +72,8 @@ def prefetch(repo: Any, store: Store, revmatches: Iterable[Any]) -> None:
     store.ready.clear()
     if len(wanted) < MIN_FILES or not store.exists:
         return
+    # or the first index read would drop it all as perhaps outdated
+    store.revalidate()
     try:
         _load(store, wanted)
     except (columns.ColumnError, chunks.ChunkError, errors.CorruptStore):

@@ -158,7 +158,7 @@ class Store:
 
     def index(self, path: bytes) -> FileIndex:
         """The index of a file; empty if there is no such file."""
-        self._revalidate()
+        self.revalidate()
         path_id = self.path_id(path)
         if path_id is not None:
             return self.index_of(path_id)
@@ -220,7 +220,7 @@ class Store:
         result.stored = stored
         return result
 
-    def _revalidate(self) -> None:
+    def revalidate(self) -> None:
         """Drop cached indexes if another process wrote to the database."""
         if self.db.in_transaction:
             return

@@ -1,0 +1,92 @@
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > sqlitestore =
+  > [storage]
+  > new-repo-backend = sqlite
+  > EOF
+
+  $ hg init source
+  $ cd source
+  $ mkdir d
+  $ for i in 0 1 2 3 4 5 6 7 8 9; do echo $i > $i; echo d$i > d/$i; done
+  $ hg commit -qAm 0
+  $ for i in 0 1 2 3 4; do echo more >> $i; hg copy -q $i d/c$i; done
+  $ hg commit -qm 1
+  $ cd ..
+  $ hg clone -q --pull -U source r
+  $ cd r
+
+Files are read ahead by one query, not one by one: count what opens an index
+
+  $ cat > ../count.py << EOF
+  > from mercurial import extensions
+  > from hgext3rd.sqlitestore import store
+  > def uisetup(ui):
+  >     opened = []
+  >     def index(orig, self, path):
+  >         opened.append(path)
+  >         return orig(self, path)
+  >     extensions.wrapfunction(store.Store, 'index', index)
+  >     ui.atexit(lambda: ui.write(b'indexes opened: %d\n' % len(opened)))
+  > EOF
+  $ alias hgc='hg --config extensions.count=../count.py --config worker.enabled=no'
+  $ hgc update -q 0
+  indexes opened: 0
+  $ cat 3 d/3
+  3
+  d3
+  $ hgc update -q 1
+  indexes opened: * (glob)
+  $ cat 3 d/c3
+  3
+  more
+  3
+  more
+  $ hg status
+  $ hgc archive -q -r 1 ../archived
+  indexes opened: [01] (re)
+  $ diff -r -x '.hg*' . ../archived
+  $ rm -r d [0-9]
+  $ hgc revert -q --all
+  indexes opened: * (glob)
+  $ hg status
+  $ hgc cat -r 0 1 2
+  1
+  2
+  indexes opened: 2
+
+A few files, or loose ones, are read as usual
+
+  $ echo loose > 3
+  $ hg commit -qm 2
+  $ hgc cat -r tip 3
+  loose
+  indexes opened: 1
+  $ hg update -q null
+  $ hgc update -q tip
+  indexes opened: 1
+  $ cat 3
+  loose
+
+With workers
+
+  $ hg update -q null
+  $ hg update -q tip --config worker.numcpus=2 --config worker.backgroundclose=no \
+  >   --config worker.enabled=yes
+  $ hg status
+  $ diff -r -x '.hg*' -x 3 . ../archived
+
+What was read ahead is checked like everything else
+
+  $ hg update -q null
+  $ "$PYTHON" << EOF
+  > import sqlite3
+  > from hgext3rd.sqlitestore import chunks
+  > with sqlite3.connect('.hg/store/files.sqlite') as db:
+  >     ((frame, data),) = db.execute('SELECT id, data FROM frame').fetchall()
+  >     text = chunks.decode(data).replace(b'd5', b'd6')
+  >     db.execute('UPDATE frame SET data = ?', (chunks.RAW + text,))
+  > EOF
+  $ hg update -q tip --config worker.enabled=no
+  abort: integrity check failed on d/5:0
+  [50]
