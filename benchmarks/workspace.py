@@ -99,7 +99,9 @@ class Workspace:
     def environment(self, config: str) -> dict[str, str]:
         rc = str(self.folder / f'{config}.rc')
         env = dict(os.environ, HGRCPATH=rc, HGPLAIN='1', LC_ALL='C.UTF-8')
-        env.pop('PYTHONPATH', None)
+        # As users have it: compiled once, by the first, unmeasured command.
+        for name in ('PYTHONPATH', 'PYTHONDONTWRITEBYTECODE'):
+            env.pop(name, None)
         return env
 
     def hg(self, config: str, *words: object, cwd: object = None) -> Sample:
