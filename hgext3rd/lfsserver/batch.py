@@ -18,6 +18,10 @@ from .endpoint import PUSH, Endpoint, Request, Response, json_response
 _REUSABLE = ('basic ', 'bearer ')
 
 
+# What core's endpoint and lfs-test-server tell clients to send with content.
+_ACCEPT = {'Accept': 'application/vnd.git-lfs'}
+
+
 def answer(endpoint: Endpoint, request: Request) -> Response:
     """Answer a batch request; the caller has checked PULL."""
     data = request.document(endpoint.limits.batch_document)
@@ -99,7 +103,11 @@ def _with_actions(
     actions = {
         name: spec.Action(link.href, link.header, lifetime)
         if link is not None
-        else spec.Action(_own_href(endpoint, name, pointer), header, lifetime)
+        else spec.Action(
+            _own_href(endpoint, name, pointer),
+            header if name == spec.VERIFY else {**_ACCEPT, **header},
+            lifetime,
+        )
         for name, link in links.items()
     }
     # Whoever has proven nothing so far will not be asked by the transfer

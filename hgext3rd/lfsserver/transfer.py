@@ -114,7 +114,8 @@ def upload(endpoint: Endpoint, request: Request, oid: str) -> Response:
     finally:
         slot.release()
     endpoint.log(f'received {oid}')
-    return Response(201 if created else 200, {'Content-Type': 'text/plain'})
+    fields = {'Content-Type': 'text/plain; charset=utf-8'}
+    return Response(201 if created else 200, fields)
 
 
 def _too_large(limit: int) -> errors.TooLarge:
