@@ -140,3 +140,49 @@ def test_pointer() -> None:
     assert spec.parse_pointer(data) == spec.Pointer(OID, 5)
     with pytest.raises(errors.Invalid):
         spec.parse_pointer(json.dumps({'oid': 'x', 'size': 5}).encode())
+
+
+@pytest.mark.parametrize(
+    'data, error',
+    [
+        (b'{', errors.BadRequest),
+        (b'[]', errors.Invalid),
+        (b'{"path":5}', errors.Invalid),
+        (b'{"path":""}', errors.Invalid),
+        (b'{"path":"\\ud800"}', errors.Invalid),
+        (b'{"path":"a\\u0000"}', errors.Invalid),
+        (b'{"path":"a","ref":5}', errors.Invalid),
+    ],
+)
+def test_bad_locks(data: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        spec.parse_lock(data)
+
+
+@pytest.mark.parametrize(
+    'changes, error',
+    [
+        ({'operation': 'erase'}, errors.Invalid),
+        ({'transfers': 'basic'}, errors.Invalid),
+        ({'transfers': ['ssh']}, errors.Invalid),
+        ({'hash_algo': 'md5'}, errors.Conflict),
+        ({'objects': {}}, errors.Invalid),
+        ({'objects': [5]}, errors.Invalid),
+        ({'objects': [{'oid': 5, 'size': 5}]}, errors.Invalid),
+        ({'objects': [{'oid': OID, 'size': True}]}, errors.Invalid),
+        ({'objects': [{'oid': OID, 'size': 5}] * 2}, errors.TooLarge),
+    ],
+)
+def test_bad_batches(changes: object, error: type[Exception]) -> None:
+    assert isinstance(changes, dict)
+    document = {'operation': 'upload', 'objects': [], **changes}
+    with pytest.raises(error):
+        spec.parse_batch(json.dumps(document).encode(), 1)
+
+
+def test_bad_verifications() -> None:
+    for data in (b'{"cursor":5}', b'{"limit":"5"}', b'{"limit":true}'):
+        with pytest.raises(errors.Invalid):
+            spec.parse_lock_verify(data)
+    with pytest.raises(errors.Invalid):
+        spec.parse_unlock(b'{"force":1}')
