@@ -96,7 +96,7 @@ class Suite:
                 f'--port={self.port + 40 * slot}',
                 f'--with-hg={executable()}',
             ]
-            if self.chg:
+            if self.chg and not self._refuses_chg(name):
                 command.append(f'--with-chg={self.chg}')
             if backend:
                 command += [f'--extra-config-opt={item}' for item in CONFIG]
@@ -108,6 +108,10 @@ class Suite:
             for output in folder.glob('*.err'):
                 shutil.copyfile(output, outputs / output.name)
             return read_report(folder / 'report.json', said, name)
+
+    def _refuses_chg(self, name: str) -> bool:
+        text = (self.folder / name).read_bytes()
+        return re.search(rb'^#require .*\bno-chg\b', text, re.M) is not None
 
     def _execute(self, command: list[str]) -> str:
         """Run run-tests.py; return what it printed."""
