@@ -65,7 +65,10 @@ def clone(workspace: Workspace, history: History) -> Row:
             if not warm:
                 shutil.rmtree(served / CACHE, ignore_errors=True)
             with workspace.serve(server, served) as running:
-                if warm and not any(served.glob(f'{CACHE}/**/*')):
+                if warm:
+                    # As a hook does it after a push; then the rest.
+                    fill = ('-R', served, 'admin::wire-warm', '-q')
+                    workspace.hg(server, *fill)
                     _cloned(workspace, client, running, *options)
                 result = _cloned(workspace, client, running, *options)
                 if name not in down:
