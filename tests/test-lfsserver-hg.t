@@ -173,10 +173,8 @@ Archive, cat and revert fetch in groups
   200 GET /.hg/lfs/objects/d11e1a64
   200 POST /.git/info/lfs/objects/batch
   $ fresh .
-  $ hg cat -v -r 1 b c nonexistent 2>&1 | grep -v 'processed\|found\|cache'
+  $ hg cat -v -r 1 b c nonexistent 2>&1 | grep -v 'processed\|found\|cache\|downloading'
   lfs: need to transfer 2 objects (31 bytes)
-  lfs: downloading 31cf46fbc4ecd458a0943c5b4881f1f5a6dd36c53d6167d5b69ac45149b38e5b (12 bytes)
-  lfs: downloading d11e1a642b60813aee592094109b406089b8dff4cb157157f753418ec7857998 (19 bytes)
   lfs: downloaded 2 files (31 bytes)
   THIS-IS-LFS
   ANOTHER-LARGE-FILE
