@@ -88,16 +88,18 @@ class TestSending:
         [message] = cbor.decode_all(b''.join(f.payload for f in parsed))
         assert message == {b'name': b'known', b'args': args}
 
-    def test_redirect(self):
+    @pytest.mark.parametrize('fullhashes', [False, True])
+    def test_redirect(self, fullhashes):
         conn = client.Client(frames.FRAMING_0005)
-        conn.command(
-            b'heads', {}, redirect=events.Redirect((b'a',), (b'sha1',))
-        )
+        wanted = events.Redirect((b'a',), (b'sha1',), fullhashes)
+        conn.command(b'heads', {}, redirect=wanted)
         [frame] = frames.FrameParser().feed(conn.data_to_send())
         [message] = cbor.decode_all(frame.payload)
+        # Mercurial to 6.0 knows no third key
         assert message[b'redirect'] == {
             b'targets': [b'a'],
             b'hashes': [b'sha1'],
+            **({b'fullhashes': True} if fullhashes else {}),
         }
 
     def test_ids_run_out(self, monkeypatch):
