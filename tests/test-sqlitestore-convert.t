@@ -141,7 +141,7 @@ attempt succeeds
   $ for target in sqlite revlog; do
   >   rm -rf attempt
   >   at=1
-  >   while true; do
+  >   while test $at -lt 200; do
   >     test -d attempt || cp -R r attempt
   >     DIE_AT=$at hg -R attempt --config extensions.killer=killer.py \
   >       admin::sqlite-convert --to $target > /dev/null 2>&1 && break

@@ -173,7 +173,7 @@ def _to_sqlite(
         # also moves what is in the write-ahead log into the database
         store.db.close()
     path = folder.join(schema.FILENAME)
-    os.chmod(path, os.stat(repo.svfs.base).st_mode & 0o666)
+    os.chmod(path, os.stat(repo.store.rawvfs.base).st_mode & 0o666)
     _sync_file(path)
     util.rename(path, repo.svfs.join(schema.FILENAME))
     return Converted(*counts)
@@ -205,8 +205,8 @@ def _to_revlogs(
         with _source(repo, deltas=False) as source:
             counts = histories.copy_all(source, open_target, tr, progress)
     for name in REVLOG_FOLDERS:
-        _merge_tree(temporary.svfs.base, repo.svfs.base, name)
-    _write_fncache(repo, vfsmod.vfs(temporary.svfs.base))
+        _merge_tree(temporary.store.rawvfs.base, repo.store.rawvfs.base, name)
+    _write_fncache(repo, vfsmod.vfs(temporary.store.rawvfs.base))
     return Converted(*counts)
 
 
@@ -242,7 +242,7 @@ def _write_fncache(repo: Any, files: Any) -> None:
     """
     if requirementsmod.FNCACHE_REQUIREMENT not in repo.requirements:
         return
-    raw = vfsmod.vfs(repo.svfs.base)
+    raw = vfsmod.vfs(repo.store.rawvfs.base)
     entries = [e for e in _fncache_entries(raw) if not _is_file_revlog(e)]
     if files is not None:
         entries += filter(_is_file_revlog, _fncache_entries(files))
@@ -253,7 +253,7 @@ def _write_fncache(repo: Any, files: Any) -> None:
 def _switch(repo: Any, requirements: set[bytes]) -> None:
     """Let the repository be what ``requirements`` say, from now on."""
     scmutil.writereporequirements(repo, requirements)
-    for vfs in (repo.svfs, repo.vfs):
+    for vfs in (repo.store.rawvfs, repo.vfs):
         if vfs.exists(b'requires'):
             _sync_file(vfs.join(b'requires'))
         _sync_file(vfs.base)
@@ -261,7 +261,7 @@ def _switch(repo: Any, requirements: set[bytes]) -> None:
 
 def _clean_up(repo: Any) -> None:
     """Remove files of kinds that the repository is not, or no longer, of."""
-    raw = vfsmod.vfs(repo.svfs.base)
+    raw = vfsmod.vfs(repo.store.rawvfs.base)
     if raw.isdir(WORK_DIRECTORY):
         shutil.rmtree(raw.join(WORK_DIRECTORY))
     requirements = repo.requirements
