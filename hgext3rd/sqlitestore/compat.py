@@ -169,3 +169,12 @@ def open_repository(ui: Any, path: bytes, create: bool = False) -> Any:
         # hg <= 7.1
         from mercurial import hg as factory
     return factory.repository(ui, path, create=create)
+
+
+def writable_file(repo: Any, path: bytes) -> Any:
+    """The filelog of ``path``, to be written to."""
+    try:
+        return repo.file(path, writable=True)
+    except TypeError:
+        # hg <= 7.0: all are
+        return repo.file(path)

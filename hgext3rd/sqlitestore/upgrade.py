@@ -196,8 +196,8 @@ def _to_revlogs(
     temporary = compat.open_repository(repoui, folder).unfiltered()
 
     def open_target(path: bytes) -> histories.Target:
-        target: histories.Target = temporary.file(
-            path, writable=True
+        target: histories.Target = compat.writable_file(
+            temporary, path
         ).get_revlog()
         return target
 
