@@ -22,12 +22,13 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check install -q
 EDIT  := --config-settings editable_mode=compat -e
 PIN   := $(if $(HG_VERSION),"mercurial==$(HG_VERSION).*")
 
-.PHONY: help demo tests tests-interactive conformance lint format bench bench-quick dist clean
+.PHONY: help demo tests tests-interactive coverage conformance lint format bench bench-quick dist clean
 
 help:
 	@echo "make demo               see all three extensions work on real content"
 	@echo "make tests              run every test (TESTS=... for some)"
 	@echo "make tests-interactive  run .t tests, offering to accept new output"
+	@echo "make coverage           branches of the protocol code that no test takes"
 	@echo "make conformance        run Mercurial's own tests with files in SQLite"
 	@echo "make lint               check style, types, layers and spelling"
 	@echo "make format             let ruff rewrite the code"
@@ -70,6 +71,13 @@ tests: $(VENV)/.dev
 
 tests-interactive: $(VENV)/.dev
 	@$(BIN)/python scripts/runtests.py --interactive $(TESTS)
+
+# The protocol package, which does no I/O, is tested in every branch.
+coverage: $(VENV)/.dev
+	@$(BIN)/coverage run -m pytest -q tests/test_wireprotov2_client_proto.py \
+	  tests/test_wireprotov2_proto_*.py
+	@$(BIN)/coverage report -m --fail-under=100 \
+	  --include='hgext3rd/wireprotov2/proto/*'
 
 conformance: $(VENV)/.dev
 	@$(BIN)/python tests/conformance/run.py --jobs $(JOBS) $(ARGS)
