@@ -387,11 +387,16 @@ def test_killed(proxy, tmp_path, number):
         + [proxy.url.decode(), str(dest)],
         env=env,
         stderr=subprocess.PIPE,
+        # who runs tests in the background has them ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert stop.wait(60)
-    time.sleep(1)
-    process.send_signal(number)
-    _out, err = process.communicate()
+    try:
+        assert stop.wait(60)
+        time.sleep(1)
+        process.send_signal(number)
+        _out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode
     assert dest.exists(), err
     proxy.reset()
