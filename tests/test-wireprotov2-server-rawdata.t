@@ -39,7 +39,7 @@ Raw files are the store at one moment, while another process commits
   >     )
   >     ctx.commit()
   > with open('count', 'w') as fh:
-  >     print(n > 20, file=fh)
+  >     print(n > 2, file=fh)
   > EOF
   >   rm -f stop count
   >   "$PYTHON" commits.py $1 &
