@@ -9,7 +9,7 @@ store is the store's business: whatever entries it lists are sent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -154,16 +154,16 @@ def _send(repo: Any, snapshot: _Snapshot, describe: Any) -> Iterator[bytes]:
             )
             for name, stream, size in streams:
                 yield cbor.encode(describe(name, size))
-                sent = 0
-                yield cbor.BEGIN_INDEFINITE_BYTES
-                for chunk in stream:
-                    if chunk:
-                        sent += len(chunk)
-                        yield cbor.bytes_head(len(chunk))
-                        yield chunk
-                if sent != size:
-                    # the history was rewritten meanwhile
-                    raise CommandError(
-                        b'file changed while it was sent: %s', (name,)
-                    )
-                yield cbor.BREAK
+                whole = _whole(stream, name, size)
+                yield from cbor.encode_indefinite_bytes(whole)
+
+
+def _whole(stream: Iterable[bytes], name: bytes, size: int) -> Iterator[bytes]:
+    """Yield what ``stream`` does; raise unless that is ``size`` bytes."""
+    sent = 0
+    for chunk in stream:
+        sent += len(chunk)
+        yield chunk
+    if sent != size:
+        # the history was rewritten meanwhile
+        raise CommandError(b'file changed while it was sent: %s', (name,))

@@ -79,10 +79,8 @@ def body(repo: Any, piece: Any, level: int) -> Iterator[bytes]:
                 b'mediatype': payload.mediatype,
             }
         )
-        yield cbor.BEGIN_INDEFINITE_BYTES
-        while chunk := stream.read(CHUNK):
-            yield cbor.bytes_head(len(chunk)) + chunk
-        yield cbor.BREAK
+        chunks = iter(lambda: stream.read(CHUNK), b'')
+        yield from cbor.encode_indefinite_bytes(chunks)
 
 
 def _offered(request: Request) -> bool:
