@@ -4,11 +4,23 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wireprotov2_requests import (
+    BEGIN,
+    BOTH,
+    CONT,
+    DATA,
+    ENCODED,
+    END,
+    HEADS,
+    MORE,
+    NEW,
+    request,
+    settings,
+)
 
 from hgext3rd.wireprotov2.proto import cbor, frames, streams
 from hgext3rd.wireprotov2.proto.errors import (
@@ -32,51 +44,6 @@ from hgext3rd.wireprotov2.proto.server import (
     RequestLimits,
     ServerConnection,
 )
-
-BEGIN = frames.STREAM_BEGIN
-END = frames.STREAM_END
-ENCODED = frames.STREAM_ENCODED
-NEW = frames.REQUEST_NEW
-MORE = frames.REQUEST_MORE
-CONT = frames.REQUEST_CONTINUATION
-DATA = frames.REQUEST_HAVE_DATA
-
-
-def request(
-    payload: Any,
-    requestid: int = 1,
-    streamid: int = 1,
-    streamflags: int = BEGIN,
-    flags: int = NEW,
-    typeid: int = frames.COMMAND_REQUEST,
-) -> bytes:
-    if not isinstance(payload, bytes):
-        payload = cbor.encode(payload)
-    return frames.build(
-        requestid, streamid, streamflags, typeid, flags, payload
-    )
-
-
-def settings(value: Any, flags: int = frames.EOS, begin: int = BEGIN) -> bytes:
-    return request(value, streamflags=begin, flags=flags, typeid=8)
-
-
-def parsed(data: bytes) -> list[tuple[int, int, int, int, int, bytes]]:
-    return [
-        (
-            f.requestid,
-            f.streamid,
-            f.streamflags,
-            f.typeid,
-            f.flags,
-            f.payload,
-        )
-        for f in frames.FrameParser().feed(data)
-    ]
-
-
-HEADS = {b'name': b'heads', b'args': {b'publiconly': True}}
-BOTH = pytest.mark.parametrize('framing', [FRAMING_0005, FRAMING_0006])
 
 
 @BOTH
