@@ -7,8 +7,6 @@ changesets passes a multiple of STEP.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from typing import Any
 
 from mercurial import encoding, error
@@ -85,25 +83,3 @@ def consider(repo: Any, before: int) -> None:
         ],
         encoding.environ,
     )
-
-
-@contextlib.contextmanager
-def progress_of(ui: Any) -> Iterator[Callable[..., None]]:
-    """A function to report (topic, position, total), each topic a bar."""
-    bars: dict[bytes, Any] = {}
-
-    def update(topic: bytes, position: int, total: int | None) -> None:
-        if topic not in bars:
-            finish()
-            bars[topic] = ui.makeprogress(topic, unit=_(b'files'))
-        bars[topic].update(position, total=total)
-
-    def finish() -> None:
-        for bar in bars.values():
-            bar.complete()
-        bars.clear()
-
-    try:
-        yield update
-    finally:
-        finish()

@@ -7,6 +7,8 @@ a command runs.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mercurial import cmdutil, error, pycompat, registrar, util
@@ -30,6 +32,28 @@ def store_of(repo: Any) -> Store:
         )
     store: Store = repo.unfiltered().sqlitestore
     return store
+
+
+@contextlib.contextmanager
+def _progress_of(ui: Any) -> Iterator[Callable[..., None]]:
+    """A function to report (topic, position, total), each topic a bar."""
+    bars: dict[bytes, Any] = {}
+
+    def update(topic: bytes, position: int, total: int | None) -> None:
+        if topic not in bars:
+            finish()
+            bars[topic] = ui.makeprogress(topic, unit=_(b'files'))
+        bars[topic].update(position, total=total)
+
+    def finish() -> None:
+        for bar in bars.values():
+            bar.complete()
+        bars.clear()
+
+    try:
+        yield update
+    finally:
+        finish()
 
 
 @command(
@@ -162,7 +186,7 @@ def sqlite_repack(ui: Any, repo: Any, **opts: Any) -> int:
         return 0
     before = repack.database_size(store)
     effort = repack.MAXIMUM if opts['max'] else repack.NORMAL
-    with autorepack.progress_of(ui) as progress:
+    with _progress_of(ui) as progress:
         try:
             done = repack.repack(repo, store, effort, progress)
         except error.LockHeld as exc:

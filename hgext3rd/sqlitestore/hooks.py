@@ -62,9 +62,14 @@ def reposetup(ui: Any, repo: Any) -> None:
     A program that opens a repository before it loads extensions has core load
     them from within makelocalrepository(), too late for our wrap of it.
     """
-    if repo.local() and repository.REQUIREMENT in repo.requirements:
+    if repo.local():
+        _adopt(repo)
+
+
+def _adopt(repo: Any) -> None:
+    if _is_ours(repo):
         repository.adopt(repo)
-    elif repo.local() and repository.LEGACY_REQUIREMENT in repo.requirements:
+    elif repository.LEGACY_REQUIREMENT in repo.requirements:
         repository.adopt_legacy(repo)
 
 
@@ -147,10 +152,7 @@ def _hook_narrow(loaded: bool) -> None:
 def make_repository(orig: Any, *args: Any, **kwargs: Any) -> Any:
     """Give a repository with our requirement our class."""
     repo = orig(*args, **kwargs)
-    if repository.REQUIREMENT in repo.requirements:
-        repository.adopt(repo)
-    elif repository.LEGACY_REQUIREMENT in repo.requirements:
-        repository.adopt_legacy(repo)
+    _adopt(repo)
     return repo
 
 
@@ -235,7 +237,7 @@ def generate_v1(orig: Any, repo: Any) -> Any:
 def apply_stream(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
     """Make the repository object fit what the stream made of it."""
     result = orig(repo, *args, **kwargs)
-    if repository.REQUIREMENT in repo.requirements:
+    if _is_ours(repo):
         repository.adopt(repo)
     else:
         from . import creation
