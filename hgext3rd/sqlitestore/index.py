@@ -196,10 +196,6 @@ class FileIndex:
             del self.places[n:]
             self.stored = {r: s for r, s in self.stored.items() if r < n}
 
-    def is_loose(self, rev: int) -> bool:
-        """Whether the content of ``rev`` is in a row of its own."""
-        return not self.frames[rev]
-
     def loose_chain(
         self, rev: int, stop: int = nullrev
     ) -> tuple[list[int], int | None]:

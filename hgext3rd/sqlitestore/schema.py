@@ -91,9 +91,6 @@ CREATE = (
     'PRAGMA user_version = %d' % SCHEMA_VERSION,
 )
 
-# Above every global id; SQLite's integers are signed.
-MAX_ID = (1 << 63) - 1
-
 
 def global_id(path: int, rev: int) -> int:
     """The id of revision ``rev`` of the file with path id ``path``."""

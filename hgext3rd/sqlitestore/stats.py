@@ -39,7 +39,6 @@ SELECT_FRAMES = """
     FROM frame AS f"""
 SELECT_PATH_IDS = 'SELECT path, id FROM path'
 PAGE_SIZE = 'PRAGMA page_size'
-PAGE_COUNT = 'PRAGMA page_count'
 FREE_PAGES = 'PRAGMA freelist_count'
 
 
@@ -83,7 +82,6 @@ class Stats:
     raw: int = 0
     loose_stored: int = 0
     frame_count: int = 0
-    frame_raw: int = 0
     frame_stored: int = 0
     unused: int = 0
     tables: list[Table] = dataclasses.field(default_factory=list)
@@ -170,7 +168,6 @@ def _heads(store: Store, result: Stats) -> dict[int, _Head]:
                 depths[n] = depths[n - distance] + 1
         heads[frame_id] = _Head(depths, lengths, stored / max(1, raw))
         result.frame_count += 1
-        result.frame_raw += raw
         result.frame_stored += stored
         entries[bucket(len(lengths))] += 1
     result.frames = dict(sorted(entries.items()))

@@ -244,10 +244,6 @@ class Writer:
         """Replace the stored data of a loose revision."""
         self.store.db.execute(UPDATE_REV, (base, 0, chunk, gid))
 
-    def delete_loose(self, first: int, end: int) -> None:
-        """Remove the rows of the loose revisions in a range of global ids."""
-        self.store.db.execute(DELETE_REVS, (first, end))
-
     def add_segment(self, first: int, data: bytes, n: int) -> None:
         """Store the index of ``n`` sealed revisions starting at a global id."""
         self.store.db.execute(INSERT_SEGMENT, (first, n, data))
