@@ -7,6 +7,8 @@ HG_VERSION ?=
 JOBS       ?= 2
 # For "make tests": only these, for instance TESTS="test-foo.t test_bar.py".
 TESTS      ?=
+# For "make tests": minutes for Mercurial's own tests, which come last; 0 for none.
+CONFORMANCE ?= 8
 # For "make conformance": options of tests/conformance/run.py, as --subset.
 ARGS       ?=
 # For "make bench": further histories, paths of Mercurial repositories.
@@ -67,7 +69,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py
 
 tests: $(VENV)/.dev
-	@$(BIN)/python scripts/runtests.py --jobs $(JOBS) $(TESTS)
+	@$(BIN)/python scripts/runtests.py --jobs $(JOBS) --conformance $(CONFORMANCE) $(TESTS)
 
 tests-interactive: $(VENV)/.dev
 	@$(BIN)/python scripts/runtests.py --interactive $(TESTS)

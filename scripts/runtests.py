@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run the .t files with Mercurial's run-tests.py and the rest with pytest.
 
-Ends with one line that sums both: ``N passed, N failed`` (``, N skipped``).
+When all tests are run, those of Mercurial's own that are most about storage
+follow, with our backend.  Ends with one line that sums up: ``N passed,
+N failed`` (``, N skipped``).
 """
 
 from __future__ import annotations
@@ -122,6 +124,17 @@ def run_pytest(names: list[str], env: dict[str, str]) -> Tally:
     return read_report(report, done.returncode)
 
 
+def run_conformance(env: dict[str, str], jobs: int, minutes: float) -> Tally:
+    """Run a part of Mercurial's suite, for at most so many minutes."""
+    report = REPORTS / 'conformance.xml'
+    report.unlink(missing_ok=True)
+    command = [sys.executable, str(TESTS / 'conformance' / 'run.py')]
+    command += ['--subset', '--lazy', f'--jobs={jobs}', f'--minutes={minutes}']
+    command.append(f'--junit={report}')
+    done = subprocess.run(command, cwd=testenv.ROOT, env=env, check=False)
+    return read_report(report, done.returncode)
+
+
 def selection(wanted: list[str]) -> list[str]:
     """Return file names in tests/; ``wanted`` may hold paths and globs."""
     if not wanted:
@@ -144,6 +157,13 @@ def main() -> int:
     parser.add_argument(
         '--interactive', action='store_true', help='offer to accept output'
     )
+    parser.add_argument(
+        '--conformance',
+        type=float,
+        default=8,
+        metavar='MINUTES',
+        help="the longest that Mercurial's own tests may take; 0: not at all",
+    )
     options = parser.parse_args()
     names = selection(options.tests)
     scripts = [name for name in names if name.endswith('.t')]
@@ -157,6 +177,8 @@ def main() -> int:
         total += run_mercurial(scripts, env, options.jobs, options.interactive)
     if modules:
         total += run_pytest(modules, env)
+    if options.conformance and not options.tests and not options.interactive:
+        total += run_conformance(env, options.jobs, options.conformance)
     print(total, flush=True)
     return 1 if total.failed else 0
 

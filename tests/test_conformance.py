@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pathlib
 import sys
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 FOLDER = pathlib.Path(__file__).resolve().parent / 'conformance'
 sys.path.insert(0, str(FOLDER))
 
+import junit
+import run
 import suite
 import verdict
 from results import Results
@@ -135,3 +141,69 @@ def test_a_runner_that_dies_is_a_failure(tmp_path: pathlib.Path) -> None:
     (case,) = suite.read_report(tmp_path / 'none', 'Traceback', 'test-a.t')
     assert case.status == 'failed'
     assert 'Traceback' in case.reason
+
+
+class OneThatHangs:
+    """A suite whose tests end at once, except for one."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+
+    def run(self, name: str, slot: int, *args: object) -> list[Case]:
+        if name == 'test-long.t':
+            self.stopped.wait(60)
+            raise KeyboardInterrupt
+        return [Case(name, 'passed')]
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+    def reference(self, case: str) -> None:
+        """No output is compared."""
+
+
+def test_what_is_not_reached_in_time_is_named_and_not_failed(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ['test-a.t', 'test-long.t', 'test-later.t']
+    runner = object.__new__(run.Conformance)
+    runner.options = argparse.Namespace(
+        jobs=1, lazy=True, keep=False, no_retry=False, junit=tmp_path / 'x.xml'
+    )
+    runner.suite = OneThatHangs()  # type: ignore[assignment]
+    runner.with_backend = Results(tmp_path / 'with')
+    runner.without = Results(tmp_path / 'without')
+    runner.code, runner.known = 'code', {}
+    # A result of another state of the code, which does not count.
+    runner.with_backend.add(
+        'test-later.t', [Case('test-later.t', 'failed')], ''
+    )
+    runner.deadline = time.monotonic() + 1
+    runner.run(names)
+    assert runner.report(names, show_diffs=False) == 0
+    said = capsys.readouterr().out
+    assert 'not reached in time: test-long.t test-later.t' in said
+    assert '1 of 3 files ran, 1 cases: 1 passed' in said
+    cases = ElementTree.parse(runner.options.junit).iter('testcase')
+    assert [(case.get('name'), len(case)) for case in cases] == [
+        ('test-a.t', 0),
+        ('test-long.t', 1),
+        ('test-later.t', 1),
+    ]
+
+
+def test_the_report_tells_failures_apart(tmp_path: pathlib.Path) -> None:
+    kinds = ('PASSED', 'EXPECTED', 'SKIPPED', 'MACHINE', 'FAILED')
+    verdicts = [
+        Verdict(kind, getattr(verdict, kind), 'why', ('-\x00\udc80\xe9',))
+        for kind in kinds
+    ]
+    junit.write(tmp_path / 'x.xml', verdicts, [])
+    cases = ElementTree.parse(tmp_path / 'x.xml').iter('testcase')
+    assert [[child.tag for child in case] for case in cases] == [
+        [],
+        [],
+        ['skipped'],
+        ['skipped'],
+        ['failure'],
+    ]

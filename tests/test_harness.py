@@ -17,16 +17,27 @@ PASSING = '  $ hg root -R $TESTDIR/no 2>/dev/null || echo none\n  none\n'
 FAILING = '  $ echo one\n  two\n'
 SKIPPED = '  $ echo unreached\n  $ exit 80\n'
 
+# In place of the runner of Mercurial's suite.
+CONFORMANCE = """
+import sys
+(path,) = (a[len('--junit='):] for a in sys.argv if a.startswith('--junit='))
+with open(path, 'w') as report:
+    report.write('<testsuite>%s</testsuite>')
+"""
+
 
 @pytest.fixture
 def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
     """A project with the scripts of this one and no tests yet.
 
+    The runner of Mercurial's suite has run nothing.
+
     What is cached already need not be downloaded again.
     """
     shutil.copytree(ROOT / 'scripts', tmp_path / 'scripts')
     shutil.copy(ROOT / 'pyproject.toml', tmp_path)
-    (tmp_path / 'tests').mkdir()
+    (tmp_path / 'tests' / 'conformance').mkdir(parents=True)
+    write(tmp_path, 'conformance/run.py', CONFORMANCE % '')
     if (ROOT / '.cache').exists():
         (tmp_path / '.cache').mkdir()
         for entry in (ROOT / '.cache').iterdir():
@@ -52,12 +63,14 @@ def write(checkout: pathlib.Path, name: str, text: str) -> None:
     (checkout / 'tests' / name).write_text(text, encoding='utf-8')
 
 
-def test_sums_both_runners(checkout: pathlib.Path) -> None:
+def test_sums_all_runners(checkout: pathlib.Path) -> None:
+    case = '<testcase/><testcase><skipped/></testcase>'
+    write(checkout, 'conformance/run.py', CONFORMANCE % case)
     write(checkout, 'test-good.t', PASSING)
     write(checkout, 'test-skipped.t', SKIPPED)
     write(checkout, 'test_good.py', 'def test_a(): pass\ndef test_b(): pass\n')
     status, lines = run(checkout)
-    assert lines[-1] == '3 passed, 0 failed, 1 skipped'
+    assert lines[-1] == '4 passed, 0 failed, 2 skipped'
     assert status == 0
 
 
@@ -75,15 +88,17 @@ def test_one_failure_fails_all(
 ) -> None:
     write(checkout, name, text)
     write(checkout, 'test_good.py', 'def test_a(): pass\n')
-    status, lines = run(checkout)
+    write(checkout, 'conformance/run.py', 'this is not reached')
+    status, lines = run(checkout, '--conformance=0')
     assert lines[-1] == '1 passed, 1 failed'
     assert status == 1
 
 
 def test_runner_that_dies_is_a_failure(checkout: pathlib.Path) -> None:
     write(checkout, 'test_dies.py', 'import os\nos._exit(0)\n')
+    write(checkout, 'conformance/run.py', 'import os\nos._exit(0)\n')
     status, lines = run(checkout)
-    assert lines[-1] == '0 passed, 1 failed'
+    assert lines[-1] == '0 passed, 2 failed'
     assert status == 1
 
 
@@ -91,6 +106,10 @@ def test_selection(checkout: pathlib.Path) -> None:
     write(checkout, 'test-good.t', PASSING)
     write(checkout, 'test-bad.t', FAILING)
     write(checkout, 'test_good.py', 'def test_a(): pass\n')
+    case = '<testcase><failure/></testcase>'
+    write(checkout, 'conformance/run.py', CONFORMANCE % case)
+    status, lines = run(checkout)
+    assert (status, lines[-1]) == (1, '2 passed, 2 failed')
     status, lines = run(checkout, 'tests/test-g*.t')
     assert (status, lines[-1]) == (0, '1 passed, 0 failed')
     status, lines = run(checkout, 'test-absent.t')

@@ -4,7 +4,8 @@
 Each test runs without the backend first, so that what fails by itself on this
 machine does not count.  What differs with the backend must be in expected.txt.
 Results are kept in .cache/conformance: a run that was interrupted goes on
-where it was, and only what has not run with the present code runs.
+where it was, and only what has not run with the present code runs.  With a
+limit of time, what was not reached is named and does not count as failed.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import platform
 import queue
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as TimeIsUp
 
+import junit
 import verdict
 from results import Results, fingerprint
 from suite import CACHE, Suite, backend_is_used, build_chg, mercurial_version
@@ -55,6 +59,9 @@ class Conformance:
         lines = EXPECTED.read_text(encoding='utf-8').splitlines()
         self.known = verdict.parse_known(lines)
         self.subset = read_names(SUBSET)
+        self.deadline: float | None = None
+        if options.minutes:
+            self.deadline = time.monotonic() + 60 * options.minutes
 
     def selection(self) -> list[str]:
         """Return the files asked for, those most about storage first."""
@@ -97,6 +104,13 @@ class Conformance:
         entry = self.with_backend.entries.get(name)
         if entry is None or self.options.rerun_failed:
             return False
+        if self.options.junit and self.failed(name):
+            return False
+        return self.fresh(name)
+
+    def fresh(self, name: str) -> bool:
+        """Tell whether a file's result is of the present state of the code."""
+        entry = self.with_backend.entries[name]
         return self.options.keep or entry.code == self.code
 
     def run_without(self, name: str, slot: int) -> list[Verdict]:
@@ -156,10 +170,13 @@ class Conformance:
                 slots.put(slot)
 
         failed = []
+        limit = None
+        if self.deadline is not None:
+            limit = max(0.0, self.deadline - time.monotonic())
         with ThreadPoolExecutor(self.options.jobs) as pool:
             futures = {pool.submit(work, name): name for name in names}
             try:
-                for done, future in enumerate(as_completed(futures), 1):
+                for done, future in enumerate(as_completed(futures, limit), 1):
                     name = futures[future]
                     verdicts = future.result()
                     failures = [v for v in verdicts if v.kind == verdict.FAILED]
@@ -167,22 +184,29 @@ class Conformance:
                     show(failures)
                     if failures:
                         failed.append(name)
+            except TimeIsUp:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.suite.stop()
+                return []
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self.suite.stop()
                 raise
         return failed
 
+    def reached(self, names: list[str]) -> list[str]:
+        """Return those that have a result that counts here."""
+        entries = self.with_backend.entries
+        if self.deadline is None:
+            return [name for name in names if name in entries]
+        return [name for name in names if name in entries and self.fresh(name)]
+
     def report(self, names: list[str], show_diffs: bool) -> int:
         """Print the figures; return the number of unexpected differences."""
-        counts: collections.Counter[str] = collections.Counter()
-        ran = [name for name in names if name in self.with_backend.entries]
-        failures: list[Verdict] = []
-        for name in ran:
-            for one in self.verdicts(name):
-                counts[one.kind] += 1
-                if one.kind == verdict.FAILED:
-                    failures.append(one)
+        ran = self.reached(names)
+        verdicts = [one for name in ran for one in self.verdicts(name)]
+        counts = collections.Counter(one.kind for one in verdicts)
+        failures = [one for one in verdicts if one.kind == verdict.FAILED]
         if show_diffs:
             show(failures)
         else:
@@ -193,6 +217,11 @@ class Conformance:
         )
         if old:
             print(f'{old} files were run with an earlier state of the code')
+        missing = [name for name in names if name not in ran]
+        if self.options.junit:
+            junit.write(self.options.junit, verdicts, missing)
+        if self.deadline is not None and missing:
+            print('not reached in time: ' + ' '.join(missing))
         print(
             f'{len(ran)} of {len(names)} files ran, '
             f'{sum(counts.values())} cases: {counts[verdict.PASSED]} passed, '
@@ -245,6 +274,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument('--only', help='patterns of names, with commas')
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--port', type=int, default=27000)
+    parser.add_argument('--minutes', type=float, help='stop after so long')
+    parser.add_argument(
+        '--junit', type=pathlib.Path, help='also write a report to this file'
+    )
     return parser.parse_args()
 
 
@@ -272,9 +305,9 @@ def main() -> int:
         print('interrupted; run it again to go on', flush=True)
         return 130
     failed = conformance.report(names, show_diffs=options.diffs)
-    incomplete = any(
-        name not in conformance.with_backend.entries for name in names
-    )
+    incomplete = len(conformance.reached(names)) < len(names)
+    if options.minutes:
+        incomplete = False
     return 1 if failed or incomplete else 0
 
 
