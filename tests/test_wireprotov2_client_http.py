@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from mercurial import ui as uimod
 
@@ -53,6 +51,7 @@ class Response:
 
 class Opener:
     receivedbytescount = 0
+    handlers = ()
 
 
 @pytest.fixture
@@ -65,8 +64,6 @@ def make(monkeypatch):
         ui = uimod.ui.load()
         ui.setconfig(b'wireprotov2', b'retry', config.get('retry', b'2'))
         ui.setconfig(b'wireprotov2', b'retry.delay', b'1')
-        if 'timeout' in config:
-            ui.setconfig(b'http', b'timeout', config['timeout'])
         ui.setconfig(b'ui', b'quiet', b'yes')
         http = client.HTTPClient(ui, Opener(), None, b'http://u:p@h/api/x')
         waiting = list(responses)
@@ -202,21 +199,6 @@ def test_mixed_responses_are_bounded(make, monkeypatch):
     )
     with pytest.raises(failures.ServerFailure, match='mixed'):
         list(exchange.values(0))
-
-
-def test_drip(make, monkeypatch):
-    clock = itertools.count()
-    monkeypatch.setattr(client.time, 'monotonic', lambda: next(clock))
-    wire = response(cbor.encode(b'x' * 30000))
-
-    def drip():
-        return Response(*(wire[i : i + 1] for i in range(len(wire))))
-
-    http = make(drip(), retry=b'0', timeout=b'60')
-    with pytest.raises(failures.ConnectionFailure, match='less than'):
-        http.call(b'heads', {})
-    # without a timeout, patience has no end
-    assert make(drip(), retry=b'0').call(b'heads', {}) == [b'x' * 30000]
 
 
 def test_end_of_the_body_is_waited_for(make):

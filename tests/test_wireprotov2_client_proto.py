@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.wireprotov2.proto import cbor, client, events, frames
+from hgext3rd.wireprotov2.proto import cbor, client, events, frames, streams
 from hgext3rd.wireprotov2.proto.errors import (
     CBORError,
     FrameError,
@@ -253,8 +253,61 @@ class TestResponses:
         with pytest.raises(LimitError):
             conn.receive(response(b'', MORE, stream=6))
 
+    def test_limits_of_one_command(self):
+        conn = client.Client()
+        conn.command(b'heads', {}, limits=cbor.Limits(size=100))
+        with pytest.raises(LimitError):
+            conn.receive(response(OK + b'\x5a\x00\x01\x00\x00', MORE))
+
+    @pytest.mark.parametrize(
+        'frame',
+        [
+            response(b'', MORE, streamflags=0),
+            frames.build(1, 2, 0, 6, 0, cbor.encode([{b'msg': b'x' * 900}])),
+        ],
+    )
+    def test_endless_frames_that_bring_nothing(self, monkeypatch, frame):
+        monkeypatch.setattr(client, 'MAX_OVERHEAD', 1000)
+        conn = started()
+        conn.receive(response(OK, MORE) + frame)
+        with pytest.raises(LimitError) as caught:
+            conn.receive(frame * 1000)
+        assert caught.value.limit == 'overhead'
+        # what brings a response may be as long as it wants
+        conn = started()
+        conn.receive(response(OK, MORE))
+        for _index in range(1000):
+            conn.receive(response(b'\x01', MORE, streamflags=0))
+
 
 class TestEncodings:
+    @pytest.mark.parametrize(
+        ('name', 'compressor'),
+        [
+            (b'zlib', zlib.compressobj()),
+            (b'zstd-8mb', zstandard.ZstdCompressor().compressobj()),
+        ],
+    )
+    def test_what_expands_a_lot_comes_in_parts(self, name, compressor):
+        # 64 million values; honest data of that kind exists, too
+        parts = [compressor.compress(OK)]
+        parts += [compressor.compress(bytes(2**20)) for _mb in range(64)]
+        data = b''.join(parts) + compressor.flush()
+        conn = started()
+        wire = settings(name)
+        for start in range(0, len(data), frames.MAX_PAYLOAD):
+            part = data[start : start + frames.MAX_PAYLOAD]
+            wire += response(part, MORE, streamflags=ENCODED)
+        count = 0
+        for event in conn.incoming(wire):
+            if isinstance(event, events.ResponseValues):
+                assert len(event.values) <= streams.STEP
+                count += len(event.values)
+            if count > 4 * streams.STEP:
+                # whoever asked for fewer values has seen enough
+                return
+        raise AssertionError('where is the rest?')
+
     @pytest.mark.parametrize(
         ('name', 'encode'),
         [

@@ -21,7 +21,7 @@ from mercurial import error, httppeer, pycompat, util
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from . import failures
+from . import failures, pace
 from .proto import cbor, events, frames
 from .proto import client as protoclient
 from .proto.errors import ProtocolError
@@ -32,10 +32,6 @@ urlreq = util.urlreq
 # Bytes asked for in one read: two frames, so that values flow while a slow
 # server is still working on the next.
 READ_SIZE = 65536
-
-# Bytes that must arrive in the time of ``http.timeout`` seconds. Without this
-# a server can keep us for ever with a byte now and then.
-MIN_PACE = 1024
 
 # Bytes of responses kept while an earlier command's response is read. Servers
 # answer in the order asked, so this holds small tails only; the cap is what a
@@ -57,6 +53,7 @@ class Command:
     args: Mapping[bytes, Any] = field(default_factory=dict)
     chunked: bool = False
     redirect: events.Redirect | None = None
+    limits: cbor.Limits | None = None
 
 
 class HTTPClient:
@@ -81,7 +78,7 @@ class HTTPClient:
         self._requestbuilder = requestbuilder
         self._apiurl = apiurl
         self.attempts = 1 + max(0, ui.configint(b'wireprotov2', b'retry'))
-        self.timeout = ui.configwith(float, b'http', b'timeout')
+        pace.limit(opener, ui.configwith(float, b'http', b'timeout'))
         self._delay = ui.configwith(float, b'wireprotov2', b'retry.delay')
 
     def start(self, *commands: Command, retry: bool = True) -> Exchange:
@@ -110,6 +107,7 @@ class HTTPClient:
             body,
             {'Accept': mediatype, 'Content-Type': mediatype},
         )
+        request.paced = True
         try:
             response = httppeer.sendrequest(self.ui, self._opener, request)
         except urlerr.httperror as exc:
@@ -199,8 +197,8 @@ class Exchange:
         self._proto = protoclient.Client(client.framing)
         self._progress: dict[tuple[int, bytes], Any] = {}
         self._failed = 0
-        self._window_bytes = 0
-        self._window_end = 0.0
+        # of what was read, in the making
+        self._events: Iterator[events.ClientEvent] = iter(())
         self._retry(self._open)
 
     # -- the request
@@ -231,7 +229,7 @@ class Exchange:
         self._proto = proto = protoclient.Client(self._client.framing)
         self._indexes = {}
         self._buffered = 0
-        self._window_end = 0.0
+        self._events = iter(())
         names = []
         for index, command in enumerate(self._commands):
             if self._done[index] and not self._waiting[index]:
@@ -244,6 +242,7 @@ class Exchange:
                 command.args,
                 redirect=command.redirect,
                 chunked=command.chunked,
+                limits=command.limits,
             )
             self._indexes[requestid] = index
             names.append(command.name)
@@ -276,10 +275,10 @@ class Exchange:
             self._retry(self._pump)
         if self._response is not None:
             try:
-                if self._response.read(READ_SIZE):
+                if any(self._events) or self._response.read(READ_SIZE):
                     self.close()
                     return
-            except (error.PeerTransportError, OSError):
+            except (error.PeerTransportError, OSError, ProtocolError):
                 self.close()
                 return
             self._response.close()
@@ -295,43 +294,34 @@ class Exchange:
             self._response = None
 
     def _pump(self) -> None:
-        """Read and process one piece of the response."""
-        client = self._client
+        """Process one event of the response; read if there is none."""
         if self._response is None:
             self._open()
         try:
-            # what is there, up to that; a full read would wait for all of it
-            data = self._response.read1(READ_SIZE)
-        except (OSError, util.httplib.HTTPException) as exc:
-            raise client.lost(exc) from exc
-        client.received(len(data))
-        self._check_pace(len(data))
-        try:
+            event = next(self._events, None)
+            if event is not None:
+                self._on_event(event)
+                return
+            data = self._read()
             if not data:
                 self._cut_short()
-            for event in self._proto.receive(data):
-                self._on_event(event)
+            self._events = self._proto.incoming(data)
         except ProtocolError as exc:
             self.close()
-            raise failures.ServerFailure(client.url, exc.message) from exc
+            raise failures.ServerFailure(self._client.url, exc.message) from exc
         except failures.ServerFailure:
             self.close()
             raise
 
-    def _check_pace(self, size: int) -> None:
-        timeout = self._client.timeout
-        if not timeout:
-            return
-        self._window_bytes += size
-        now = time.monotonic()
-        if now < self._window_end:
-            return
-        if self._window_bytes < MIN_PACE and self._window_end:
-            raise self._client.lost(
-                _(b'less than %d bytes in %d seconds') % (MIN_PACE, timeout)
-            )
-        self._window_bytes = 0
-        self._window_end = now + timeout
+    def _read(self) -> bytes:
+        client = self._client
+        try:
+            # what is there, up to that; a full read would wait for all of it
+            data: bytes = self._response.read1(READ_SIZE)
+        except (OSError, util.httplib.HTTPException) as exc:
+            raise client.lost(exc) from exc
+        client.received(len(data))
+        return data
 
     def _cut_short(self) -> None:
         if self._proto.waiting:

@@ -19,7 +19,7 @@ from mercurial import error, pycompat, url, util
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from . import failures
+from . import failures, pace
 from .api import API, Target
 from .proto import events
 
@@ -106,14 +106,25 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
+if url.has_https:
+
+    class _Anonymous(url.httpshandler):
+        """Shows no client certificate, whatever [auth] says of the host."""
+
+        def https_open(self, req: Any) -> Any:
+            self.auth = None
+            return self.do_open(self._makeconnection, req)
+
+
 def _opener(ui: Any) -> Any:
     """Return an opener that knows no credentials and follows nothing."""
     timeout = ui.configwith(float, b'http', b'timeout')
     handlers = [_NoRedirects(), url.httphandler(timeout=timeout)]
     if url.has_https:
-        handlers.append(url.httpshandler(ui, timeout=timeout))
+        handlers.append(_Anonymous(ui, timeout=timeout))
     handlers.append(url.proxyhandler(ui))
     opener = urlreq.buildopener(*handlers)
+    pace.limit(opener, timeout)
     opener.addheaders = []
     # Mercurial's responses count into these
     opener.requestscount = opener.sentbytescount = 0
@@ -157,6 +168,7 @@ def fetch(
 def _read(ui: Any, address: bytes, where: bytes) -> Iterator[bytes]:
     opener = _opener(ui)
     request = urlreq.request(pycompat.strurl(address))
+    request.paced = True
     try:
         response = opener.open(request)
         try:

@@ -9,7 +9,7 @@ knows nothing of what commands mean, of HTTP, or of retries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import cbor, events, frames, streams
@@ -35,6 +35,11 @@ MAX_SETTINGS = 64 * 1024
 # What one top-level value of a response may be: as large as the largest file
 # revision, which has to fit into memory anyway.
 RESPONSE_LIMITS = cbor.Limits(depth=16, items=4 * 1024 * 1024, size=2**31)
+
+# Bytes of frames that bring no part of a response: text, progress, settings,
+# empty frames, each with its header. Honest servers stay below 100 kB; without
+# a cap one could keep us busy for ever without answering anything.
+MAX_OVERHEAD = 16 * 1024 * 1024
 
 # Frames that are one small value.
 SMALL_LIMITS = cbor.Limits(depth=8, items=4096, size=MAX_SETTINGS)
@@ -69,8 +74,8 @@ class Client:
     """One channel as seen by the client.
 
     ``command`` queues a command and returns its request id, ``data_to_send``
-    returns and forgets the bytes queued, ``receive`` turns bytes received into
-    events, and ``finish`` says that no more bytes come. All methods that take
+    returns and forgets the bytes queued, ``receive`` and ``incoming`` turn bytes
+    received into events, and ``finish`` says that no more bytes come. All methods that take
     received data raise a ``ProtocolError``; the object is useless afterwards.
     ``accept`` names the content encodings the server may use, best first.
     """
@@ -90,8 +95,8 @@ class Client:
         self._parser = frames.FrameParser()
         self._requests: dict[int, _Request] = {}
         self._streams: dict[int, _Stream] = {}
+        self._overhead = 0
         self._handlers: dict[int, Callable[[Frame, bytes], list[Any]]] = {
-            frames.COMMAND_RESPONSE: self._on_response,
             frames.ERROR_RESPONSE: self._on_error,
             frames.TEXT_OUTPUT: self._on_text,
             frames.PROGRESS: self._on_progress,
@@ -110,11 +115,13 @@ class Client:
         args: Mapping[bytes, Any],
         redirect: events.Redirect | None = None,
         chunked: bool = False,
+        limits: cbor.Limits | None = None,
     ) -> int:
         """Queue a command; return the id its events will carry.
 
         ``redirect`` says which redirects would be followed. With ``chunked``,
-        bytestrings of unknown length arrive as ``cbor.BytesChunk``. Raises
+        bytestrings of unknown length arrive as ``cbor.BytesChunk``. ``limits``
+        are those of single values of the response. Raises
         ``CBORError`` for arguments CBOR has no form for and ``LimitError``
         when the channel has no request ids left.
         """
@@ -144,7 +151,7 @@ class Client:
                 payload[start : start + size],
             )
         self._requests[requestid] = _Request(
-            cbor.Decoder(self._limits, chunked=chunked)
+            cbor.Decoder(limits or self._limits, chunked=chunked)
         )
         return requestid
 
@@ -174,10 +181,16 @@ class Client:
 
     def receive(self, data: bytes) -> list[events.ClientEvent]:
         """Return the events completed by ``data``."""
-        out: list[events.ClientEvent] = []
+        return list(self.incoming(data))
+
+    def incoming(self, data: bytes) -> Iterator[events.ClientEvent]:
+        """Yield the events completed by ``data``.
+
+        All must be taken before the next data comes. However much the data
+        expands to, a small part of it is held in memory.
+        """
         for frame in self._parser.feed(data):
-            out.extend(self._on_frame(frame))
-        return out
+            yield from self._on_frame(frame)
 
     def finish(self) -> None:
         """Raise ``FrameError`` if the channel ends before all is answered."""
@@ -185,33 +198,41 @@ class Client:
         if self._requests:
             raise FrameError(b'response ends before the command is answered')
 
-    def _on_frame(self, frame: Frame) -> list[events.ClientEvent]:
+    def _on_frame(self, frame: Frame) -> Iterator[events.ClientEvent]:
         stream = self._stream_of(frame)
-        payload = frame.payload
+        if frame.typeid != frames.COMMAND_RESPONSE or not frame.payload:
+            self._overhead += frames.HEADER_SIZE + len(frame.payload)
+            if self._overhead > MAX_OVERHEAD:
+                raise LimitError('overhead', b'response has too little in it')
         if frame.typeid == self._framing.stream_settings:
             self._on_settings(frame, stream)
-            result = []
         else:
             if stream.settings is not None:
                 # the time for settings is over
                 if stream.settings:
                     raise StreamError(b'stream settings are incomplete')
                 stream.settings = None
-            if frame.streamflags & frames.STREAM_ENCODED:
-                if stream.decoder is None:
-                    raise StreamError(b'encoded frame on a plain stream')
-                payload = stream.decoder.decode(payload)
+            encoded = bool(frame.streamflags & frames.STREAM_ENCODED)
+            if encoded and stream.decoder is None:
+                raise StreamError(b'encoded frame on a plain stream')
+            decoder = stream.decoder if encoded else None
+            is_response = frame.typeid == frames.COMMAND_RESPONSE
             handler = self._handlers.get(frame.typeid)
-            if handler is None:
+            if handler is None and not is_response:
                 raise FrameError(b'unexpected frame of type %d' % frame.typeid)
             if frame.requestid not in self._requests:
                 raise FrameError(
                     b'frame for request %d, which is not open' % frame.requestid
                 )
-            result = handler(frame, payload)
+            if handler is None:
+                yield from self._on_response(frame, decoder)
+            else:
+                payload = frame.payload
+                if decoder is not None:
+                    payload = decoder.decode(payload)
+                yield from handler(frame, payload)
         if frame.streamflags & frames.STREAM_END:
             del self._streams[frame.streamid]
-        return result
 
     def _stream_of(self, frame: Frame) -> _Stream:
         streamid = frame.streamid
@@ -247,26 +268,30 @@ class Client:
         stream.decoder = streams.make_decoder(values[0], values[1:])
         stream.settings = None
 
-    def _on_response(self, frame: Frame, payload: bytes) -> list[Any]:
+    def _on_response(
+        self, frame: Frame, decoder: streams.Decoder | None
+    ) -> Iterator[events.ClientEvent]:
         requestid = frame.requestid
         request = self._requests[requestid]
-        values = request.decoder.feed(payload)
-        out: list[Any] = []
-        if values and request.state == _STATUS:
-            out.append(self._on_status(requestid, request, values[0]))
-            del values[0]
-        if values:
-            if request.state != _VALUES:
-                raise FrameError(b'data follows a response without a body')
-            out.append(events.ResponseValues(requestid, values))
+        pieces: Iterable[bytes] = (frame.payload,)
+        if decoder is not None:
+            pieces = decoder.pieces(frame.payload)
+        for piece in pieces:
+            values = request.decoder.feed(piece)
+            if values and request.state == _STATUS:
+                yield self._on_status(requestid, request, values[0])
+                del values[0]
+            if values:
+                if request.state != _VALUES:
+                    raise FrameError(b'data follows a response without a body')
+                yield events.ResponseValues(requestid, values)
         if frame.flags & frames.EOS:
             request.decoder.finish()
             if request.state == _STATUS:
                 raise FrameError(b'response has no status')
             # a failed command has been reported, and was forgotten then
             if self._requests.pop(requestid, None) is not None:
-                out.append(events.ResponseFinished(requestid))
-        return out
+                yield events.ResponseFinished(requestid)
 
     def _on_status(
         self, requestid: int, request: _Request, value: Any

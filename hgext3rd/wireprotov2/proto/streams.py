@@ -24,14 +24,18 @@ ZSTD_WINDOW = 8 * 1024 * 1024
 ZSTD_LEVEL = 3
 ZLIB_LEVEL = 6
 
-# How much one received frame may expand to. Worst case of honest data: a
-# frame of 64 kB of zstd's best ratio on text (about 1:1000); a bomb may reach
-# 1:30000 and is stopped here before it is decoded in full.
+# How much one frame may expand to where it is decoded as a whole. Worst case
+# of honest data: a frame of 64 kB of zstd's best ratio on text (about 1:1000);
+# a bomb may reach 1:30000 and is stopped here before it is decoded in full.
 MAX_DECODED = 256 * 1024 * 1024
 
-# Decoded pieces are asked for in this size, which bounds what is held beyond
-# the limit by a bomb.
-_STEP = 1024 * 1024
+# Decoded pieces have this size at most, which bounds what is held beyond the
+# limit by a bomb.
+STEP = 1024 * 1024
+
+# Bytes of zstd decoded at once. Four of them may stand for a block of 128 kB,
+# so the worst case is 32 MB.
+_SLICE = 1024
 
 
 class Encoder(Protocol):
@@ -56,6 +60,36 @@ class Decoder(Protocol):
         Raises ``StreamError`` for broken data, ``LimitError`` for a bomb.
         """
 
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded bytes, ``STEP`` of them at most at a time.
+
+        However much ``data`` expands to, this needs little memory. Raises
+        ``StreamError``.
+        """
+
+
+class _Bounded:
+    """Decodes a frame as a whole by joining its pieces."""
+
+    def __init__(self, limit: int = MAX_DECODED) -> None:
+        self._limit = limit
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        raise AssertionError('every decoder has its own')  # pragma: no cover
+
+    def decode(self, data: bytes) -> bytes:
+        parts = []
+        left = self._limit
+        for piece in self.pieces(data):
+            left -= len(piece)
+            if left < 0:
+                raise LimitError(
+                    'decoded-size',
+                    b'a frame expands to more than %d bytes' % self._limit,
+                )
+            parts.append(piece)
+        return b''.join(parts)
+
 
 class IdentityEncoder:
     def encode(self, data: bytes) -> bytes:
@@ -67,12 +101,9 @@ class IdentityEncoder:
     finish = flush
 
 
-class IdentityDecoder:
-    def __init__(self, limit: int = MAX_DECODED) -> None:
-        pass
-
-    def decode(self, data: bytes) -> bytes:
-        return data
+class IdentityDecoder(_Bounded):
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        yield data
 
 
 class ZlibEncoder:
@@ -87,24 +118,24 @@ class ZlibEncoder:
         return self._compressor.flush(zlib.Z_FINISH)
 
 
-class ZlibDecoder:
+class ZlibDecoder(_Bounded):
     def __init__(self, limit: int = MAX_DECODED) -> None:
+        super().__init__(limit)
         self._decompressor = zlib.decompressobj()
-        self._limit = limit
 
-    def decode(self, data: bytes) -> bytes:
+    def pieces(self, data: bytes) -> Iterator[bytes]:
         decompressor = self._decompressor
         if data and decompressor.eof:
             raise StreamError(b'data follows the end of a zlib stream')
-        try:
-            decoded = decompressor.decompress(data, self._limit)
-        except zlib.error:
-            raise StreamError(b'broken zlib data') from None
-        if decompressor.unconsumed_tail:
-            raise _bomb(self._limit)
-        if decompressor.unused_data:
-            raise StreamError(b'data follows the end of a zlib stream')
-        return decoded
+        while data:
+            try:
+                decoded = decompressor.decompress(data, STEP)
+            except zlib.error:
+                raise StreamError(b'broken zlib data') from None
+            data = decompressor.unconsumed_tail
+            if decompressor.unused_data:
+                raise StreamError(b'data follows the end of a zlib stream')
+            yield decoded
 
 
 class ZstdEncoder:
@@ -119,48 +150,37 @@ class ZstdEncoder:
         return self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
 
 
-class ZstdDecoder:
+class ZstdDecoder(_Bounded):
     def __init__(self, limit: int = MAX_DECODED) -> None:
+        super().__init__(limit)
         dctx = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
         # a writer yields output in pieces, a decompressobj all of it at once
-        self._sink = _BoundedSink(limit)
+        self._sink = _Sink()
         self._writer = dctx.stream_writer(
             self._sink,  # type: ignore[arg-type]
-            write_size=_STEP,
+            write_size=STEP,
         )
 
-    def decode(self, data: bytes) -> bytes:
-        try:
-            self._writer.write(data)
-        except zstandard.ZstdError:
-            raise StreamError(b'broken zstd data') from None
-        return self._sink.take()
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), _SLICE):
+            try:
+                self._writer.write(data[start : start + _SLICE])
+            except zstandard.ZstdError:
+                raise StreamError(b'broken zstd data') from None
+            yield from self._sink.take()
 
 
-class _BoundedSink:
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+class _Sink:
+    def __init__(self) -> None:
         self._parts: list[bytes] = []
-        self._size = 0
 
     def write(self, data: Any) -> int:
-        self._size += len(data)
-        if self._size > self._limit:
-            raise _bomb(self._limit)
         self._parts.append(bytes(data))
         return len(data)
 
-    def take(self) -> bytes:
-        data = b''.join(self._parts)
-        self._parts = []
-        self._size = 0
-        return data
-
-
-def _bomb(limit: int) -> LimitError:
-    return LimitError(
-        'decoded-size', b'a frame expands to more than %d bytes' % limit
-    )
+    def take(self) -> list[bytes]:
+        parts, self._parts = self._parts, []
+        return parts
 
 
 def zstd_compressor(level: int) -> zstandard.ZstdCompressor:
