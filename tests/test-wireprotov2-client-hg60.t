@@ -39,6 +39,8 @@ for all files instead
   new changesets ce2952e8b598:99ebadca1e24 (2 drafts)
   $ requests
   GET /?cmd=capabilities
+  POST /api/exp-http-v2-0003/ro/heads
+  POST /api/exp-http-v2-0003/ro/changesetdata
   GET /?cmd=batch
   POST /api/exp-http-v2-0003/ro/multirequest
   POST /api/exp-http-v2-0003/ro/manifestdata
@@ -64,25 +66,68 @@ for all files instead
   part1 and part are the same
   $ cat error.log
 
-Batches as the server recommends them
+Batches as the server recommends them; what an interrupted clone has is kept
 
   $ killdaemons.py
   $ serve60 $HGPORT1 \
   >     --config experimental.server.manifestdata.recommended-batch-size=5 \
   >     --config experimental.server.filesdata.recommended-batch-size=10
+  $ cat > once.sh << 'EOF'
+  > test ! -e ../second || exit 1
+  > touch ../second
+  > EOF
   $ : > access.log
-  $ hg clone -q -U http://localhost:$HGPORT1/ batches
+  $ hg clone -U http://localhost:$HGPORT1/ batches \
+  >     --config hooks.pretxnchangegroup="sh $TESTTMP/once.sh"
+  fetching history in 2 parts
+  added 10 changesets with 14 changes to 9 files
+  new changesets ce2952e8b598:* (glob)
+  searching for changes
+  adding changesets
+  adding manifests
+  adding file changes
+  transaction abort!
+  rollback completed
+  (kept 10 changesets in $TESTTMP/batches; 'hg pull' there continues)
+  abort: pretxnchangegroup hook exited with status 1
+  [40]
   $ requests
   GET /?cmd=capabilities
+  POST /api/exp-http-v2-0003/ro/heads
+  POST /api/exp-http-v2-0003/ro/changesetdata
   GET /?cmd=batch
   POST /api/exp-http-v2-0003/ro/multirequest
   POST /api/exp-http-v2-0003/ro/manifestdata
   POST /api/exp-http-v2-0003/ro/manifestdata
+  POST /api/exp-http-v2-0003/ro/filesdata
+  GET /?cmd=batch
+  POST /api/exp-http-v2-0003/ro/multirequest
   POST /api/exp-http-v2-0003/ro/manifestdata
   POST /api/exp-http-v2-0003/ro/manifestdata
   POST /api/exp-http-v2-0003/ro/filesdata
+  POST /api/exp-http-v2-0003/ro/filesdata
+  $ hg -R batches pull
+  pulling from http://localhost:$HGPORT1/
+  searching for changes
+  adding changesets
+  adding manifests
+  adding file changes
+  added 8 changesets with 6 changes to 8 files
+  new changesets f2efdf6a99e7:99ebadca1e24 (2 drafts)
+  (run 'hg update' to get a working copy)
+  $ requests
+  GET /?cmd=capabilities
+  POST /api/exp-http-v2-0003/ro/heads
+  POST /api/exp-http-v2-0003/ro/changesetdata
+  GET /?cmd=batch
+  POST /api/exp-http-v2-0003/ro/multirequest
+  POST /api/exp-http-v2-0003/ro/manifestdata
+  POST /api/exp-http-v2-0003/ro/manifestdata
   POST /api/exp-http-v2-0003/ro/filesdata
   POST /api/exp-http-v2-0003/ro/filesdata
   $ same_history server batches
   server and batches are the same
+  $ ls batches/.hg/wireprotov2-unfinished
+  ls: cannot access 'batches/.hg/wireprotov2-unfinished': No such file or directory
+  [2]
   $ cat error.log

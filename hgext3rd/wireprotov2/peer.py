@@ -16,7 +16,7 @@ from mercurial import error, httppeer, policy, pycompat, util, wireprototypes
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from . import api, failures, pull, pull_segments, resume
+from . import api, failures, pull, pull_batches, pull_segments, resume
 from .client import HTTPClient
 from .proto import cbor, frames
 from .proto.errors import CBORError
@@ -211,6 +211,8 @@ class HybridPeer(httppeer.httppeer):
     # paths are filtered by version 2 alone
     v2_narrow = False
     v2_pieces = 0
+    # during a pull that is part of another
+    v2_in_batch = False
 
     def v2client(self) -> HTTPClient:
         assert self.v2api is not None
@@ -295,10 +297,13 @@ def maybe_pull_pieces(orig: Any, pullop: Any) -> None:
     """
     orig(pullop)
     peer = pullop.remote
-    if isinstance(peer, HybridPeer) and pull_segments.suitable(pullop, peer):
+    if isinstance(peer, HybridPeer) and not peer.v2_in_batch:
         start = len(pullop.repo.unfiltered())
         try:
-            peer.v2_pieces = pull_segments.pull(pullop, peer)
+            if pull_segments.suitable(pullop, peer):
+                peer.v2_pieces = pull_segments.pull(pullop, peer)
+            elif pull_batches.suitable(pullop, peer):
+                peer.v2_pieces = pull_batches.pull_all(pullop, peer)
         except FAILS as exc:
             if len(pullop.repo.unfiltered()) > start:
                 raise
@@ -309,7 +314,7 @@ def exchange_pull(
     orig: Any, repo: Any, remote: Any, *args: Any, **kwargs: Any
 ) -> Any:
     """Wrapped ``exchange.pull``: an interrupted clone keeps what it has."""
-    if not isinstance(remote, HybridPeer):
+    if not isinstance(remote, HybridPeer) or remote.v2_in_batch:
         return orig(repo, remote, *args, **kwargs)
     if kwargs.get('confirm'):
         # pieces cannot be taken back

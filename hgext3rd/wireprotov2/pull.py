@@ -95,14 +95,19 @@ def can_pull(
     known = KNOWN_ARGUMENTS | NARROW_ARGUMENTS if narrow else KNOWN_ARGUMENTS
     if not present <= known:
         return False
-    if not all(name in api.commands for name in REQUIRED_COMMANDS):
-        return False
-    if api.formats & FOREIGN_FORMATS:
+    if not has_commands(api):
         return False
     version = changegroup_version(kwargs.get(b'bundlecaps'))
     if lfs:
         return version == b'03' and has_flags(api)
     return version is not None
+
+
+def has_commands(api: API) -> bool:
+    """Return whether ``api`` has what pulls need."""
+    return not api.formats & FOREIGN_FORMATS and all(
+        name in api.commands for name in REQUIRED_COMMANDS
+    )
 
 
 def can_filter_paths(api: API) -> bool:

@@ -117,6 +117,18 @@ def changesets(values: Iterator[Any], total: int) -> Iterator[Record]:
         raise _wrong(b'fewer changesets than announced')
 
 
+def graph(
+    values: Iterator[Any], total: int
+) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Yield node and parents of ``total`` changesets sent without texts."""
+    for _index in range(total):
+        value = _next(values)
+        if type(value) is not dict or not _is_node(value.get(b'node')):
+            raise _wrong(b'a changeset has no node')
+        yield (value[b'node'], *_parents(value))
+    end(values)
+
+
 def _replace(text: bytes) -> bytes:
     return _FULLTEXT.pack(0, 0, len(text)) + text
 

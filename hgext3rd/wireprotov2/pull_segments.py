@@ -14,7 +14,6 @@ from typing import IO, Any
 from mercurial import bundle2, changegroup, error
 from mercurial import url as urlmod
 from mercurial.i18n import _
-from mercurial.node import short
 from mercurial.utils import stringutil, urlutil
 
 from . import failures, pull_pieces, redirects, resume, segmentbundle
@@ -23,6 +22,7 @@ from .client import HTTPClient
 from .proto.errors import ProtocolError
 from .pull_parents import trusted
 from .pull_pieces import Fetcher, Listing, Piece, Source, parse_listing
+from .pull_report import Report
 from .segmentpack import PackError
 
 COMMANDS = (b'segments', b'segmentdata')
@@ -130,9 +130,7 @@ class _Application:
         self._repo = repo
         self._peer = peer
         self._pieces = pieces
-        self._files: set[bytes] = set()
-        self._observed = _Observed(repo, self._files)
-        self._counts = {b'changesets': 0, b'revisions': 0, b'heads': 0}
+        self._report = Report(repo)
         self._total = sum(piece.changesets for piece in pieces)
         self._estimate = sum(piece.estimate for piece in pieces)
 
@@ -143,7 +141,6 @@ class _Application:
             _(b'fetching %d changesets in %d pieces\n')
             % (self._total, len(self._pieces))
         )
-        first = len(repo.unfiltered())
         connections = max(1, ui.configint(b'wireprotov2', b'connections'))
         # before the first change: from here on nothing has to be undone
         resume.begin(repo)
@@ -172,7 +169,7 @@ class _Application:
             down.complete()
             done.complete()
             if position:
-                self._report(first)
+                self._report.write()
         return len(self._pieces)
 
     def _make_source(self, received: Any) -> Source:
@@ -191,9 +188,7 @@ class _Application:
         repo = self._repo
         url = self._peer.url()
         name = b'pull\n%s' % urlutil.hidepassword(url)
-        with self._observed, repo.transaction(name) as tr, trusted():
-            tr.hookargs[b'source'] = b'pull'
-            tr.hookargs[b'url'] = url
+        with self._report.transaction(url, name) as tr, trusted():
             try:
                 container = segmentbundle.container(repo.ui, stream)
                 bundle = bundle2.getunbundler(repo.ui, container)
@@ -207,61 +202,6 @@ class _Application:
                 ) from exc
             if _missing(repo, [piece]):
                 raise self._failure(_(b'a piece does not hold what it should'))
-            for key in self._counts:
-                count = tr.changes.get(b'changegroup-count-%s' % key, 0)
-                self._counts[key] += count
 
     def _failure(self, reason: bytes) -> BadPiece:
         return BadPiece(urlutil.hidepassword(self._peer.url()), reason)
-
-    def _report(self, first: int) -> None:
-        """Say what was added, as the end of one pull would."""
-        repo = self._repo
-        changelog = repo.changelog
-        count = len(changelog) - first
-        if count <= 0:
-            return
-        heads = self._counts[b'heads']
-        note = _(b' (%+d heads)') % heads if heads and first else b''
-        repo.ui.status(
-            _(b'added %d changesets with %d changes to %d files%s\n')
-            % (count, self._counts[b'revisions'], len(self._files), note)
-        )
-        repo.ui.status(
-            _(b'new changesets %s:%s\n')
-            % (
-                short(changelog.node(first)),
-                short(changelog.node(len(changelog) - 1)),
-            )
-        )
-
-
-class _Observed:
-    """Keeps what every transaction says from being said for each piece, and
-    notes the files of incoming changesets, which are parsed at that time."""
-
-    def __init__(self, repo: Any, files: set[bytes]) -> None:
-        self._repo = repo.unfiltered()
-        self._ui = repo.ui
-        self._files = files
-
-    def __enter__(self) -> None:
-        ui = self._ui.copy()
-
-        class quietui(ui.__class__):  # type: ignore[name-defined]
-            def status(self, *msg: bytes, **opts: Any) -> None:
-                pass
-
-        ui.__class__ = quietui
-        register = self._repo.register_changeset
-
-        def register_changeset(rev: int, changeset: Any) -> Any:
-            self._files.update(changeset.files)
-            return register(rev, changeset)
-
-        self._repo.ui = ui
-        self._repo.register_changeset = register_changeset
-
-    def __exit__(self, *exc: object) -> None:
-        self._repo.ui = self._ui
-        del self._repo.register_changeset
