@@ -18,10 +18,13 @@ from mercurial import (
     scmutil,
     streamclone,
     unionrepo,
+    upgrade,
     verify,
 )
 from mercurial.i18n import _
 from mercurial.revlogutils import debug as revlog_debug
+from mercurial.upgrade_utils import actions as upgrade_actions
+from mercurial.upgrade_utils import engine as upgrade_engine
 
 from . import coremodules, debug, lazyhooks, repository
 
@@ -49,6 +52,9 @@ def uisetup(ui: Any) -> None:
         (cmdutil, _hook_cmdutil),
         (scmutil, _hook_scmutil),
         (revlog_debug, _hook_revlog_debug),
+        (upgrade, _hook_upgrade),
+        (upgrade_actions, _hook_upgrade_actions),
+        (upgrade_engine, _hook_upgrade_engine),
         *coremodules.creation_hooks(_hook_creation),
         *coremodules.copy_store_hooks(_hook_copy_store),
     ):
@@ -139,6 +145,37 @@ def _hook_revlog_debug(module: Any) -> None:
 def _hook_verify(module: Any) -> None:
     # the database has more to check than the content of files
     extensions.wrapfunction(module.verifier, '_verifyfiles', verify_files)
+
+
+def _hook_upgrade(module: Any) -> None:
+    from . import coreupgrade
+
+    # debugupgraderepo changes formats, not the backend
+    extensions.wrapfunction(
+        module, 'upgraderepo', coreupgrade.upgrade_repository
+    )
+
+
+def _hook_upgrade_actions(module: Any) -> None:
+    from . import coreupgrade
+
+    # it knows all requirements it may meet
+    extensions.wrapfunction(
+        module, 'supporteddestrequirements', coreupgrade.requirements
+    )
+
+
+def _hook_upgrade_engine(module: Any) -> None:
+    from . import coreupgrade
+
+    # it copies revlogs one by one, the other files of the store, and swaps
+    # the old store for the new one
+    for name, function in (
+        ('_perform_clone', coreupgrade.copy_history),
+        ('_files_to_copy_post_revlog_clone', coreupgrade.other_files),
+        ('_replacestores', coreupgrade.replace_stores),
+    ):
+        extensions.wrapfunction(module, name, function)
 
 
 def _hook_narrow(loaded: bool) -> None:
