@@ -132,3 +132,18 @@ Debug commands that need a revlog say that there is none, the others work
   $ hg debugdata a 1
   public
   $ cd ..
+
+Without a store there is no place for the database: as other options that need
+one, ours is ignored
+
+  $ hg init server
+  $ cd server
+  $ echo a > a
+  $ hg ci -Aqm 0
+  $ cd ..
+  $ hg clone -q --pull --config format.usestore=no server flat
+  ignoring 'storage.new-repo-backend=sqlite' because it is incompatible with disabled 'format.usestore' config
+  $ hg debugrequirements -R flat | egrep 'store|sqlite'
+  [1]
+  $ hg -R flat cat -r tip flat/a
+  a

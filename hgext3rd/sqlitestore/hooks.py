@@ -209,9 +209,8 @@ def new_repo_requirements(orig: Any, ui: Any, createopts: Any) -> set[bytes]:
         # the source decides
         return requirements
     if b'store' not in requirements:
-        raise error.Abort(
-            _(b'storage.new-repo-backend=sqlite requires format.usestore=yes')
-        )
+        # the format before Mercurial 0.9.2 (see create_repository)
+        return requirements
     if FILE_INDEX in requirements:
         # It lists revlogs of files; the database is such a list itself.
         requirements = requirements - {FILE_INDEX} | {b'fncache', b'dotencode'}
@@ -219,10 +218,27 @@ def new_repo_requirements(orig: Any, ui: Any, createopts: Any) -> set[bytes]:
 
 
 def create_repository(
-    orig: Any, ui: Any, path: bytes, *args: Any, **kwargs: Any
+    orig: Any,
+    ui: Any,
+    path: bytes,
+    createopts: Any = None,
+    requirements: Any = None,
 ) -> Any:
     """Create a repository, and its database if it is to have one."""
-    result = orig(ui, path, *args, **kwargs)
+    if (
+        requirements is None
+        and b'sharedrepo' not in (createopts or {})
+        and ui.config(b'storage', b'new-repo-backend') == repository.BACKEND
+        and not ui.configbool(b'format', b'usestore')
+    ):
+        # as core does for other options that need a store
+        ui.warn(
+            _(
+                b"ignoring 'storage.new-repo-backend=sqlite' because it is"
+                b" incompatible with disabled 'format.usestore' config\n"
+            )
+        )
+    result = orig(ui, path, createopts, requirements)
     from . import creation
 
     creation.create_database(ui, path)
