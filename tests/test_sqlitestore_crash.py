@@ -1,287 +1,291 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """SIGKILL at every step of everything that writes, and what is left.
 
-A command runs in a forked child that kills itself before its Nth step: a step
-is an SQL statement, a rename, an unlink or an fsync. Then `hg recover`, and
-`hg verify` must be clean and every changeset that was there before must read
-as before. Forks instead of new processes make hundreds of points affordable.
+After each, `hg recover` if it is asked for; then `hg verify` must be clean,
+every changeset that was there before must read as before, and the next writer
+must succeed. See sqlitestore_crashes.py for what a step is.
+
+``CRASH_POINTS`` says how many points are tried per command: a number, or
+``all``.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
 import os
-import shutil
-import signal
+import pathlib
+import random
+import sqlite3
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 pytest.importorskip('mercurial')
 
-import hgdemandimport
-from mercurial import dispatch, extensions, hg, util
-from mercurial import ui as uimod
+import sqlitestore_crashes as crashes
+from mercurial import extensions
+from sqlitestore_crashes import Scenario, hg_command
 
-from hgext3rd.sqlitestore import database
-
-hgdemandimport.disable()
-
-# hg <= 7.1 has it in dispatch itself
-make_request = (
-    getattr(dispatch, 'request', None) or dispatch.main_script.request
-)
-
-HGRC = b"""
-[ui]
-username = test
-interactive = no
-[extensions]
-sqlitestore =
-strip =
-censor =
-[censor]
-policy = ignore
-[storage]
-new-repo-backend = sqlite
-sqlite.auto-repack = no
-[devel]
-legacy.exchange =
-"""
-
-# Points tried per command: all if there are fewer, else spread evenly.
-POINTS = int(os.environ.get('CRASH_POINTS', '40'))
+WANTED = os.environ.get('CRASH_POINTS', '12')
+POINTS = None if WANTED == 'all' else int(WANTED)
 
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """A function that runs an hg command in this process: (code, output)."""
+@pytest.fixture(autouse=True)
+def configuration(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Have commands of this process find their configuration."""
     rc = tmp_path / 'hgrc'
-    rc.write_bytes(HGRC)
+    rc.write_bytes(crashes.HGRC)
     monkeypatch.setenv('HGRCPATH', str(rc))
     monkeypatch.setenv('HGPLAIN', '1')
     monkeypatch.setattr(sys, 'argv', ['hg'])
 
-    def run(*args: bytes) -> tuple[int, bytes]:
-        out = io.BytesIO()
-        request = make_request(list(args), fin=io.BytesIO(), fout=out, ferr=out)
-        code = dispatch.dispatch(request)
-        return int(code or 0), out.getvalue()
 
-    return run
-
-
-class Steps:
-    """Counts the steps of a process and kills it before one of them."""
-
-    def __init__(self, last: int | None) -> None:
-        self.count = 0
-        self.last = last
-
-    def step(self) -> None:
-        if self.count == self.last:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.count += 1
-
-    def install(self) -> None:
-        for name in ('rows', 'row', 'execute', 'execute_many'):
-            self._wrap(database.Database, name)
-        for module, name in (
-            (os, 'rename'),
-            (os, 'unlink'),
-            (os, 'fsync'),
-            (util, 'rename'),
-            (util, 'copyfile'),
-        ):
-            self._wrap(module, name)
-
-    def _wrap(self, owner, name) -> None:
-        orig = getattr(owner, name)
-
-        def wrapper(*args, **kwargs):
-            self.step()
-            return orig(*args, **kwargs)
-
-        setattr(owner, name, wrapper)
+@pytest.fixture
+def sweep(
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture
+) -> Iterator:
+    """A function that runs scenarios; it prints how many points there were."""
+    total = []
+    yield lambda scenario: total.append(scenario.run(POINTS))
+    if POINTS is None:
+        with capsys.disabled():
+            print(f'{request.node.name}: {sum(total)} points')
 
 
-def crash(run, args: tuple[bytes, ...], last: int | None) -> int | None:
-    """Run a command in a child that dies at step ``last``.
+def write(path: bytes, name: bytes, data: bytes, mode: str = 'ab') -> None:
+    """Add to a file of a working directory."""
+    target = os.path.join(path, name)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(target, mode) as file:
+        file.write(data)
 
-    Returns the number of steps it took, or None if it was killed.
-    """
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        with contextlib.suppress(BaseException):
-            steps = Steps(last)
-            steps.install()
-            code, out = run(*args)
-            os.write(writing, b'%d %d\n%s' % (steps.count, code, out))
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, 'rb') as fp:
-        report = fp.read()
-    os.waitpid(pid, 0)
-    if not report:
-        return None
-    head, out = report.split(b'\n', 1)
-    count, code = map(int, head.split())
+
+def hg(path: bytes, *args: bytes) -> None:
+    """Run a command that must succeed."""
+    code, out = hg_command(b'--cwd', path, *args)
     assert code == 0, out
-    return count
-
-
-def contents(path: bytes) -> dict[bytes, bytes]:
-    """A digest of all file content of each changeset of a repository."""
-    repo = hg.repository(uimod.ui.load(), path).unfiltered()
-    found = {}
-    for rev in repo:
-        ctx = repo[rev]
-        digest = hashlib.sha1()
-        for name in sorted(ctx.manifest()):
-            fctx = ctx[name]
-            with contextlib.suppress(Exception):
-                if fctx.filelog().iscensored(fctx.filerev()):
-                    digest.update(name + b' censored')
-                    continue
-            digest.update(name + fctx.data() + fctx.flags())
-        found[ctx.node()] = digest.digest()
-    repo.close()
-    return found
-
-
-def check(run, args, path: bytes, pristine: bytes, before, allowed) -> None:
-    """Kill ``args`` at many points; ``allowed`` may be missing afterwards."""
-
-    def reset() -> None:
-        shutil.rmtree(path, ignore_errors=True)
-        shutil.copytree(pristine, path, symlinks=True)
-
-    reset()
-    total = crash(run, args, None)
-    assert total, 'the command did not finish'
-    expected = contents(path)
-    step = max(1, total // POINTS)
-    for last in range(0, total, step):
-        reset()
-        assert crash(run, args, last) is None
-        run(b'-R', path, b'recover', b'--no-verify')
-        code, out = run(b'-R', path, b'verify', b'-q')
-        assert code == 0, (last, out)
-        after = contents(path)
-        for node, digest in before.items():
-            if node not in after:
-                assert node in allowed, (last, node.hex())
-            else:
-                assert after[node] in (digest, expected.get(node)), (
-                    last,
-                    node.hex(),
-                )
-        # It can go on from here.
-        with open(os.path.join(path, b'more'), 'ab') as fp:
-            fp.write(b'more')
-        code, out = run(
-            b'-R', path, b'--cwd', path, b'commit', b'-qAm', b'more'
-        )
-        assert code in (0, 1), (last, out)
 
 
 @pytest.fixture
-def history(run, tmp_path):
-    """A repository with a little history; returns (path, pristine copy)."""
+def history(tmp_path: pathlib.Path) -> bytes:
+    """A repository with a little history, partly in frames, with a copy."""
     path = os.fsencode(tmp_path / 'repo')
-    assert run(b'init', path)[0] == 0
+    assert hg_command(b'init', path)[0] == 0
     for number in range(5):
         for name in (b'f', b'g%d' % number, b'dir/h'):
-            target = os.path.join(path, name)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, 'ab') as fp:
-                fp.write(b'%d ' % number * 500 + b'\n')
-        code, out = run(b'--cwd', path, b'commit', b'-qAm', b'c%d' % number)
-        assert code == 0, out
-    return path, os.fsencode(tmp_path / 'pristine')
+            write(path, name, b'%d ' % number * 500 + b'\n')
+        if number == 2:
+            hg(path, b'copy', b'-q', b'f', b'copied')
+        hg(path, b'commit', b'-qAm', b'c%d' % number)
+        if number == 3:
+            hg(path, b'admin::sqlite-repack', b'-q')
+    return path
 
 
-def test_commit(run, history):
-    path, pristine = history
-    with open(os.path.join(path, b'f'), 'ab') as fp:
-        fp.write(b'changed\n')
-    with open(os.path.join(path, b'new'), 'wb') as fp:
-        fp.write(os.urandom(100_000))
-    run(b'--cwd', path, b'copy', b'-q', b'g1', b'g1copy')
-    run(b'--cwd', path, b'add', b'-q', b'new')
-    shutil.copytree(path, pristine, symlinks=True)
-    check(
-        run,
-        (b'--cwd', path, b'commit', b'-m', b'crashing'),
-        path,
-        pristine,
-        contents(path),
-        set(),
-    )
+@pytest.fixture
+def changed(history: bytes) -> bytes:
+    """The same with uncommitted changes."""
+    write(history, b'f', b'changed\n')
+    write(history, b'new', random.Random(1).randbytes(100_000))
+    hg(history, b'copy', b'-q', b'g1', b'g1copy')
+    hg(history, b'add', b'-q', b'new')
+    return history
 
 
-def test_amend(run, history):
-    path, pristine = history
-    with open(os.path.join(path, b'f'), 'ab') as fp:
-        fp.write(b'changed\n')
-    shutil.copytree(path, pristine, symlinks=True)
+@pytest.fixture
+def large(tmp_path: pathlib.Path) -> bytes:
+    """A repository that fills several frames."""
+    path = os.fsencode(tmp_path / 'large')
+    noise = random.Random(2)
+    assert hg_command(b'init', path)[0] == 0
+    for number in range(12):
+        write(path, b'log', noise.randbytes(20_000))
+        write(path, b'blob', noise.randbytes(150_000), 'wb')
+        for name in range(number, number + 4):
+            write(path, b'd/%d' % name, b'line %d\n' % number * 50)
+        hg(path, b'commit', b'-qAm', b'c%d' % number)
+    return path
+
+
+def test_commit(changed, sweep):
+    sweep(Scenario(changed, (b'--cwd', changed, b'commit', b'-m', b'dies')))
+
+
+def test_commit_with_pending_hook(changed, sweep):
+    """What a hook in another process shall see is committed before."""
+    hook = b'hooks.pretxncommit.look=true'
+    args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
+    sweep(Scenario(changed, args))
+
+
+def test_hook_killed(changed, sweep):
+    """The hook is killed; so is its transaction, while it rolls back."""
+    hook = b'hooks.pretxncommit.dies=kill -9 $$'
+    args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
+    sweep(Scenario(changed, args, code=-1))
+
+
+def test_amend(history, sweep):
+    write(history, b'f', b'changed\n')
     # Without obsolescence it strips, and core keeps what it strips above the
     # amended changeset in a bundle only: see test_strip.
     evolution = b'experimental.evolution=createmarkers,allowunstable'
     amend = (b'commit', b'--amend', b'-m', b'amended', b'--config', evolution)
-    check(run, (b'--cwd', path, *amend), path, pristine, contents(path), set())
+    sweep(Scenario(history, (b'--cwd', history, *amend)))
 
 
-def test_pull(run, history, tmp_path):
-    source, pristine = history
+def test_pull(large, tmp_path, sweep):
     path = os.fsencode(tmp_path / 'clone')
-    assert run(b'clone', b'-q', b'--pull', b'-r', b'1', source, path)[0] == 0
-    shutil.copytree(path, pristine, symlinks=True)
-    check(
-        run,
-        (b'-R', path, b'pull', source),
-        path,
-        pristine,
-        contents(path),
-        set(),
+    hg_command(b'clone', b'-q', b'--pull', b'-r', b'1', large, path)
+    sweep(Scenario(path, (b'-R', path, b'pull', large)))
+
+
+def test_pull_refused(large, tmp_path, sweep):
+    """A large changegroup is seen by a hook, refused, and rolled back."""
+    path = os.fsencode(tmp_path / 'clone')
+    hg_command(b'clone', b'-q', b'--pull', b'-r', b'1', large, path)
+    hook = b'hooks.pretxnchangegroup.no=false'
+    args = (b'-R', path, b'pull', large, b'--config', hook)
+    sweep(Scenario(path, args, code=-1))
+
+
+def stripped(path: bytes, first: int) -> frozenset[bytes]:
+    """The changesets from number ``first`` on."""
+    return frozenset(list(crashes.contents(path))[first:])
+
+
+def test_strip(history, sweep):
+    hg(history, b'update', b'-q', b'0')
+    strip = (b'-R', history, b'strip', b'-q', b'3')
+    sweep(Scenario(history, strip, stripped(history, 3)))
+
+
+def test_strip_below_others(history, sweep):
+    """What is above but unrelated goes into a bundle and comes back."""
+    hg(history, b'update', b'-q', b'2')
+    write(history, b'branch', b'off\n')
+    write(history, b'copied', b'off\n')
+    hg(history, b'commit', b'-qAm', b'other head')
+    hg(history, b'update', b'-q', b'0')
+    strip = (b'-R', history, b'strip', b'-q', b'3')
+    # As with revlogs, a bundle is all there is of it for a while.
+    sweep(Scenario(history, strip, stripped(history, 3)))
+
+
+def test_rollback(history, sweep):
+    hg(history, b'update', b'-q', b'0')
+    args = (b'-R', history, b'rollback', b'-qf')
+    # As with revlogs, it is begun anew.
+    sweep(
+        Scenario(
+            history,
+            args,
+            stripped(history, 4),
+            repair=lambda: hg_command(*args),
+        )
     )
 
 
-def test_strip(run, history):
-    path, pristine = history
-    run(b'-R', path, b'update', b'-q', b'0')
-    shutil.copytree(path, pristine, symlinks=True)
-    before = contents(path)
-    stripped = set(list(before)[3:])
-    check(
-        run,
-        (b'-R', path, b'strip', b'-q', b'3'),
-        path,
-        pristine,
-        before,
-        stripped,
-    )
+def test_censor(history, sweep):
+    args = (b'--cwd', history, b'censor', b'-r', b'2', b'f')
+    sweep(Scenario(history, args))
 
 
-def test_censor(run, history):
-    path, pristine = history
-    shutil.copytree(path, pristine, symlinks=True)
-    before = contents(path)
-    check(
-        run,
-        (b'--cwd', path, b'censor', b'-r', b'2', b'f'),
-        path,
-        pristine,
-        before,
-        set(),
-    )
+def test_repack(large, sweep):
+    sweep(Scenario(large, (b'-R', large, b'admin::sqlite-repack')))
 
 
-def test_rollback_of_loaded_extension():
+def test_repack_max(large, sweep):
+    """Of what is in frames already, for the most part."""
+    hg(large, b'admin::sqlite-repack', b'-q')
+    write(large, b'log', b'more')
+    hg(large, b'commit', b'-qm', b'more')
+    sweep(Scenario(large, (b'-R', large, b'admin::sqlite-repack', b'--max')))
+
+
+@pytest.mark.parametrize('target', ['sqlite', 'revlog'])
+def test_convert(history, sweep, target):
+    if target == 'sqlite':
+        hg(history, b'admin::sqlite-convert', b'--to', b'revlog')
+    convert = b'admin::sqlite-convert', b'--to', target.encode()
+
+    def again() -> None:
+        """It is one or the other, whole, and can be gone on with."""
+        assert crashes.contents(history) == scenario.before
+        hg(history, *convert)
+        found = os.listdir(os.path.join(history, b'.hg/store'))
+        assert (b'files.sqlite' in found) == (target == 'sqlite')
+        assert b'sqlite-convert' not in found
+
+    scenario = Scenario(history, (b'-R', history, *convert), repair=again)
+    sweep(scenario)
+
+
+def test_backup(large, tmp_path, sweep):
+    dest = os.fsencode(tmp_path / 'backup')
+
+    def look() -> None:
+        """It is whole or it is not there, and can be done again."""
+        for attempt in range(2):
+            if os.path.exists(dest):
+                db = sqlite3.connect(os.fsdecode(dest))
+                (verdict,) = db.execute('PRAGMA integrity_check').fetchone()
+                db.close()
+                assert verdict == 'ok'
+                os.unlink(dest)
+            if not attempt:
+                hg(large, b'admin::sqlite-backup', b'-q', dest)
+
+    args = (b'-R', large, b'admin::sqlite-backup', dest)
+    scenario = Scenario(large, args, also=look)
+    total = scenario.total
+    scenario.total = lambda: (total(), look())[0]
+    sweep(scenario)
+
+
+def interrupted(scenario: Scenario, mark: bytes) -> list[int]:
+    """The steps at which a kill leaves a journal that names ``mark``."""
+    journal = os.path.join(scenario.path, b'.hg/store/journal')
+    found = []
+    for last in range(scenario.total()):
+        scenario.kill(last)
+        if os.path.exists(journal):
+            with open(journal, 'rb') as file:
+                if mark in file.read():
+                    found.append(last)
+    return found
+
+
+def recovery(scenario: Scenario, last: int) -> Scenario:
+    """The scenario of being killed while recovering from an earlier kill."""
+    scenario.kill(last)
+    path = scenario.path + b'-crashed'
+    crashes.copy_tree(scenario.path, path)
+    args = (b'-R', path, b'recover', b'--no-verify')
+    return Scenario(path, args, scenario.allowed, before=scenario.before)
+
+
+def test_recover(changed, sweep):
+    """Recovery is killed as well: once, then it may succeed."""
+    hook = b'hooks.pretxncommit.look=true'
+    args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
+    commit = Scenario(changed, args)
+    points = interrupted(commit, b'00changelog.i')
+    for last in (points[len(points) // 2], points[-1]):
+        sweep(recovery(commit, last))
+
+
+def test_recover_strip(history, sweep):
+    hg(history, b'update', b'-q', b'0')
+    args = (b'-R', history, b'strip', b'-q', b'3')
+    strip = Scenario(history, args, stripped(history, 3))
+    sweep(recovery(strip, interrupted(strip, b'00manifest.i')[2]))
+
+
+def test_extension_is_loaded():
     """The extension under test is the one the commands above run with."""
     assert extensions.find(b'sqlitestore') is not None

@@ -22,6 +22,9 @@ COMPRESSION_PREFIX = b'sqlitestore-compression='
 COMPRESSIONS = (b'zstd', b'zlib', b'none')
 BACKEND = b'sqlite'
 
+# Must be the CATEGORY of ``transaction``, which is not to be imported here.
+FINALIZER = b'00-sqlitestore'
+
 # Repositories of the extension that came with Mercurial until 6.9: only good
 # for being converted (see ``upgrade``).
 LEGACY_PREFIX = b'exp-sqlite-'
@@ -154,6 +157,15 @@ def make_class(base: Any) -> Any:
             tr = super().transaction(*args, **kwargs)
             if outermost:
                 before = len(self.unfiltered().changelog)
+
+                def settle(tr: Any) -> None:
+                    from . import transaction
+
+                    if REQUIREMENT in self.requirements:
+                        transaction.settle(self.unfiltered().sqlitestore, tr)
+
+                # A Writer has this done, and puts its own finalizer here.
+                tr.addfinalize(FINALIZER, settle)
 
                 def consider(success: bool) -> None:
                     from . import autorepack

@@ -40,7 +40,8 @@ from .store import Store
 ADD = 'add'
 STRIP = 'strip'
 
-# Sorts before 'cl-...', the finalizers of changelogs.
+# Sorts before 'cl-...', the finalizers of changelogs. The same as FINALIZER in
+# ``repository``, which this replaces.
 CATEGORY = b'00-sqlitestore'
 
 BEGIN = 'BEGIN IMMEDIATE'
@@ -424,20 +425,33 @@ def strip_rows(store: Store, changesets: int) -> None:
                 store.db.execute(DELETE_PATH, (path,))
 
 
-def recover(store: Store) -> bool:
+def recover(store: Store, changesets: int | None = None) -> bool:
     """Undo, right now, a recorded transaction that did not happen.
 
-    For ``hg recover`` and ``hg rollback``, with the store locked. Returns
-    whether anything was undone.
+    For ``hg recover`` and ``hg rollback``, with the store locked.
+    ``changesets`` is the number of changesets, if not that of the changelog.
+    Returns whether anything was undone.
     """
     db = store.db
     if db.row(SELECT_TXN) is None or not db.writable:
         return False
+    if changesets is None:
+        changesets = store.changesets()
     db.execute(BEGIN)
     try:
-        undone = resolve(store, store.changesets())
+        undone = resolve(store, changesets)
     except BaseException:
         db.execute(ROLLBACK)
         raise
     db.execute(COMMIT)
     return undone
+
+
+def settle(store: Store, tr: Any) -> None:
+    """Undo an earlier transaction before others' changesets pass for its own.
+
+    For a transaction without a Writer that is about to add changesets.
+    """
+    before = tr.changes[b'origrepolen']
+    if store.changesets() > before:
+        recover(store, before)

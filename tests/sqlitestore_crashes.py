@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Killing Mercurial at every step of what it does, and looking at the ruins.
+
+A command runs in a forked child that kills itself, by SIGKILL, before its Nth
+step. A step is an SQL statement, a file opened for writing, or a rename,
+removal, link, truncation or sync of a file. Forks instead of new processes
+make thousands of points affordable: one costs a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import signal
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import hgdemandimport
+from mercurial import dispatch, hg, util
+from mercurial import ui as uimod
+from mercurial import vfs as vfsmod
+
+hgdemandimport.disable()
+
+# hg <= 7.1 has it in dispatch itself
+make_request = (
+    getattr(dispatch, 'request', None) or dispatch.main_script.request
+)
+
+HGRC = b"""
+[ui]
+username = test
+interactive = no
+rollback = yes
+[extensions]
+sqlitestore =
+strip =
+censor =
+[censor]
+policy = ignore
+[storage]
+new-repo-backend = sqlite
+sqlite.auto-repack = no
+[experimental]
+evolution = createmarkers,allowunstable
+"""
+
+FILE_STEPS = (
+    'fsync',
+    'link',
+    'mkdir',
+    'remove',
+    'rename',
+    'replace',
+    'rmdir',
+    'sync',
+    'truncate',
+    'unlink',
+)
+
+# Where core keeps functions of ``os`` under other names.
+UTIL_STEPS = ('rename', 'unlink', 'copyfile')
+
+
+def hg_command(*args: bytes) -> tuple[int, bytes]:
+    """Run an hg command in this process: (exit code, output)."""
+    out = io.BytesIO()
+    request = make_request(list(args), fin=io.BytesIO(), fout=out, ferr=out)
+    code = dispatch.dispatch(request)
+    return int(code or 0), out.getvalue()
+
+
+class Steps:
+    """Counts the steps of this process and kills it before one of them."""
+
+    def __init__(self, last: int | None) -> None:
+        self.count = 0
+        self.last = last
+
+    def step(self) -> None:
+        """Called before each."""
+        if self.count == self.last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.count += 1
+
+    def install(self) -> None:
+        """Have everything that changes files report here."""
+        for name in FILE_STEPS:
+            self._wrap(os, name)
+        for name in UTIL_STEPS:
+            self._wrap(util, name)
+        self._wrap_open()
+        self._wrap_connect()
+
+    def _wrap(self, owner: Any, name: str) -> None:
+        orig = getattr(owner, name)
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            self.step()
+            return orig(*args, **kwargs)
+
+        setattr(owner, name, wrapper)
+
+    def _wrap_open(self) -> None:
+        orig = vfsmod.vfs.__call__
+
+        def wrapper(
+            vfs: Any, path: bytes, mode: bytes = b'rb', *args: Any, **kw: Any
+        ) -> Any:
+            if mode not in (b'r', b'rb'):
+                self.step()
+            return orig(vfs, path, mode, *args, **kw)
+
+        vfsmod.vfs.__call__ = wrapper
+
+    def _wrap_connect(self) -> None:
+        steps = self
+
+        class Connection(sqlite3.Connection):
+            """Reports each statement."""
+
+            def execute(self, *args: Any) -> Any:
+                steps.step()
+                return super().execute(*args)
+
+            def executemany(self, *args: Any) -> Any:
+                steps.step()
+                return super().executemany(*args)
+
+            def backup(self, target: Any, **kwargs: Any) -> None:
+                inner = kwargs.pop('progress', None)
+
+                def progress(*args: Any) -> None:
+                    steps.step()
+                    if inner is not None:
+                        inner(*args)
+
+                # so many pages that small tests have several steps
+                kwargs['pages'] = 2
+                super().backup(target, progress=progress, **kwargs)
+
+            def close(self) -> None:
+                steps.step()
+                super().close()
+
+        orig = sqlite3.connect
+
+        def connect(*args: Any, **kwargs: Any) -> Any:
+            return orig(*args, factory=Connection, **kwargs)
+
+        sqlite3.connect = connect  # type: ignore[assignment]
+
+
+def crash(
+    args: tuple[bytes, ...], last: int | None, expected: int = 0
+) -> int | None:
+    """Run a command in a child that dies at step ``last``.
+
+    Returns the number of steps it took, or None if it was killed. If it ends
+    by itself, its exit code must be ``expected``.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        with contextlib.suppress(BaseException):
+            os.close(reading)
+            steps = Steps(last)
+            steps.install()
+            code, out = hg_command(*args)
+            os.write(writing, b'%d %d\n%s' % (steps.count, code, out))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, 'rb') as fp:
+        report = fp.read()
+    status = os.waitpid(pid, 0)[1]
+    if os.WIFSIGNALED(status):
+        return None
+    assert report, 'the harness failed in the child'
+    head, out = report.split(b'\n', 1)
+    count, code = map(int, head.split())
+    assert code == expected, (code, out)
+    return count
+
+
+def contents(path: bytes) -> dict[bytes, bytes]:
+    """A digest of all file content of each changeset of a repository."""
+    repo = hg.repository(uimod.ui.load(), path).unfiltered()
+    found = {}
+    for rev in repo:
+        ctx = repo[rev]
+        digest = hashlib.sha1()
+        for name in sorted(ctx.manifest()):
+            fctx = ctx[name]
+            if fctx.filelog().iscensored(fctx.filerev()):
+                digest.update(name + b' censored')
+            else:
+                digest.update(name + fctx.data() + fctx.flags())
+        found[ctx.node()] = digest.digest()
+    repo.close()
+    return found
+
+
+def copy_tree(source: bytes, target: bytes) -> None:
+    """Have ``target`` be a copy of the folder ``source``."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, symlinks=True)
+
+
+class Scenario:
+    """A command to be killed in a repository, and what must be true then.
+
+    ``allowed`` are changesets that may be missing afterwards, ``code`` is what
+    the command exits with when nobody kills it, ``also`` is called after each
+    kill and recovery, ``before`` is what ``contents`` says of the repository
+    unless it cannot be read as it is, ``repair`` does what a user would do
+    after a kill other than ``hg recover``.
+    """
+
+    def __init__(
+        self,
+        path: bytes,
+        args: tuple[bytes, ...],
+        allowed: frozenset[bytes] = frozenset(),
+        code: int = 0,
+        also: Callable[[], None] = lambda: None,
+        before: dict[bytes, bytes] | None = None,
+        repair: Callable[[], None] | None = None,
+    ) -> None:
+        self.path = path
+        self.args = args
+        self.allowed = allowed
+        self.code = code
+        self.also = also
+        self.repair = repair
+        self.pristine = path + b'.pristine'
+        copy_tree(path, self.pristine)
+        self.before = contents(path) if before is None else before
+
+    def run(self, points: int | None) -> int:
+        """Try all points, or so many spread evenly; returns how many."""
+        total = self.total()
+        chosen = spread(total, points)
+        for number, last in enumerate(chosen):
+            self.kill(last)
+            self.look(last, number)
+        return len(chosen)
+
+    def total(self) -> int:
+        """How many steps it takes; what it makes is then expected."""
+        copy_tree(self.pristine, self.path)
+        total = crash(self.args, None, self.code)
+        assert total, 'the command did not finish'
+        self.expected = contents(self.path)
+        return total
+
+    def kill(self, last: int) -> None:
+        """Run the command until the step, in a fresh copy."""
+        copy_tree(self.pristine, self.path)
+        died = crash(self.args, last, self.code) is None
+        assert died, f'it does not take {last} steps each time'
+
+    def hg(self, *args: bytes) -> tuple[int, bytes]:
+        """Run a command in the repository."""
+        return hg_command(b'--cwd', self.path, *args)
+
+    def look(self, last: int, number: int) -> None:
+        """Check what the kill at step ``last`` left behind."""
+        where = self.args, last
+        out = b''
+        empty = number % 3 == 1 and not self.repair
+        if self.repair:
+            self.repair()
+        elif empty:
+            # A changeset without files must not pass for the one that died.
+            self.hg(b'branch', b'-qf', b'after')
+            code, out = self.hg(b'commit', b'-qm', b'no files', b'-X', b'.')
+        if not empty or b'hg recover' in out:
+            self.hg(b'recover', b'--no-verify')
+        code, out = self.hg(b'verify', b'-q')
+        assert code == 0 and not out, (where, out)
+        after = contents(self.path)
+        for node, digest in self.before.items():
+            if node not in after:
+                assert node in self.allowed, (where, node.hex())
+            else:
+                possible = digest, self.expected.get(node)
+                assert after[node] in possible, (where, node.hex())
+        self.also()
+        # It can go on from here.
+        with open(os.path.join(self.path, b'more'), 'ab') as fp:
+            fp.write(b'more')
+        code, out = self.hg(b'commit', b'-qAm', b'more')
+        assert code in (0, 1), (where, out)
+        if number % 5 == 2:
+            code, out = self.hg(b'verify', b'-q')
+            assert code == 0 and not out, (where, out)
+
+
+def spread(total: int, points: int | None) -> list[int]:
+    """All of ``range(total)``, or ``points`` of them spread evenly.
+
+    The last ones, where the most is at stake, are always among them.
+    """
+    if points is None or total <= points:
+        return list(range(total))
+    evenly = {number * total // points for number in range(points)}
+    return sorted(evenly | {total - 1, total - 2})
