@@ -44,10 +44,10 @@ It lists what would change, and the requirements of the database are preserved
   
   $ hg debugupgraderepo --config storage.new-repo-backend=revlogv1 \
   >   --config format.revlog-compression=zstd | grep -v '^$' | head -7
-  (file history is in SQLite and stays as it is)
   note:    selecting all-filelogs for processing to change: compression
   note:    selecting all-manifestlogs for processing to change: compression
   note:    selecting changelog for processing to change: compression
+  (file history is in SQLite and stays as it is)
   repository lacks features used by the default config options:
   share-safe
      old shared repositories do not share source repository requirements and config. This leads to various problems when the source repository format is upgraded or some new extensions are enabled.
@@ -140,7 +140,6 @@ Without a backup, and with deltas of manifests made anew
   optimisations: re-delta-all
   
   processed revlogs:
-    - all-filelogs
     - changelog
     - manifest
   
@@ -170,7 +169,6 @@ configuration of new repositories changes nothing
   (file history stays in revlogs; 'hg admin::sqlite-convert' moves it to SQLite)
   nothing to do
   $ hg debugupgraderepo -R repo --run --config storage.new-repo-backend=revlogv1
-  (file history is in SQLite and stays as it is)
   nothing to do
   $ hg debugupgraderepo -R repo -q --config storage.sqlite.compression=zlib \
   >   | grep sqlite

@@ -24,6 +24,9 @@ from mercurial.i18n import _
 
 from . import repository, storeentries
 
+# What core's upgrade_engine calls the history of all files.
+FILELOGS = b'all-filelogs'
+
 SIDE_FILES = (b'-wal', b'-shm')
 
 
@@ -42,7 +45,6 @@ def upgrade_repository(
             # the temporary repository is gone when it would be looked at
             (b'storage', b'sqlite.auto-repack'): b'no',
         }
-        ui.status(_(b'(file history is in SQLite and stays as it is)\n'))
     elif wanted != repository.BACKEND:
         return orig(ui, repo, *args, **kwargs)
     else:
@@ -65,6 +67,19 @@ def requirements(orig: Any, repo: Any) -> set[bytes]:
         if name == repository.REQUIREMENT
         or name.startswith(repository.COMPRESSION_PREFIX)
     }
+
+
+def plan_operation(
+    orig: Any, operation: Any, ui: Any, *args: Any, **kwargs: Any
+) -> None:
+    """Take filelogs off the list of what is to be processed."""
+    orig(operation, ui, *args, **kwargs)
+    if (
+        repository.REQUIREMENT in operation.current_requirements
+        and FILELOGS in operation.revlogs_to_process
+    ):
+        ui.status(_(b'(file history is in SQLite and stays as it is)\n'))
+        operation.revlogs_to_process.discard(FILELOGS)
 
 
 def copy_history(

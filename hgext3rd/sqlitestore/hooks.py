@@ -73,10 +73,10 @@ def reposetup(ui: Any, repo: Any) -> None:
 
 
 def _adopt(repo: Any) -> None:
-    if _is_ours(repo):
-        repository.adopt(repo)
-    elif repository.LEGACY_REQUIREMENT in repo.requirements:
+    if repository.LEGACY_REQUIREMENT in repo.requirements:
         repository.adopt_legacy(repo)
+    else:
+        repository.adopt(repo)
 
 
 def _hook_localrepo(module: Any) -> None:
@@ -163,6 +163,10 @@ def _hook_upgrade_actions(module: Any) -> None:
     extensions.wrapfunction(
         module, 'supporteddestrequirements', coreupgrade.requirements
     )
+    # what it lists as about to be processed
+    extensions.wrapfunction(
+        module.UpgradeOperation, '__init__', coreupgrade.plan_operation
+    )
 
 
 def _hook_upgrade_engine(module: Any) -> None:
@@ -187,7 +191,7 @@ def _hook_narrow(loaded: bool) -> None:
 
 
 def make_repository(orig: Any, *args: Any, **kwargs: Any) -> Any:
-    """Give a repository with our requirement our class."""
+    """Give a repository our class."""
     repo = orig(*args, **kwargs)
     _adopt(repo)
     return repo
