@@ -80,3 +80,18 @@ def peer_schemes() -> dict[bytes, Any]:
         from mercurial import hg as factory  # hg <= 7.1
     schemes: dict[bytes, Any] = factory.peer_schemes
     return schemes
+
+
+def feature_setup_functions() -> set[Any]:
+    """Return what is asked for the requirements a process knows."""
+    functions: set[Any]
+    try:
+        from mercurial.repo import requirements
+
+        functions = requirements.feature_setup_funcs
+    except (ImportError, AttributeError):
+        # hg <= 7.1
+        from mercurial import localrepo
+
+        functions = localrepo.featuresetupfuncs
+    return functions

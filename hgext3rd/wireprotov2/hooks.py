@@ -16,9 +16,20 @@ from mercurial import (
     wireprotoserver,
 )
 from mercurial.hgweb import server as hgwebserver
+from mercurial.i18n import _
 from mercurial.revlogutils import rewrite
 
-from . import censoring, compat, peer, pull_parents, resume, server, serving
+from . import (
+    censoring,
+    compat,
+    peer,
+    pull_parents,
+    requirements,
+    resume,
+    server,
+    serving,
+    shallow,
+)
 
 #: in .hg of an unfinished clone, as in ``resume``
 MARKER = b'wireprotov2-unfinished'
@@ -35,6 +46,21 @@ def uisetup(ui: object) -> None:
         extensions.wrapcommand(commands.table, b'serve', _serve)
     # a response cached before a file was censored must not survive that
     extensions.afterloaded(b'censor', _wrap_censor)
+    # repositories of limited depth: they open, and say what is not there
+    compat.feature_setup_functions().add(_feature_setup)
+    extensions.wrapcommand(commands.table, b'verify', _verify)
+    # --depth, which the narrow extension has for servers of its own kind
+    entries = [
+        extensions.wrapcommand(commands.table, b'clone', _clone),
+        extensions.wrapcommand(commands.table, b'pull', _pull),
+    ]
+
+    def add_depth(loaded: bool) -> None:
+        if not loaded:
+            for entry in entries:
+                entry[1].append(_depth_option())
+
+    extensions.afterloaded(b'narrow', add_depth)
     # the first HTTP peer of a process brings the client with it
     schemes = compat.peer_schemes()
     for scheme in (b'http', b'https'):
@@ -71,6 +97,41 @@ def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
         hgwebserver._httprequesthandler, 'do_hgweb', serving.do_hgweb
     )
     return orig(ui, repo, **opts)
+
+
+def _feature_setup(ui: object, supported: set[bytes]) -> None:
+    supported.add(requirements.SHALLOW)
+
+
+# Mercurial asks functions of modules that are extensions
+_feature_setup.__module__ = __package__
+
+
+def _depth_option() -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    what = _(b'fetch the files of so many generations only')
+    return (b'', b'depth', b'', what, _(b'N'))
+
+
+def _clone(orig: Any, ui: Any, *args: Any, **opts: Any) -> Any:
+    if opts.get('depth'):
+        # whatever the source is, a pull will tell whether it can
+        _setup_client()
+        opts['pull'] = True
+    return orig(ui, *args, **opts)
+
+
+def _pull(orig: Any, ui: Any, repo: Any, *args: Any, **opts: Any) -> Any:
+    if opts.get('depth'):
+        _setup_client()
+        shallow.set_depth_of_command(repo, opts['depth'])
+    return orig(ui, repo, *args, **opts)
+
+
+def _verify(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
+    result = orig(ui, repo, **opts)
+    if requirements.SHALLOW in repo.requirements:
+        shallow.report_missing(ui, repo)
+    return result
 
 
 def _wrap_censor(loaded: bool) -> None:
@@ -128,5 +189,10 @@ def _setup_client() -> None:
 
 def reposetup(ui: object, repo: Any) -> None:
     """Repair a clone whose process was killed, before anything reads it."""
-    if repo.local() and repo.vfs.exists(MARKER):
+    if not repo.local():
+        return
+    if requirements.SHALLOW in repo.requirements:
+        shallow.adopt(repo)
+        _setup_client()
+    if repo.vfs.exists(MARKER):
         resume.recover(repo)

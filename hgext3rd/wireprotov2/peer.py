@@ -13,10 +13,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from mercurial import error, httppeer, policy, pycompat, util, wireprototypes
+from mercurial import url as urlmod
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from . import api, failures, pull, pull_batches, pull_segments, resume
+from . import (
+    api,
+    failures,
+    pull,
+    pull_batches,
+    pull_segments,
+    pull_shallow,
+    resume,
+    shallow,
+)
 from .client import HTTPClient
 from .proto import cbor, frames
 from .proto.errors import CBORError
@@ -211,6 +221,8 @@ class HybridPeer(httppeer.httppeer):
     # paths are filtered by version 2 alone
     v2_narrow = False
     v2_pieces = 0
+    # makes deltas apply in a repository of limited depth
+    v2_complete: pull.Complete | None = None
     # during a pull that is part of another
     v2_in_batch = False
 
@@ -218,6 +230,17 @@ class HybridPeer(httppeer.httppeer):
         assert self.v2api is not None
         return HTTPClient(
             self.ui, self._urlopener, self._requestbuilder, self.v2api.url
+        )
+
+    def v2_client_apart(self) -> HTTPClient:
+        """A client with connections of its own, for use during a response."""
+        assert self.v2api is not None
+        _url, authinfo = self.path.url.authinfo()
+        return HTTPClient(
+            self.ui,
+            urlmod.opener(self.ui, authinfo),
+            self._requestbuilder,
+            self.v2api.url,
         )
 
     def v2_can_pull(self, kwargs: Mapping[bytes, Any]) -> bool:
@@ -242,17 +265,22 @@ class HybridPeer(httppeer.httppeer):
 
         try:
             return pull.getbundle(
-                self.ui, self.v2client(), self.v2api, args, obsmarkers
+                self.ui,
+                self.v2client(),
+                self.v2api,
+                args,
+                obsmarkers,
+                self.v2_complete,
             )
         except FAILS as exc:
-            if args.get(b'narrow'):
+            if args.get(b'narrow') or args.get(b'depth'):
                 raise
             self.v2_give_up(exc)
             return super().getbundle(source, **kwargs)
 
     def _require_narrow(self, kwargs: Mapping[bytes, Any]) -> None:
         """Refuse what the server's version 1 would misunderstand."""
-        if self.v2_narrow and (kwargs.get(b'narrow') or kwargs.get(b'depth')):
+        if self.v2_narrow and kwargs.get(b'narrow'):
             raise error.Abort(
                 _(b'the server cannot send this part of its history'),
                 hint=_(b'it filters paths, but has no narrow extension'),
@@ -279,6 +307,8 @@ def prepare_getbundle(orig: Any, pullop: Any, kwargs: dict[bytes, Any]) -> None:
     """
     orig(pullop, kwargs)
     peer = pullop.remote
+    if pullop.depth:
+        kwargs[b'depth'] = pullop.depth
     args = {key: value for key, value in kwargs.items() if key != b'phases'}
     if (
         kwargs.get(b'phases')
@@ -314,11 +344,51 @@ def exchange_pull(
     orig: Any, repo: Any, remote: Any, *args: Any, **kwargs: Any
 ) -> Any:
     """Wrapped ``exchange.pull``: an interrupted clone keeps what it has."""
-    if not isinstance(remote, HybridPeer) or remote.v2_in_batch:
+    if getattr(remote, 'v2_in_batch', False):
         return orig(repo, remote, *args, **kwargs)
+    depth = pull_shallow.parse_depth(
+        kwargs.get('depth') or shallow.depth_of_command(repo)
+    )
+    if depth and not _has_ellipses(repo, remote, kwargs):
+        _limit_depth(repo, remote, depth)
+        kwargs['depth'] = pull_shallow.first_depth(repo, depth)
+    first = len(repo.unfiltered())
+    if not isinstance(remote, HybridPeer):
+        pullop = orig(repo, remote, *args, **kwargs)
+    else:
+        pullop = _pull(orig, repo, remote, *args, **kwargs)
+    if shallow.is_shallow(repo):
+        pull_shallow.finish(pullop, remote, depth, first)
+    return pullop
+
+
+def _has_ellipses(repo: Any, remote: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether depth means what it means for Mercurial's narrow extension."""
+    narrow = repo.narrowpats != (set(), set()) or kwargs.get('includepats')
+    return bool(narrow and remote.capable(wireprototypes.ELLIPSESCAP1))
+
+
+def _limit_depth(repo: Any, remote: Any, depth: int) -> None:
+    if not (
+        isinstance(remote, HybridPeer)
+        and remote.v2api is not None
+        and pull.has_commands(remote.v2api)
+    ):
+        raise error.Abort(
+            _(b'the server cannot limit the depth of what it sends'),
+            hint=_(b'that takes wire protocol version 2 over HTTP'),
+        )
+    pull_shallow.prepare(repo, remote, depth)
+
+
+def _pull(
+    orig: Any, repo: Any, remote: HybridPeer, *args: Any, **kwargs: Any
+) -> Any:
     if kwargs.get('confirm'):
         # pieces cannot be taken back
         remote.v2_allow_pieces = False
+    # a clone that is killed has its default path from here on
+    begun = resume.begin_clone(repo)
     try:
         pullop = orig(repo, remote, *args, **kwargs)
     except BaseException as exc:
@@ -334,6 +404,6 @@ def exchange_pull(
     if remote.v2_pieces:
         # the ordinary pull after them may have found nothing
         pullop.cgresult = pullop.cgresult or 1
-    if pullop.heads is None and resume.unfinished(repo):
+    if (begun or pullop.heads is None) and resume.unfinished(repo):
         resume.end(repo)
     return pullop

@@ -22,6 +22,7 @@ from .pull_records import Record
 from .pull_source import OneRequest, Stepwise, Wanted
 
 Source = OneRequest | Stepwise
+Complete = Callable[[bytes, Record], Record]
 
 # arguments of getbundle that can be honoured here; with any other, version 1
 # is asked
@@ -35,6 +36,7 @@ KNOWN_ARGUMENTS = frozenset(
         b'bookmarks',
         b'cbattempted',
         b'obsmarkers',
+        b'depth',
     )
 )
 
@@ -98,6 +100,9 @@ def can_pull(
     if not has_commands(api):
         return False
     version = changegroup_version(kwargs.get(b'bundlecaps'))
+    if kwargs.get(b'depth'):
+        # what is not here has a flag
+        return version == b'03'
     if lfs:
         return version == b'03' and has_flags(api)
     return version is not None
@@ -154,11 +159,13 @@ def getbundle(
     api: API,
     kwargs: Mapping[bytes, Any],
     obsmarkers: Callable[[], Any],
+    complete: Complete | None = None,
 ) -> Any:
     """Return an unbundler. ``kwargs`` are such that ``can_pull``.
 
     ``obsmarkers`` returns an unbundler with obsolescence markers, for which
-    there is no command.
+    there is no command. ``complete`` takes a path and a record, and returns
+    one whose delta applies to what the repository has.
     """
     namespaces = list(kwargs.get(b'listkeys') or ())
     asked = namespaces + [b'bookmarks'] * bool(kwargs.get(b'bookmarks'))
@@ -168,6 +175,7 @@ def getbundle(
         changesets=bool(kwargs.get(b'cg', True)),
         namespaces=list(dict.fromkeys(asked)),
         pathfilter=_pathfilter(kwargs),
+        depth=int(kwargs.get(b'depth') or 0) or None,
     )
     source = open_source(client, api, wanted)
     version = changegroup_version(kwargs.get(b'bundlecaps'))
@@ -176,6 +184,7 @@ def getbundle(
     if not kwargs.get(b'bookmarks'):
         stream.bookmarks = False
     stream.namespaces = namespaces
+    stream.complete = complete
     if kwargs.get(b'obsmarkers'):
         stream.obsmarkers = obsmarkers
     return bundle2.getunbundler(ui, util.chunkbuffer(stream.chunks()))
@@ -200,6 +209,7 @@ class _Bundle:
         self.bookmarks = True
         self.namespaces: list[bytes] = []
         self.obsmarkers: Callable[[], Any] | None = None
+        self.complete: Complete | None = None
 
     def chunks(self) -> Iterator[bytes]:
         try:
@@ -278,6 +288,8 @@ class _Bundle:
                         b'sent a file of a changeset that was not asked for'
                     )
                 assert link is not None
+                if self.complete is not None:
+                    record = self.complete(path, record)
                 yield self._revision(record, link)
             yield pull_bundle.close_group()
         yield pull_bundle.close_group()

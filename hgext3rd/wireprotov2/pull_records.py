@@ -20,6 +20,11 @@ NULL_ID = b'\0' * NODE_SIZE
 # a delta that replaces nothing by everything, see mdiff
 _FULLTEXT = struct.Struct('>lll')
 
+# What stands for a file revision whose data is not here: no data, and
+# Mercurial's flag REVIDX_EXTSTORED (see ``shallow``).
+_NOTHING = _FULLTEXT.pack(0, 0, 0)
+_ABSENT = 1 << 13
+
 
 class Record(NamedTuple):
     """A revision as a response describes it.
@@ -112,7 +117,7 @@ def changesets(values: Iterator[Any], total: int) -> Iterator[Record]:
         text = _fields(value, values).get(b'revision')
         if text is None:
             raise _wrong(b'a changeset has no text')
-        yield Record(node, p1, p2, node, NULL_ID, _replace(text), 0)
+        yield Record(node, p1, p2, node, NULL_ID, whole(text), 0)
     if total:
         raise _wrong(b'fewer changesets than announced')
 
@@ -129,14 +134,18 @@ def graph(
     end(values)
 
 
-def _replace(text: bytes) -> bytes:
+def whole(text: bytes) -> bytes:
+    """Return a text as a delta against the null revision."""
     return _FULLTEXT.pack(0, 0, len(text)) + text
 
 
-def revisions(values: Iterator[Any], total: int) -> Iterator[Record]:
+def revisions(
+    values: Iterator[Any], total: int, bare: bool = False
+) -> Iterator[Record]:
     """Yield ``total`` revisions of a manifest or file.
 
-    Leaves what follows them in ``values``.
+    Leaves what follows them in ``values``. ``bare`` revisions were asked for
+    without their data, and are to be stored as not here.
     """
     for _index in range(total):
         value = _next(values)
@@ -149,6 +158,13 @@ def revisions(values: Iterator[Any], total: int) -> Iterator[Record]:
         flags = value.get(b'flags', 0)
         if type(flags) is not int or not 0 <= flags <= 0xFFFF:
             raise _wrong(b'flags')
+        if bare:
+            if b'fieldsfollowing' in value:
+                raise _wrong(b'data that was not asked for')
+            yield Record(
+                value[b'node'], p1, p2, linknode, NULL_ID, _NOTHING, _ABSENT
+            )
+            continue
         found = _fields(value, values)
         delta = found.get(b'delta')
         if delta is not None:
@@ -160,12 +176,12 @@ def revisions(values: Iterator[Any], total: int) -> Iterator[Record]:
             if text is None:
                 raise _wrong(b'a revision has no data')
             base = NULL_ID
-            delta = _replace(text)
+            delta = whole(text)
         yield Record(value[b'node'], p1, p2, linknode, base, delta, flags)
 
 
 def files(
-    values: Iterator[Any], paths: int
+    values: Iterator[Any], paths: int, bare: bool = False
 ) -> Iterator[tuple[bytes, Iterator[Record]]]:
     """Yield ``paths`` pairs of a file's path and its revisions.
 
@@ -179,7 +195,7 @@ def files(
         if type(path) is not bytes or not path or path in seen:
             raise _wrong(b'a file has no path of its own')
         seen.add(path)
-        yield path, revisions(values, total)
+        yield path, revisions(values, total, bare)
 
 
 def end(values: Iterator[Any]) -> None:

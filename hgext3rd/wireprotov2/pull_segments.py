@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from mercurial import bundle2, changegroup, error
-from mercurial import url as urlmod
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
@@ -174,15 +173,14 @@ class _Application:
 
     def _make_source(self, received: Any) -> Source:
         """Return a source with connections of its own."""
-        peer = self._peer
-        ui = self._repo.ui
-        api: API = peer.v2api
+        api: API = self._peer.v2api
         secure = api.url.startswith(b'https:')
-        _url, authinfo = peer.path.url.authinfo()
-        client = HTTPClient(
-            ui, urlmod.opener(ui, authinfo), peer._requestbuilder, api.url
+        return Source(
+            self._repo.ui,
+            self._peer.v2_client_apart(),
+            redirects.acceptable(api, secure),
+            received,
         )
-        return Source(ui, client, redirects.acceptable(api, secure), received)
 
     def _apply(self, piece: Piece, stream: IO[bytes]) -> None:
         repo = self._repo

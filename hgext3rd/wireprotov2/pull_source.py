@@ -9,6 +9,7 @@ servers cannot answer. Both are read in the order changesets, manifests, files.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +17,13 @@ from typing import Any
 from . import failures, pull_records
 from .client import Command, Exchange, HTTPClient
 from .proto.errors import CBORError
+from .pull_depth import Spool, merge
 from .pull_records import NODE_SIZE, NULL_ID, Record
 
 CHANGESET_FIELDS = {b'parents', b'revision'}
 MANIFEST_FIELDS = {b'parents', b'revision'}
 FILE_FIELDS = {b'linknode', b'parents', b'revision'}
+GRAPH_FIELDS = {b'linknode', b'parents'}
 
 # Revisions asked for at once of servers that recommend nothing; what 6.0
 # recommends.
@@ -37,7 +40,8 @@ class Wanted:
     """What to pull: the changesets of ``heads`` that are not in ``common``.
 
     ``namespaces`` are pushkey namespaces to list besides. ``pathfilter``
-    limits the files (not the manifests) that come along.
+    limits the files (not the manifests) that come along; with ``depth``, data
+    comes for the files of so many generations only.
     """
 
     common: Sequence[bytes]
@@ -45,6 +49,7 @@ class Wanted:
     changesets: bool = True
     namespaces: Sequence[bytes] = ()
     pathfilter: Mapping[bytes, list[bytes]] | None = None
+    depth: int | None = None
 
     @property
     def roots(self) -> list[bytes]:
@@ -64,6 +69,15 @@ class Wanted:
             b'type': b'changesetdagrange',
             b'roots': self.roots,
             b'heads': list(self.heads),
+        }
+
+    @property
+    def recent(self) -> dict[bytes, Any]:
+        """The revision specifier of changesets whose files are wanted."""
+        return {
+            b'type': b'changesetexplicitdepth',
+            b'nodes': list(self.heads),
+            b'depth': self.depth,
         }
 
 
@@ -120,6 +134,7 @@ class OneRequest:
     def __init__(self, client: HTTPClient, wanted: Wanted, flags: bool) -> None:
         commands = []
         fields = FILE_FIELDS | {b'flags'} if flags else FILE_FIELDS
+        self._depth = wanted.depth
         if wanted.changesets:
             revisions = [wanted.range]
             commands += [
@@ -137,6 +152,21 @@ class OneRequest:
                         b'haveparents': True,
                     },
                 ),
+            ]
+            if wanted.depth:
+                commands.append(
+                    Command(
+                        b'filesdata',
+                        {
+                            b'revisions': [wanted.recent],
+                            b'fields': fields,
+                            b'haveparents': False,
+                            **wanted.filter_argument,
+                        },
+                    )
+                )
+                fields = GRAPH_FIELDS
+            commands.append(
                 Command(
                     b'filesdata',
                     {
@@ -145,8 +175,8 @@ class OneRequest:
                         b'haveparents': True,
                         **wanted.filter_argument,
                     },
-                ),
-            ]
+                )
+            )
         self._indexes = {}
         self._keys: dict[bytes, dict[bytes, bytes]] = {}
         for namespace in wanted.namespaces:
@@ -170,9 +200,18 @@ class OneRequest:
         pull_records.end(values)
 
     def files(self) -> Iterator[tuple[bytes, Iterator[Record]]]:
-        values = self._exchange.values(2)
+        if not self._depth:
+            yield from self._files(2)
+            return
+        with contextlib.closing(Spool(self._files(2))) as spool:
+            yield from merge(self._files(3, bare=True), spool)
+
+    def _files(
+        self, index: int, bare: bool = False
+    ) -> Iterator[tuple[bytes, Iterator[Record]]]:
+        values = self._exchange.values(index)
         paths = pull_records.header(values, b'totalpaths')
-        yield from pull_records.files(values, paths)
+        yield from pull_records.files(values, paths, bare)
         pull_records.end(values)
 
     def listkeys(self, namespace: bytes) -> dict[bytes, bytes]:
@@ -265,6 +304,30 @@ class Stepwise:
     def files(self) -> Iterator[tuple[bytes, Iterator[Record]]]:
         if not self.seen.paths:
             return
+        if not self._wanted.depth:
+            yield from self._files(FILE_FIELDS)
+            return
+        with contextlib.closing(Spool(self._recent())) as spool:
+            yield from merge(self._files(GRAPH_FIELDS), spool)
+
+    def _recent(self) -> Iterator[tuple[bytes, Iterator[Record]]]:
+        values = self._run(
+            b'filesdata',
+            {
+                b'revisions': [self._wanted.recent],
+                b'fields': FILE_FIELDS,
+                **self._wanted.filter_argument,
+            },
+        )
+        paths = pull_records.header(values, b'totalpaths')
+        yield from pull_records.files(values, paths)
+        pull_records.end(values)
+        self._exchange.finish()
+
+    def _files(
+        self, fields: set[bytes]
+    ) -> Iterator[tuple[bytes, Iterator[Record]]]:
+        bare = b'revision' not in fields
         whole = len(self.seen.nodes) <= self._files_batch
         first = not self._wanted.roots
         for nodes in _batches(list(self.seen.nodes), self._files_batch):
@@ -272,14 +335,14 @@ class Stepwise:
                 spec = self._wanted.range
             else:
                 spec = {b'type': b'changesetexplicit', b'nodes': nodes}
-            values, paths = self._files_of(spec, first)
+            values, paths = self._files_of(spec, first, fields)
             first = False
-            yield from pull_records.files(values, paths)
+            yield from pull_records.files(values, paths, bare)
             pull_records.end(values)
             self._exchange.finish()
 
     def _files_of(
-        self, spec: dict[bytes, Any], first: bool
+        self, spec: dict[bytes, Any], first: bool, fields: set[bytes]
     ) -> tuple[Iterator[Any], int]:
         """Ask for the files of changesets; ``first`` if none are here yet.
 
@@ -289,7 +352,7 @@ class Stepwise:
         """
         args: dict[bytes, Any] = {
             b'revisions': [spec],
-            b'fields': FILE_FIELDS,
+            b'fields': fields,
             **self._wanted.filter_argument,
         }
         if not first:

@@ -30,6 +30,15 @@ def unfinished(repo: Any) -> bool:
     return bool(repo.vfs.tryread(MARKER) == VERSION)
 
 
+def begin_clone(repo: Any) -> bool:
+    """Begin if ``repo`` is being cloned and empty; return whether it is."""
+    if len(repo.unfiltered()) or _hgrc(repo) is None:
+        return False
+    with repo.wlock():
+        begin(repo)
+    return True
+
+
 def begin(repo: Any) -> None:
     """Mark ``repo``; give it its default path if it is being cloned."""
     if unfinished(repo):
