@@ -43,7 +43,13 @@ To SQLite
   sqlitestore-compression=zstd
   sqlitestore-v2
   $ ls r/.hg/store | grep 'data\|dh\|sqlite'
+  data
   files.sqlite
+
+What was the folder of revlogs is now in the way of processes that look for them
+
+  $ readlink.py r/.hg/store/data
+  r/.hg/store/data -> files.sqlite/instead
   $ hg -R r verify -q
   $ sh digest.sh r | cmp - before
   $ hg -R r status
@@ -156,6 +162,7 @@ attempt succeeds
   >   rm -rf r; mv attempt r
   > done
   converted to sqlite after being killed
+  data
   files.sqlite
   converted to revlog after being killed
   data

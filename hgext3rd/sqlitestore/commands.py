@@ -236,9 +236,10 @@ def sqlite_convert(ui: Any, repo: Any, **opts: Any) -> int:
     Repositories of the extension ``sqlitestore`` that came with Mercurial until
     6.9 (requirement ``exp-sqlite-001``) are converted in the same way.
 
-    Processes that serve the repository should be restarted afterwards. Shares
-    cannot be converted themselves; after their source was, those that do not
-    use ``share-safe`` must be made anew.
+    Processes that have the repository open, such as servers, notice. So do
+    shares. Those that do not load this extension cannot go on afterwards:
+    Mercurial refuses to open the repository, and a symbolic link at
+    ``.hg/store/data`` stops those that did so before.
 
     Returns 0 on success, also when there was nothing to do.
     """

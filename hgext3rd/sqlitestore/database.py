@@ -138,14 +138,34 @@ class Database:
             self._local.conn = conn = None
         return conn
 
-    def refresh(self) -> None:
-        """Open again if another user changed a database we cannot write.
+    def refresh(self) -> bool:
+        """Forget the connection if it shows what is no more; says whether.
 
-        SQLite itself does not look at a file opened as immutable again.
+        There may be another file now, as after a restore. And another user may
+        have changed a database we cannot write: SQLite itself does not look at
+        a file opened as immutable again.
         """
         seen = getattr(self._local, 'seen', None)
-        if seen is not None and seen != self._signature():
+        if self.replaced or (seen is not None and seen != self._signature()):
             self.close()
+            return True
+        return False
+
+    @property
+    def replaced(self) -> bool:
+        """Whether there is another file now than the one that is open."""
+        if self._current() is None:
+            return False
+        found = self._file_id()
+        return found is not None and found != self._local.file
+
+    def _file_id(self) -> tuple[int, int] | None:
+        """Which file is at the path, whatever is in it."""
+        try:
+            stat = os.stat(self.path)
+        except OSError:
+            return None
+        return stat.st_dev, stat.st_ino
 
     def _signature(self) -> tuple[Any, ...]:
         """What changes when someone writes to the database."""
@@ -244,6 +264,7 @@ class Database:
         try:
             mode = self._mode()
             self._local.seen = self._signature() if mode != READ_WRITE else None
+            self._local.file = self._file_id()
             conn = self._connect(sqlite3, mode)
             self._check(conn)
             if self.writable:

@@ -7,6 +7,8 @@ Imported whenever the extension is loaded: nothing at module level may import
 
 from __future__ import annotations
 
+import contextlib
+import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -68,9 +70,11 @@ _classes: dict[Any, Any] = {}
 
 
 def adopt(repo: Any) -> None:
-    """Give a repository object with our requirement our behaviour."""
-    from . import storeentries
+    """Give a repository object our behaviour, or readiness for it.
 
+    Repositories of other kinds get the class as well: another process may
+    convert them (see ``notice``).
+    """
     repo = repo.unfiltered()
     base = repo.__class__
     # Not hasattr(repo, 'sqlitestore'): that makes the store and imports it all.
@@ -78,6 +82,10 @@ def adopt(repo: Any) -> None:
         if base not in _classes:
             _classes[base] = make_class(base)
         repo.__class__ = _classes[base]
+    if REQUIREMENT not in repo.requirements:
+        return
+    from . import storeentries
+
     ref = weakref.ref(repo)
 
     def get_store() -> Store | None:
@@ -87,6 +95,53 @@ def adopt(repo: Any) -> None:
         return repo.sqlitestore if REQUIREMENT in repo.requirements else None
 
     storeentries.extend(repo.store, get_store)
+
+
+def notice(repo: Any) -> None:
+    """Follow another process that converted the repository.
+
+    Costs little unless the files of requirements were written to. A share
+    that keeps a copy of its source's requirements follows its source.
+    """
+    repo = repo.unfiltered()
+    names = (os.path.join(repo.sharedpath, b'requires'), _store_requires(repo))
+    seen = [_signature(name) for name in names]
+    if seen == vars(repo).get('_sqlite_requires'):
+        return
+    found: set[bytes] = set()
+    for name in names:
+        with contextlib.suppress(OSError):
+            found.update(util.readfile(name).splitlines())
+    repo._sqlite_requires = seen
+    had = {name for name in repo.requirements if _is_ours(name)}
+    has = {name for name in found if _is_ours(name)}
+    if has == had or not found:
+        return
+    repo.requirements = repo.requirements - had | has
+    store = vars(repo).pop('sqlitestore', None)
+    if store is not None:
+        store.db.close()
+    repo.store.invalidatecaches(clearfilecache=True)
+    adopt(repo)
+
+
+def _store_requires(repo: Any) -> bytes:
+    path: bytes = repo.svfs.join(b'requires')
+    return path
+
+
+def _signature(path: bytes) -> tuple[int, ...] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _is_ours(requirement: bytes) -> bool:
+    return requirement == REQUIREMENT or requirement.startswith(
+        COMPRESSION_PREFIX
+    )
 
 
 def adopt_legacy(repo: Any) -> None:
@@ -136,6 +191,9 @@ def make_class(base: Any) -> Any:
             )
 
         def file(self, path: bytes, *args: Any, **kwargs: Any) -> Any:
+            notice(self)
+            if REQUIREMENT not in self.requirements:
+                return super().file(path, *args, **kwargs)
             if REQUIREMENT not in self.requirements:
                 # a stream clone turned it into another kind of repository
                 return super().file(path, *args, **kwargs)
@@ -151,8 +209,19 @@ def make_class(base: Any) -> Any:
                 )
             return filestore.SQLiteFilelog(store, self.svfs, path, writable)
 
+        def lock(self, *args: Any, **kwargs: Any) -> Any:
+            """Core's; what is written next goes into the right store."""
+            lock = super().lock(*args, **kwargs)
+            notice(self)
+            store = vars(self.unfiltered()).get('sqlitestore')
+            if store is not None:
+                store.revalidate()
+            return lock
+
         def transaction(self, *args: Any, **kwargs: Any) -> Any:
             """Core's, and a look at whether to repack when all is done."""
+            if REQUIREMENT not in self.requirements:
+                return super().transaction(*args, **kwargs)
             outermost = self.currenttransaction() is None
             tr = super().transaction(*args, **kwargs)
             if outermost:
@@ -197,6 +266,8 @@ def make_class(base: Any) -> Any:
             return result
 
         def _undo_file_revisions(self) -> bool:
+            if REQUIREMENT not in self.requirements:
+                return False
             from . import transaction
 
             return transaction.recover(self.unfiltered().sqlitestore)

@@ -224,9 +224,10 @@ class Store:
         """Drop cached indexes if another process wrote to the database."""
         if self.db.in_transaction:
             return
-        self.db.refresh()
+        reopened = self.db.refresh()
         version = self.db.row(DATA_VERSION)
-        if version != self._version:
+        if reopened or version != self._version:
+            self._paths.clear()
             self._indexes.clear()
             # Ids are not reused, but censoring rewrites frames in place.
             self.forget_content()

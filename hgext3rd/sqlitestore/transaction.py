@@ -133,6 +133,11 @@ class Writer:
                 _(b'cannot write to %s') % db.path,
                 hint=_(b'check the permissions of the file and its directory'),
             )
+        if db.replaced:
+            raise errors.StoreUnavailable(
+                _(b'%s was replaced by another file') % db.path,
+                hint=_(b'try again'),
+            )
         db.execute(BEGIN)
         if self._kind is None:
             resolve(self.store, self._changesets_before())

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -34,8 +35,13 @@ TARGETS = (SQLITE, REVLOG)
 WORK_DIRECTORY = b'sqlite-convert'
 
 # Where revlogs of files lie in a store, and the list of them.
-REVLOG_FOLDERS = (b'data', b'dh')
+DATA = b'data'
+REVLOG_FOLDERS = (DATA, b'dh')
 FNCACHE = b'fncache'
+
+# What DATA links to in a repository that was converted to SQLite. Below a file
+# there can be nothing.
+NOWHERE = schema.FILENAME + b'/instead'
 
 # Where core keeps a revlog while it is split in two files.
 SPLIT_FOLDER = b'data-s'
@@ -204,6 +210,7 @@ def _to_revlogs(
     with temporary.lock(), temporary.transaction(b'convert') as tr:
         with _source(repo, deltas=False) as source:
             counts = histories.copy_all(source, open_target, tr, progress)
+    _allow_revlogs(repo.store.rawvfs)
     for name in REVLOG_FOLDERS:
         _merge_tree(temporary.store.rawvfs.base, repo.store.rawvfs.base, name)
     _write_fncache(repo, vfsmod.vfs(temporary.store.rawvfs.base))
@@ -253,10 +260,21 @@ def _write_fncache(repo: Any, files: Any) -> None:
 def _switch(repo: Any, requirements: set[bytes]) -> None:
     """Let the repository be what ``requirements`` say, from now on."""
     scmutil.writereporequirements(repo, requirements)
+    _touch_changelog(repo)
     for vfs in (repo.store.rawvfs, repo.vfs):
         if vfs.exists(b'requires'):
             _sync_file(vfs.join(b'requires'))
         _sync_file(vfs.base)
+
+
+def _touch_changelog(repo: Any) -> None:
+    """Have servers open the repository anew, which look at the changelog."""
+    path = repo.svfs.join(b'00changelog.i')
+    with contextlib.suppress(FileNotFoundError):
+        before = int(os.stat(path).st_mtime)
+        # they may not see fractions of seconds
+        now = max(int(time.time()), before + 1)
+        os.utime(path, (now, now))
 
 
 def _clean_up(repo: Any) -> None:
@@ -269,6 +287,7 @@ def _clean_up(repo: Any) -> None:
         _remove_database(raw, legacy.FILENAME)
     if repository.REQUIREMENT in requirements:
         _remove_revlogs(repo, raw)
+        _block_revlogs(raw)
     elif raw.exists(schema.FILENAME):
         _disable(raw.join(schema.FILENAME))
         _remove_database(raw, schema.FILENAME)
@@ -298,11 +317,11 @@ def _disable(path: bytes) -> None:
 
 def _remove_revlogs(repo: Any, raw: Any) -> None:
     """Remove the revlogs of files, and take them off the list."""
-    if not raw.exists(b'data') and not any(
+    if not raw.exists(DATA) and not any(
         map(_is_file_revlog, _fncache_entries(raw))
     ):
         return
-    for name in (b'data', SPLIT_FOLDER):
+    for name in (DATA, SPLIT_FOLDER):
         if raw.isdir(name):
             shutil.rmtree(raw.join(name))
     for entry in filter(_is_file_revlog, _fncache_entries(raw)):
@@ -311,6 +330,22 @@ def _remove_revlogs(repo: Any, raw: Any) -> None:
         if encoded.startswith(b'dh/'):
             raw.unlinkpath(encoded, ignoremissing=True)
     _write_fncache(repo, None)
+
+
+def _block_revlogs(raw: Any) -> None:
+    """Make it impossible to read or write revlogs of files.
+
+    A process that opened the repository before it was converted, without this
+    extension, would take files for empty, or write where nobody looks.
+    """
+    # where there are no symbolic links, there is nothing as harmless
+    with contextlib.suppress(OSError):
+        os.symlink(NOWHERE, raw.join(DATA))
+
+
+def _allow_revlogs(raw: Any) -> None:
+    if raw.islink(DATA):
+        raw.unlink(DATA)
 
 
 def _sync(repo: Any) -> None:

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A process that had the repository open while others changed its storage.
+
+Command servers and hgweb keep repository objects. After a conversion, strip,
+censoring, repack or restore by another process, such an object must read what
+is there now and write to where others will look, or refuse with a message.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import shutil
+import sys
+
+import pytest
+
+pytest.importorskip('mercurial')
+
+import sqlitestore_crashes as crashes
+from mercurial import dispatch, error, exchange, hg
+from mercurial import ui as uimod
+from sqlitestore_crashes import hg_command
+
+pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
+
+
+@pytest.fixture(autouse=True)
+def configuration(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Have commands of this process find their configuration."""
+    rc = tmp_path / 'hgrc'
+    rc.write_bytes(crashes.HGRC + b'[extensions]\nshare =\n')
+    monkeypatch.setenv('HGRCPATH', str(rc))
+    monkeypatch.setenv('HGPLAIN', '1')
+    monkeypatch.setattr(sys, 'argv', ['hg'])
+    # so that it is restored
+    monkeypatch.chdir(tmp_path)
+
+
+def elsewhere(path: bytes, *args: bytes) -> None:
+    """Run a command in another process; it must succeed."""
+    pid = os.fork()
+    if not pid:
+        out = b'it died'
+        try:
+            code, out = hg_command(b'--cwd', path, *args)
+            if not code:
+                os._exit(0)
+        finally:
+            os.write(2, out)
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def write(path: bytes, name: bytes, data: bytes) -> None:
+    """Replace a file of a working directory."""
+    with open(os.path.join(path, name), 'wb') as file:
+        file.write(data)
+
+
+@pytest.fixture(params=['sqlite', 'revlogv1'])
+def path(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> bytes:
+    """A repository of either kind with five changesets."""
+    path = os.fsencode(tmp_path / 'repo')
+    kind = b'storage.new-repo-backend=%s' % request.param.encode()
+    elsewhere(b'.', b'init', path, b'--config', kind)
+    for number in range(5):
+        write(path, b'f', b'%d ' % number * 900)
+        write(path, b'late' if number == 4 else b'g', b'%d\n' % number)
+        elsewhere(path, b'commit', b'-qAm', b'c%d' % number)
+    return path
+
+
+def contents(repo) -> dict[bytes, list[bytes]]:
+    """The files of each changeset, as this object reads them."""
+    return {
+        repo[rev].node(): [
+            b'censored'
+            if repo[rev][name].filelog().iscensored(repo[rev][name].filerev())
+            else repo[rev][name].data()
+            for name in sorted(repo[rev].manifest())
+        ]
+        for rev in repo
+    }
+
+
+def open_repository(path: bytes):
+    """A repository object as a server keeps it."""
+    return hg.repository(uimod.ui.load(), path)
+
+
+def command(repo, *args: bytes) -> tuple[int, bytes]:
+    """Run a command as a command server does that holds ``repo``."""
+    repo.invalidateall()
+    out = io.BytesIO()
+    os.chdir(repo.root)
+    request = crashes.make_request(
+        list(args),
+        repo=repo,
+        fin=io.BytesIO(),
+        fout=out,
+        ferr=out,
+    )
+    return int(dispatch.dispatch(request) or 0), out.getvalue()
+
+
+def is_ours(path: bytes) -> bool:
+    """Whether the repository is in SQLite now."""
+    return os.path.exists(os.path.join(path, b'.hg/store/files.sqlite'))
+
+
+def to_other_kind(path: bytes) -> None:
+    """Convert to what it is not."""
+    kind = b'revlog' if is_ours(path) else b'sqlite'
+    elsewhere(path, b'admin::sqlite-convert', b'-q', b'--to', kind)
+
+
+def there_and_back(path: bytes) -> None:
+    """Convert twice: the requirements are what they were."""
+    to_other_kind(path)
+    to_other_kind(path)
+
+
+def strip(path: bytes) -> None:
+    """Remove a file altogether and bring it back in another changeset."""
+    elsewhere(path, b'strip', b'-q', b'4', b'--no-backup')
+    write(path, b'late', b'later\n')
+    elsewhere(path, b'commit', b'-qAm', b'late again')
+    write(path, b'latest', b'later\n')
+    elsewhere(path, b'commit', b'-qAm', b'later')
+
+
+def censor(path: bytes) -> None:
+    """Take away content."""
+    elsewhere(path, b'censor', b'-r', b'1', b'f')
+
+
+def repack(path: bytes) -> None:
+    """Move everything."""
+    if is_ours(path):
+        elsewhere(path, b'admin::sqlite-repack', b'-q')
+        elsewhere(path, b'admin::sqlite-repack', b'-q', b'--max')
+
+
+def restore(path: bytes) -> None:
+    """Put a copy in the place of the repository's store."""
+    store = os.path.join(path, b'.hg/store')
+    shutil.copytree(store, store + b'.copy')
+    os.rename(store, store + b'.old')
+    os.rename(store + b'.copy', store)
+
+
+def upgrade(path: bytes) -> None:
+    """Have core make a new store."""
+    options = b'--run', b'--quiet', b'--no-backup', b'--optimize'
+    elsewhere(path, b'debugupgraderepo', *options, b're-delta-all')
+
+
+CONVERSIONS = [to_other_kind, there_and_back]
+ACTIONS = [*CONVERSIONS, strip, censor, repack, restore, upgrade]
+
+
+def skip_core(path: bytes, action) -> None:
+    """Leave to core what does not touch SQLite."""
+    if action not in CONVERSIONS and not is_ours(path):
+        pytest.skip('all of this is about revlogs')
+
+
+@pytest.mark.parametrize('action', ACTIONS)
+def test_command_server(path, action):
+    """It reads and writes what another process made of the repository."""
+    skip_core(path, action)
+    repo = open_repository(path)
+    before = contents(repo)
+    assert len(before) == 5
+    action(path)
+    expected = contents(open_repository(path))
+    # Without being told, it may refuse, but must not tell anything else.
+    try:
+        found = contents(repo)
+    except (error.Error, OSError):
+        pass
+    else:
+        for node, texts in found.items():
+            assert texts in (before.get(node), expected.get(node))
+    repo.invalidateall()
+    assert contents(repo) == expected
+    write(path, b'late', b'written\n')
+    write(path, b'added', b'added\n')
+    code, out = command(repo, b'commit', b'-qAm', b'by the server')
+    assert code == 0, out
+    code, out = hg_command(b'-R', path, b'verify', b'-q')
+    assert (code, out) == (0, b'')
+    fresh = contents(open_repository(path))
+    assert len(fresh) == len(expected) + 1
+    assert expected.items() <= fresh.items()
+    tip = open_repository(path)[b'tip']
+    assert tip[b'late'].data() == b'written\n'
+    assert contents(repo) == fresh
+
+
+@pytest.mark.parametrize('action', [*CONVERSIONS, restore])
+def test_push_to_open_repository(path, tmp_path, action):
+    """A server that opened the repository before gets a changegroup after."""
+    skip_core(path, action)
+    other = os.fsencode(tmp_path / 'other')
+    elsewhere(b'.', b'clone', b'-q', b'-r', b'3', path, other)
+    write(other, b'f', b'pushed\n')
+    write(other, b'pushed', b'pushed\n')
+    elsewhere(other, b'commit', b'-qAm', b'pushed')
+    repo = open_repository(path)
+    contents(repo)
+    action(path)
+    expected = contents(open_repository(path))
+    # no invalidation: a server process that waited for this
+    repo.ui.pushbuffer(error=True)
+    try:
+        exchange.pull(repo, hg.peer(repo.ui, {}, other), force=True)
+    finally:
+        repo.ui.popbuffer()
+    code, out = hg_command(b'-R', path, b'verify', b'-q')
+    assert (code, out) == (0, b'')
+    fresh = contents(open_repository(path))
+    assert expected.items() <= fresh.items()
+    assert len(fresh) > len(expected)
+
+
+def test_reader_of_converted(path):
+    """Objects made before the conversion read on or refuse."""
+    repo = open_repository(path)
+    fctx = repo[b'tip'][b'f']
+    wanted = fctx.data()
+    flog, node = repo.file(b'f'), fctx.filenode()
+    to_other_kind(path)
+    try:
+        assert flog.read(node) == wanted
+    except (error.Error, OSError):
+        pass
+    assert repo.file(b'f').read(node) == wanted
+
+
+def test_writer_without_extension(path, tmp_path):
+    """A process that does not know us cannot write beside the database."""
+    if is_ours(path):
+        to_other_kind(path)
+    repo = open_repository(path)
+    # the class that core gave it
+    cls = type(repo.unfiltered())
+    repo.unfiltered().__class__ = cls.__mro__[1]
+    repo = repo.unfiltered().filtered(b'visible')
+    to_other_kind(path)
+    write(path, b'f', b'lost?\n')
+    code, out = command(repo, b'commit', b'-qm', b'lost?')
+    assert code != 0
+    assert b"path 'data/f.i' traverses symbolic link" in out, out
+    assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
+
+
+def test_unsafe_share(path, tmp_path):
+    """A share with requirements of its own follows its source."""
+    shared = os.fsencode(tmp_path / 'shared')
+    unsafe = b'--config', b'format.use-share-safe=no'
+    source = path + b'-unsafe'
+    elsewhere(b'.', b'clone', b'-q', b'--pull', *unsafe, path, source)
+    elsewhere(b'.', b'share', b'-q', *unsafe, source, shared)
+    to_other_kind(source)
+    write(shared, b'f', b'written in the share\n')
+    elsewhere(shared, b'commit', b'-qm', b'in the share')
+    tip = open_repository(source)[b'tip']
+    assert tip[b'f'].data() == b'written in the share\n'
+    assert hg_command(b'-R', source, b'verify', b'-q') == (0, b'')
+    assert hg_command(b'-R', shared, b'verify', b'-q') == (0, b'')
