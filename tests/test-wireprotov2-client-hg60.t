@@ -66,6 +66,43 @@ for all files instead
   part1 and part are the same
   $ cat error.log
 
+Files of the newest changesets only
+
+  $ hg clone -q -U --depth 3 http://localhost:$HGPORT/ shallow
+  $ : > access.log
+  $ hg -R shallow verify
+  checking changesets
+  checking manifests
+  crosschecking files in changesets and manifests
+  checking files
+  checking dirstate
+  checked 18 changesets with 20 changes to 14 files
+  checking subrepo links
+  17: repository $TESTTMP/shallow/sub not found
+  data of 3 file revisions is not here, as expected
+  $ hg -R shallow update 6
+  6 files updated, 0 files merged, 0 files removed, 0 files unresolved
+  $ hg -R shallow pull --depth 30
+  pulling from http://localhost:$HGPORT/
+  searching for changes
+  no changes found
+  fetched data of 3 file revisions
+  $ requests
+  GET /?cmd=capabilities
+  GET /?cmd=batch
+  POST /api/exp-http-v2-0003/ro/multirequest
+  POST /api/exp-http-v2-0003/ro/filesdata
+  $ hg -R shallow verify
+  checking changesets
+  checking manifests
+  crosschecking files in changesets and manifests
+  checking files
+  checking dirstate
+  checked 18 changesets with 20 changes to 14 files
+  checking subrepo links
+  17: repository $TESTTMP/shallow/sub not found
+  $ cat error.log
+
 Batches as the server recommends them; what an interrupted clone has is kept
 
   $ killdaemons.py

@@ -64,9 +64,37 @@ What is not there says so
   I path:d
   X path:d/sub
   $ cd ..
-  $ hg clone --narrow --include d --depth 2 http://localhost:$HGPORT/ shallow
-  requesting all changes
-  abort: the server cannot send this part of its history
-  (it filters paths, but has no narrow extension)
-  [255]
+
+... also for some generations only
+
+  $ hg clone -q --narrow --include d --depth 2 http://localhost:$HGPORT/ shallow
+  $ cd shallow
+  $ hg files
+  d/a
+  d/sub/c
+  $ hg verify
+  checking changesets
+  checking manifests
+  crosschecking files in changesets and manifests
+  checking files
+  checking dirstate
+  checked 19 changesets with 8 changes to 3 files
+  data of 2 file revisions is not here, as expected
+  $ hg cat -r 0 d/b
+  b
+  $ hg pull --depth 30
+  pulling from http://localhost:$HGPORT/
+  searching for changes
+  no changes found
+  fetched data of 2 file revisions
+  $ hg verify
+  checking changesets
+  checking manifests
+  crosschecking files in changesets and manifests
+  checking files
+  checking dirstate
+  checked 19 changesets with 8 changes to 3 files
+  $ hg cat -r 0 d/b
+  b
+  $ cd ..
   $ cat error.log

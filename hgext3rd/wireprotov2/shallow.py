@@ -305,7 +305,7 @@ def incomplete(repo: Any) -> set[int] | None:
     get_rev = changelog.index.get_rev
     heads = set()
     complete = set()
-    for line in data.splitlines():
+    for line in data.split():
         rev = get_rev(bin(line[1:]))
         if rev is not None:
             (heads if line.startswith(b'-') else complete).add(rev)
