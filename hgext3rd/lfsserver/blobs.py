@@ -57,7 +57,8 @@ class FileSlice:
         The file is closed with the last piece, or when iteration stops.
         """
         with self.file as file:
-            file.seek(self.start)
+            if self.start:
+                file.seek(self.start)
             left = self.count
             while left:
                 data = file.read(min(CHUNK, left))

@@ -87,7 +87,7 @@ def initserver(
     **kwargs: Any,
 ) -> None:
     """Give ``hg serve`` a request handler that is fit for large bodies."""
-    from . import serve
+    from . import direct, serve
 
     timeout = ui.configint(b'lfsserver', b'timeout') or None
     # Python's default of 5 is less than one client opens: some are reset
@@ -97,6 +97,6 @@ def initserver(
         ui,
         app,
         addr,
-        serve.connection_class(handler, timeout),
+        serve.connection_class(handler, timeout, direct.answerer(app)),
         **kwargs,
     )

@@ -33,7 +33,12 @@ class Route:
     json: bool = True
 
 
-API: dict[tuple[str, ...], dict[str, Route]] = {
+Table = dict[tuple[str, ...], dict[str, Route]]
+
+# A table, and the path of an address in it.
+Target = tuple[Table, tuple[str, ...]]
+
+API: Table = {
     ('objects', 'batch'): {'POST': Route(PULL, batch.answer)},
     ('locks',): {
         'GET': Route(PULL, locking.listing),
@@ -43,7 +48,7 @@ API: dict[tuple[str, ...], dict[str, Route]] = {
     ('locks', ANY, 'unlock'): {'POST': Route(PUSH, locking.unlock)},
 }
 
-TRANSFERS: dict[tuple[str, ...], dict[str, Route]] = {
+TRANSFERS: Table = {
     ('verify',): {'POST': Route(PUSH, transfer.verify)},
     ('objects', 'verify'): {'POST': Route(PUSH, transfer.verify)},
     ('objects', ANY): {
@@ -55,9 +60,7 @@ TRANSFERS: dict[tuple[str, ...], dict[str, Route]] = {
 }
 
 
-def find(
-    parts: Sequence[str],
-) -> tuple[dict[tuple[str, ...], dict[str, Route]], tuple[str, ...]] | None:
+def find(parts: Sequence[str]) -> Target | None:
     """The table for a path below a repository and the rest of the path.
 
     None if the path is not one of LFS.
@@ -87,7 +90,7 @@ def _match(pattern: tuple[str, ...], path: tuple[str, ...]) -> list[str] | None:
 def dispatch(
     endpoint: Endpoint,
     request: Request,
-    table: dict[tuple[str, ...], dict[str, Route]],
+    table: Table,
     path: tuple[str, ...],
 ) -> Response:
     """Answer a request for ``path`` of ``table``; raises LfsServerError."""

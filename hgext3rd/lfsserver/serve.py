@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -48,6 +48,10 @@ def is_lfs(target: str) -> bool:
     return any(mark in path for mark in _MARKS)
 
 
+#: A status line, header fields, and the content.
+Answer = tuple[str, list[tuple[str, str]], Iterable[bytes | FileSlice]]
+
+
 class ServedBody(io.RawIOBase):
     """A request body on a connection of ``hg serve``.
 
@@ -77,6 +81,11 @@ class ServedBody(io.RawIOBase):
     def sends_files(self) -> bool:
         """Whether pieces of a response may be FileSlice objects."""
         return type(self._handler.connection) is socket.socket
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the request has no body at all."""
+        return not self.length and not self.chunked
 
     def readable(self) -> bool:
         return True
@@ -180,11 +189,16 @@ if TYPE_CHECKING:
         sent_headers: bool
         _headers_buffer: list[bytes]
         timeout: float | None
+        server: Any
+        url_scheme: bytes
 
         def setup(self) -> None: ...
         def handle_expect_100(self) -> bool: ...
         def do_hgweb(self) -> None: ...
         def _write(self, data: bytes) -> None: ...
+        def _start_response(
+            self, status: str, headers: list[tuple[str, str]]
+        ) -> Any: ...
         def end_headers(self) -> None: ...
         def send_headers(self) -> None: ...
         def flush_headers(self) -> None: ...
@@ -196,11 +210,20 @@ else:
 
 
 class Connection(_Handler):
-    """Mixed into hgweb's request handler; ``lfs_timeout`` in seconds."""
+    """Mixed into hgweb's request handler.
+
+    ``lfs_timeout`` is in seconds.  ``lfs_answerer``, if there is one, may
+    answer in place of hgweb.
+    """
 
     lfs_timeout: float | None = None
+    lfs_answerer: Callable[[Connection, ServedBody], Answer | None] | None = (
+        None
+    )
     _lfs_body: ServedBody | None = None
     _lfs_hold_headers = False
+    # Whether the socket has a timeout now.
+    _lfs_timed = False
 
     def setup(self) -> None:
         super().setup()
@@ -228,9 +251,12 @@ class Connection(_Handler):
         self.rfile = body  # type: ignore[assignment]
         # read by ServedBody; the base class must not wrap the stream
         del self.headers['Expect']
-        self.connection.settimeout(self.lfs_timeout)
+        self._lfs_timed = False
+        if not (body.sends_files and body.is_empty):
+            self._lfs_limit_waiting()
         try:
-            super().do_hgweb()
+            if not self._lfs_answer(body):
+                super().do_hgweb()
         except (
             ConnectionError,
             TimeoutError,
@@ -245,8 +271,32 @@ class Connection(_Handler):
             if body.must_close:
                 self.close_connection = True
                 self._lfs_linger()
-            with suppress(OSError):
-                self.connection.settimeout(self.timeout)
+            if self._lfs_timed:
+                with suppress(OSError):
+                    self.connection.settimeout(self.timeout)
+
+    def _lfs_limit_waiting(self) -> None:
+        """From now on do not wait forever; costs system calls."""
+        if not self._lfs_timed:
+            self._lfs_timed = True
+            self.connection.settimeout(self.lfs_timeout)
+
+    def _lfs_answer(self, body: ServedBody) -> bool:
+        """Answer without hgweb if that is possible."""
+        if self.lfs_answerer is None:
+            return False
+        answer = self.lfs_answerer(self, body)
+        if answer is None:
+            return False
+        body.refuse()
+        status, headers, pieces = answer
+        self.sent_headers = False
+        self._start_response(status, headers)
+        for piece in pieces:
+            self._write(piece)
+        if not self.sent_headers:
+            self._lfs_send(self._lfs_headers())
+        return True
 
     def _lfs_framing(self) -> ServedBody:
         """The body of this request; BadRequest if its extent is unclear."""
@@ -304,23 +354,35 @@ class Connection(_Handler):
         if not isinstance(data, FileSlice):
             if self.length is None:
                 # not an answer of ours: its pieces may have to be chunked
-                self.wfile.write(header)
+                self._lfs_send(header)
                 super()._write(data)
                 return
             self.length -= len(data)
-            self.wfile.write(header + data)
+            self._lfs_send(header + data)
             return
         assert self.length is not None
         self.length -= data.count
         if data.count <= MAX_JOINED:
-            self.wfile.write(header + b''.join(data))
+            self._lfs_send(header + b''.join(data))
             return
+        self._lfs_limit_waiting()
         self.wfile.write(header)
         sent = self.connection.sendfile(data.file, data.start, data.count)
         if sent != data.count:
             # Content-Length is out already: only closing tells the client.
             self.close_connection = True
             self.log_error('a blob has been truncated while it was sent')
+
+    def _lfs_send(self, data: bytes) -> None:
+        """Send; what the system takes at once needs no limit on waiting."""
+        view = memoryview(data)
+        if not self._lfs_timed:
+            with suppress(BlockingIOError):
+                view = view[self.connection.send(view, socket.MSG_DONTWAIT) :]
+            if not view:
+                return
+            self._lfs_limit_waiting()
+        self.wfile.write(view)
 
     def _lfs_linger(self) -> None:
         """Let the client read the answer before a reset destroys it."""
@@ -333,10 +395,19 @@ class Connection(_Handler):
                 left -= len(data)
 
 
-def connection_class(handler: type, timeout: float | None) -> type:
+def connection_class(
+    handler: type,
+    timeout: float | None,
+    answerer: Callable[[Connection, ServedBody], Answer | None] | None,
+) -> type:
     """The request handler ``handler`` with Connection mixed in."""
     return type(
         f'lfs{handler.__name__}',
         (Connection, handler),
-        {'lfs_timeout': timeout},
+        {
+            'lfs_timeout': timeout,
+            'lfs_answerer': None
+            if answerer is None
+            else staticmethod(answerer),
+        },
     )

@@ -21,6 +21,7 @@ _MODULES = (
     'mercurial.hgweb.webcommands',
     'mercurial.profiling',
     'hgext3rd.lfsserver.web',
+    'hgext3rd.lfsserver.direct',
     'hgext3rd.lfsserver.serve',
     'hgext3rd.lfsserver.localstore',
 )

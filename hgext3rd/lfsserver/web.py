@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -85,41 +86,64 @@ def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
     """Answer an LFS request through ``res``; False if it is none."""
     if not req.dispatchpath:
         return False
-    target = routes.find(
-        [part.decode('utf-8', 'replace') for part in req.dispatchparts]
-    )
+    target = target_of(req.dispatchparts)
     ui = rctx.repo.ui
     if target is None or not ui.configbool(b'lfsserver', b'serve'):
         return False
     served = req.rawenv[b'wsgi.input']
     body = served if isinstance(served, ServedBody) else WSGIBody(req)
-    try:
-        response = routes.dispatch(
-            _endpoint(rctx.repo, req),
+
+    def tell(text: str) -> None:
+        _tell_operator(req, text)
+
+    response = guarded(
+        lambda: routes.dispatch(
+            endpoint(rctx.repo, _url(ui, req)),
             _request(rctx, req, body, checkperm),
             *target,
-        )
+        ),
+        ui,
+        b'%s %s' % (req.method, req.dispatchpath),
+        tell,
+    )
+    if isinstance(body, ServedBody):
+        body.refuse()
+    _send(req, res, response, tell)
+    return True
+
+
+def target_of(parts: Iterable[bytes]) -> routes.Target | None:
+    """What the segments of a path below a repository ask for; see routes."""
+    return routes.find([part.decode('utf-8', 'replace') for part in parts])
+
+
+def guarded(
+    work: Callable[[], Response],
+    ui: Any,
+    request: bytes,
+    tell: Callable[[str], None],
+) -> Response:
+    """What ``work`` returns, or the answer that tells about its error.
+
+    ``request`` names the request in the log of ``ui``; ``tell`` writes to the
+    error log of the server.
+    """
+    try:
+        return work()
     except errors.LfsServerError as error:
         ui.log(
             b'lfsserver',
-            b'%s %s: %d %s\n',
-            req.method,
-            req.dispatchpath,
+            b'%s: %d %s\n',
+            request,
             error.status,
             _local(error.full_text),
         )
         if error.status >= 500:
-            _tell_operator(req, f'failed: {error.full_text}')
-        response = error_response(error)
+            tell(f'failed: {error.full_text}')
+        return error_response(error)
     except Exception:
-        _tell_operator(req, f'failed:\n{traceback.format_exc()}')
-        response = error_response(
-            errors.LfsServerError('internal server error')
-        )
-    if isinstance(body, ServedBody):
-        body.refuse()
-    _send(req, res, response)
-    return True
+        tell(f'failed:\n{traceback.format_exc()}')
+        return error_response(errors.LfsServerError('internal server error'))
 
 
 def _local(text: str) -> bytes:
@@ -128,8 +152,7 @@ def _local(text: str) -> bytes:
 
 def _tell_operator(req: Any, text: str) -> None:
     """Write to the error log of the server."""
-    path = req.dispatchpath.decode('utf-8', 'replace')
-    text = f'LFS request {path} {text}'
+    text = operator_text(req.dispatchpath, text)
     stream = req.rawenv[b'wsgi.errors']
     try:
         stream.write(_local(text))
@@ -138,7 +161,13 @@ def _tell_operator(req: Any, text: str) -> None:
         stream.write(text + '\n')
 
 
-def _endpoint(repo: Any, req: Any) -> Endpoint:
+def operator_text(path: bytes, text: str) -> str:
+    """What the error log says about a request."""
+    return f'LFS request {path.decode("utf-8", "replace")} {text}'
+
+
+def endpoint(repo: Any, url: str) -> Endpoint:
+    """What serves ``repo`` at ``url``, by its configuration."""
     ui = repo.ui
     limits = Limits(
         object_size=ui.configbytes(b'lfsserver', b'max-object-size'),
@@ -155,11 +184,23 @@ def _endpoint(repo: Any, req: Any) -> Endpoint:
         store=stores.blob_store(repo),
         locks=stores.lock_store(repo) if with_locks else None,
         limits=limits,
-        url=_url(ui, req),
+        url=url,
         admit=lambda: _gate.enter(most),
         log=log,
         now=time.time,
     )
+
+
+def endpoint_maker(repo: Any) -> Callable[[str], Endpoint]:
+    """``endpoint`` of ``repo`` for any address, set up only once."""
+    made: list[Endpoint] = []
+
+    def make(url: str) -> Endpoint:
+        if not made:
+            made.append(endpoint(repo, url))
+        return replace(made[0], url=url)
+
+    return make
 
 
 def _url(ui: Any, req: Any) -> str:
@@ -194,12 +235,13 @@ def _permit(rctx: Any, req: Any, checkperm: Any) -> Callable[[str], None]:
         try:
             checkperm(rctx, req, operation.encode('ascii'))
         except hgwebcommon.ErrorResponse as error:
-            raise _forbidden(error, req.remoteuser) from error
+            raise forbidden(error, req.remoteuser) from error
 
     return permit
 
 
-def _forbidden(error: Any, user: bytes | None) -> errors.Forbidden:
+def forbidden(error: Any, user: bytes | None) -> errors.Forbidden:
+    """Ours for what a permission hook of hgweb raised."""
     headers = {
         key.decode('latin-1'): value.decode('latin-1')
         for key, value in error.headers
@@ -219,7 +261,9 @@ def _forbidden(error: Any, user: bytes | None) -> errors.Forbidden:
     )
 
 
-def _send(req: Any, res: Any, response: Response) -> None:
+def _send(
+    req: Any, res: Any, response: Response, tell: Callable[[str], None]
+) -> None:
     res.status = hgwebcommon.statusmessage(response.status)
     if b'Content-Type' in res.headers:
         # hgwebdir's default is for pages
@@ -232,22 +276,34 @@ def _send(req: Any, res: Any, response: Response) -> None:
         res.headers[b'Content-Length'] = b'%d' % size
     elif isinstance(body, bytes):
         res.setbodybytes(body)
-    else:
+    elif body is not None:
         res.headers[b'Content-Length'] = b'%d' % response.length
-        res.setbodygen(_stream(req, body))
+        res.setbodygen(_stream(req, body, tell))
 
 
-def _stream(req: Any, body: Any) -> Iterator[bytes | FileSlice]:
+def _stream(
+    req: Any, body: Iterable[bytes], tell: Callable[[str], None]
+) -> Iterator[bytes | FileSlice]:
     served = req.rawenv[b'wsgi.input']
-    if not isinstance(served, ServedBody):
+    if isinstance(served, ServedBody):
+        yield from served_pieces(served, body, tell)
+    else:
         yield from body
-        return
+
+
+def served_pieces(
+    served: ServedBody, body: Iterable[bytes], tell: Callable[[str], None]
+) -> Iterator[bytes | FileSlice]:
+    """The content of an answer for ``hg serve``.
+
+    What fails now closes the connection: the status is out already, and a
+    short body is all that can be told.
+    """
     try:
         if served.sends_files and isinstance(body, Transfer):
             yield from body.slices()
         else:
             yield from body
     except errors.LfsServerError as error:
-        # The status is out already; a short body is all that can be told.
-        _tell_operator(req, f'aborted: {error.full_text}')
+        tell(f'aborted: {error.full_text}')
         served.abort()
