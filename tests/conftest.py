@@ -38,6 +38,16 @@ settings.register_profile(
 settings.load_profile('amalgam')
 
 
+pytest.register_assert_rewrite('lfsserver_http')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have one set of LFS servers for all modules that talk to them."""
+    import lfsserver_http
+
+    config.pluginmanager.register(lfsserver_http)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests whose ``needs`` marker names an absent feature."""
     answers: dict[str, bool] = {}

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``hg serve`` answering LFS requests without hgweb: when it may, and not.
+
+That the answers are the same is for the tests of the endpoint over HTTP, whose
+server "single" answers this way.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+from lfsserver_http import CONTENT, Server, oid_of
+
+OBJECT = f'/open/.hg/lfs/objects/{oid_of(CONTENT)}'
+
+# An extension that wants to be asked for each request, in one way or another.
+GATEKEEPERS = {
+    'permission hook': """
+from mercurial.hgweb import common
+def deny(context, req, operation):
+    if req.headers.get(b'X-Key') != b'sesame':
+        raise common.ErrorResponse(common.HTTP_FORBIDDEN, b'no key')
+common.permhooks.append(deny)
+""",
+    'wrapped method': """
+from mercurial import extensions
+from mercurial.hgweb import common
+def check(orig, self, context, req, operation):
+    if req.headers.get(b'X-Key') != b'sesame':
+        raise common.ErrorResponse(common.HTTP_FORBIDDEN, b'no key')
+    return orig(self, context, req, operation)
+def uisetup(ui):
+    try:
+        from mercurial.hgweb.hgweb_mod_inner import hgweb
+    except ImportError:
+        from mercurial.hgweb.hgweb_mod import hgweb
+    extensions.wrapfunction(hgweb, 'check_perm', check)
+""",
+}
+
+
+@pytest.fixture
+def server(
+    request: pytest.FixtureRequest, tmp_path: pathlib.Path
+) -> Iterator[Server]:
+    """A server of a single repository; ``param`` is an extension, or None."""
+    extra = ''
+    if request.param:
+        extension = tmp_path / 'gatekeeper.py'
+        extension.write_text(request.param)
+        extra = f'[extensions]\ngatekeeper = {extension}\n'
+    server = Server('single', tmp_path, extra)
+    process = server.start()
+    try:
+        yield server
+    finally:
+        process.terminate()
+        process.wait()
+
+
+plain = pytest.mark.parametrize('server', [None], indirect=True)
+
+
+@plain
+def test_configuration_is_current(server: Server) -> None:
+    """Restrictions hold from the request after they were written."""
+    assert server.put(CONTENT).status == 201
+    hgrc = server.folder / 'open' / '.hg' / 'hgrc'
+    for text, get, put in [
+        ('[web]\ndeny_read = *\n', 401, 401),
+        ('[web]\nallow-pull = no\n', 401, 200),
+        ('[web]\ndeny_push = *\n', 200, 401),
+        ('[web]\npush_ssl = yes\n', 200, 403),
+        ('', 200, 200),
+        ('[lfsserver]\nmax-object-size = 10\n', 200, 413),
+    ]:
+        hgrc.write_text(text)
+        assert (server.get(oid_of(CONTENT)).status, text) == (get, text)
+        assert (server.put(CONTENT).status, text) == (put, text)
+    hgrc.unlink()
+    assert server.put(CONTENT).status == 200
+
+
+@plain
+def test_configuration_is_broken(server: Server) -> None:
+    """Who may do what is unknown: nobody may do anything."""
+    assert server.put(CONTENT).status == 201
+    hgrc = server.folder / 'open' / '.hg' / 'hgrc'
+    hgrc.write_text('this is no configuration\n')
+    answer = server.get(oid_of(CONTENT))
+    assert answer.status == 500
+    assert answer.message == 'the repository cannot be opened'
+    assert 'no configuration' in server.log.read_text()
+    hgrc.write_text('[lfsserver]\nserve = no\n')
+    # now these are addresses of hgweb, which does not know them
+    answer = server.get(oid_of(CONTENT))
+    assert (answer.status, CONTENT in answer.body) != (200, True)
+    hgrc.unlink()
+    assert server.get(oid_of(CONTENT)).body == CONTENT
+
+
+@pytest.mark.parametrize(
+    'server', GATEKEEPERS.values(), ids=GATEKEEPERS, indirect=True
+)
+def test_others_are_asked(server: Server) -> None:
+    for key, get, put in [('sesame', 404, 201), ('wrong', 403, 403)]:
+        fields = {'X-Key': key}
+        assert server.request('GET', OBJECT, headers=fields).status == get
+        assert server.put(CONTENT, headers=fields).status == put
