@@ -32,7 +32,7 @@ NAMES = ('zstd', 'zlib', 'none')
 # Compression levels. One revision at commit: the delta is small and a person
 # waits. A sealed frame is written once, read often.
 LOOSE_LEVEL = 3
-FRAME_LEVEL = 9
+FRAME_LEVEL = 6
 REPACK_LEVEL = 16
 MAX_LEVEL = 19
 

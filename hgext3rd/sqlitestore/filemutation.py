@@ -25,6 +25,7 @@ class MutationMixin(DataMixin):
     """The ``ifilemutation`` half."""
 
     filename: bytes
+    fix_parents: bool
     _writable: bool
     _adding_group = False
 
@@ -125,6 +126,7 @@ class MutationMixin(DataMixin):
             choice = choice._replace(chunk=b'')
         writer.add_loose(gid, revision, choice.chunk)
         self.idx.append(revision, len(choice.chunk))
+        self.store.keep_index(self.idx)
         if len(text) >= deltas.CONTENT_SIZE and choice.place == 0:
             writer.add_content(deltas.content_digest(text), gid)
         self._cache = (rev, text, False)

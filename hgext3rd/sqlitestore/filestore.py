@@ -92,6 +92,12 @@ class FileStore(MutationMixin):
         return processors
 
     @property
+    def fix_parents(self) -> bool:
+        """Whether to mend the order of parents in changegroups."""
+        fix: bool = self.opener.options.get(b'issue6528.fix-incoming', True)
+        return fix
+
+    @property
     def delta_config(self) -> Any:
         """Core's settings for deltas; ours are always general."""
         delta: Any = self.opener.options.get(b'delta-config')
@@ -131,9 +137,8 @@ class SQLiteFilelog(filelog.filelog):
         # core's would open a revlog
         self._revlog = FileStore(store, opener, path, writable)
         self.nullid = self._revlog.nullid
-        self._fix_issue6528 = opener.options.get(
-            b'issue6528.fix-incoming', True
-        )
+        # done by ``ingest``, which has the texts that core would build for it
+        self._fix_issue6528 = False
 
     def lookup(self, node: Any) -> bytes:
         """Core's; it would read the index to see that there is the node."""

@@ -20,6 +20,7 @@ No SQL here.
 
 from __future__ import annotations
 
+import collections
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -135,16 +136,18 @@ class FileIndex:
     """The index of one file, shared by everything that opens that file.
 
     ``path_id`` is None until the file has a revision; ``stored`` maps a loose
-    revision to the bytes its row's data takes.
+    revision to the bytes its row's data takes; ``grown`` says whether any were
+    added since it was read.
     """
 
-    __slots__ = ('core', 'frames', 'path_id', 'places', 'stored')
+    __slots__ = ('core', 'frames', 'grown', 'path_id', 'places', 'stored')
 
     def __init__(
         self, path_id: int | None, revs: Iterable[Revision] = ()
     ) -> None:
         revs = list(revs)
         self.path_id = path_id
+        self.grown = False
         self.frames = [r.frame for r in revs]
         self.places = [r.place for r in revs]
         self.stored: dict[int, int] = {}
@@ -177,6 +180,7 @@ class FileIndex:
     def append(self, r: Revision, stored: int | None = None) -> int:
         """Add a revision; returns its number."""
         rev = len(self.frames)
+        self.grown = True
         self.core.append(
             compat.index_entry(
                 r.flags, r.rawsize, rev, r.linkrev, r.p1, r.p2, r.node
@@ -217,3 +221,50 @@ class FileIndex:
             if place < 0:
                 return revs, -place
             rev -= place
+
+
+# Revisions in kept indexes, each of about 250 bytes in memory; what an index
+# costs by itself, in revisions; and what one costs that was added to: core's
+# reserves 256 KB then.
+CACHED_REVISIONS = 1 << 14
+INDEX_COST = 16
+GROWN_COST = 1 << 10
+
+
+class IndexCache:
+    """The indexes used last, by path id."""
+
+    def __init__(self, limit: int = CACHED_REVISIONS) -> None:
+        self._indexes: collections.OrderedDict[int, tuple[FileIndex, int]] = (
+            collections.OrderedDict()
+        )
+        self._limit = limit
+        self._size = 0
+
+    def get(self, path_id: int) -> FileIndex | None:
+        """The index of a file, or None."""
+        found = self._indexes.get(path_id)
+        if found is None:
+            return None
+        self._indexes.move_to_end(path_id)
+        return found[0]
+
+    def keep(self, path_id: int, idx: FileIndex) -> None:
+        """Add an index, or note that one has grown."""
+        self.drop(path_id)
+        size = len(idx) + (GROWN_COST if idx.grown else INDEX_COST)
+        self._indexes[path_id] = idx, size
+        self._size += size
+        while self._size > self._limit and len(self._indexes) > 1:
+            self._size -= self._indexes.popitem(last=False)[1][1]
+
+    def drop(self, path_id: int) -> None:
+        """Forget the index of a file."""
+        found = self._indexes.pop(path_id, None)
+        if found is not None:
+            self._size -= found[1]
+
+    def clear(self) -> None:
+        """Forget all indexes."""
+        self._indexes.clear()
+        self._size = 0

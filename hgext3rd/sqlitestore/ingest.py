@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from mercurial import error, mdiff
 from mercurial.i18n import _
-from mercurial.node import nullid, nullrev
+from mercurial.node import nullrev
 from mercurial.revlogutils import constants, flagutil
 from mercurial.utils import storageutil
 
@@ -30,7 +30,11 @@ LOOSE_BYTES = 64 << 10
 LOOSE_ROWS = 100
 
 # Texts kept to apply deltas to.
-TEXT_CACHE = 16 << 20
+TEXT_CACHE = 4 << 20
+
+# A copy this large becomes a row, a delta of its source in another frame,
+# rather than a text that fills a frame.
+LARGE_COPY = 256 << 10
 
 # Chunks above this are stored as a frame of their own, in pieces if need be.
 LARGE_CHUNK = schema.PIECE_SIZE
@@ -45,6 +49,8 @@ class Target(Protocol):
     store: Store
     filename: bytes
     display_id: bytes
+    # whether to mend the order of parents
+    fix_parents: bool
 
     def gid(self, rev: int) -> int:
         """The global id of a revision."""
@@ -84,7 +90,11 @@ class Target(Protocol):
 
 
 class Group:
-    """The revisions being added to one file by one changegroup."""
+    """The revisions being added to one file by one changegroup.
+
+    ``add`` runs for each revision of a clone, and what surrounds the hashing of
+    texts and their compression is a third of its time: hence its plain style.
+    """
 
     def __init__(self, store_file: Target, writer: Writer) -> None:
         self._file = store_file
@@ -94,6 +104,7 @@ class Group:
             collections.OrderedDict()
         )
         self._texts_size = 0
+        self._base_gid: int | None = None
         self._loose = len(self._idx) > 0
         self._loose_bytes = 0
         self._loose_rows = 0
@@ -102,32 +113,31 @@ class Group:
 
     def add(self, data: Any, link: int) -> int:
         """Add one revision (see ``compat.incoming``); returns its number."""
-        parents = tuple(
-            self._known(p, _(b'unknown parent')) for p in (data.p1, data.p2)
-        )
-        base = self._known(data.delta_base, _(b'unknown delta base'))
-        compression = compat.inbound_compression(data)
-        delta, text = data.delta, data.raw_text
-        if compression is not None:
-            if text is not None:
-                text = compat.decompress_inbound(compression, text)
-            elif delta is not None:
-                delta = compat.decompress_inbound(compression, delta)
-        # Both may be views of a larger buffer, which must not be kept.
-        delta = bytes(delta) if delta is not None else b''
+        get_rev = self._idx.core.get_rev
+        p1, p2 = get_rev(data.p1), get_rev(data.p2)
+        base = get_rev(data.delta_base)
+        if p1 is None or p2 is None or base is None:
+            raise self._unknown(data)
         flags = data.flags or constants.REVIDX_DEFAULT_FLAGS
+        delta, text = _received(data)
         if text is None:
             flags |= self._censor_flags(data, base, delta)
             text = self._apply(base, delta)
         else:
-            text, delta, base = bytes(text), None, nullrev
-        self._check(data, text, flags)
+            base = nullrev
+        if (
+            flags
+            or storageutil.hashrevisionsha1(text, data.p1, data.p2) != data.node
+        ):
+            self._check(data, text, flags)
+        if self._file.fix_parents and _swapped(text, p1, p2, flags):
+            p1, p2 = p2, p1
 
-        self._writer.touch(self._file.filename, self._idx)
+        if self._base_gid is None:
+            self._writer.touch(self._file.filename, self._idx)
+            self._base_gid = self._file.gid(0)
         rev = len(self._idx)
-        draft = index.Revision(
-            data.node, parents[0], parents[1], link, flags, len(text), 0, 0
-        )
+        draft = index.Revision(data.node, p1, p2, link, flags, len(text), 0, 0)
         if self._loose:
             self._add_loose(rev, draft, text, base, delta)
         else:
@@ -137,6 +147,10 @@ class Group:
 
     def finish(self) -> None:
         """Store the index of what was sealed."""
+        self._end_run()
+        self._file.store.keep_index(self._idx)
+
+    def _end_run(self) -> None:
         if not self._run:
             return
         path_id = self._idx.path_id
@@ -151,13 +165,17 @@ class Group:
 
     # checks
 
-    def _known(self, node: bytes, message: bytes) -> int:
-        rev: int | None = self._idx.core.get_rev(node)
-        if rev is None:
-            if node == nullid:
-                return nullrev
-            raise error.LookupError(node, self._file.display_id, message)
-        return rev
+    def _unknown(self, data: Any) -> Exception:
+        """What to raise for a revision that refers to one that is not here."""
+        get_rev = self._idx.core.get_rev
+        for node in (data.p1, data.p2):
+            if get_rev(node) is None:
+                return error.LookupError(
+                    node, self._file.display_id, _(b'unknown parent')
+                )
+        return error.LookupError(
+            data.delta_base, self._file.display_id, _(b'unknown delta base')
+        )
 
     def _censor_flags(self, data: Any, base: int, delta: bytes) -> int:
         store_file = self._file
@@ -177,16 +195,11 @@ class Group:
         return 0
 
     def _check(self, data: Any, text: bytes, flags: int) -> None:
+        """Raise unless a text with flags, or a wrong one, is right."""
         store_file = self._file
-        if not flags:
-            if (
-                storageutil.hashrevisionsha1(text, data.p1, data.p2)
-                == data.node
-            ):
-                return
-            checkable = True
-        else:
-            checkable = flagutil.processflagsraw(store_file, text, flags)
+        checkable = not flags or flagutil.processflagsraw(
+            store_file, text, flags
+        )
         try:
             if checkable:
                 store_file.checkhash(text, data.node, p1=data.p1, p2=data.p2)
@@ -280,18 +293,78 @@ class Group:
         delta: bytes | None,
     ) -> None:
         sealer = self._writer.sealer
-        gid = self._file.gid(rev)
+        base_gid = self._base_gid
+        assert base_gid is not None
         place = None
-        if delta is not None and base != nullrev:
-            place = sealer.place(self._file.gid(base))
+        if base != nullrev:
+            place = sealer.place(base_gid + base)
         if place is None or delta is None or len(delta) >= len(text):
             place, delta = self._best_in_frame(rev, draft, text)
-        frame_id, place = sealer.add(gid, delta, place)
-        draft = draft._replace(frame=frame_id, place=place)
+        if len(delta) >= deltas.CONTENT_SIZE:
+            found = self._add_large(rev, draft, text, place, delta)
+            if found is None:
+                return
+            frame_id, place = found
+        else:
+            frame_id, place = sealer.add(base_gid + rev, delta, place)
+        draft = index.Revision(*draft[:6], frame_id, place)
         if not self._run:
             self._run_first = rev
         self._run.append(draft)
         self._idx.append(draft)
+
+    def _add_large(
+        self,
+        rev: int,
+        draft: index.Revision,
+        text: bytes,
+        place: int | None,
+        delta: bytes,
+    ) -> tuple[int, int] | None:
+        """Put a text into a frame unless it is stored already.
+
+        Returns (frame, place), or None if the revision became a row: because
+        the same text is one, or to be a delta of what it was copied from.
+        """
+        gid = self._file.gid(rev)
+        writer = self._writer
+        if draft.flags & constants.REVIDX_ISCENSORED:
+            return writer.sealer.add(gid, delta, place)
+        digest = deltas.content_digest(text)
+        found = self._same_content(digest, draft, text)
+        if found is not None:
+            idx, other = found
+            if idx.frames[other]:
+                return idx.frames[other], idx.places[other]
+        elif len(delta) < LARGE_COPY or self._copy_source(text) is None:
+            writer.add_content(digest, gid)
+            return writer.sealer.add(gid, delta, place)
+        self._end_run()
+        self._file.store_loose(
+            writer, text, draft.linkrev, *draft[1:3], draft.node, draft.flags
+        )
+        return None
+
+    def _same_content(
+        self, digest: int, draft: index.Revision, text: bytes
+    ) -> tuple[index.FileIndex, int] | None:
+        """A revision of any file that has this text."""
+        store = self._file.store
+        gid = store.find_content(digest)
+        if gid is None:
+            return None
+        path_id, rev = schema.split_id(gid)
+        idx = self._idx
+        if path_id != idx.path_id:
+            idx = store.index_of(path_id)
+        if rev >= len(idx) or idx.core[rev][2] != len(text):
+            return None
+        other = idx.revision(rev)
+        alike = other.node == draft.node and other.p1 == other.p2 == nullrev
+        # without parents a node is a hash of the text alone
+        if alike or store.chain_text(idx, rev) == text:
+            return idx, rev
+        return None
 
     def _best_in_frame(
         self, rev: int, draft: index.Revision, text: bytes
@@ -314,11 +387,7 @@ class Group:
                 delta = mdiff.textdiff(self._text(base), text)
                 if len(delta) < len(best[1]):
                     best = place, delta
-        source = (
-            self._file.copy_source(text)
-            if text.startswith(compat.META_MARKER)
-            else None
-        )
+        source = self._copy_source(text)
         if source is not None:
             idx, base = source
             place = sealer.place(schema.global_id(idx.path_id or 0, base))
@@ -327,6 +396,39 @@ class Group:
                 if len(delta) < len(best[1]):
                     best = place, delta
         return best
+
+    def _copy_source(self, text: bytes) -> tuple[index.FileIndex, int] | None:
+        """The revision a text was copied from, if it is here."""
+        if not text.startswith(compat.META_MARKER):
+            return None
+        return self._file.copy_source(text)
+
+
+def _received(data: Any) -> tuple[bytes, bytes | None]:
+    """(delta, full text) of a revision; the delta is empty if there is a text."""
+    delta, text = data.delta, data.raw_text
+    compression = compat.inbound_compression(data)
+    if compression is not None:
+        if text is not None:
+            text = compat.decompress_inbound(compression, text)
+        elif delta is not None:
+            delta = compat.decompress_inbound(compression, delta)
+    # Both may be views of a larger buffer, which must not be kept.
+    if text is not None:
+        return b'', bytes(text)
+    return bytes(delta) if delta is not None else b'', None
+
+
+def _swapped(text: bytes, p1: int, p2: int, flags: int) -> bool:
+    """Whether parents are in the wrong order (core's issue 6528).
+
+    A copy has no first parent, anything else no second one without a first.
+    """
+    if (p1 == nullrev) == (p2 == nullrev):
+        return False
+    if flags & constants.REVIDX_ISCENSORED:
+        return False
+    return text.startswith(compat.META_MARKER) == (p1 != nullrev)
 
 
 def store_alone(writer: Writer, gid: int, text: bytes) -> int:

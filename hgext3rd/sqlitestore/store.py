@@ -33,9 +33,6 @@ from .index import FileIndex
 # frames nearly in order, so a few frames are enough.
 FRAME_CACHE = 32 << 20
 
-# Files whose index is kept.
-INDEX_CACHE = 512
-
 # Chains hop between files at copies only. A stored chain cannot contain a
 # loop unless the database is damaged, and then this ends it.
 MAX_HOPS = 1000
@@ -87,9 +84,7 @@ class Store:
         self.compression = compression
         self.changesets = changesets
         self._paths: dict[bytes, int] = {}
-        self._indexes: collections.OrderedDict[int, FileIndex] = (
-            collections.OrderedDict()
-        )
+        self._indexes = index.IndexCache()
         self._new: dict[bytes, FileIndex] = {}
         self._frames: collections.OrderedDict[int, frames.Frame] = (
             collections.OrderedDict()
@@ -139,12 +134,12 @@ class Store:
         """Remember a path just written, and its index."""
         self._paths[path] = path_id
         self._new.pop(path, None)
-        self._indexes[path_id] = idx
+        self._indexes.keep(path_id, idx)
 
     def drop_path(self, path: bytes, path_id: int) -> None:
         """Forget a path just removed."""
         self._paths.pop(path, None)
-        self._indexes.pop(path_id, None)
+        self._indexes.drop(path_id)
 
     def rewritten(self, gid: int, stored: int) -> None:
         """Note that a loose revision is now a full text of ``stored`` bytes."""
@@ -175,12 +170,13 @@ class Store:
         found = self._indexes.get(path_id)
         if found is None:
             found = self.read_index(path_id)
-            self._indexes[path_id] = found
-            if len(self._indexes) > INDEX_CACHE and self.open_writer is None:
-                self._indexes.popitem(last=False)
-        else:
-            self._indexes.move_to_end(path_id)
+            self._indexes.keep(path_id, found)
         return found
+
+    def keep_index(self, idx: FileIndex) -> None:
+        """Keep an index that has grown; what was read meanwhile is old."""
+        if idx.path_id is not None:
+            self._indexes.keep(idx.path_id, idx)
 
     def read_index(self, path_id: int | None) -> FileIndex:
         """The index of a file as a new object that nobody shares."""
@@ -243,7 +239,7 @@ class Store:
             idx.places[:n] = fresh.places[:n]
             idx.stored = fresh.stored
             self._indexes.clear()
-            self._indexes[idx.path_id] = idx
+            self._indexes.keep(idx.path_id, idx)
 
     def forget_content(self) -> None:
         """Drop cached frames."""
