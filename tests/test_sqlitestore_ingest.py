@@ -30,7 +30,9 @@ def test_kept_indexes_are_bounded() -> None:
     cache = index.IndexCache(limit=10 * index.INDEX_COST)
     for path_id in range(1, 101):
         cache.keep(path_id, index.FileIndex(path_id))
-    kept = [path_id for path_id in range(1, 101) if cache.get(path_id)]
+    kept = [
+        path_id for path_id in range(1, 101) if cache.get(path_id) is not None
+    ]
     assert kept == list(range(91, 101))
 
 

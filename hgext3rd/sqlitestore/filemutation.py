@@ -25,9 +25,14 @@ class MutationMixin(DataMixin):
     """The ``ifilemutation`` half."""
 
     filename: bytes
-    fix_parents: bool
     _writable: bool
     _adding_group = False
+
+    @property
+    def fix_parents(self) -> bool:
+        """Whether to mend the order of parents in changegroups."""
+        fix: bool = self.opener.options.get(b'issue6528.fix-incoming', True)
+        return fix
 
     @contextlib.contextmanager
     def _writing(self, tr: Any) -> Iterator[writes.Writer]:

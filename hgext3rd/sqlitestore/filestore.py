@@ -92,12 +92,6 @@ class FileStore(MutationMixin):
         return processors
 
     @property
-    def fix_parents(self) -> bool:
-        """Whether to mend the order of parents in changegroups."""
-        fix: bool = self.opener.options.get(b'issue6528.fix-incoming', True)
-        return fix
-
-    @property
     def delta_config(self) -> Any:
         """Core's settings for deltas; ours are always general."""
         delta: Any = self.opener.options.get(b'delta-config')

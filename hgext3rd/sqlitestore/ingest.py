@@ -49,8 +49,10 @@ class Target(Protocol):
     store: Store
     filename: bytes
     display_id: bytes
-    # whether to mend the order of parents
-    fix_parents: bool
+
+    @property
+    def fix_parents(self) -> bool:
+        """Whether to mend the order of parents."""
 
     def gid(self, rev: int) -> int:
         """The global id of a revision."""
