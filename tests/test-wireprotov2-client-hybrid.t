@@ -73,6 +73,7 @@ A server whose API is broken is used over version 1, with one warning
   $ cat > broken.py << EOF
   > import os
   > from hgext3rd.wireprotov2 import server
+  > from hgext3rd.wireprotov2.proto import cbor
   > from mercurial import extensions
   > FRAMES = b'application/mercurial-exp-framing-0006'
   > ANSWERS = {
@@ -80,8 +81,19 @@ A server whose API is broken is used over version 1, with one warning
   >     'html': (b'200 OK', b'text/html', b'<html>'),
   >     'noise': (b'200 OK', FRAMES, b'\377' * 100),
   >     'empty': (b'200 OK', FRAMES, b''),
+  >     'error': (b'503 Busy', b'text/plain', b'later'),
+  > }
+  > HELLOS = {
+  >     'hello': b'\xa1\x41',
+  >     'apis': cbor.encode({b'v1capabilities': b'batch getbundle known',
+  >                          b'apis': 5, b'apibase': b'api/'}),
   > }
   > def handle(ours, orig, rctx, req, res, checkperm):
+  >     if b'X-HgUpgrade-1' in req.headers and os.environ['BROKEN'] in HELLOS:
+  >         res.status = b'200 OK'
+  >         res.headers[b'Content-Type'] = b'application/mercurial-cbor'
+  >         res.setbodybytes(HELLOS[os.environ['BROKEN']])
+  >         return True
   >     if not (req.dispatchpath or b'').startswith(b'api/'):
   >         return ours(orig, rctx, req, res, checkperm)
   >     status, kind, body = ANSWERS[os.environ['BROKEN']]
@@ -114,16 +126,37 @@ A server whose API is broken is used over version 1, with one warning
   1 c1
   0 c0
 
-... and one that talks nonsense not at all
+... and so is one that talks nonsense, as long as nothing came of it
 
   $ try $HGPORT2 html
-  abort: http://localhost:$HGPORT2/api/exp-http-v2-0003: the response has a wrong type (text/html)
-  ('--config wireprotov2.client=no' uses version 1)
+  warning: falling back to wire protocol version 1: http://localhost:$HGPORT2/api/exp-http-v2-0003: the response has a wrong type (text/html)
+  2 c2 amended
+  1 c1
+  0 c0
   $ try $HGPORT noise
-  abort: http://localhost:$HGPORT/api/exp-http-v2-0003: frame of 16777215 bytes is larger than 65535
-  ('--config wireprotov2.client=no' uses version 1)
-  $ test -f try-html/.hg/store/00changelog.i
-  [1]
+  warning: falling back to wire protocol version 1: http://localhost:$HGPORT/api/exp-http-v2-0003: frame of 16777215 bytes is larger than 65535
+  2 c2 amended
+  1 c1
+  0 c0
+  $ try $HGPORT error
+  (http://localhost:$HGPORT/api/exp-http-v2-0003: HTTP error 503: Busy; trying again in N seconds)
+  warning: falling back to wire protocol version 1: http://localhost:$HGPORT/api/exp-http-v2-0003: HTTP error 503: Busy
+  2 c2 amended
+  1 c1
+  0 c0
+
+... also where the handshake is nonsense already
+
+  $ try $HGPORT1 hello
+  warning: falling back to wire protocol version 1: http://localhost:$HGPORT1/?cmd=capabilities: CBOR data ends inside a value
+  2 c2 amended
+  1 c1
+  0 c0
+  $ try $HGPORT2 apis
+  warning: falling back to wire protocol version 1: http://localhost:$HGPORT2/: the handshake names no APIs
+  2 c2 amended
+  1 c1
+  0 c0
 
 Large files, stored elsewhere, keep their flags; --stream copies files as in
 version 1

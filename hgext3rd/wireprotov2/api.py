@@ -44,7 +44,7 @@ class API:
         """Return the values an argument may have, none if not said."""
         argument = _map(self._args(command).get(name, {}))
         values = argument.get(b'validvalues', ())
-        return frozenset(values) if isinstance(values, (set, list)) else _NONE
+        return frozenset(_texts(values))
 
     def batch_size(self, command: bytes) -> int | None:
         """Return how many revisions to ask for at once, if recommended."""
@@ -53,9 +53,6 @@ class API:
 
     def _args(self, command: bytes) -> Mapping[bytes, Any]:
         return _map(_map(self.commands.get(command, {})).get(b'args', {}))
-
-
-_NONE: frozenset[bytes] = frozenset()
 
 
 def _map(value: Any) -> Mapping[bytes, Any]:

@@ -66,12 +66,18 @@ def limit(opener: Any, timeout: float | None) -> None:
     if not timeout:
         return
 
+    allowed = timeout
+
     class Response(keepalive.HTTPResponse):
+        fp: Any
+
         def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
             super().__init__(sock, *args, **kwargs)
-            self.fp = io.BufferedReader(Reader(self.fp.detach(), timeout))
+            raw = Reader(sock.makefile('rb', buffering=0), allowed)
+            self.fp.close()
+            self.fp = io.BufferedReader(raw)
 
-    for handler in opener.handlers:
+    for handler in getattr(opener, 'handlers', ()):
         if isinstance(handler, keepalive.KeepAliveHandler):
             _instrument(handler, Response)
 

@@ -20,6 +20,7 @@ from mercurial.utils import stringutil, urlutil
 from . import (
     api,
     failures,
+    pace,
     pull,
     pull_batches,
     pull_segments,
@@ -37,14 +38,6 @@ APIS = (b'exp-http-v2-0003',)
 # More than any server has to say of itself (6.0 needs 4 kB); it is held in
 # memory before anything is known about the server.
 MAX_HANDSHAKE = 4 * 1024 * 1024
-
-# A server that advertises version 2 and then does this is used over version 1,
-# as long as nothing has been applied. One that talks nonsense is not used.
-FAILS = (
-    failures.CommandRefused,
-    failures.ConnectionFailure,
-    failures.Unavailable,
-)
 
 # what applying raises for revisions that are well-formed and wrong
 BAD_DATA = (
@@ -103,6 +96,7 @@ class _Upgrade:
         self.answer: Any = None
 
     def open(self, request: Any) -> Any:
+        request.paced = True
         response = self._opener.open(request)
         url = urlutil.hidepassword(pycompat.bytesurl(response.geturl()))
         kind = response.headers.get('Content-Type')
@@ -159,18 +153,31 @@ def performhandshake(
     def upgrading(url: str, data: Any, headers: dict[str, str]) -> Any:
         return requestbuilder(url, data, {**headers, **UPGRADE_HEADERS})
 
+    pace.limit(opener, ui.configwith(float, b'http', b'timeout'))
     upgrade = _Upgrade(opener)
-    respurl, info = orig(ui, url, upgrade, upgrading)
+    try:
+        respurl, info = orig(ui, url, upgrade, upgrading)
+    except failures.ConnectionFailure:
+        raise
+    except failures.ServerFailure as exc:
+        _warn(ui, exc)
+        return orig(ui, url, opener, requestbuilder)
     caps = Capabilities(info[b'v1capabilities'])
     if upgrade.answer is not None:
         try:
             caps.api = choose(respurl, upgrade.answer)
         except CBORError as exc:
-            raise failures.ServerFailure(
-                urlutil.hidepassword(respurl), exc.message
-            ) from exc
+            safe = urlutil.hidepassword(respurl)
+            _warn(ui, failures.ServerFailure(safe, exc.message))
     info[b'v1capabilities'] = caps
     return respurl, info
+
+
+def _warn(ui: Any, exc: failures.ServerFailure) -> None:
+    ui.warn(
+        _(b'warning: falling back to wire protocol version 1: %s\n')
+        % exc.message
+    )
 
 
 def choose(baseurl: bytes, answer: Mapping[bytes, Any]) -> api.API | None:
@@ -272,7 +279,7 @@ class HybridPeer(httppeer.httppeer):
                 obsmarkers,
                 self.v2_complete,
             )
-        except FAILS as exc:
+        except failures.ServerFailure as exc:
             if args.get(b'narrow') or args.get(b'depth'):
                 raise
             self.v2_give_up(exc)
@@ -293,10 +300,7 @@ class HybridPeer(httppeer.httppeer):
     def v2_give_up(self, exc: failures.ServerFailure) -> None:
         """Use version 1 from now on, and say why."""
         self.v2api = None
-        self.ui.warn(
-            _(b'warning: falling back to wire protocol version 1: %s\n')
-            % exc.message
-        )
+        _warn(self.ui, exc)
 
 
 def prepare_getbundle(orig: Any, pullop: Any, kwargs: dict[bytes, Any]) -> None:
@@ -334,7 +338,7 @@ def maybe_pull_pieces(orig: Any, pullop: Any) -> None:
                 peer.v2_pieces = pull_segments.pull(pullop, peer)
             elif pull_batches.suitable(pullop, peer):
                 peer.v2_pieces = pull_batches.pull_all(pullop, peer)
-        except FAILS as exc:
+        except failures.ServerFailure as exc:
             if len(pullop.repo.unfiltered()) > start:
                 raise
             peer.v2_give_up(exc)

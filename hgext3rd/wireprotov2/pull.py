@@ -7,6 +7,7 @@ Which commands are sent is decided in ``pull_source``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -50,6 +51,9 @@ NARROW_ARGUMENTS = frozenset(
         b'oldexcludepats',
     )
 )
+
+# what separates keys and values in the part that holds them
+_BREAKS = re.compile(b'[\r\n\t]')
 
 REQUIRED_COMMANDS = (
     b'changesetdata',
@@ -232,6 +236,7 @@ class _Bundle:
             )
         for number, namespace in enumerate(self.namespaces, 1):
             keys = source.listkeys(namespace)
+            _check_keys(namespace, keys)
             yield from pull_bundle.part(
                 number,
                 b'LISTKEYS',
@@ -271,7 +276,7 @@ class _Bundle:
         yield pull_bundle.close_group()
         manifests = seen.manifests
         for record in source.manifests():
-            link = manifests.get(record.node)
+            link = manifests.pop(record.node, None)
             if link is None:
                 raise CBORError(b'sent a manifest that was not asked for')
             yield self._revision(record, link)
@@ -281,6 +286,8 @@ class _Bundle:
                 # no hash covers the path
                 raise CBORError(b'sent a file that no changeset touches')
             yield pull_bundle.file_header(path)
+            # one of each changeset at most, or they might never end
+            links = set()
             for record in records:
                 link = record.linknode
                 if link not in seen.nodes:
@@ -288,6 +295,9 @@ class _Bundle:
                         b'sent a file of a changeset that was not asked for'
                     )
                 assert link is not None
+                if link in links:
+                    raise CBORError(b'sent a file of a changeset twice')
+                links.add(link)
                 if self.complete is not None:
                     record = self.complete(path, record)
                 yield self._revision(record, link)
@@ -303,11 +313,22 @@ class _Bundle:
             ) from None
 
 
-def _node(value: bytes) -> bytes:
+def _check_keys(namespace: bytes, keys: Mapping[bytes, bytes]) -> None:
+    """Refuse what the format of the part, or who reads it, cannot take."""
+    for key, value in keys.items():
+        if _BREAKS.search(key) or _BREAKS.search(value):
+            raise CBORError(b'sent a key or value with control characters')
+        if namespace == b'phases' and key != b'publishing':
+            if not value.isdigit() or len(value) > 9:
+                raise CBORError(b'sent a phase without a number')
+            _node(key, b'phase')
+
+
+def _node(value: bytes, what: bytes = b'bookmark') -> bytes:
     try:
         node = fromhex(value)
     except ValueError:
         node = b''
     if len(node) != 20:
-        raise CBORError(b'sent a bookmark without a node')
+        raise CBORError(b'sent a %s without a node' % what)
     return node

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -36,6 +36,15 @@ MAX_PIECE = 16 * 1024 * 1024 * 1024
 
 # The most pieces: servers aim at hundreds. Each costs some 200 bytes here.
 MAX_PIECES = 1_000_000
+
+# The most heads of all pieces together, at some 60 bytes.
+MAX_HEADS = 2_000_000
+
+# What describes a piece: its heads are nearly all.
+LISTING_LIMITS = cbor.Limits(depth=4, items=100_000, size=4 * 1024 * 1024)
+
+# Names are digests.
+MAX_NAME = 64
 
 
 @dataclass(frozen=True)
@@ -79,22 +88,42 @@ def _text(value: Any, key: bytes) -> bytes:
     return text
 
 
-def parse_listing(values: Sequence[Any]) -> Listing | None:
+def list_pieces(client: HTTPClient) -> Listing | None:
+    """Ask how history is cut; None if that is of an unknown version.
+
+    Raises ``failures.ServerFailure``.
+    """
+    exchange = client.start(Command(b'segments', limits=LISTING_LIMITS))
+    try:
+        listing = parse_listing(exchange.values(0))
+        if listing is not None:
+            exchange.finish()
+        return listing
+    except ProtocolError as exc:
+        raise failures.ServerFailure(client.url, exc.message) from exc
+    finally:
+        exchange.close()
+
+
+def parse_listing(values: Iterable[Any]) -> Listing | None:
     """Read a response to ``segments``; None if it is of an unknown version.
 
     Raises ``CBORError``.
     """
-    if not values:
+    values = iter(values)
+    head = next(values, None)
+    if head is None:
         raise CBORError(b'malformed response: it is empty')
-    head = values[0]
     if _number(head, b'version') != VERSION:
         return None
-    if _number(head, b'totalitems') != len(values) - 1:
-        raise CBORError(b'malformed response: pieces are missing')
-    if len(values) > MAX_PIECES:
+    total = _number(head, b'totalitems')
+    if total > MAX_PIECES:
         raise CBORError(b'malformed response: too many pieces')
-    pieces = []
-    for value in values[1:]:
+    pieces: list[Piece] = []
+    left = MAX_HEADS
+    for value in values:
+        if len(pieces) == total:
+            raise CBORError(b'malformed response: more than announced')
         heads = value.get(b'heads') if isinstance(value, dict) else None
         if (
             type(heads) is not list
@@ -102,15 +131,21 @@ def parse_listing(values: Sequence[Any]) -> Listing | None:
             or not all(type(h) is bytes and len(h) == 20 for h in heads)
         ):
             raise CBORError(b'malformed response: a piece has no heads')
+        left -= len(heads)
+        name = _text(value, b'name')
+        if left < 0 or len(name) > MAX_NAME:
+            raise CBORError(b'malformed response: a piece is too large')
         pieces.append(
             Piece(
-                _text(value, b'name'),
+                name,
                 _number(value, b'changesets'),
                 _number(value, b'estimate'),
                 tuple(heads),
                 value.get(b'final') is True,
             )
         )
+    if len(pieces) < total:
+        raise CBORError(b'malformed response: pieces are missing')
     return Listing(tuple(pieces), _text(head, b'cgversion'))
 
 

@@ -18,9 +18,8 @@ from mercurial.utils import stringutil, urlutil
 from . import failures, pull_pieces, redirects, resume, segmentbundle
 from .api import API
 from .client import HTTPClient
-from .proto.errors import ProtocolError
 from .pull_parents import trusted
-from .pull_pieces import Fetcher, Listing, Piece, Source, parse_listing
+from .pull_pieces import Fetcher, Piece, Source, list_pieces
 from .pull_report import Report
 from .segmentpack import PackError
 
@@ -97,20 +96,13 @@ def _give_up(repo: Any, exc: failures.ServerFailure) -> None:
     repo.ui.warn(_(b'warning: not pulling in pieces: %s\n') % exc.message)
 
 
-def _list(client: HTTPClient) -> Listing | None:
-    try:
-        return parse_listing(client.call(b'segments', {}))
-    except ProtocolError as exc:
-        raise failures.ServerFailure(client.url, exc.message) from exc
-
-
 def _missing(repo: Any, pieces: Sequence[Piece]) -> list[Piece]:
     has_node = repo.unfiltered().changelog.index.has_node
     return [piece for piece in pieces if not all(map(has_node, piece.heads))]
 
 
 def _pull(repo: Any, peer: Any, client: HTTPClient) -> int:
-    listing = _list(client)
+    listing = list_pieces(client)
     if listing is None or not any(piece.final for piece in listing.pieces):
         # less than a piece: one request gets all of it
         return 0

@@ -10,6 +10,7 @@ servers cannot answer. Both are read in the order changesets, manifests, files.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,6 +96,9 @@ class Seen:
 
     def add(self, record: Record) -> None:
         node = record.node
+        if node in self.nodes:
+            # or they might never end
+            raise CBORError(b'malformed response: a changeset comes twice')
         self.nodes[node] = None
         text = record.delta[12:]
         try:
@@ -110,7 +114,7 @@ class Seen:
 
 
 def _keys(exchange: Exchange, index: int) -> dict[bytes, bytes]:
-    values = list(exchange.values(index))
+    values = list(itertools.islice(exchange.values(index), 2))
     if (
         len(values) != 1
         or type(values[0]) is not dict

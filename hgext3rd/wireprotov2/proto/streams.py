@@ -185,10 +185,14 @@ class _Sink:
 
 def zstd_compressor(level: int) -> zstandard.ZstdCompressor:
     """Return a compressor whose output every zstd-8mb decoder can read."""
-    params = zstandard.ZstdCompressionParameters.from_level(level)
+    # with a checksum, which costs next to nothing: deltas are not verified
+    # before they are read
+    params = zstandard.ZstdCompressionParameters.from_level(
+        level, write_checksum=True
+    )
     if params.window_log > 23:
         params = zstandard.ZstdCompressionParameters.from_level(
-            level, window_log=23
+            level, window_log=23, write_checksum=True
         )
     return zstandard.ZstdCompressor(compression_params=params)
 
