@@ -49,6 +49,16 @@ class OverlayStore(filestore.FileStore):
             self._cache = cached = (rev, self._overlaid(rev), False)
         return cached[1], cached[2]
 
+    def _check(self, text: bytes, rev: int) -> None:
+        """Raise unless ``text`` is that of a revision.
+
+        What is overlaid was never checked before, so core's hash is due.
+        """
+        if rev > self.repotiprev:
+            self.checkhash(text, self.node(rev), rev=rev)
+        else:
+            super()._check(text, rev)
+
     def deltaparent(self, rev: int) -> int:
         """As in the database; overlaid revisions have none."""
         return nullrev if rev > self.repotiprev else super().deltaparent(rev)

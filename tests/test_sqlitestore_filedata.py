@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every text that is read is checked against its node."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+
+pytest.importorskip('mercurial')
+
+from mercurial import error, transaction
+from mercurial import ui as uimod
+from mercurial import vfs as vfsmod
+from mercurial.utils import storageutil
+
+from hgext3rd.sqlitestore import filestore, schema
+from hgext3rd.sqlitestore.filedata import has_node
+from hgext3rd.sqlitestore.store import Store
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A function that stores texts as revisions of a file, and opens it."""
+    vfs = vfsmod.vfs(os.fsencode(tmp_path))
+    store = Store(vfs.join(schema.FILENAME), 'none', b'off', lambda: 1 << 20)
+    store.db.create()
+
+    def add(texts):
+        vfsmap = {b'plain': vfs, b'store': vfs}
+        with transaction.transaction(
+            uimod.ui().warn, vfs, vfsmap, b'journal', b'undo'
+        ) as tr:
+            file = filestore.SQLiteFilelog(store, vfs, b'f', writable=True)
+            parent = file.nullid
+            for number, text in enumerate(texts):
+                parent = file.add(text, {}, tr, number, parent, file.nullid)
+        store.forget()
+        return filestore.SQLiteFilelog(store, vfs, b'f', writable=False)
+
+    yield add
+    store.db.close()
+
+
+def test_check_agrees_with_core():
+    null = b'\0' * 20
+    one, two = hashlib.sha1(b'1').digest(), hashlib.sha1(b'2').digest()
+    for p1, p2 in ((null, null), (one, null), (one, two), (two, one)):
+        node = storageutil.hashrevisionsha1(b'text', p1, p2)
+        assert has_node(node, b'text', p1, p2)
+        assert not has_node(node, b'text!', p1, p2)
+    assert not has_node(
+        storageutil.hashrevisionsha1(b'text', one, null), b'text', two, null
+    )
+
+
+def test_damaged_text_is_refused_wherever_it_is_asked_for(stored):
+    file = stored([b'one\n' * 30, b'one\n' * 30 + b'two\n'])
+    store = file._revlog.store
+    store.db.execute(
+        "UPDATE rev SET data = CAST('u' || ? AS BLOB) WHERE base = 0",
+        ('eno\n' * 30,),
+    )
+    node = file.node(0)
+    message = 'integrity check failed on f:0'
+    for read in (file.revision, file.read, file.rawdata, file.renamed):
+        with pytest.raises(error.RevlogError, match=message):
+            read(node)
+    found = list(file.verifyintegrity({b'erroroncensored': True}))
+    assert [problem.node for problem in found] == list(map(file.node, file))
+    assert found[0].error.endswith(message.encode())
+
+
+def test_node_of_an_attack_is_what_core_says(stored, monkeypatch):
+    """Core's function hashes the text of a collision attack differently."""
+
+    def safe_hash(text, p1, p2):
+        sha = hashlib.sha1(min(p1, p2) + max(p1, p2) + text).digest()
+        return hashlib.sha1(sha).digest() if b'attack' in text else sha
+
+    monkeypatch.setattr(storageutil, 'hashrevisionsha1', safe_hash)
+    file = stored([b'innocent\n', b'attack\n'])
+    assert file.read(file.node(0)) == b'innocent\n'
+    assert file.read(file.node(1)) == b'attack\n'
