@@ -54,17 +54,11 @@ def index_entry(
     node: bytes,
 ) -> tuple[Any, ...]:
     """An entry to append to core's index object."""
-    return revlogutils.entry(
-        data_offset=0,
-        data_compressed_length=0,
-        data_delta_base=base,
-        link_rev=linkrev,
-        parent_rev_1=p1,
-        parent_rev_2=p2,
-        node_id=node,
-        flags=flags,
-        data_uncompressed_length=rawsize,
+    # by position: it runs for each revision of a clone, and names cost more
+    entry: tuple[Any, ...] = revlogutils.entry(
+        0, 0, base, linkrev, p1, p2, node, flags, rawsize
     )
+    return entry
 
 
 def file_writable(writable: bool = not _HAS_WRITABLE) -> bool:

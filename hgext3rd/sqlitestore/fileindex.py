@@ -52,28 +52,38 @@ class IndexMixin:
 
     def flags(self, rev: int) -> int:
         """The flags of a revision."""
-        return int(self.index[rev][0]) & 0xFFFF
+        entry: int = self.idx.core[rev][0]
+        return entry & 0xFFFF
 
     def rawsize(self, rev: int) -> int:
         """The size of a revision as stored, before flag processors."""
-        size: int = self.index[rev][2]
+        size: int = self.idx.core[rev][2]
         return size
 
     def linkrev(self, rev: int) -> int:
         """The changeset a revision belongs to."""
-        link: int = self.index[rev][4]
+        link: int = self.idx.core[rev][4]
         return link
 
     def parentrevs(self, rev: int) -> tuple[int, int]:
         """The numbers of the parents, null as -1."""
         if rev == nullrev:
             return nullrev, nullrev
-        entry = self.index[rev]
+        entry = self.idx.core[rev]
         return entry[5], entry[6]
+
+    def node(self, rev: int) -> bytes:
+        """The node of a revision."""
+        # as core's, but for the property; it is asked very often
+        try:
+            node: bytes = self.idx.core[rev][7]
+        except IndexError:
+            return bytes(_core.node(self, rev))
+        return node
 
     def iscensored(self, rev: int) -> bool:
         """Whether the content of a revision was removed."""
-        return bool(self.flags(rev) & constants.REVIDX_ISCENSORED)
+        return bool(self.idx.core[rev][0] & constants.REVIDX_ISCENSORED)
 
     def revs(self, start: int = 0, stop: int | None = None) -> Any:
         """Revision numbers from ``start`` to ``stop`` (included)."""
@@ -121,7 +131,6 @@ class IndexMixin:
 
     # borrowed from core
     rev = _core.rev
-    node = _core.node
     hasnode = _core.hasnode
     parents = _core.parents
     tip = _core.tip

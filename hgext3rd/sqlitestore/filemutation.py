@@ -232,10 +232,11 @@ class MutationMixin(DataMixin):
         try:
             with self._writing(transaction) as writer:
                 group = ingest.Group(self, writer)
+                get_rev = self.index.get_rev
                 try:
                     for data in compat.incoming(deltas):
                         any_seen = True
-                        rev = self.index.get_rev(data.node)
+                        rev = get_rev(data.node)
                         if rev is not None:
                             if duplicaterevisioncb:
                                 duplicaterevisioncb(self, rev)
