@@ -402,6 +402,12 @@ class TestAPI:
         assert found.valid_values(b'filesdata', b'nodes') == frozenset()
         assert [target.name for target in found.targets] == [b't']
 
+    def test_values_of_no_use_are_left_out(self):
+        args = {b'fields': {b'validvalues': [b'flags', [b'x'], {b'y': 1}, 5]}}
+        commands = {b'commands': {b'filesdata': {b'args': args}}}
+        found = api.parse(b'n', b'u', commands)
+        assert found.valid_values(b'filesdata', b'fields') == {b'flags'}
+
     @pytest.mark.parametrize('value', [None, {}, {b'commands': []}])
     def test_malformed(self, value):
         with pytest.raises(CBORError):

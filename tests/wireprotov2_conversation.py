@@ -14,7 +14,7 @@ import pathlib
 import threading
 import urllib.error
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import wireprotov2_wsgi  # noqa: F401  (makes hgweb serve version 2)
@@ -33,8 +33,13 @@ V1_ERRORS = (error.RepoError, error.ResponseError)
 ERRORS = (error.Error, *V1_ERRORS, OSError)
 
 
-def make_ui(**config: bytes) -> Any:
-    """Return a ui with the extension; ``config`` is of [wireprotov2]."""
+def make_ui(
+    settings: Mapping[bytes, bytes] | None = None, **config: bytes
+) -> Any:
+    """Return a ui with the extension; ``config`` is of [wireprotov2].
+
+    ``settings`` are others, as "section.name".
+    """
     ui = uimod.ui.load()
     ui.setconfig(b'extensions', b'wireprotov2', b'')
     ui.setconfig(b'ui', b'quiet', b'yes')
@@ -45,6 +50,8 @@ def make_ui(**config: bytes) -> Any:
     ui.setconfig(b'http', b'timeout', b'20')
     for name, value in config.items():
         ui.setconfig(b'wireprotov2', name.encode(), value)
+    for place, value in (settings or {}).items():
+        ui.setconfig(*place.split(b'.', 1), value)
     extensions.loadall(ui)
     extensions.populateui(ui)
     return ui
@@ -53,9 +60,17 @@ def make_ui(**config: bytes) -> Any:
 class Outcome:
     """What a clone did: its error, its warnings and its repository."""
 
-    def __init__(self, url: bytes, dest: pathlib.Path, **config: bytes) -> None:
+    def __init__(
+        self,
+        url: bytes,
+        dest: pathlib.Path,
+        settings: Mapping[bytes, bytes] | None = None,
+        insecure: bool = False,
+        **config: bytes,
+    ) -> None:
         self.dest = dest
-        self.ui = make_ui(**config)
+        self.ui = make_ui(settings, **config)
+        self.ui.insecureconnections = insecure
         self.error: BaseException | None = None
         self.ui.ferr = messages = io.BytesIO()
         try:

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mercurial import error, httppeer, policy, pycompat, util, wireprototypes
-from mercurial import url as urlmod
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
 from . import (
     api,
+    connections,
     failures,
     pace,
     pull,
@@ -153,6 +153,7 @@ def performhandshake(
     def upgrading(url: str, data: Any, headers: dict[str, str]) -> Any:
         return requestbuilder(url, data, {**headers, **UPGRADE_HEADERS})
 
+    connections.speak_once(ui, opener)
     pace.limit(opener, ui.configwith(float, b'http', b'timeout'))
     upgrade = _Upgrade(opener)
     try:
@@ -243,12 +244,8 @@ class HybridPeer(httppeer.httppeer):
         """A client with connections of its own, for use during a response."""
         assert self.v2api is not None
         _url, authinfo = self.path.url.authinfo()
-        return HTTPClient(
-            self.ui,
-            urlmod.opener(self.ui, authinfo),
-            self._requestbuilder,
-            self.v2api.url,
-        )
+        opener = connections.another(self.ui, authinfo, self._urlopener)
+        return HTTPClient(self.ui, opener, self._requestbuilder, self.v2api.url)
 
     def v2_can_pull(self, kwargs: Mapping[bytes, Any]) -> bool:
         """Return whether a getbundle call would be made with version 2."""

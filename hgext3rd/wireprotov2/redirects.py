@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mercurial import error, pycompat, url, util
+from mercurial import error, keepalive, pycompat, url, util
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
@@ -109,11 +109,23 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 if url.has_https:
 
     class _Anonymous(url.httpshandler):
-        """Shows no client certificate, whatever [auth] says of the host."""
+        """Shows no client certificate, whatever [auth] says of the host, and
+        tells nobody but a proxy what is for the proxy."""
 
         def https_open(self, req: Any) -> Any:
             self.auth = None
             return self.do_open(self._makeconnection, req)
+
+        def _start_transaction(self, connection: Any, req: Any) -> Any:
+            url._generic_start_transaction(self, connection, req)
+            # what CONNECT needs was copied, the rest goes to the server
+            for headers in (req.headers, req.unredirected_hdrs):
+                for name in list(headers):
+                    if name.lower().startswith('proxy-'):
+                        del headers[name]
+            return keepalive.KeepAliveHandler._start_transaction(
+                self, connection, req
+            )
 
 
 def _opener(ui: Any) -> Any:

@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Clones over TLS, through proxies, with passwords, after redirects."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import pathlib
+import sys
+
+import pytest
+import wireprotov2_conversation as conversation
+import wireprotov2_network as network
+from mercurial import commands, error, localrepo, phases
+from mercurial import ui as uimod
+from mercurial.hgweb import hgweb
+from wireprotov2_conversation import Outcome
+
+from hgext3rd.wireprotov2 import api, redirects, segments
+from hgext3rd.wireprotov2.proto import events
+
+TOTAL = 9
+SECRET = base64.b64encode(b'user:secret').decode()
+
+
+@pytest.fixture(scope='module')
+def app(tmp_path_factory: pytest.TempPathFactory):
+    """A served repository with pieces and a draft."""
+    path = tmp_path_factory.mktemp('network') / 'repo'
+    ui = conversation.make_ui()
+    repo = localrepo.instance(ui, os.fsencode(path), True)
+    (path / '.hg' / 'hgrc').write_text(
+        '[extensions]\nwireprotov2 =\n[phases]\npublish = no\n'
+    )
+    for number in range(TOTAL):
+        (path / 'f').write_text(str(number))
+        commands.commit(
+            repo.ui, repo, addremove=True, message=b'%d' % number, date=b'0 0'
+        )
+    with repo.lock(), repo.transaction(b'publish') as tr:
+        node = repo[TOTAL - 2].node()
+        phases.advanceboundary(repo, tr, phases.public, [node])
+    return hgweb(bytes(path))
+
+
+@pytest.fixture(autouse=True)
+def several_pieces(monkeypatch):
+    monkeypatch.setattr(segments, 'LEAST_CHANGESETS', 2)
+    for name in ('http_proxy', 'https_proxy', 'no_proxy', 'all_proxy'):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def web(app):
+    server = network.Web(app)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope='module')
+def pem(tmp_path_factory) -> pathlib.Path:
+    pytest.importorskip('cryptography')
+    return network.make_certificate(tmp_path_factory.mktemp('tls'), 'localhost')
+
+
+def assert_cloned(outcome: Outcome, *servers: network.Web) -> None:
+    """Check that pieces and the rest came by version 2."""
+    assert outcome.error is None, outcome.output
+    assert outcome.output == b''
+    assert outcome.check() == TOTAL
+    paths = [path for server in servers for path in server.paths]
+    assert any('segmentdata' in path for path in paths)
+    assert any('multirequest' in path for path in paths)
+    assert not any('getbundle' in path for path in paths)
+
+
+# -- TLS
+
+
+@pytest.mark.parametrize('trust', ['fingerprint', 'cacerts', 'hostcerts'])
+def test_tls(web, pem, tmp_path, trust):
+    tls = network.TLS(web.port, pem)
+    settings = {
+        'fingerprint': (
+            b'hostsecurity.localhost:fingerprints',
+            network.fingerprint(pem),
+        ),
+        'cacerts': (b'web.cacerts', bytes(pem)),
+        'hostcerts': (b'hostsecurity.localhost:verifycertsfile', bytes(pem)),
+    }
+    name, value = settings[trust]
+    outcome = Outcome(tls.url, tmp_path / 'd', settings={name: value})
+    assert_cloned(outcome, web)
+    # every connection asked for the server by its name
+    assert len(tls.names) > 1
+    assert set(tls.names) == {'localhost'}
+    assert not any(tls.people)
+
+
+@pytest.mark.parametrize('wrong', ['unknown', 'fingerprint', 'name'])
+def test_servers_that_are_not_who_they_should_be(web, pem, tmp_path, wrong):
+    if wrong == 'name':
+        folder = tmp_path / 'other'
+        folder.mkdir()
+        pem = network.make_certificate(folder, 'elsewhere.test')
+    tls = network.TLS(web.port, pem)
+    settings = {
+        'unknown': {},
+        'fingerprint': {
+            b'hostsecurity.localhost:fingerprints': b'sha256:' + b'00' * 32
+        },
+        'name': {b'web.cacerts': bytes(pem)},
+    }
+    outcome = Outcome(tls.url, tmp_path / 'd', settings=settings[wrong])
+    assert isinstance(outcome.error, (error.SecurityError, OSError)), (
+        outcome.error
+    )
+    # before anything was asked
+    assert web.seen == []
+    assert not (tmp_path / 'd').exists()
+
+
+def test_insecure_connections_are_warned_of(web, pem, tmp_path):
+    tls = network.TLS(web.port, pem)
+    outcome = Outcome(
+        tls.url, tmp_path / 'd', settings={b'web.cacerts': b'!'}, insecure=True
+    )
+    assert outcome.error is None
+    assert len(tls.names) > 1
+    # but not once for each of them
+    assert outcome.output.count(b'warning: ') == 1, outcome.output
+
+
+def test_passphrases_are_asked_for_once(web, pem, tmp_path, monkeypatch):
+    key = network.encrypted(pem, tmp_path, b'passphrase')
+    asked = []
+
+    def getpass(ui, prompt=None, default=None):
+        asked.append(prompt)
+        return b'passphrase'
+
+    monkeypatch.setattr(uimod.ui, 'getpass', getpass)
+    tls = network.TLS(web.port, pem)
+    settings = {
+        b'web.cacerts': bytes(pem),
+        b'auth.x.prefix': b'localhost',
+        b'auth.x.cert': bytes(pem),
+        b'auth.x.key': bytes(key),
+    }
+    assert_cloned(Outcome(tls.url, tmp_path / 'd', settings=settings), web)
+    assert len(tls.people) > 1
+    assert len(asked) == 1
+
+
+def test_client_certificates(web, pem, tmp_path):
+    tls = network.TLS(web.port, pem)
+    settings = {
+        b'web.cacerts': bytes(pem),
+        b'auth.x.prefix': b'localhost',
+        b'auth.x.cert': bytes(pem),
+        b'auth.x.key': bytes(pem),
+    }
+    assert_cloned(Outcome(tls.url, tmp_path / 'd', settings=settings), web)
+    assert len(tls.people) > 1
+    assert all(tls.people)
+
+
+# -- proxies
+
+
+def test_proxy(web, tmp_path):
+    proxy = network.Proxy('pat:word')
+    settings = {
+        b'http_proxy.host': b'127.0.0.1:%d' % proxy.port,
+        b'http_proxy.user': b'pat',
+        b'http_proxy.passwd': b'word',
+        b'http_proxy.always': b'yes',
+    }
+    outcome = Outcome(web.url, tmp_path / 'd', settings=settings)
+    assert_cloned(outcome, web)
+    assert len(proxy.seen) == len(web.seen)
+    assert all(f'http://localhost:{web.port}/' in head for head in proxy.seen)
+
+
+def test_proxy_for_tls(app, pem, tmp_path):
+    web = network.Web(network.with_password(app, 'user', 'secret'))
+    tls = network.TLS(web.port, pem)
+    proxy = network.Proxy('pat:word')
+    settings = {
+        b'http_proxy.host': b'127.0.0.1:%d' % proxy.port,
+        b'http_proxy.user': b'pat',
+        b'http_proxy.passwd': b'word',
+        b'http_proxy.always': b'yes',
+        b'web.cacerts': bytes(pem),
+    }
+    url = tls.url.replace(b'//', b'//user:secret@')
+    assert_cloned(Outcome(url, tmp_path / 'd', settings=settings), web)
+    assert proxy.seen
+    for head in proxy.seen:
+        assert head.startswith(f'CONNECT localhost:{tls.port} ')
+        # what is for the server is not for the proxy
+        assert SECRET not in head
+    web.close()
+
+
+def test_proxy_that_refuses(web, tmp_path):
+    proxy = network.Proxy('pat:word')
+    settings = {
+        b'http_proxy.host': b'127.0.0.1:%d' % proxy.port,
+        b'http_proxy.always': b'yes',
+    }
+    outcome = Outcome(web.url, tmp_path / 'd', settings=settings)
+    assert '407' in str(outcome.error)
+    assert web.seen == []
+
+
+# -- passwords
+
+
+@pytest.mark.parametrize('where', ['url', 'auth'])
+def test_password(app, tmp_path, where):
+    web = network.Web(network.with_password(app, 'user', 'secret'))
+    url, settings = web.url, {}
+    if where == 'url':
+        url = url.replace(b'//', b'//user:secret@')
+    else:
+        settings = {
+            b'auth.x.prefix': url,
+            b'auth.x.username': b'user',
+            b'auth.x.password': b'secret',
+        }
+    outcome = Outcome(url, tmp_path / 'd', settings=settings)
+    assert_cloned(outcome, web)
+    assert b'secret' not in (tmp_path / 'd/.hg/hgrc').read_bytes()
+    # who knows the password sends it at once, after the first refusal
+    refused = [r for r in web.seen if 'authorization' not in r]
+    assert 0 < len(refused) <= 2 + 4
+    web.close()
+
+
+@pytest.mark.parametrize('password', [b'', b':wrong'])
+def test_wrong_password(app, tmp_path, password):
+    web = network.Web(network.with_password(app, 'user', 'secret'))
+    url = web.url.replace(b'//', b'//user%s@' % password)
+    outcome = Outcome(url, tmp_path / 'd')
+    assert isinstance(outcome.error, error.Abort)
+    assert b'authoriz' in outcome.error.message
+    assert not (tmp_path / 'd').exists()
+    web.close()
+
+
+def test_password_of_the_api_alone(app, tmp_path):
+    """A front end may protect what it does not know otherwise."""
+
+    def guarded(env, start_response):
+        if env['PATH_INFO'].startswith('/api/'):
+            return network.with_password(app, 'user', 'secret')(
+                env, start_response
+            )
+        return app(env, start_response)
+
+    web = network.Web(guarded)
+    url = web.url.replace(b'//', b'//user:secret@')
+    assert_cloned(Outcome(url, tmp_path / 'd'), web)
+    web.close()
+
+
+# -- redirects of HTTP
+
+
+STATUSES = ['301 Moved', '302 Found', '303 See', '307 Temporary']
+if sys.version_info >= (3, 11):
+    # urllib did not know it before
+    STATUSES.append('308 Permanent')
+
+
+@pytest.mark.parametrize('status', STATUSES)
+@pytest.mark.parametrize('keep_query', [True, False])
+def test_repository_that_moved(web, tmp_path, status, keep_query):
+    old = network.Web(network.elsewhere(status, web.url, keep_query))
+    outcome = Outcome(old.url + b'old', tmp_path / 'd')
+    assert_cloned(outcome, web)
+    # the handshake told; nothing else takes the detour
+    assert len(old.seen) == 1
+    old.close()
+
+
+def test_repository_that_moved_to_tls(web, pem, tmp_path):
+    tls = network.TLS(web.port, pem)
+    old = network.Web(network.elsewhere('301 Moved', tls.url))
+    settings = {b'web.cacerts': bytes(pem)}
+    outcome = Outcome(old.url + b'old', tmp_path / 'd', settings=settings)
+    assert_cloned(outcome, web)
+    old.close()
+
+
+def test_password_for_both_ends_of_a_redirect(app, tmp_path):
+    """As in version 1, over however many connections."""
+    web = network.Web(network.with_password(app, 'user', 'secret'))
+    moved = network.elsewhere('302 Found', web.url)
+    old = network.Web(network.with_password(moved, 'user', 'secret'))
+    url = old.url.replace(b'//', b'//user:secret@') + b'old'
+    assert_cloned(Outcome(url, tmp_path / 'd'), web)
+    old.close()
+    web.close()
+
+
+def test_api_that_moved(app, web, tmp_path):
+    """Only version 1 can be followed, as a POST must not become a GET."""
+    moved = network.elsewhere('302 Found', web.url)
+
+    def run(env, start_response):
+        if env['PATH_INFO'].startswith('/api/'):
+            return moved(env, start_response)
+        return app(env, start_response)
+
+    front = network.Web(run)
+    outcome = Outcome(front.url, tmp_path / 'd')
+    assert outcome.error is None
+    assert outcome.check() == TOTAL
+    assert outcome.output.count(b'falling back') == 1, outcome.output
+    front.close()
+
+
+# -- content redirects
+
+
+class Store:
+    """An application with one object; ``secret`` is what it must not see."""
+
+    def __init__(self, content: bytes, status: str = '200 OK') -> None:
+        self.content = content
+        self.status = status
+
+    def __call__(self, env, start_response):
+        headers = [('Location', '/elsewhere'), ('Set-Cookie', 'a=b')]
+        start_response(self.status, headers)
+        return [self.content]
+
+
+def fetch(url: bytes, content: bytes, settings, **changes):
+    """Follow a redirect to ``url``, where ``content`` should be."""
+    ui = conversation.make_ui(settings)
+    protocol, _sep, rest = url.partition(b':')
+    target = api.Target(b't', protocol, (url,))
+    location = events.Location(
+        **{
+            'url': url + b'object?signature=1',
+            'mediatype': b'x',
+            'size': len(content),
+            'fullhashes': ((b'sha256', hashlib.sha256(content).digest()),),
+            **changes,
+        }
+    )
+    return b''.join(redirects.fetch(ui, location, [target]))
+
+
+def test_stores_learn_nothing(pem, tmp_path):
+    """Not a password, a cookie, a certificate or what the proxy knows."""
+    web = network.Web(Store(b'piece'))
+    tls = network.TLS(web.port, pem)
+    cookies = tmp_path / 'cookies'
+    cookies.write_text(
+        '# Netscape HTTP Cookie File\n'
+        'localhost\tFALSE\t/\tFALSE\t9999999999\tsession\tsecret\n'
+    )
+    settings = {
+        b'web.cacerts': bytes(pem),
+        b'auth.cookiefile': bytes(cookies),
+        b'auth.x.prefix': b'*',
+        b'auth.x.username': b'user',
+        b'auth.x.password': b'secret',
+        b'auth.x.cert': bytes(pem),
+        b'auth.x.key': bytes(pem),
+    }
+    assert fetch(tls.url, b'piece', settings) == b'piece'
+    assert fetch(web.url, b'piece', settings) == b'piece'
+    proxy = network.Proxy('pat:word')
+    settings |= {
+        b'http_proxy.host': b'127.0.0.1:%d' % proxy.port,
+        b'http_proxy.user': b'pat',
+        b'http_proxy.passwd': b'word',
+        b'http_proxy.always': b'yes',
+    }
+    assert fetch(tls.url, b'piece', settings) == b'piece'
+    assert len(proxy.seen) == 1
+    assert tls.names == ['localhost'] * 2
+    assert not any(tls.people)
+    assert len(web.seen) == 3
+    for request in web.seen:
+        assert request['path'] == '/object?signature=1'
+        known = {'host', 'connection', 'accept_encoding', 'user_agent', 'path'}
+        assert set(request) <= known
+    web.close()
+
+
+def test_stores_that_are_not_who_they_should_be(pem, tmp_path):
+    web = network.Web(Store(b'piece'))
+    tls = network.TLS(web.port, pem)
+    for settings in (
+        {},
+        {b'hostsecurity.localhost:fingerprints': b'sha256:' + b'00' * 32},
+    ):
+        with pytest.raises(redirects.RedirectFailure):
+            fetch(tls.url, b'piece', settings)
+    assert web.seen == []
+    web.close()
+
+
+@pytest.mark.parametrize(
+    'store',
+    [
+        Store(b'other'),
+        Store(b'piec'),
+        Store(b'piece, and more of it'),
+        Store(b'piece', '206 Partial Content'),
+        Store(b'piece', '302 Found'),
+        Store(b'piece', '401 Unauthorized'),
+        Store(b'piece', '503 Busy'),
+    ],
+)
+def test_stores_without_what_was_announced(store):
+    web = network.Web(store)
+    with pytest.raises(redirects.RedirectFailure):
+        fetch(web.url, b'piece', {})
+    assert len(web.seen) == 1
+    web.close()
+
+
+def test_redirects_without_a_size_are_bounded_by_their_hash():
+    web = network.Web(Store(b'piece'))
+    assert fetch(web.url, b'piece', {}, size=None) == b'piece'
+    for hashes in ((), ((b'md5', b'x'),), None):
+        with pytest.raises(redirects.RedirectFailure):
+            fetch(web.url, b'piece', {}, fullhashes=hashes)
+    assert len(web.seen) == 1
+    web.close()
