@@ -13,6 +13,8 @@ CONFORMANCE ?= 8
 ARGS       ?=
 # For "make bench": further histories, paths of Mercurial repositories.
 HISTORIES  ?=
+# And the releases to measure on: "requests", "django", or "none".
+PACKAGES   ?=
 
 PYVER := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV  := $(CURDIR)/.venv/py$(PYVER)-hg$(or $(HG_VERSION),latest)
@@ -35,7 +37,8 @@ help:
 	@echo "make lint               check style, types, layers and spelling"
 	@echo "make format             let ruff rewrite the code"
 	@echo "make bench-quick        measure against Mercurial, under 3 minutes"
-	@echo "make bench              the whole benchmark; rewrites docs/benchmarks"
+	@echo "make bench              the whole benchmark, under 20 minutes; rewrites"
+	@echo "                        docs/benchmarks and the figures in README.rst"
 	@echo "make dist               build sdist and wheel into dist/"
 	@echo "make clean              remove all that was made"
 	@echo "Variables: PYTHON=$(PYTHON) HG_VERSION=$(HG_VERSION) JOBS=$(JOBS)"
@@ -95,11 +98,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Python keeps what it compiled, as in an installation.
+BENCH := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/run.py
+
 bench-quick: $(VENV)/.bench
-	@$(BIN)/python benchmarks/run.py --quick $(HISTORIES)
+	@$(BENCH) --quick $(PACKAGES:%=--package %) $(HISTORIES)
 
 bench: $(VENV)/.bench
-	@$(BIN)/python benchmarks/run.py --publish docs/benchmarks $(HISTORIES)
+	@$(BENCH) --publish docs/benchmarks --readme README.rst \
+	  $(PACKAGES:%=--package %) $(HISTORIES)
 
 dist: $(VENV)/.dev
 	$(BIN)/python -m build

@@ -1,19 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Histories to measure on: releases of PyPI packages, or any repository.
-
-Also writes them as a git fast-import stream, to see what git and fossil make
-of the same content.
-"""
+"""Histories to measure on: releases of PyPI packages, or any repository."""
 
 from __future__ import annotations
 
 import os
 import pathlib
-import re
-import shutil
-import subprocess
 import sys
-import zipfile
 from dataclasses import dataclass
 
 import measure
@@ -108,24 +100,29 @@ def _history(
 
 
 def from_releases(workspace: Workspace, package: str) -> pathlib.Path:
-    """Return a repository with the package's releases as changesets."""
+    """Return a repository with the package's releases as changesets.
+
+    Raises CommandError if none can be had.
+    """
     target = workspace.folder / package
     measure.progress(f'downloading releases of {package}')
-    wheels = ROOT / '.cache' / 'bench'
-    wheels.mkdir(parents=True, exist_ok=True)
-    workspace.hg('core', 'init', target)
+    folder = ROOT / '.cache' / 'bench'
+    folder.mkdir(parents=True, exist_ok=True)
+    wheels = []
     for release in PACKAGES[package]:
-        wheel = _wheel(wheels, package, release)
-        for entry in target.iterdir():
-            if entry.name != '.hg':
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(
-                target,
-                [n for n in archive.namelist() if '.dist-info/' not in n],
-            )
-        workspace.hg('core', 'addremove', '-q', '-s', '60', cwd=target)
-        workspace.hg('core', 'commit', '-m', release, cwd=target)
+        try:
+            wheels.append(_wheel(folder, package, release))
+        except measure.CommandError as error:
+            measure.progress(f'left out: {error}')
+    if not wheels:
+        raise measure.CommandError(f'no release of {package} can be had')
+    measure.progress(f'making a history of {package}')
+    build = [sys.executable, str(ROOT / 'benchmarks' / 'releases.py')]
+    measure.run(
+        [*build, target, *wheels],
+        workspace.environment('core'),
+        workspace.folder,
+    )
     return target
 
 
@@ -141,87 +138,6 @@ def _wheel(folder: pathlib.Path, package: str, release: str) -> pathlib.Path:
         pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
         get = ['download', '-q', '--no-deps', '--only-binary=:all:']
         what = [f'{package}=={release}', '--dest', str(folder)]
-        subprocess.run(
-            [*pip, *get, *what], check=True, stderr=subprocess.DEVNULL
-        )
+        measure.run([*pip, *get, *what], os.environ, folder)
         found = find()
     return found[0]
-
-
-def fast_import_stream(repository: pathlib.Path, out: pathlib.Path) -> None:
-    """Write the history for ``git fast-import`` and ``fossil import``."""
-    from mercurial import hg
-    from mercurial import ui as uimod
-
-    ui = uimod.ui.load()
-    ui.setconfig(b'ui', b'quiet', b'yes')
-    repo = hg.repository(ui, str(repository).encode())
-    with out.open('wb') as stream:
-        write = stream.write
-        for rev in repo:
-            ctx = repo[rev]
-            write(b'commit refs/heads/r%d\nmark :%d\n' % (rev, rev + 1))
-            when = int(ctx.date()[0])
-            name = re.sub(rb'[<>\n]', b'', ctx.user()) or b'nobody'
-            write(b'committer %s <> %d +0000\n' % (name, max(when, 0)))
-            write(
-                b'data %d\n%s\n' % (len(ctx.description()), ctx.description())
-            )
-            parents = [p.rev() for p in ctx.parents() if p.rev() >= 0]
-            if parents:
-                write(b'from :%d\n' % (parents[0] + 1))
-            for parent in parents[1:]:
-                write(b'merge :%d\n' % (parent + 1))
-            changed = ctx.p1().manifest().diff(ctx.manifest())
-            for path, (_old, (node, flags)) in sorted(changed.items()):
-                if node is None:
-                    write(b'D %s\n' % path)
-                    continue
-                data = ctx[path].data()
-                mode = {b'x': b'100755', b'l': b'120000'}.get(flags, b'100644')
-                write(b'M %s inline %s\n' % (mode, path))
-                write(b'data %d\n%s\n' % (len(data), data))
-            write(b'\n')
-
-
-def git_size(stream: pathlib.Path, folder: pathlib.Path) -> float | None:
-    """MB of the blobs in git's aggressively packed repository."""
-    if not shutil.which('git'):
-        return None
-    git = ['git', '-C', str(folder)]
-    folder.mkdir()
-    subprocess.run([*git, 'init', '-q', '--bare'], check=True)
-    with stream.open('rb') as source:
-        subprocess.run(
-            [*git, 'fast-import', '--quiet'], stdin=source, check=True
-        )
-    pack = ['repack', '-adfq', '--depth=250', '--window=250']
-    subprocess.run([*git, *pack], check=True)
-    listing = subprocess.run(
-        [
-            *(*git, 'cat-file', '--batch-all-objects'),
-            '--batch-check=%(objecttype) %(objectsize:disk)',
-        ],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout
-    sizes = (line.split() for line in listing.splitlines())
-    return sum(int(size) for kind, size in sizes if kind == 'blob') / 1e6
-
-
-def fossil_size(stream: pathlib.Path, folder: pathlib.Path) -> float | None:
-    """MB of the whole fossil repository of the same history."""
-    if not shutil.which('fossil'):
-        return None
-    folder.mkdir()
-    with stream.open('rb') as source:
-        subprocess.run(
-            ['fossil', 'import', '--git', str(folder / 'h.fossil')],
-            stdin=source,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=dict(os.environ, HOME=str(folder), USER='bench'),
-        )
-    return (folder / 'h.fossil').stat().st_size / 1e6

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +24,7 @@ Sample = dict[str, float]
 
 WALL = 'wall s'
 CPU = 'cpu s'
+PEAK = 'peak MB'
 SERVER_CPU = 'server cpu s'
 SERVER_PEAK = 'server peak MB'
 SIZE = 'size MB'
@@ -33,6 +35,9 @@ OBJECTS = 'objects/s'
 
 #: Metrics of which more is better.
 RISING = frozenset({RATE, OBJECTS})
+
+#: Bytes in what the system counts the memory of processes by.
+RSS_UNIT = 1 if sys.platform == 'darwin' else 1024
 
 
 class CommandError(Exception):
@@ -52,6 +57,10 @@ class Row:
     goals: Mapping[tuple[str, str], float] = field(default_factory=dict)
     #: How many rounds; sizes do not vary and need one.
     rounds: int | None = None
+
+
+#: Prepares a row, which may take as long as measuring it.
+Maker = Callable[[], Row]
 
 
 @dataclass(frozen=True)
@@ -74,37 +83,66 @@ class Cell:
 
 @dataclass(frozen=True)
 class Result:
-    """A measured row: variant -> metric -> cell."""
+    """A measured row: variant -> metric -> cell.
+
+    ``failures`` says why a variant has no cells.
+    """
 
     row: Row
     cells: Mapping[str, Mapping[str, Cell]]
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     def ratio(self, variant: str, metric: str) -> float | None:
         """Return how the variant compares to the first; None if unknown."""
-        first = self.cells[next(iter(self.row.variants))].get(metric)
-        cell = self.cells[variant].get(metric)
+        first = self.cells.get(next(iter(self.row.variants)), {}).get(metric)
+        cell = self.cells.get(variant, {}).get(metric)
         if first is None or cell is None or not first.median:
             return None
         return cell.median / first.median
 
 
-def measure(row: Row, rounds: int) -> Result:
-    """Run every variant ``rounds`` times, in turns."""
+def measure(
+    row: Row, rounds: int, least: int = 1, budget: float = float('inf')
+) -> Result:
+    """Run every variant up to ``rounds`` times, in turns.
+
+    After ``budget`` seconds no round begins, except the ``least`` first.  A
+    variant that fails is left out from then on.
+    """
     runs: dict[str, list[Sample]] = {name: [] for name in row.variants}
-    for _ in range(row.rounds or rounds):
+    failures: dict[str, str] = {}
+    start = time.monotonic()
+    for turn in range(row.rounds or rounds):
+        if turn >= least and time.monotonic() - start > budget:
+            break
         for name, variant in row.variants.items():
-            runs[name].append(variant())
+            if name in failures:
+                continue
+            try:
+                runs[name].append(variant())
+            except Exception as error:
+                # whatever it is, the others can still be measured
+                failures[name] = explain(error)
     return Result(
         row,
         {
             name: {
                 metric: Cell(tuple(sample[metric] for sample in samples))
                 for metric in row.metrics
-                if all(metric in sample for sample in samples)
+                if samples and all(metric in sample for sample in samples)
             }
             for name, samples in runs.items()
+            if name not in failures
         },
+        failures,
     )
+
+
+def explain(error: Exception) -> str:
+    """Return what went wrong; of a command, what it said last."""
+    if isinstance(error, CommandError):
+        return str(error)
+    return f'{type(error).__name__}: {error}'
 
 
 def run(
@@ -113,9 +151,11 @@ def run(
     cwd: pathlib.Path,
     stdin: pathlib.Path | None = None,
 ) -> Sample:
-    """Run a command; return its wall and CPU seconds.
+    """Run a command; return its wall and CPU seconds, and its peak memory.
 
-    CPU includes that of the processes it started and waited for.
+    CPU includes that of the processes it started and waited for; memory is
+    that of the largest of them.  It is not known if this process is larger:
+    the system counts from before the command took its place.
     """
     with open(stdin or os.devnull, 'rb') as source:
         start = time.perf_counter()
@@ -137,21 +177,23 @@ def run(
         words = ' '.join(os.fspath(word) for word in command)
         tail = output.decode('utf-8', 'replace')[-2000:]
         raise CommandError(f'{words}\n{tail}exit {process.returncode}')
-    return {WALL: wall, CPU: usage.ru_utime + usage.ru_stime}
+    sample = {WALL: wall, CPU: usage.ru_utime + usage.ru_stime}
+    if usage.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
+        sample[PEAK] = usage.ru_maxrss * RSS_UNIT / 2**20
+    return sample
 
 
 def process_cpu(pid: int) -> float:
     """Return CPU seconds used so far by a running process."""
-    try:
-        stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
-    except OSError:
+    if sys.platform != 'linux':
         return _process_cpu_ps(pid)
-    fields = stat.rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+    # The clock of another process, as clock_getcpuclockid(3) makes it: /proc
+    # counts in hundredths of a second, more than a small pull takes.
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def _process_cpu_ps(pid: int) -> float:
-    """The same where there is no /proc (macOS)."""
+    """The same where a process has no clock for others (macOS)."""
     text = subprocess.run(
         ['ps', '-o', 'cputime=', '-p', str(pid)],
         capture_output=True,

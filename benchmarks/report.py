@@ -12,22 +12,44 @@ import pathlib
 import platform
 import re
 import sqlite3
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 
 from measure import RISING, Result
 
+#: Programs of others that take part, if they are there.
+FOREIGN = (('git', '--version'), ('git-lfs', 'version'), ('fossil', 'version'))
+
 
 def environment() -> list[str]:
     """Return lines that say what was measured on what."""
-    versions = ', '.join(
-        f'{name} {importlib.metadata.version(name)}'
-        for name in ('mercurial', 'hg-amalgam', 'zstandard', 'cbor2')
-    )
+    packages = ('mercurial', 'hg-amalgam', 'zstandard', 'cbor2')
+    ours = [f'{name} {importlib.metadata.version(name)}' for name in packages]
+    programs = [_version(*command) for command in FOREIGN]
     return [
-        f'{versions}, SQLite {sqlite3.sqlite_version}',
+        ', '.join([*ours, f'SQLite {sqlite3.sqlite_version}']),
+        ', '.join(filter(None, programs)) or 'neither git nor fossil',
         f'{platform.python_implementation()} {platform.python_version()},'
-        f' {platform.system()} {platform.machine()}, {os.cpu_count()} cores',
+        f' {platform.system()} {platform.machine()},'
+        f' {os.cpu_count()} cores, {_memory()} GB of memory',
     ]
+
+
+def _version(name: str, option: str) -> str:
+    """A program's name and version; empty if it is not there."""
+    try:
+        text = subprocess.run(
+            [name, option], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ''
+    found = re.search(r'\d+(\.\d+)+', text)
+    return f'{name} {found.group()}' if found else ''
+
+
+def _memory() -> int:
+    total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    return round(total / 1e9)
 
 
 def table(results: Iterable[Result]) -> str:
@@ -42,6 +64,8 @@ def table(results: Iterable[Result]) -> str:
         for variant, cells in result.cells.items():
             for metric, cell in cells.items():
                 lines.append(_line(result, variant, metric, cell.median))
+        for variant in result.failures:
+            lines.append(f'{variant:26}could not be measured')
     return '\n'.join(lines).lstrip('\n') + '\n'
 
 
@@ -102,21 +126,34 @@ def plot_growth(
     matplotlib.use('Agg')
     from matplotlib import pyplot
 
-    rows = [result.row.name for result in next(iter(grown.values()))]
+    # by name: a row may be missing at some of the sizes
+    rows = {
+        result.row.name: result.row
+        for results in grown.values()
+        for result in results
+    }
+    if not rows:
+        return
     figure, all_axes = pyplot.subplots(
         1, len(rows), figsize=(4 * len(rows), 3.5), squeeze=False
     )
-    for position, axes in enumerate(all_axes[0]):
-        example = next(iter(grown.values()))[position]
-        metric = example.row.metrics[-1]
-        for variant in example.row.variants:
-            sizes = sorted(grown)
-            medians = [
-                grown[size][position].cells[variant][metric].median
-                for size in sizes
+    for (row_name, row), axes in zip(rows.items(), all_axes[0], strict=True):
+        metric = row.metrics[-1]
+        for variant in row.variants:
+            points = [
+                (size, result.cells[variant][metric].median)
+                for size, results in sorted(grown.items())
+                for result in results
+                if result.row.name == row_name
+                and metric in result.cells.get(variant, {})
             ]
-            axes.plot(sizes, medians, marker='o', label=variant)
-        axes.set_title(rows[position].partition(': ')[2])
+            axes.plot(
+                [size for size, _ in points],
+                [median for _, median in points],
+                marker='o',
+                label=variant,
+            )
+        axes.set_title(row_name.partition(': ')[2])
         axes.set_xlabel('changesets')
         axes.set_ylabel(metric)
         axes.set_ylim(bottom=0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.client
 import json
@@ -22,6 +23,7 @@ from measure import (
     SERVER_PEAK,
     WALL,
     CommandError,
+    Maker,
     Row,
     Sample,
 )
@@ -47,6 +49,12 @@ class Blob:
                 digest.update(block)
                 out.write(block)
         self.oid = digest.hexdigest()
+
+
+@functools.cache
+def blob_of(workspace: Workspace, size: int) -> Blob:
+    """Return the one blob of this size."""
+    return Blob(workspace.fresh('blob'), size)
 
 
 def transfer(server: Server, blob: Blob, upload: bool) -> None:
@@ -85,7 +93,7 @@ def transfer(server: Server, blob: Blob, upload: bool) -> None:
 
 def large(workspace: Workspace, size: int, upload: bool) -> Row:
     """One large blob, sent, or fetched after it has been sent."""
-    blob = Blob(workspace.fresh('blob'), size)
+    blob = blob_of(workspace, size)
 
     def make(config: str) -> Callable[[], Sample]:
         def sample() -> Sample:
@@ -114,7 +122,7 @@ def large(workspace: Workspace, size: int, upload: bool) -> Row:
 
 def concurrent(workspace: Workspace, size: int, clients: int) -> Row:
     """Several clients fetch at once; failures are part of the result."""
-    blob = Blob(workspace.fresh('blob'), size)
+    blob = blob_of(workspace, size)
 
     def make(config: str) -> Callable[[], Sample]:
         def sample() -> Sample:
@@ -297,16 +305,16 @@ def small_objects_git(workspace: Workspace, count: int) -> Row:
     )
 
 
-def rows(workspace: Workspace, quick: bool) -> Iterator[Row]:
+def rows(workspace: Workspace, quick: bool) -> Iterator[Maker]:
     size = (64 << 20) if quick else (1 << 30)
-    yield large(workspace, size, upload=False)
-    yield large(workspace, size, upload=True)
+    yield functools.partial(large, workspace, size, upload=False)
+    yield functools.partial(large, workspace, size, upload=True)
     if not quick:
-        yield concurrent(workspace, 200 << 20, 8)
-    yield batch(workspace, 1000 if quick else 10_000)
+        yield functools.partial(concurrent, workspace, 200 << 20, 8)
+    yield functools.partial(batch, workspace, 1000 if quick else 10_000)
     count = 200 if quick else 2000
-    yield small_objects_hg(workspace, count)
+    yield functools.partial(small_objects_hg, workspace, count)
     if shutil.which('git-lfs') and not subprocess.call(
         ['git', 'lfs', 'version'], stdout=subprocess.DEVNULL
     ):
-        yield small_objects_git(workspace, count)
+        yield functools.partial(small_objects_git, workspace, count)

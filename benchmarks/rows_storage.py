@@ -9,11 +9,12 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 
+import foreign
 import histories
 import measure
 from histories import History
-from measure import CPU, SIZE, WALL, Row, Sample
-from workspace import HG, Workspace
+from measure import CPU, PEAK, SIZE, WALL, Maker, Row, Sample
+from workspace import Workspace
 
 BACKENDS = {'revlog': 'core', 'sqlite': 'sqlite'}
 
@@ -48,23 +49,31 @@ def sizes(workspace: Workspace, history: History) -> Row:
             workspace.hg('sqlite', '-R', copy, *repack)
             return {SIZE: store_size(copy)}
 
+    @functools.cache
+    def stream() -> pathlib.Path:
+        out = workspace.fresh('stream')
+        foreign.write_stream(workspace, history.revlog, out)
+        return out
+
+    def sized(
+        sizer: Callable[[pathlib.Path, pathlib.Path], float],
+    ) -> Callable[[], Sample]:
+        def sample() -> Sample:
+            with workspace.scratch() as folder:
+                return {SIZE: sizer(stream(), folder)}
+
+        return sample
+
     variants: dict[str, Callable[[], Sample]] = {
         'revlog': lambda: {SIZE: store_size(history.revlog)},
         'sqlite after clone': lambda: {SIZE: store_size(history.sqlite)},
         'sqlite repacked': repacked,
         'sqlite repacked --max': lambda: repacked('--max'),
     }
-    stream = workspace.fresh('stream')
-    histories.fast_import_stream(history.revlog, stream)
-    for name, sizer in (
-        ('git repack 250/250, blobs', histories.git_size),
-        ('fossil, whole database', histories.fossil_size),
-    ):
-        with workspace.scratch() as folder:
-            size = sizer(stream, folder)
-        if size is not None:
-            variants[name] = functools.partial(dict, {SIZE: size})
-    stream.unlink()
+    if shutil.which('git'):
+        variants['git, blobs'] = sized(foreign.git_size)
+    if shutil.which('fossil'):
+        variants['fossil, all'] = sized(foreign.fossil_size)
     goals = {
         ('sqlite after clone', SIZE): 0.75,
         ('sqlite repacked', SIZE): 0.60,
@@ -90,7 +99,8 @@ def clone(workspace: Workspace, history: History) -> Row:
         return sample
 
     goals = {('sqlite', CPU): 0.8}
-    return Row(f'{history.name}: clone --pull', pair(make), [WALL, CPU], goals)
+    name = f'{history.name}: clone --pull'
+    return Row(name, pair(make), [WALL, PEAK, CPU], goals)
 
 
 def update(workspace: Workspace, history: History) -> Row:
@@ -141,34 +151,46 @@ def busiest_file(workspace: Workspace, history: History) -> str:
     return max(sorted(counts.keys() & present), key=counts.__getitem__)
 
 
-def reads(workspace: Workspace, history: History) -> Iterator[Row]:
-    """Commands that look at one file's history, and verify."""
+def log(workspace: Workspace, history: History) -> Row:
+    path = busiest_file(workspace, history)
+    words = ('log', '-q', '-p', f'path:{path}')
+    return _read(workspace, history, 'log -p FILE', words, 0.9)
+
+
+def annotate(workspace: Workspace, history: History) -> Row:
+    path = busiest_file(workspace, history)
+    words = ('annotate', '-r', 'tip', f'path:{path}')
+    return _read(workspace, history, 'annotate FILE', words, 0.9)
+
+
+def cat(workspace: Workspace, history: History) -> Row:
     path = busiest_file(workspace, history)
     # A quarter of the way up the file's history is well buried.
     revset = f'file("path:{path}") - removes("path:{path}")'
     listing = ('log', '-r', revset, '-T', '{rev}\n')
     revisions = workspace.output('core', '-R', history.revlog, *listing).split()
     old = revisions[len(revisions) // 4]
-    commands = {
-        'log -p FILE': (('log', '-q', '-p', f'path:{path}'), 0.9),
-        'annotate FILE': (('annotate', '-r', 'tip', f'path:{path}'), 0.9),
-        'cat -r OLD FILE': (('cat', '-r', old, f'path:{path}'), 0.9),
-        'verify': (('verify', '-q'), 0.7),
-    }
-    for name, (words, goal) in commands.items():
+    words = ('cat', '-r', old, f'path:{path}')
+    return _read(workspace, history, 'cat -r OLD FILE', words, 0.9)
 
-        def make(
-            config: str, words: tuple[str, ...] = words
-        ) -> Callable[[], Sample]:
-            where = ('-R', history.of(config), '--cwd', history.of(config))
-            return lambda: workspace.hg(config, *where, *words)
 
-        yield Row(
-            f'{history.name}: {name}',
-            pair(make),
-            [WALL, CPU],
-            {('sqlite', CPU): goal},
-        )
+def verify(workspace: Workspace, history: History) -> Row:
+    return _read(workspace, history, 'verify', ('verify', '-q'), 0.7)
+
+
+def _read(
+    workspace: Workspace,
+    history: History,
+    name: str,
+    words: tuple[str, ...],
+    goal: float,
+) -> Row:
+    def make(config: str) -> Callable[[], Sample]:
+        where = ('-R', history.of(config), '--cwd', history.of(config))
+        return lambda: workspace.hg(config, *where, *words)
+
+    goals = {('sqlite', CPU): goal}
+    return Row(f'{history.name}: {name}', pair(make), [WALL, CPU], goals)
 
 
 def stream_clone(workspace: Workspace, files: int) -> Row:
@@ -201,11 +223,34 @@ def stream_clone(workspace: Workspace, files: int) -> Row:
 
 
 def import_cost(workspace: Workspace) -> Row:
-    """What having the extension enabled costs every command."""
-    env = workspace.environment
-    version = [HG, 'version', '-q']
+    """What having an extension enabled costs every command."""
 
     def make(config: str) -> Callable[[], Sample]:
-        return lambda: measure.run(version, env(config), workspace.folder)
+        return lambda: workspace.hg(config, 'version', '-q')
 
-    return Row('hg version', pair(make), [WALL, CPU], rounds=15)
+    variants = {
+        'no extension': make('core'),
+        'sqlitestore': make('sqlite'),
+        'wireprotov2': make('v2'),
+        'lfsserver': make('lfsserver-alone'),
+    }
+    return Row('hg version', variants, [WALL, CPU], rounds=15)
+
+
+def rows(workspace: Workspace, history: History) -> Iterator[Maker]:
+    """What is measured on each history."""
+    for make in (sizes, clone, update, commit, log, annotate, cat, verify):
+        yield functools.partial(make, workspace, history)
+
+
+def growing(workspace: Workspace, history: History) -> Iterator[Maker]:
+    """Rows repeated on a growing history; the last metric is plotted."""
+    yield functools.partial(size_only, history)
+    for make in (clone, update, commit):
+        yield functools.partial(make, workspace, history)
+
+
+def common(workspace: Workspace, quick: bool) -> Iterator[Maker]:
+    """What needs no history."""
+    yield functools.partial(stream_clone, workspace, 2000 if quick else 20000)
+    yield functools.partial(import_cost, workspace)

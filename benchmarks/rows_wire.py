@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import pathlib
 import shutil
@@ -14,10 +15,12 @@ from histories import History
 from measure import (
     CPU,
     DOWN,
+    PEAK,
     REQUESTS,
     SERVER_CPU,
     SERVER_PEAK,
     WALL,
+    Maker,
     Row,
     Sample,
 )
@@ -53,24 +56,36 @@ def _bytes_down(
 
 
 def clone(workspace: Workspace, history: History) -> Row:
-    """Every way to clone; the copy served is private to the row."""
-    served = workspace.fresh('served')
-    shutil.copytree(history.revlog, served)
+    """Every way to clone; the copies served are private to the row."""
+    served = {
+        'revlog': workspace.fresh('served'),
+        'sqlite': workspace.fresh('served'),
+    }
+    shutil.copytree(history.revlog, served['revlog'])
+    shutil.copytree(history.sqlite, served['sqlite'])
     down: dict[str, float] = {}
 
     def way(
-        name: str, client: str, server: str, *options: str, warm: bool = False
+        name: str,
+        client: str,
+        server: str,
+        *options: str,
+        source: str = 'revlog',
+        warm: bool = False,
     ) -> Callable[[], Sample]:
+        repository = served[source]
+
         def sample() -> Sample:
             if not warm:
-                shutil.rmtree(served / CACHE, ignore_errors=True)
-            with workspace.serve(server, served) as running:
+                shutil.rmtree(repository / CACHE, ignore_errors=True)
+            with workspace.serve(server, repository) as running:
                 if warm:
                     # As a hook does it after a push; then the rest.
-                    fill = ('-R', served, 'admin::wire-warm', '-q')
+                    fill = ('-R', repository, 'admin::wire-warm', '-q')
                     workspace.hg(server, *fill)
                     _cloned(workspace, client, running, *options)
                 result = _cloned(workspace, client, running, *options)
+                result[SERVER_PEAK] = measure.process_peak(running.pid)
                 if name not in down:
                     down[name] = _bytes_down(
                         workspace, client, running, *options
@@ -81,14 +96,18 @@ def clone(workspace: Workspace, history: History) -> Row:
         return sample
 
     variants = {
-        name: way(name, client, server, *options, warm=warm)
-        for name, client, server, options, warm in (
-            ('v1', 'core', 'core', (), False),
-            ('v1 --stream', 'core', 'core', ('--stream',), False),
-            ('v2 cold', 'v2', 'v2-cached', (), False),
-            ('v2 warm', 'v2', 'v2-cached', (), True),
-            ('v2 warm into sqlite', 'v2-sqlite', 'v2-cached', (), True),
-        )
+        'v1': way('v1', 'core', 'core'),
+        'v1 into sqlite': way('v1s', 'sqlite', 'core'),
+        'v2 cold': way('cold', 'v2', 'v2-cached'),
+        'v2 cold into sqlite': way('colds', 'v2-sqlite', 'v2-cached'),
+        'v2 warm': way('warm', 'v2', 'v2-cached', warm=True),
+        'v2 warm into sqlite': way(
+            'warms', 'v2-sqlite', 'v2-cached', warm=True
+        ),
+        'stream': way('stream', 'core', 'core', '--stream'),
+        'stream of sqlite': way(
+            'streams', 'sqlite', 'sqlite', '--stream', source='sqlite'
+        ),
     }
     goals = {
         ('v2 cold', SERVER_CPU): 1.2,
@@ -99,7 +118,7 @@ def clone(workspace: Workspace, history: History) -> Row:
         ('v2 warm into sqlite', WALL): 0.8,
         ('v2 warm into sqlite', CPU): 0.8,
     }
-    metrics = [WALL, CPU, SERVER_CPU, DOWN, REQUESTS]
+    metrics = [WALL, CPU, PEAK, SERVER_CPU, SERVER_PEAK, DOWN, REQUESTS]
     return Row(f'{history.name}: clone over HTTP', variants, metrics, goals)
 
 
@@ -181,7 +200,9 @@ def memory(workspace: Workspace, history: History, count: int) -> Row:
     )
 
 
-def rows(workspace: Workspace, history: History, quick: bool) -> Iterator[Row]:
-    yield clone(workspace, history)
-    yield small_pull(workspace, history)
-    yield memory(workspace, history, 900 if quick else 9000)
+def rows(
+    workspace: Workspace, history: History, quick: bool
+) -> Iterator[Maker]:
+    yield functools.partial(clone, workspace, history)
+    yield functools.partial(small_pull, workspace, history)
+    yield functools.partial(memory, workspace, history, 900 if quick else 9000)

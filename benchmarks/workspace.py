@@ -35,6 +35,7 @@ CONFIGS: Mapping[str, str] = {
     '[wireprotov2]\ncacher = directory\n',
     'lfs': '[extensions]\nlfs =\n',
     'lfsserver': '[extensions]\nlfs =\nlfsserver =\n',
+    'lfsserver-alone': '[extensions]\nlfsserver =\n',
 }
 BASE = """
 [ui]

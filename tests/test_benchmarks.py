@@ -16,6 +16,9 @@ sys.path.insert(0, str(ROOT / 'benchmarks'))
 
 import measure
 import report
+import run
+import summary
+from histories import History
 
 
 def scripted(*values: float) -> Callable[[], measure.Sample]:
@@ -104,3 +107,85 @@ def test_report_names_no_places() -> None:
     text = '\n'.join(report.environment())
     assert '/' not in text
     assert os.uname().nodename not in text
+
+
+def test_budget_ends_a_row_after_the_least_rounds() -> None:
+    result = measure.measure(row(), rounds=9, least=2, budget=0)
+    assert len(result.cells['old'][measure.CPU].values) == 2
+
+
+def test_variant_that_fails_loses_no_other() -> None:
+    def fail() -> measure.Sample:
+        raise OSError('no more of it')
+
+    variants = {'old': scripted(2), 'broken': fail, 'new': scripted(1)}
+    result = measure.measure(row(variants=variants), rounds=2)
+    assert result.ratio('new', measure.CPU) == 0.5
+    assert result.ratio('broken', measure.CPU) is None
+    assert result.failures == {'broken': 'OSError: no more of it'}
+    table = report.table([result])
+    assert 'broken                    could not be measured\n' in table
+
+
+def test_first_variant_that_fails_loses_no_other() -> None:
+    def fail() -> measure.Sample:
+        raise measure.CommandError('no')
+
+    result = measure.measure(
+        row(variants={'old': fail, 'new': scripted(1)}), rounds=1
+    )
+    assert result.ratio('new', measure.CPU) is None
+    assert result.cells['new'][measure.CPU].median == 1
+    assert report.table([result])
+
+
+def test_row_that_fails_loses_no_other() -> None:
+    def fail() -> measure.Row:
+        raise KeyError('actions')
+
+    runner = run.Runner(rounds=1, least=1, budget=0)
+    runner.take([fail, row])
+    assert [result.row.name for result in runner.results] == ['a row']
+    assert runner.failed == ['preparing fail']
+
+
+def test_memory_of_a_command(tmp_path: pathlib.Path) -> None:
+    eat = [sys.executable, '-c', 'b"x" * 300_000_000']
+    sample = measure.run(eat, os.environ, tmp_path)
+    # unknown if the tests themselves are larger
+    assert 290 < sample.get(measure.PEAK, 300) < 1000
+
+
+def size_row(name: str, ratio: float) -> measure.Result:
+    variants = {'revlog': scripted(1), 'sqlite repacked': scripted(ratio)}
+    given = measure.Row(name, variants, [measure.CPU])
+    result = measure.measure(given, rounds=1)
+    cells = {
+        variant: {measure.SIZE: cells[measure.CPU]}
+        for variant, cells in result.cells.items()
+    }
+    return measure.Result(given, cells)
+
+
+def test_figures_are_of_one_history(tmp_path: pathlib.Path) -> None:
+    readme = tmp_path / 'README.rst'
+    readme.write_text(f'before\n{summary.BEGIN}old\n{summary.END}after\n')
+    results = [
+        size_row('ours: file history', 0.25),
+        size_row('other: file history', 0.75),
+    ]
+    history = History('ours', tmp_path, tmp_path, 321)
+    summary.rewrite(readme, results, history)
+    text = readme.read_text()
+    assert text.startswith('before\n') and text.endswith('after\n')
+    assert 'ours (321 changesets)' in ' '.join(text.split())
+    assert '  0.25\n' in text
+    assert '0.75' not in text and 'old' not in text
+    again = readme.read_text()
+    summary.rewrite(readme, results, history)
+    assert readme.read_text() == again
+
+
+def test_readme_has_a_place_for_figures() -> None:
+    text = (ROOT / 'README.rst').read_text(encoding='utf-8')
+    assert text.index(summary.BEGIN) < text.index(summary.END)
