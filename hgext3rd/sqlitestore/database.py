@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -36,6 +37,9 @@ BUSY_SECONDS = 60.0
 READ_WRITE = 'mode=rw'
 READ_ONLY = 'mode=ro'
 IMMUTABLE = 'immutable=1'
+
+# How often to look whether a log without its index goes away.
+CLOSING_LOOKS = 50
 
 SELECT_WIPE = "SELECT value FROM counter WHERE name = 'wipe'"
 CLEAR_WIPE = "UPDATE counter SET value = 0 WHERE name = 'wipe'"
@@ -283,13 +287,20 @@ class Database:
     def _mode(self) -> str:
         if self.writable:
             return READ_WRITE
-        if os.path.exists(self.path + b'-wal') and os.access(
-            self.path + b'-shm', os.R_OK
-        ):
-            # A writer is at work: its index of the WAL can be read.
-            return READ_ONLY
-        # No writer, and we could not make the files that WAL mode needs.
-        return IMMUTABLE
+        log, shared = self.path + b'-wal', self.path + b'-shm'
+        for _attempt in range(CLOSING_LOOKS):
+            if os.access(shared, os.R_OK) and os.path.exists(log):
+                # A writer is at work: its index of the WAL can be read.
+                return READ_ONLY
+            if not _size(log):
+                # No writer, and we could not make the files WAL mode needs.
+                return IMMUTABLE
+            # Whoever closes the database removes the index first.
+            time.sleep(0.01)
+        raise errors.StoreUnavailable(
+            _(b'cannot read %s without %s') % (log, os.path.basename(shared)),
+            hint=_(b'read the repository once as a user who may write to it'),
+        )
 
     def _connect(self, sqlite3: Any, mode: str) -> sqlite3.Connection:
         uri = 'file:%s?%s' % (quote(self.path), mode)
@@ -338,6 +349,14 @@ class Database:
             _(b'%s: %s') % (self.path, message),
             hint=_(b"run 'hg verify'; restore the file from a backup"),
         )
+
+
+def _size(path: bytes) -> int:
+    """The size of a file, 0 if there is none."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _keep_forever(conn: Any) -> None:
