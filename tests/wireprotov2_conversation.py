@@ -131,7 +131,8 @@ class Wire:
     """What connects the two. All counts are of bytes of responses.
 
     ``limit`` says how many are passed on, ``reset`` whether the connection is
-    then reset or merely ends. ``edit(request, body)`` may change a body,
+    then reset or merely ends; ``live`` that responses are not kept, because the
+    repository changes. ``edit(request, body)`` may change a body,
     ``edit_all(request, response)`` a whole response; ``request`` is a method,
     a space and a URL's path and query.
     """
@@ -140,6 +141,7 @@ class Wire:
         self._app = hgweb(bytes(path))
         self._known: dict[Any, tuple[bytes, list[bytes]]] = {}
         self._lock = threading.Lock()
+        self.live = False
         self.restart()
 
     def restart(self) -> None:
@@ -156,10 +158,12 @@ class Wire:
         name = f'{request.get_method()} {url.path}?{url.query}'
         fields = {k.lower(): v for k, v in request.header_items()}
         body = request.data or b''
+        if hasattr(body, 'read'):
+            body = _read_all(body)
         with self._lock:
             self.requests.append(name)
             key = (name, tuple(sorted(fields.items())), body)
-            if key not in self._known:
+            if self.live or key not in self._known:
                 self._known[key] = self._compute(request, url, fields, body)
             head, chunks = self._known[key]
             if self.edit is not None:
@@ -210,6 +214,13 @@ class Wire:
         return '\r\n'.join([*lines, '', '']).encode('latin-1'), chunks
 
 
+def _read_all(stream: Any) -> bytes:
+    parts = []
+    while data := stream.read(65536):
+        parts.append(data)
+    return b''.join(parts)
+
+
 def _chunked(head: bytes, chunks: list[bytes]) -> Iterator[bytes]:
     if b'Transfer-Encoding: chunked' not in head:
         yield from chunks
@@ -247,14 +258,18 @@ class Opener:
 
     handlers = ()
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, others: Callable[[], Any]) -> None:
         self._wire = wire
+        self._others = others
         self.addheaders: list[Any] = []
         self.requestscount = self.sentbytescount = 0
         self.receivedbytescount = 0
         self.parent = self
 
-    def open(self, request: Any) -> Any:
+    def open(self, request: Any, data: Any = None) -> Any:
+        url = request if isinstance(request, str) else request.full_url
+        if not url.startswith(URL.decode()):
+            return self._others().open(request, data)
         response: Any = keepalive.HTTPResponse(
             self._wire.respond(request), method=request.get_method()
         )
@@ -287,5 +302,10 @@ class Opener:
 def connect(monkeypatch: Any, path: pathlib.Path) -> Wire:
     """Have all clients of this process talk to a server of ``path``."""
     wire = Wire(path)
-    monkeypatch.setattr(urlmod, 'opener', lambda *_a, **_k: Opener(wire))
+    real = urlmod.opener
+
+    def opener(*args: Any, **kwargs: Any) -> Any:
+        return Opener(wire, lambda: real(*args, **kwargs))
+
+    monkeypatch.setattr(urlmod, 'opener', opener)
     return wire

@@ -99,7 +99,7 @@ def can_pull(
     """
     present = {key for key, value in kwargs.items() if value is not None}
     known = KNOWN_ARGUMENTS | NARROW_ARGUMENTS if narrow else KNOWN_ARGUMENTS
-    if not present <= known:
+    if not present <= known or not _asks_for_something(kwargs):
         return False
     if not has_commands(api):
         return False
@@ -110,6 +110,17 @@ def can_pull(
     if lfs:
         return version == b'03' and has_flags(api)
     return version is not None
+
+
+def _heads(kwargs: Mapping[bytes, Any]) -> list[bytes]:
+    # an empty repository has none, or the null revision
+    return [node for node in kwargs.get(b'heads') or () if node != nullid]
+
+
+def _asks_for_something(kwargs: Mapping[bytes, Any]) -> bool:
+    if kwargs.get(b'listkeys') or kwargs.get(b'bookmarks'):
+        return True
+    return bool(_heads(kwargs) and kwargs.get(b'cg', True))
 
 
 def has_commands(api: API) -> bool:
@@ -173,10 +184,11 @@ def getbundle(
     """
     namespaces = list(kwargs.get(b'listkeys') or ())
     asked = namespaces + [b'bookmarks'] * bool(kwargs.get(b'bookmarks'))
+    heads = _heads(kwargs)
     wanted = Wanted(
         common=kwargs.get(b'common') or [nullid],
-        heads=kwargs.get(b'heads') or [],
-        changesets=bool(kwargs.get(b'cg', True)),
+        heads=heads,
+        changesets=bool(heads and kwargs.get(b'cg', True)),
         namespaces=list(dict.fromkeys(asked)),
         pathfilter=_pathfilter(kwargs),
         depth=int(kwargs.get(b'depth') or 0) or None,
