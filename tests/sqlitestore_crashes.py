@@ -189,18 +189,25 @@ def crash(
 def contents(path: bytes) -> dict[bytes, bytes]:
     """A digest of all file content of each changeset of a repository."""
     repo = hg.repository(uimod.ui.load(), path).unfiltered()
+    found = digests(repo, [repo[rev] for rev in repo])
+    repo.close()
+    return found
+
+
+def digests(repo: Any, ctxs: list[Any]) -> dict[bytes, bytes]:
+    """By node, a digest of all file content of these changesets."""
     found = {}
-    for rev in repo:
-        ctx = repo[rev]
+    for ctx in ctxs:
         digest = hashlib.sha1()
         for name in sorted(ctx.manifest()):
             fctx = ctx[name]
-            if fctx.filelog().iscensored(fctx.filerev()):
+            flog = repo.file(name)
+            if flog.iscensored(flog.rev(fctx.filenode())):
                 digest.update(name + b' censored')
             else:
-                digest.update(name + fctx.data() + fctx.flags())
+                text = flog.read(fctx.filenode())
+                digest.update(name + text + fctx.flags())
         found[ctx.node()] = digest.digest()
-    repo.close()
     return found
 
 

@@ -8,6 +8,7 @@ are taken away instead. hgweb runs like this: it reads what others own.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pathlib
 import shutil
@@ -68,6 +69,7 @@ def commit(path: bytes, number: int) -> None:
 
 def settle(path: bytes) -> None:
     """Have no log beside the database."""
+    gc.collect()
     db = sqlite3.connect(os.path.join(os.fsdecode(path), store('')))
     db.execute('PRAGMA wal_checkpoint(TRUNCATE)')
     db.close()
@@ -128,6 +130,8 @@ def read_only(*paths: bytes) -> Iterator[None]:
 
 def protected(path: bytes) -> tuple[bytes, ...]:
     """What of a repository another user may not write to."""
+    # what this process still has open
+    gc.collect()
     base = os.path.join(path, b'.hg/store')
     return (
         *(os.path.join(base, name) for name in os.listdir(base)),

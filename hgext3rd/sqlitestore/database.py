@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -50,6 +51,9 @@ SYNCHRONOUS = (b'off', b'normal', b'full', b'extra')
 # behalf of the parent, so they are kept, unused, until the process ends.
 _inherited: list[Any] = []
 
+# All objects below, for _before_fork.
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
 
 class Database:
     """The file at ``path`` (bytes); opened on first use.
@@ -74,6 +78,7 @@ class Database:
         self._synchronous = synchronous.decode('ascii')
         self._busy = busy
         self._local = threading.local()
+        _databases.add(self)
 
     # queries
 
@@ -357,6 +362,22 @@ def _size(path: bytes) -> int:
         return os.stat(path).st_size
     except FileNotFoundError:
         return 0
+
+
+def _before_fork() -> None:
+    """Close what this thread has open, unless it is in use.
+
+    SQLite notes in memory which locks the process holds, because there can be
+    just one of each. A child inherits the note but no lock: its own connections
+    would do without, and others delete the log under their hands.
+    """
+    for database in list(_databases):
+        if not database.in_transaction:
+            database.close()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(before=_before_fork)
 
 
 def _keep_forever(conn: Any) -> None:

@@ -260,6 +260,10 @@ def make_class(base: Any) -> Any:
                 return recovered
 
         def _rollback(self, dryrun: bool, force: bool) -> int:
+            if not dryrun and REQUIREMENT in self.requirements:
+                from . import transaction
+
+                transaction.try_lock(self.unfiltered().sqlitestore)
             result: int = super()._rollback(dryrun, force)
             if not dryrun:
                 self._undo_file_revisions()

@@ -452,6 +452,15 @@ def recover(store: Store, changesets: int | None = None) -> bool:
     return undone
 
 
+def try_lock(store: Store) -> None:
+    """Raise StoreUnavailable if another process keeps us from writing.
+
+    For what should not begin unless ``recover`` can end it.
+    """
+    store.db.execute(BEGIN)
+    store.db.execute(ROLLBACK)
+
+
 def settle(store: Store, tr: Any) -> None:
     """Undo an earlier transaction before others' changesets pass for its own.
 

@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many processes and threads with one database at the same time.
+
+Everything that reads compares all it reads with what it must be; nothing here
+depends on who comes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pathlib
+import random
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+pytest.importorskip('mercurial')
+
+import sqlitestore_crashes as crashes
+from mercurial import hg as hgmod
+from mercurial import ui as uimod
+from sqlitestore_crashes import contents, hg_command
+
+from hgext3rd.sqlitestore import schema
+from hgext3rd.sqlitestore.database import Database
+
+ROUNDS = int(os.environ.get('TOGETHER_ROUNDS', '6'))
+
+pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
+
+
+@pytest.fixture(autouse=True)
+def configuration(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Have commands of this process find their configuration."""
+    rc = tmp_path / 'hgrc'
+    rc.write_bytes(crashes.HGRC)
+    monkeypatch.setenv('HGRCPATH', str(rc))
+    monkeypatch.setenv('HGPLAIN', '1')
+    monkeypatch.setattr(sys, 'argv', ['hg'])
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def path(tmp_path: pathlib.Path) -> bytes:
+    """A repository of 12 changesets, some files in one line of history."""
+    path = os.fsencode(tmp_path / 'repo')
+    assert hg_command(b'init', path)[0] == 0
+    noise = random.Random(4)
+    for number in range(12):
+        write(path, b'blob', noise.randbytes(30_000))
+        write(path, b'f%d' % (number % 4), b'%d\n' % number * 200)
+        hg(path, b'commit', b'-qAm', b'c%d' % number)
+    return path
+
+
+def write(path: bytes, name: bytes, data: bytes) -> None:
+    """Replace a file of a working directory."""
+    with open(os.path.join(path, name), 'wb') as file:
+        file.write(data)
+
+
+def hg(path: bytes, *args: bytes) -> bytes:
+    """Run a command that must succeed."""
+    code, out = hg_command(b'--cwd', path, *args)
+    assert code == 0, out
+    return out
+
+
+def database(path: bytes) -> bytes:
+    """The path of a repository's database."""
+    return os.path.join(path, b'.hg/store', schema.FILENAME)
+
+
+@contextlib.contextmanager
+def process(function: Callable[[], object]) -> Iterator[int]:
+    """A child that runs a function; it must succeed unless it is killed."""
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            function()
+            code = 0
+        except BaseException as exc:
+            os.write(2, repr(exc).encode() + b'\n')
+        finally:
+            os._exit(code)
+    done = False
+    try:
+        yield pid
+        done = True
+    finally:
+        if not done:
+            os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+    assert os.WIFSIGNALED(status) or status == 0
+
+
+def wait_for(ready: Callable[[], bool]) -> None:
+    """Let others go on until something is so."""
+    while not ready():
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def lock_held(path: bytes, sql: bytes = b'BEGIN IMMEDIATE') -> Iterator[None]:
+    """Another process holds a lock of the database meanwhile."""
+    reading, writing = os.pipe()
+
+    def hold() -> None:
+        db = sqlite3.connect(os.fsdecode(database(path)), isolation_level=None)
+        db.execute(sql.decode())
+        os.write(writing, b'held')
+        signal.pause()
+
+    with process(hold) as pid:
+        os.read(reading, 4)
+        yield
+        os.kill(pid, signal.SIGKILL)
+    os.close(reading)
+    os.close(writing)
+
+
+WRITING = {
+    'commit': (b'commit', b'-m', b'locked out'),
+    'strip': (b'strip', b'-q', b'-f', b'9'),
+    'repack': (b'admin::sqlite-repack',),
+    'censor': (b'censor', b'-r', b'1', b'blob'),
+    'rollback': (b'rollback', b'-f'),
+}
+
+
+@pytest.mark.parametrize('name', WRITING)
+def test_locked(path, name):
+    """A lock held for too long: one line, nothing lost; readers go on."""
+    write(path, b'f0', b'new\n')
+    before = contents(path)
+    busy = b'--config', b'storage.sqlite.busy-timeout=0.05'
+    with lock_held(path):
+        assert contents(path) == before
+        code, out = hg_command(b'--cwd', path, *busy, *WRITING[name])
+        assert code != 0, out
+        lines = [line for line in out.splitlines() if b'abort: ' in line]
+        expected = b'abort: cannot use %s: database is locked' % database(path)
+        assert lines == [expected], out
+        assert out.endswith(b'(another process holds it; try again)\n')
+        assert contents(path) == before
+    if os.path.exists(os.path.join(path, b'.hg/store/journal')):
+        hg(path, b'recover', b'--no-verify')
+    assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
+    assert contents(path) == before
+    hg(path, *WRITING[name])
+    assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
+
+
+def test_two_writers(path, tmp_path):
+    """Both wait for each other; what both wrote is there."""
+    clone = os.fsencode(tmp_path / 'clone')
+    hg(path, b'share', b'-q', path, clone, b'--config', b'extensions.share=')
+
+    def commit(where: bytes, name: bytes) -> None:
+        for number in range(ROUNDS):
+            write(where, name, b'%d\n' % number)
+            hg(where, b'commit', b'-qAm', b'%s %d' % (name, number), name)
+
+    with process(lambda: commit(path, b'one')):
+        commit(clone, b'two')
+    assert len(contents(path)) == 12 + 2 * ROUNDS
+    assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
+
+
+def test_reader_during_repack(path):
+    """All history is read while everything moves."""
+    before = contents(path)
+
+    def repack() -> None:
+        for number in range(ROUNDS):
+            write(path, b'f0', b'again %d\n' % number)
+            hg(path, b'commit', b'-qm', b'again')
+            kind = (b'--max',) if number % 2 else ()
+            hg(path, b'admin::sqlite-repack', b'-q', *kind)
+
+    repo = hg_repository(path)
+    with process(repack) as pid:
+        while not os.waitid(
+            os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
+        ):
+            # one that was opened before, and a new one
+            assert read(repo, before) == before
+            assert before.items() <= contents(path).items()
+    assert len(contents(path)) == len(before) + ROUNDS
+
+
+def test_reader_while_repack_is_killed(path):
+    before = contents(path)
+    repo = hg_repository(path)
+    noise = random.Random(5)
+    for number in range(ROUNDS):
+        write(path, b'f1', b'killed %d\n' % number)
+        hg(path, b'commit', b'-qm', b'killed')
+        with process(lambda: hg(path, b'admin::sqlite-repack', b'-q')) as pid:
+            for _look in range(noise.randrange(3)):
+                assert read(repo, before) == before
+            os.kill(pid, signal.SIGKILL)
+        assert read(repo, before) == before
+    assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
+    hg(path, b'admin::sqlite-repack', b'-q')
+    assert before.items() <= contents(path).items()
+
+
+def hg_repository(path: bytes):
+    """A repository object."""
+    return hgmod.repository(uimod.ui.load(), path).unfiltered()
+
+
+def read(repo, wanted: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """What ``crashes.contents`` says, from an object that stays open."""
+    return crashes.digests(repo, [repo[node] for node in wanted])
+
+
+def test_threads(path):
+    """As hgweb: each thread has its repository object; one commits."""
+    before = contents(path)
+    errors: list[BaseException] = []
+    stop = threading.Event()
+
+    def reader() -> None:
+        try:
+            repo = hg_repository(path)
+            while not stop.is_set():
+                assert read(repo, before) == before
+        except BaseException as exc:
+            errors.append(exc)
+
+    def commit() -> None:
+        for number in range(ROUNDS):
+            write(path, b'f2', b'threads %d\n' % number)
+            hg(path, b'commit', b'-qm', b'threads')
+        hg(path, b'admin::sqlite-repack', b'-q')
+
+    threads = [threading.Thread(target=reader) for _number in range(6)]
+    # forked before there are threads
+    with process(commit) as pid:
+        for thread in threads:
+            thread.start()
+        while not os.waitid(
+            os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
+        ):
+            time.sleep(0.05)
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not errors
+    assert len(contents(path)) == len(before) + ROUNDS
+
+
+def test_threads_share_one_object(path):
+    """One repository object in many threads, as update's thread workers do."""
+    before = contents(path)
+    repo = hg_repository(path)
+    ctxs = [repo[node] for node in before]
+    for ctx in ctxs:
+        ctx.manifest()
+    store = repo.sqlitestore
+    errors: list[BaseException] = []
+
+    def reader() -> None:
+        try:
+            for _round in range(3):
+                assert crashes.digests(repo, ctxs) == before
+        except BaseException as exc:
+            errors.append(exc)
+        finally:
+            store.db.close()
+
+    threads = [threading.Thread(target=reader) for _number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+def open_files(path: bytes) -> int:
+    """How many descriptors of this process are of a database."""
+    count = 0
+    for name in os.listdir('/proc/self/fd'):
+        with contextlib.suppress(OSError):
+            target = os.readlink(f'/proc/self/fd/{name}')
+            count += os.fsencode(target) == database(path)
+    return count
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/fd'), reason='needs /proc')
+def test_threads_leave_nothing(path):
+    """Connections of threads that ended are closed."""
+    repo = hg_repository(path)
+    repo.file(b'f0').read(repo.file(b'f0').node(0))
+
+    def some_threads() -> int:
+        for _number in range(20):
+            thread = threading.Thread(target=repo.sqlitestore.paths)
+            thread.start()
+            thread.join()
+            gc.collect()
+        return open_files(path)
+
+    # SQLite keeps descriptors for later while there are locks.
+    assert some_threads() >= some_threads()
+
+
+def test_update_workers(path):
+    """Workers fork from a process that has read already."""
+    for number in range(120):
+        write(path, b'many%d' % number, b'%d\n' % number * 50)
+    hg(path, b'commit', b'-qAm', b'many')
+    config = b'--config', b'worker.enabled=yes', b'--config'
+    workers = (
+        *config,
+        b'worker.numcpus=4',
+        b'--config',
+        b'worker.backgroundclosemaxqueue=1',
+    )
+    hg(path, b'update', b'-q', b'0')
+    hg(path, b'update', b'-q', b'tip', *workers)
+    assert hg(path, b'status') == b''
+    with open(os.path.join(path, b'many119'), 'rb') as file:
+        assert file.read() == b'119\n' * 50
+    hg(path, b'update', b'-q', b'null', *workers)
+    hg(path, b'update', b'-q', b'tip', *workers)
+    assert hg(path, b'status') == b''
+
+
+def test_fork_holds_locks_of_its_own(path):
+    """A child's connection is not that of its parent under another name.
+
+    SQLite keeps the locks of a process in its memory, which a child inherits
+    without the locks. A child that believed in them could have the log
+    deleted under its hands, and write to a file that is no more.
+    """
+    # of earlier commands in this process
+    gc.collect()
+    parent = Database(database(path))
+    parent.row('SELECT count(*) FROM path')
+    to_child, to_parent = os.pipe(), os.pipe()
+
+    def child() -> None:
+        own = Database(database(path))
+        own.row('SELECT count(*) FROM path')
+        os.write(to_parent[1], b'1')
+        os.read(to_child[0], 1)
+        own.execute("INSERT INTO counter VALUES ('child', 7)")
+        os.write(to_parent[1], b'2')
+        os.read(to_child[0], 1)
+
+    def close() -> None:
+        other = Database(database(path))
+        other.row('SELECT count(*) FROM path')
+        other.close()
+
+    with process(child):
+        os.read(to_parent[0], 1)
+        parent.close()
+        # Whoever closes last removes the log; the child is still there.
+        with process(close):
+            pass
+        os.write(to_child[1], b'1')
+        os.read(to_parent[0], 1)
+        db = sqlite3.connect(os.fsdecode(database(path)))
+        found = db.execute("SELECT value FROM counter WHERE name = 'child'")
+        assert found.fetchone() == (7,)
+        db.close()
+        os.write(to_child[1], b'1')
