@@ -107,8 +107,6 @@ FRAMING_0006 = Framing(
     encodings=(b'zstd-8mb', b'zlib', b'identity'),
 )
 
-FRAMINGS = {f.mediatype: f for f in (FRAMING_0005, FRAMING_0006)}
-
 _HEADER_TAIL = struct.Struct('<HBBB')
 
 
