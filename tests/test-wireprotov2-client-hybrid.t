@@ -192,3 +192,33 @@ version 1
   GET /?cmd=capabilities
   GET /?cmd=batch
   GET /?cmd=getbundle
+  $ killdaemons.py
+
+So do files of largefiles, fetched by version 1
+
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > lfs = !
+  > largefiles =
+  > [largefiles]
+  > usercache = $TESTTMP/largefiles-cache
+  > EOF
+  $ hg init big
+  $ cd big
+  $ echo 1 > small
+  $ hg commit -qA -m small
+  $ echo big > f
+  $ hg add --large f
+  $ hg commit -qm big
+  $ cd ..
+  $ hg serve -R big -p $HGPORT1 -d --pid-file hg.pid -A access.log -E error.log
+  $ cat hg.pid >> $DAEMON_PIDS
+  $ rm -r largefiles-cache
+  $ : > access.log
+  $ hg clone -q -r 0 http://localhost:$HGPORT1/ big-v2
+  $ hg -R big-v2 pull -q -u
+  $ cat big-v2/f
+  big
+  $ requests | grep -c multirequest
+  2
+  $ hg -R big-v2 verify -q --large
