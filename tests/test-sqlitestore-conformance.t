@@ -129,6 +129,14 @@ Debug commands that need a revlog say that there is none, the others work
      rev linkrev       nodeid    p1-nodeid    p2-nodeid
        0       0 721b881a4059 000000000000 000000000000
        1       1 65c94a2a1298 721b881a4059 000000000000
+  $ hg debugrevlogindex -f 1 a
+     rev flag     size   link     p1     p2       nodeid
+       0 8000       19      0     -1     -1 721b881a4059
+       1 0000        7      1      0     -1 65c94a2a1298
+  $ hg debugrevlogindex -f 1 -v a
+  abort: the history of 'a' is not in a revlog
+  (see 'hg help admin::sqlite-stats')
+  [10]
   $ hg debugdata a 1
   public
   $ cd ..

@@ -15,10 +15,15 @@ from mercurial.i18n import _
 from . import repository
 
 
-def open_revlog(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
+def open_revlog(
+    orig: Any, repo: Any, cmd: bytes, *args: Any, **kwargs: Any
+) -> Any:
     """Open a revlog; raises InputError for the history of a file of ours."""
-    found = orig(repo, *args, **kwargs)
+    found = orig(repo, cmd, *args, **kwargs)
     if repo and repository.REQUIREMENT in repo.requirements:
+        if cmd == b'debugrevlogindex' and not repo.ui.verbose:
+            # it shows offsets only when verbose
+            return found
         from . import filestore
 
         if isinstance(found, filestore.FileStore):
