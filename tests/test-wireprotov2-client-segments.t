@@ -52,6 +52,34 @@ Pieces hold what version 1 sends, in the same order
   $ ls clone/.hg | grep wireprotov2
   [1]
 
+Pieces that are here at the same time are applied together, if they are large
+
+  $ hg -R server admin::wire-warm
+  5 segments built, 0 were there already
+  $ cat > together.py << EOF
+  > from hgext3rd.wireprotov2 import pull_pieces, pull_segments
+  > pull_segments.LEAST_TOGETHER = 0
+  > pull_pieces.PATIENCE = 60
+  > EOF
+  $ hg clone -U http://localhost:$HGPORT/ together \
+  >     --config extensions.together=$TESTTMP/together.py \
+  >     --config hooks.txnclose='echo transaction' \
+  >     --config hooks.incoming='echo changeset' | uniq -c | sed 's/^ *//'
+  1 fetching 18 changesets in 5 pieces
+  1 added 18 changesets with 20 changes to 14 files
+  1 new changesets ce2952e8b598:99ebadca1e24
+  1 searching for changes
+  1 no changes found
+  1 transaction
+  16 changeset
+  1 transaction
+  2 changeset
+  1 transaction
+  $ same_history v1 together
+  v1 and together are the same
+  $ hg -R together verify -q
+  17: repository $TESTTMP/together/sub not found
+
 Drafts come in an ordinary pull
 
   $ hg -R server update -q 16
@@ -93,7 +121,7 @@ Every piece has its transaction and hooks
   $ hg pull
   pulling from http://localhost:$HGPORT/
   fetching 14 changesets in 4 pieces
-  added 14 changesets with 13 changes to 11 files (+1 heads)
+  added 14 changesets with 13 changes to 10 files (+1 heads)
   new changesets 28690046b016:99ebadca1e24
   searching for changes
   adding changesets

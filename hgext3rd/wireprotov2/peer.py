@@ -31,6 +31,7 @@ from . import (
 from .client import HTTPClient
 from .proto import cbor, frames
 from .proto.errors import CBORError
+from .pull_report import few_hooks
 
 # the APIs this client speaks, best first
 APIS = (b'exp-http-v2-0003',)
@@ -391,7 +392,8 @@ def _pull(
     # a clone that is killed has its default path from here on
     begun = resume.begin_clone(repo)
     try:
-        pullop = orig(repo, remote, *args, **kwargs)
+        with few_hooks(repo):
+            pullop = orig(repo, remote, *args, **kwargs)
     except BaseException as exc:
         if resume.unfinished(repo):
             resume.interrupted(repo)

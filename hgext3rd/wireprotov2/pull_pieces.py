@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -27,12 +28,15 @@ from .segmentbundle import MEDIA_TYPES
 VERSION = 1
 
 # Bytes of a piece held in memory; more goes to a temporary file. With four
-# connections and five pieces at hand: 20 MB.
+# connections and six pieces at hand: 24 MB.
 SPOOL = 4 * 1024 * 1024
 
 # The most bytes of one piece. Servers aim at 32 MB before compression, but a
 # piece holds whole changesets, and one may add a huge file.
 MAX_PIECE = 16 * 1024 * 1024 * 1024
+
+# Seconds waited for pieces that could be applied together with another.
+PATIENCE = 0.3
 
 # The most pieces: servers aim at hundreds. Each costs some 200 bytes here.
 MAX_PIECES = 1_000_000
@@ -295,7 +299,7 @@ def _decoded(chunks: Iterator[bytes]) -> Iterator[Any]:
 class Fetcher:
     """Fetches pieces ahead of whoever takes them, in several threads.
 
-    At most one piece more than there are threads is ahead. Threads are
+    At most two pieces more than there are threads are ahead. Threads are
     daemons: a connection that hangs must not keep the process from ending.
     """
 
@@ -314,7 +318,7 @@ class Fetcher:
         self.bytes = 0
         # a thread costs more than it brings for a piece or two
         count = max(1, min(connections, len(pieces) // 2))
-        self._ahead = count + 1
+        self._ahead = count + 2
         # made here, where a password could be asked for
         sources = [make_source(self._received) for _index in range(count)]
         for source in sources:
@@ -372,6 +376,30 @@ class Fetcher:
         if isinstance(result, BaseException):
             raise result
         return result
+
+    def take_more(self, index: int, most: int) -> list[IO[bytes]]:
+        """Return what of the ``most`` pieces from ``index`` on is here, or
+        will be at once, up to the first that is not."""
+        found: list[IO[bytes]] = []
+        until = time.monotonic() + PATIENCE
+        most = min(most, len(self._pieces) - index, self._ahead - 1)
+        with self._changed:
+            while len(found) < most:
+                result = self._ready.get(index)
+                if isinstance(result, BaseException):
+                    # raised when it is its turn
+                    break
+                if result is not None:
+                    found.append(self._ready.pop(index))  # type: ignore
+                    index += 1
+                    continue
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            self._taken = index - 1
+            self._changed.notify_all()
+        return found
 
     def stop(self) -> None:
         """End the threads; drop what was not taken."""

@@ -7,15 +7,22 @@ happens between two pieces leaves a valid repository of fewer changesets.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Sequence
 from typing import IO, Any
 
-from mercurial import bundle2, changegroup, error
+from mercurial import bundle2, changegroup, error, phases
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from . import failures, pull_pieces, redirects, resume, segmentbundle
+from . import (
+    failures,
+    pull_pieces,
+    redirects,
+    resume,
+    segmentbundle,
+)
 from .api import API
 from .client import HTTPClient
 from .pull_parents import trusted
@@ -24,6 +31,12 @@ from .pull_report import Report
 from .segmentpack import PackError
 
 COMMANDS = (b'segments', b'segmentdata')
+
+# Pieces that are here together are applied in one transaction up to this sum
+# of their estimates: opening a file for each piece costs as much as storing a
+# revision. More would be lost when interrupted; tiny ones cost nothing.
+MOST_TOGETHER = 32 * 1024 * 1024
+LEAST_TOGETHER = 256 * 1024
 
 # what applying raises if the bundle is at fault, not a hook or the disk
 _BAD_BUNDLE = (
@@ -149,10 +162,18 @@ class _Application:
             down.update(fetcher.bytes, total=total)
 
         try:
-            for index, piece in enumerate(self._pieces):
-                with fetcher.take(index, waiting) as stream:
-                    self._apply(piece, stream)
-                position += piece.changesets
+            index = 0
+            while index < len(self._pieces):
+                streams = [fetcher.take(index, waiting)]
+                most = self._together(index)
+                with contextlib.ExitStack() as stack:
+                    stack.enter_context(streams[0])
+                    for stream in fetcher.take_more(index + 1, most - 1):
+                        streams.append(stack.enter_context(stream))
+                    pieces = self._pieces[index : index + len(streams)]
+                    self._apply(pieces, streams)
+                index += len(pieces)
+                position += sum(piece.changesets for piece in pieces)
                 done.update(position)
                 waiting()
         finally:
@@ -162,6 +183,15 @@ class _Application:
             if position:
                 self._report.write()
         return len(self._pieces)
+
+    def _together(self, index: int) -> int:
+        """Return how many pieces from ``index`` on may be applied at once."""
+        size = 0
+        for count, piece in enumerate(self._pieces[index:]):
+            size += piece.estimate
+            if piece.estimate < LEAST_TOGETHER or size > MOST_TOGETHER:
+                return max(1, count)
+        return len(self._pieces) - index
 
     def _make_source(self, received: Any) -> Source:
         """Return a source with connections of its own."""
@@ -174,24 +204,50 @@ class _Application:
             received,
         )
 
-    def _apply(self, piece: Piece, stream: IO[bytes]) -> None:
+    def _apply(
+        self, pieces: Sequence[Piece], streams: Sequence[IO[bytes]]
+    ) -> None:
         repo = self._repo
         url = self._peer.url()
         name = b'pull\n%s' % urlutil.hidepassword(url)
         with self._report.transaction(url, name) as tr, trusted():
             try:
-                container = segmentbundle.container(repo.ui, stream)
-                bundle = bundle2.getunbundler(repo.ui, container)
-                bundle2.applybundle(
-                    repo, bundle, tr, b'pull', url, remote=self._peer
-                )
+                self._apply_streams(tr, url, streams)
             except _BAD_BUNDLE as exc:
                 raise self._failure(
                     _(b'a piece cannot be applied: %s')
                     % stringutil.forcebytestr(exc)
                 ) from exc
-            if _missing(repo, [piece]):
+            if _missing(repo, pieces):
                 raise self._failure(_(b'a piece does not hold what it should'))
+
+    def _apply_streams(
+        self, tr: Any, url: bytes, streams: Sequence[IO[bytes]]
+    ) -> None:
+        repo = self._repo
+        found = segmentbundle.opened(streams)
+        if found is None:
+            for stream in streams:
+                container = segmentbundle.container(repo.ui, stream)
+                bundle = bundle2.getunbundler(repo.ui, container)
+                bundle2.applybundle(
+                    repo, bundle, tr, b'pull', url, remote=self._peer
+                )
+            return
+        unpacker, changesets = found
+        # for hooks, as Mercurial has it
+        tr.hookargs[b'bundle2'] = b'1'
+        path = self._peer.path
+        unpacker.apply(
+            repo,
+            tr,
+            b'pull',
+            url,
+            targetphase=phases.public,
+            expectedtotal=changesets,
+            delta_base_reuse_policy=path and path.delta_reuse_policy,
+        )
+        unpacker.finish()
 
     def _failure(self, reason: bytes) -> BadPiece:
         return BadPiece(urlutil.hidepassword(self._peer.url()), reason)

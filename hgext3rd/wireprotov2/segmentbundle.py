@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
 import zstandard
 from mercurial import bundle2, changegroup, discovery, phases, scmutil, util
 
-from . import segmentpack, segments
+from . import segmentpack, segments, segmentunpack
 
 #: Compressed bytes kept in memory while a piece is built; more go to a file.
 SPOOL = 8 * 1024 * 1024
@@ -44,7 +44,7 @@ _PACK_HEADER = struct.Struct('>4sBBI')
 
 BUNDLE_MEDIA_TYPE = b'application/mercurial-bundle2'
 PACK_MEDIA_TYPE = b'application/x-mercurial-packed-changegroup'
-#: What ``container`` reads.
+#: What clients read.
 MEDIA_TYPES = frozenset([BUNDLE_MEDIA_TYPE, PACK_MEDIA_TYPE])
 
 #: Bytes read at once.
@@ -87,25 +87,57 @@ def build(
     )
 
 
+def opened(streams: Sequence[IO[bytes]]) -> tuple[Any, int] | None:
+    """Return payloads as what Mercurial applies changegroups with, and the
+    number of changesets; None if that takes a container for each.
+
+    ``streams`` are at their start. Raises ``PackError``, also when they are
+    applied, if a payload is of no known kind or damaged.
+    """
+    found = [_opened(stream) for stream in streams]
+    version = found[0][0]
+    if version is None or any(
+        other != version or tree for other, _items, _count, tree in found
+    ):
+        # Mercurial's handler of containers sees to tree manifests
+        for stream in streams:
+            stream.seek(0)
+        return None
+    items = found[0][1]
+    if len(found) > 1:
+        items = segmentunpack.merged(version, [other[1] for other in found])
+    changesets = sum(other[2] for other in found)
+    return segmentunpack.unpacker(version, items), changesets
+
+
 def container(ui: Any, stream: IO[bytes]) -> Any:
     """Return a payload as a bundle2 container to read from.
 
-    ``stream`` is at its start and can seek. Raises ``PackError``, also from
-    what is returned, if the payload is of no known kind or damaged.
+    As ``opened``, but for every payload.
     """
-    head = stream.read(_PACK_HEADER.size)
-    if head.startswith(BUNDLE_MAGIC):
+    version, items, changesets, tree = _opened(stream)
+    if version is None:
         stream.seek(0)
         return stream
+    chunks = segmentpack.chunks_of(version, items)
+    return util.chunkbuffer(_bundle(ui, chunks, version, changesets, tree))
+
+
+def _opened(
+    stream: IO[bytes],
+) -> tuple[bytes | None, Iterator[segmentpack.Item], int, bool]:
+    """Return version, items, number of changesets, and whether there are tree
+    manifests; no version if the payload is a container."""
+    head = stream.read(_PACK_HEADER.size)
+    if head.startswith(BUNDLE_MAGIC):
+        return None, iter(()), 0, False
     if len(head) < _PACK_HEADER.size:
         raise segmentpack.PackError('payload is cut short')
     magic, pack_version, tree, changesets = _PACK_HEADER.unpack(head)
     if (magic, pack_version) != (PACK_MAGIC, PACK_VERSION):
         raise segmentpack.PackError('payload is of an unknown kind')
-    chunks = segmentpack.unpack(_decompressed(stream))
-    version = next(chunks)
-    parts = _bundle(ui, chunks, version, changesets, bool(tree))
-    return util.chunkbuffer(parts)
+    version, items = segmentpack.items(_decompressed(stream))
+    return version, items, changesets, bool(tree)
 
 
 def _changegroup(

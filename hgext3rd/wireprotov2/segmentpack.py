@@ -225,31 +225,66 @@ def _changeset_reference(model: _Model, changeset: bytes) -> bytes:
     return _varint(1 + zigzag)
 
 
+#: What a packed changegroup holds, in order: ``None`` for the end of a group
+#: or of a list of groups, a name, or a delta: node, two parents, changeset,
+#: delta base, the delta and two bytes of flags (none in version 02).
+Delta = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes]
+Item = bytes | Delta | None
+
+
 def unpack(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the changegroup that ``pack`` was given, a chunk at a time.
 
     Its version is the first item. Raises ``PackError`` for anything ``pack``
     does not make.
     """
+    version, found = items(chunks)
+    yield version
+    yield from chunks_of(version, found)
+
+
+def chunks_of(version: bytes, found: Iterable[Item]) -> Iterator[bytes]:
+    """Yield what ``items`` returns as a changegroup, a chunk at a time."""
+    for item in found:
+        if item is None:
+            yield b'\0\0\0\0'
+        elif isinstance(item, bytes):
+            yield (len(item) + 4).to_bytes(4, 'big') + item
+        else:
+            node, p1, p2, changeset, base, delta, flags = item
+            size = HEADERS[version] + len(delta) + 4
+            yield b''.join(
+                (size.to_bytes(4, 'big'), node, p1, p2, base, changeset)
+                + (flags, delta)
+            )
+
+
+def items(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[Item]]:
+    """Return the version of a packed changegroup, and what it holds.
+
+    Both raise ``PackError`` as ``unpack`` does.
+    """
     reader = _Reader(chunks)
-    read = reader.read
-    version = read(2)
+    version = reader.read(2)
     if version not in HEADERS:
         raise PackError('unknown version of changegroup')
-    yield version
+    return version, _items(version, reader)
+
+
+def _items(version: bytes, reader: _Reader) -> Iterator[Item]:
     header = HEADERS[version]
     model = _Model(version)
     while not model.over:
         size = reader.varint()
         if not size:
             model.end()
-            yield b'\0\0\0\0'
+            yield None
         elif size > MOST_CHUNK - 4:
             raise PackError('bad length of a chunk')
         elif not model.in_group:
-            name = read(size)
+            name = reader.read(size)
             model.name(name)
-            yield (size + 4).to_bytes(4, 'big') + name
+            yield name
         elif size < header:
             raise PackError('a chunk is shorter than its header')
         else:
@@ -258,42 +293,42 @@ def unpack(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise PackError('bytes follow the changegroup')
 
 
-def _unpacked(model: _Model, reader: _Reader, size: int, header: int) -> bytes:
+def _unpacked(model: _Model, reader: _Reader, size: int, header: int) -> Delta:
     read = reader.read
-    group = model.group
+    varint = reader.varint
     if model.in_changesets:
-        foretold = _code(reader.varint(), (_RAW, _FORETOLD)) == _FORETOLD
+        foretold = _code(varint(), (_RAW, _FORETOLD)) == _FORETOLD
         changeset = b'' if foretold else read(20)
         node = read(20)
         if foretold:
             changeset = node
     else:
         changeset = _read_changeset(model, reader)
-        if _code(reader.varint(), (_RAW, _FORETOLD)) == _RAW:
+        if _code(varint(), (_RAW, _FORETOLD)) == _RAW:
             node = read(20)
         else:
             likely = model.foretell(changeset)
             if likely is None:
                 raise PackError('a hash that cannot be foretold')
             node = likely
-    parts = [(size + 4).to_bytes(4, 'big'), node]
-    nodes = group.nodes
+    references = []
+    nodes = model.group.nodes
     for _field in range(3):
-        code = reader.varint()
+        code = varint()
         if code == _NULL:
-            parts.append(NULL)
+            references.append(NULL)
         elif code == _RAW:
-            parts.append(read(20))
+            references.append(read(20))
         else:
             back = code - _BACK
             if not 0 < back <= len(nodes):
                 raise PackError('a reference to no hash')
-            parts.append(nodes[-back])
+            references.append(nodes[-back])
+    p1, p2, base = references
     flags = read(header - 100)
     delta = read(size - header)
     model.learn(node, changeset, delta)
-    parts += (changeset, flags, delta)
-    return b''.join(parts)
+    return node, p1, p2, changeset, base, delta, flags
 
 
 def _read_changeset(model: _Model, reader: _Reader) -> bytes:
@@ -346,6 +381,13 @@ class _Reader:
 
     def varint(self) -> int:
         """Return the next number."""
+        position = self._position
+        if position < len(self._buffer):
+            # most are a byte; this is called six times a revision
+            value = self._buffer[position]
+            if value < 0x80:
+                self._position = position + 1
+                return value
         value = shift = 0
         while True:
             byte = self.read(1)[0]

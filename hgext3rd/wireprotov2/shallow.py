@@ -104,8 +104,6 @@ def depth_of_command(repo: Any) -> bytes:
 
 # -- files
 
-_classes: dict[type, type] = {}
-
 
 def _guarded(repo: Any, filelog: Any) -> Any:
     """Put the checks below around a filelog and what stores its revisions."""
@@ -185,7 +183,7 @@ _classes: dict[type, type] = {}
 
 def _class(kind: Any, make: Any) -> type:
     if hasattr(kind, 'is_shallow'):
-        return kind  # type: ignore[no-any-return]
+        return kind
     found = _classes.get(kind)
     if found is None:
         found = _classes[kind] = make(kind)
@@ -194,7 +192,7 @@ def _class(kind: Any, make: Any) -> type:
 
 
 def _filelog_class(kind: Any) -> type:
-    class shallowfilelog(kind):  # type: ignore[misc]
+    class shallowfilelog(kind):
         is_shallow = True
 
         def renamed(self, node: bytes) -> Any:
@@ -211,7 +209,7 @@ def _filelog_class(kind: Any) -> type:
 
 
 def _storage_class(kind: Any) -> type:
-    class shallowstorage(kind):  # type: ignore[misc]
+    class shallowstorage(kind):
         is_shallow = True
 
         def _revisiondata(
@@ -303,8 +301,8 @@ def incomplete(repo: Any) -> set[int] | None:
         return None
     changelog = repo.unfiltered().changelog
     get_rev = changelog.index.get_rev
-    heads = set()
-    complete = set()
+    heads: set[int] = set()
+    complete: set[int] = set()
     for line in data.split():
         rev = get_rev(bin(line[1:]))
         if rev is not None:
