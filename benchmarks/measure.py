@@ -36,6 +36,9 @@ OBJECTS = 'objects/s'
 #: Metrics of which more is better.
 RISING = frozenset({RATE, OBJECTS})
 
+#: How much longer than others a row may take for the least of its rounds.
+PATIENCE = 4
+
 #: Bytes in what the system counts the memory of processes by.
 RSS_UNIT = 1 if sys.platform == 'darwin' else 1024
 
@@ -106,14 +109,16 @@ def measure(
 ) -> Result:
     """Run every variant up to ``rounds`` times, in turns.
 
-    After ``budget`` seconds no round begins, except the ``least`` first.  A
-    variant that fails is left out from then on.
+    After ``budget`` seconds no round begins, except the ``least`` first, and
+    none of these after ``PATIENCE`` times as long.  A variant that fails is
+    left out from then on.
     """
     runs: dict[str, list[Sample]] = {name: [] for name in row.variants}
     failures: dict[str, str] = {}
     start = time.monotonic()
     for turn in range(row.rounds or rounds):
-        if turn >= least and time.monotonic() - start > budget:
+        patience = budget if turn >= least else budget * PATIENCE
+        if turn and time.monotonic() - start > patience:
             break
         for name, variant in row.variants.items():
             if name in failures:

@@ -58,55 +58,58 @@ def _bytes_down(
 def clone(workspace: Workspace, history: History) -> Row:
     """Every way to clone; the copies served are private to the row."""
     served = {
-        'revlog': workspace.fresh('served'),
+        'cold': workspace.fresh('served'),
+        'warm': workspace.fresh('served'),
         'sqlite': workspace.fresh('served'),
     }
-    shutil.copytree(history.revlog, served['revlog'])
+    shutil.copytree(history.revlog, served['cold'])
+    shutil.copytree(history.revlog, served['warm'])
     shutil.copytree(history.sqlite, served['sqlite'])
-    down: dict[str, float] = {}
+    down: dict[tuple[str, ...], float] = {}
+
+    @functools.cache
+    def warm_up() -> None:
+        # As a hook does it after a push; then the rest.
+        fill = ('-R', served['warm'], 'admin::wire-warm', '-q')
+        workspace.hg('v2-cached', *fill)
+        with workspace.serve('v2-cached', served['warm']) as running:
+            _cloned(workspace, 'v2', running)
 
     def way(
-        name: str,
-        client: str,
-        server: str,
-        *options: str,
-        source: str = 'revlog',
-        warm: bool = False,
+        client: str, server: str, *options: str, source: str = 'cold'
     ) -> Callable[[], Sample]:
         repository = served[source]
 
         def sample() -> Sample:
-            if not warm:
+            if source == 'warm':
+                warm_up()
+            else:
                 shutil.rmtree(repository / CACHE, ignore_errors=True)
             with workspace.serve(server, repository) as running:
-                if warm:
-                    # As a hook does it after a push; then the rest.
-                    fill = ('-R', repository, 'admin::wire-warm', '-q')
-                    workspace.hg(server, *fill)
-                    _cloned(workspace, client, running, *options)
                 result = _cloned(workspace, client, running, *options)
                 result[SERVER_PEAK] = measure.process_peak(running.pid)
-                if name not in down:
-                    down[name] = _bytes_down(
+                if source != 'warm':
+                    shutil.rmtree(repository / CACHE, ignore_errors=True)
+                way_down = (client, source, *options)
+                if way_down not in down:
+                    down[way_down] = _bytes_down(
                         workspace, client, running, *options
                     )
-                result[DOWN] = down[name]
+                result[DOWN] = down[way_down]
                 return result
 
         return sample
 
     variants = {
-        'v1': way('v1', 'core', 'core'),
-        'v1 into sqlite': way('v1s', 'sqlite', 'core'),
-        'v2 cold': way('cold', 'v2', 'v2-cached'),
-        'v2 cold into sqlite': way('colds', 'v2-sqlite', 'v2-cached'),
-        'v2 warm': way('warm', 'v2', 'v2-cached', warm=True),
-        'v2 warm into sqlite': way(
-            'warms', 'v2-sqlite', 'v2-cached', warm=True
-        ),
-        'stream': way('stream', 'core', 'core', '--stream'),
+        'v1': way('core', 'core'),
+        'v1 into sqlite': way('sqlite', 'core'),
+        'v2 cold': way('v2', 'v2-cached'),
+        'v2 cold into sqlite': way('v2-sqlite', 'v2-cached'),
+        'v2 warm': way('v2', 'v2-cached', source='warm'),
+        'v2 warm into sqlite': way('v2-sqlite', 'v2-cached', source='warm'),
+        'stream': way('core', 'core', '--stream'),
         'stream of sqlite': way(
-            'streams', 'sqlite', 'sqlite', '--stream', source='sqlite'
+            'sqlite', 'sqlite', '--stream', source='sqlite'
         ),
     }
     goals = {

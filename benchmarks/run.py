@@ -31,7 +31,7 @@ PARTS = (8, 4, 2, 1)
 #: Runs of each variant; after how many seconds a row gets no more of them,
 #: and how many it gets whatever they take: a median and a spread need some.
 ROUNDS = 3
-BUDGET = 40.0
+BUDGET = 30.0
 LEAST = 2
 #: With --quick.
 QUICK_BUDGET = 5.0

@@ -7,6 +7,7 @@ import itertools
 import os
 import pathlib
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -110,8 +111,19 @@ def test_report_names_no_places() -> None:
 
 
 def test_budget_ends_a_row_after_the_least_rounds() -> None:
-    result = measure.measure(row(), rounds=9, least=2, budget=0)
-    assert len(result.cells['old'][measure.CPU].values) == 2
+    def slow() -> measure.Sample:
+        time.sleep(0.01)
+        return {measure.CPU: 1.0}
+
+    def rounds(least: int, budget: float) -> int:
+        slow_row = row(variants={'old': slow}, metrics=[measure.CPU])
+        result = measure.measure(slow_row, 9, least, budget)
+        return len(result.cells['old'][measure.CPU].values)
+
+    assert rounds(least=1, budget=0.001) == 1
+    assert rounds(least=2, budget=0.005) == 2
+    assert rounds(least=2, budget=0.0001) == 1
+    assert rounds(least=2, budget=60) == 9
 
 
 def test_variant_that_fails_loses_no_other() -> None:
