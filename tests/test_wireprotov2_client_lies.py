@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Servers whose responses are well-formed and wrong.
+
+A client says who is wrong and why, in a line, and keeps what it had.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import wireprotov2_conversation as conversation
+from mercurial import commands, error, localrepo, phases, util
+from wireprotov2_conversation import URL, nodes
+
+from hgext3rd.wireprotov2 import pull_pieces, pull_records, segments
+from hgext3rd.wireprotov2.proto import cbor, frames
+from hgext3rd.wireprotov2.proto import client as protoclient
+
+HAVE = 2
+TOTAL = 5
+
+
+@pytest.fixture(scope='module')
+def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp('lies') / 'repo'
+    ui = conversation.make_ui()
+    repo = localrepo.instance(ui, os.fsencode(path), True)
+    (path / '.hg' / 'hgrc').write_text(
+        '[extensions]\nwireprotov2 =\n[phases]\npublish = no\n'
+    )
+    for number in range(TOTAL):
+        for name in ('f', f'g{number % 2}'):
+            with open(path / name, 'a') as stream:
+                stream.writelines(f'{i * number}\n' for i in range(30))
+        commands.commit(
+            repo.ui, repo, addremove=True, message=b'%d' % number, date=b'0 0'
+        )
+    with repo.lock(), repo.transaction(b'publish') as tr:
+        phases.advanceboundary(repo, tr, phases.public, [repo[3].node()])
+    commands.bookmark(repo.ui, repo, b'mark', rev=b'3')
+    return path
+
+
+@pytest.fixture
+def wire(history, monkeypatch) -> conversation.Wire:
+    # what is sent must be easy to change
+    orig = protoclient.Client.__init__
+
+    def init(self, framing, accept=None, **kwargs):
+        orig(self, framing, [b'identity'], **kwargs)
+
+    monkeypatch.setattr(protoclient.Client, '__init__', init)
+    return conversation.connect(monkeypatch, history)
+
+
+def read(body: bytes) -> list[list[Any]]:
+    """Return the values of each response."""
+    found: dict[int, bytes] = {}
+    for frame in frames.FrameParser().feed(body):
+        if frame.typeid == frames.COMMAND_RESPONSE:
+            data = found.get(frame.requestid, b'')
+            found[frame.requestid] = data + frame.payload
+    return [cbor.decode_all(data) for _id, data in sorted(found.items())]
+
+
+def write(responses: list[list[Any]]) -> bytes:
+    wire = b''
+    for number, values in enumerate(responses):
+        data = b''.join(map(cbor.encode, values))
+        parts = [
+            data[i : i + frames.MAX_PAYLOAD]
+            for i in range(0, len(data), frames.MAX_PAYLOAD)
+        ]
+        for index, part in enumerate(parts):
+            last = index == len(parts) - 1
+            wire += frames.build(
+                2 * number + 1,
+                2 * number + 2,
+                (not index) * frames.STREAM_BEGIN + last * frames.STREAM_END,
+                frames.COMMAND_RESPONSE,
+                frames.EOS if last else frames.CONTINUATION,
+                part,
+            )
+    return wire
+
+
+# Responses to a pull; the values of each begin with a status and a header.
+CHANGESETS, MANIFESTS, FILES, BOOKMARKS, PHASES = range(5)
+
+Lie = Callable[[list[list[Any]]], None]
+
+
+def change(response: int, place: int, **fields: Any) -> Lie:
+    """Lie about fields of a map."""
+
+    def lie(responses):
+        for key, value in fields.items():
+            responses[response][place][key.encode()] = value
+
+    return lie
+
+
+def replace(response: int, place: int, value: Any) -> Lie:
+    def lie(responses):
+        responses[response][place] = value
+
+    return lie
+
+
+def repeat(response: int, start: int, stop: int, times: int, *counts) -> Lie:
+    """Say something again and again; ``counts`` tell where that is counted."""
+
+    def lie(responses):
+        values = responses[response]
+        values[stop:stop] = values[start:stop] * times
+        for place, added in counts:
+            values[place][b'totalitems'] += added * times
+
+    return lie
+
+
+def drop(response: int, start: int, stop: int) -> Lie:
+    def lie(responses):
+        del responses[response][start:stop]
+
+    return lie
+
+
+def key(response: int, name: bytes, value: bytes) -> Lie:
+    def lie(responses):
+        responses[response][1][name] = value
+
+    return lie
+
+
+NODE = b'\x42' * 20
+LIES: dict[str, tuple[Lie, str]] = {
+    # counts
+    'changesets announced': (change(CHANGESETS, 1, totalitems=99), 'fewer'),
+    'changesets sent': (change(CHANGESETS, 1, totalitems=1), 'more'),
+    'negative': (change(CHANGESETS, 1, totalitems=-1), 'missing'),
+    'not a number': (change(MANIFESTS, 1, totalitems=b'2'), 'missing'),
+    'manifests announced': (
+        change(MANIFESTS, 1, totalitems=2**63),
+        'too early',
+    ),
+    'manifests sent': (change(MANIFESTS, 1, totalitems=1), 'more'),
+    'paths announced': (change(FILES, 1, totalpaths=9), 'too early'),
+    'paths sent': (change(FILES, 1, totalpaths=1), 'more'),
+    'files announced': (change(FILES, 2, totalitems=2**62), ''),
+    # what never ends
+    'a changeset again': (
+        repeat(CHANGESETS, 2, 4, 9999, (1, 1)),
+        'a changeset comes twice',
+    ),
+    'a manifest again': (
+        repeat(MANIFESTS, 2, 4, 9999, (1, 1)),
+        'a manifest that was not asked for',
+    ),
+    'a file again': (
+        repeat(FILES, 3, 5, 9999, (2, 1)),
+        'a file of a changeset twice',
+    ),
+    # hashes, sizes, relations
+    'a changeset of another hash': (change(CHANGESETS, 2, node=NODE), ''),
+    'a changeset without parents': (
+        change(CHANGESETS, 2, parents=[NODE, b'\0' * 20]),
+        '',
+    ),
+    'a changeset that is none': (replace(CHANGESETS, 3, b'x'), 'announced'),
+    'a manifest of nobody': (change(MANIFESTS, 2, node=NODE), 'not asked for'),
+    'a size': (
+        change(FILES, 3, fieldsfollowing=[[b'revision', 5]]),
+        'not what was announced',
+    ),
+    'a field': (change(FILES, 3, fieldsfollowing=[[b'other', 5]]), ''),
+    'a base': (change(FILES, 3, deltabasenode=NODE), ''),
+    'a base that is none': (change(FILES, 3, deltabasenode=b'x'), ''),
+    'a link': (change(FILES, 3, linknode=NODE), 'not asked for'),
+    'a link that is none': (change(FILES, 3, linknode=5), 'linknode'),
+    'flags': (change(FILES, 3, flags=2**16), 'flags'),
+    'unknown flags': (change(FILES, 3, flags=1), ''),
+    'a path': (change(FILES, 2, path=b'../../etc/passwd'), 'no changeset'),
+    'no path': (change(FILES, 2, path=b''), 'path'),
+    'not a map': (replace(FILES, 2, [1, 2]), 'missing'),
+    'an end': (drop(FILES, -1, 10**6), ''),
+    # namespaces
+    'a phase': (key(PHASES, b'nonsense', b'1'), 'phase'),
+    'a phase of nobody': (key(PHASES, b'42' * 20, b'x'), 'phase'),
+    'lines': (key(PHASES, b'a\nb', b'1'), 'control'),
+    'a bookmark': (key(BOOKMARKS, b'mark', b'nonsense'), 'bookmark'),
+    'a long bookmark': (key(BOOKMARKS, b'm' * 70000, b'42' * 20), ''),
+    'no keys': (replace(PHASES, 1, 5), 'listkeys'),
+}
+
+
+@pytest.fixture(scope='module')
+def base(history, tmp_path_factory):
+    """A repository with the beginning of history."""
+    path = tmp_path_factory.mktemp('base') / 'repo'
+    ui = conversation.make_ui()
+    repo = localrepo.instance(ui, os.fsencode(path), True)
+    rev = [b'%d' % (HAVE - 1)]
+    conversation.run(b'pull', repo, os.fsencode(history), rev=rev)
+    return path
+
+
+class Unbuffered:
+    """A chunkbuffer that reads no more than it is asked for."""
+
+    def __init__(self, chunks) -> None:
+        self._chunks = iter(chunks)
+        self._held = b''
+
+    def read(self, size: int | None = None) -> bytes:
+        if size is None:
+            self._held += b''.join(self._chunks)
+            size = len(self._held)
+        while len(self._held) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._held += chunk
+        data, self._held = self._held[:size], self._held[size:]
+        return data
+
+
+@pytest.mark.parametrize('when', ['before', 'during'])
+@pytest.mark.parametrize('name', LIES)
+def test_lies(wire, base, tmp_path, monkeypatch, name, when):
+    """Noticed before anything is applied, version 1 is used instead."""
+    lie, reason = LIES[name]
+    if when == 'during':
+        monkeypatch.setattr(util, 'chunkbuffer', Unbuffered)
+    asked = []
+
+    def edit(request: str, body: bytes) -> bytes:
+        if 'multirequest' not in request:
+            return body
+        responses = read(body)
+        assert len(responses) == 5
+        asked.append(request)
+        lie(responses)
+        return write(responses)
+
+    wire.edit = edit
+    ui = conversation.make_ui()
+    ui.ferr = messages = io.BytesIO()
+    dest = tmp_path / 'd'
+    shutil.copytree(base, dest)
+    repo = conversation.open_repo(ui, dest)
+    before = nodes(repo)
+    assert len(before) == HAVE
+    repo.ui.pushbuffer(error=True)
+    failed = None
+    try:
+        conversation.run(b'pull', repo, URL)
+    except error.Abort as exc:
+        failed = exc
+    repo.ui.popbuffer()
+    output = messages.getvalue().decode()
+    assert len(asked) == 1
+    repo = conversation.open_repo(ui, dest)
+    if failed is None:
+        assert output.count('warning: falling back') == 1
+        message = output
+        assert len(repo) == TOTAL
+    else:
+        assert 'warning' not in output
+        message = failed.message.decode()
+        assert nodes(repo) == before
+        assert not repo.svfs.exists(b'journal')
+    assert 'server.test' in message
+    assert reason in message
+    conversation.check(repo)
+
+
+def test_records_without_revisions_end(monkeypatch):
+    monkeypatch.setattr(pull_records, 'MAX_SKIPPED', 100)
+    endless = itertools.repeat({b'node': NODE, b'bookmarks': []})
+    with pytest.raises(pull_records.CBORError, match='more than announced'):
+        next(pull_records.changesets(endless, 1))
+
+
+def piece(**fields: Any) -> dict[bytes, Any]:
+    value = {
+        b'name': b'n',
+        b'changesets': 1,
+        b'estimate': 1,
+        b'heads': [NODE],
+        b'final': True,
+    }
+    return value | {name.encode(): field for name, field in fields.items()}
+
+
+def listing(total: int, values: Any) -> Any:
+    head = {b'version': 1, b'totalitems': total, b'cgversion': b'02'}
+    return pull_pieces.parse_listing(itertools.chain([head], values))
+
+
+def test_listings_end(monkeypatch):
+    assert len(listing(2, [piece(), piece()]).pieces) == 2
+    for total, values in (
+        (2**63, itertools.repeat(piece())),
+        (5, itertools.repeat(piece())),
+        (5, [piece()]),
+        (1, [piece(name=b'n' * 1000)]),
+        (1, [piece(heads=[])]),
+        (1, [piece(changesets=-1)]),
+        (1, [5]),
+    ):
+        with pytest.raises(pull_records.CBORError):
+            listing(total, values)
+    monkeypatch.setattr(pull_pieces, 'MAX_HEADS', 10)
+    with pytest.raises(pull_records.CBORError, match='too large'):
+        listing(9, itertools.repeat(piece(heads=[NODE] * 3)))
+
+
+def test_pieces_that_are_not_what_their_list_says(wire, tmp_path, monkeypatch):
+    """Each is refused, and an ordinary pull gets the same changesets."""
+    monkeypatch.setattr(segments, 'LEAST_CHANGESETS', 2)
+    whole = conversation.Outcome(URL, tmp_path / 'whole', connections=b'1')
+    expected = nodes(whole.repo)
+
+    def other_heads(values: list[Any]) -> None:
+        values[2][b'heads'] = [NODE]
+
+    def other_order(values: list[Any]) -> None:
+        values[2], values[3] = values[3], values[2]
+
+    def no_pieces(values: list[Any]) -> None:
+        del values[2:]
+
+    def other_names(values: list[Any]) -> None:
+        values[2][b'name'] = b'x' * 20
+
+    for lie in (other_heads, other_order, no_pieces, other_names):
+
+        def edit(request: str, body: bytes) -> bytes:
+            if not request.endswith('/segments?'):
+                return body
+            [values] = read(body)
+            lie(values)  # noqa: B023
+            return write([values])
+
+        wire.restart()
+        wire.edit = edit
+        dest = tmp_path / lie.__name__
+        outcome = conversation.Outcome(URL, dest, connections=b'1')
+        assert outcome.error is None, (lie, outcome.error)
+        assert b'warning: ' in outcome.output
+        assert nodes(outcome.repo) == expected
+        assert outcome.check() == TOTAL
