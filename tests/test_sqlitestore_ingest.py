@@ -3,27 +3,40 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
-from mercurial.revlogutils import constants, rewrite
+from mercurial.revlogutils import constants
 
 from hgext3rd.sqlitestore import index, ingest
 
+TEXT = b'text'
+COPY = b'\x01\ncopy: a\n\x01\ntext'
+
 
 @pytest.mark.parametrize(
-    ('meta', 'p1', 'p2'),
-    list(itertools.product((False, True), (-1, 3), (-1, 5))),
+    ('text', 'p1', 'p2', 'swapped'),
+    [
+        (TEXT, -1, -1, False),
+        (TEXT, -1, 5, True),
+        (TEXT, 3, -1, False),
+        (TEXT, 3, 5, False),
+        (COPY, -1, -1, False),
+        (COPY, -1, 5, False),
+        (COPY, 3, -1, True),
+        (COPY, 3, 5, False),
+    ],
 )
-def test_parents_are_mended_as_core_does(meta: bool, p1: int, p2: int) -> None:
-    text = b'\x01\ncopy: a\n\x01\ntext' if meta else b'text'
-    expected = rewrite._has_bad_parents(meta, p1, p2)
-    assert ingest._swapped(text, p1, p2, 0) == expected
+def test_parents_are_mended(
+    text: bytes, p1: int, p2: int, swapped: bool
+) -> None:
+    assert ingest._swapped(text, p1, p2, 0) == swapped
 
 
-def test_parents_of_censored_revisions_stay() -> None:
-    flags = constants.REVIDX_ISCENSORED
-    assert not ingest._swapped(b'\x01\ncensored: \n\x01\n', 3, -1, flags)
+@pytest.mark.parametrize(
+    'flag', [constants.REVIDX_ISCENSORED, constants.REVIDX_EXTSTORED]
+)
+def test_parents_of_hidden_texts_stay(flag: int) -> None:
+    assert not ingest._swapped(b'\x01\ncensored: \n\x01\n', 3, -1, flag)
+    assert not ingest._swapped(b'version https://git-lfs', -1, 3, flag)
 
 
 def test_kept_indexes_are_bounded() -> None:

@@ -362,8 +362,8 @@ class Group:
         if rev >= len(idx) or idx.core[rev][2] != len(text):
             return None
         other = idx.revision(rev)
-        alike = other.node == draft.node and other.p1 == other.p2 == nullrev
-        # without parents a node is a hash of the text alone
+        # a node is a hash of the text, and parents, unless flags say otherwise
+        alike = other.node == draft.node and not other.flags | draft.flags
         if alike or store.chain_text(idx, rev) == text:
             return idx, rev
         return None
@@ -428,7 +428,8 @@ def _swapped(text: bytes, p1: int, p2: int, flags: int) -> bool:
     """
     if (p1 == nullrev) == (p2 == nullrev):
         return False
-    if flags & constants.REVIDX_ISCENSORED:
+    if flags & flagutil.REVIDX_RAWTEXT_CHANGING_FLAGS:
+        # what is stored does not show whether it is a copy
         return False
     return text.startswith(compat.META_MARKER) == (p1 != nullrev)
 
