@@ -15,6 +15,7 @@ Censoring takes content out of the database file for good.
 Without compression the bytes can be searched for
 
   $ search() { cat .hg/store/files.sqlite* | tr -d '\n' | grep -c "$1"; }
+  $ edit() { with="$1"; shift; for f in "$@"; do sed "$with" $f > ../edited; cat ../edited > $f; done; }
   $ hg init repo
   $ cd repo
   $ python3 -c 'for i in range(200): print("common line", i)' > f
@@ -24,12 +25,12 @@ Without compression the bytes can be searched for
   $ python3 -c 'print("OTHER-" + "9f8e7d")' >> other
   $ hg commit -qm secret
   $ echo 'after' >> f
-  $ sed -i 's/OTHER/clean/' other
+  $ edit s/OTHER/clean/ other
   $ hg commit -qm after
   $ hg copy -q f copied
   $ echo 'in the copy' >> copied
   $ hg commit -qm copy
-  $ sed -i '/SECRET/d' f copied
+  $ edit /SECRET/d f copied
   $ hg commit -qm clean
   $ cat f copied > wanted
   $ search SECRET-9f8e7d
@@ -84,7 +85,7 @@ The same in sealed frames, whose other revisions must survive
   $ python3 -c 'print("SECRET-" + "9f8e7d")' >> f
   $ cp f twin
   $ hg commit -qm secret
-  $ sed -i '/SECRET/d' f
+  $ edit /SECRET/d f
   $ echo after >> f
   $ hg commit -qm after
   $ cd ../packed

@@ -53,9 +53,10 @@ def censor(
     store, idx = writer.store, file.idx
     path_id: Any = idx.path_id
     writer.flush()
-    _detach_rows(store, writer, idx, revs)
-    moved = _rewrite_frames(store, writer, idx, revs, text)
-    _mark(store, writer, idx, revs, text, moved)
+    with store.naming_damage():
+        _detach_rows(store, writer, idx, revs)
+        moved = _rewrite_frames(store, writer, idx, revs, text)
+        _mark(store, writer, idx, revs, text, moved)
     for rev in revs:
         store.db.execute(DELETE_CONTENT, (schema.global_id(path_id, rev),))
     writer.request_wipe()

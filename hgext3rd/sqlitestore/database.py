@@ -333,6 +333,12 @@ class Database:
         """What to raise for an exception that sqlite3 raised."""
         import sqlite3
 
+        if isinstance(exc, OverflowError):
+            # such a number can only come out of the database
+            return errors.CorruptStore(
+                _(b'%s: a number is out of range') % self.path,
+                hint=_(b"run 'hg verify'; restore the file from a backup"),
+            )
         if not isinstance(exc, sqlite3.Error):
             return exc
         message = pycompat.bytestr(str(exc))

@@ -88,12 +88,16 @@ def decode_segment(first: int, n: int, data: bytes) -> list[Revision]:
         chunks.decode(data[split:]), _SEGMENT_COLUMNS, n
     )
     numbers = range(first, first + n)
+    p1 = [r - d if d else nullrev for r, d in zip(numbers, d1, strict=True)]
+    p2 = [r - d if d else nullrev for r, d in zip(numbers, d2, strict=True)]
+    if n and (min(min(p1), min(p2)) < nullrev or min(min(d1), min(d2)) < 0):
+        raise columns.ColumnError('parent out of range')
     return list(
         map(
             Revision,
             [data[i : i + NODE_SIZE] for i in range(0, split, NODE_SIZE)],
-            [r - d if d else nullrev for r, d in zip(numbers, d1, strict=True)],
-            [r - d if d else nullrev for r, d in zip(numbers, d2, strict=True)],
+            p1,
+            p2,
             columns.undiff(links),
             flags,
             columns.undiff(sizes),
@@ -101,6 +105,12 @@ def decode_segment(first: int, n: int, data: bytes) -> list[Revision]:
             columns.undiff(places),
         )
     )
+
+
+def check_parents(rev: int, p1: int, p2: int) -> None:
+    """Raise ColumnError unless these can be parents of ``rev``."""
+    if not (nullrev <= p1 < rev and nullrev <= p2 < rev):
+        raise columns.ColumnError('parent out of range')
 
 
 class Entry(NamedTuple):

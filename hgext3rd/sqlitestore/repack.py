@@ -101,7 +101,8 @@ def repack(
             return False
         job = Repack(repo, store, effort, progress)
         try:
-            job.run()
+            with store.naming_damage():
+                job.run()
         finally:
             job.packer.close()
         with locked(repo, store):

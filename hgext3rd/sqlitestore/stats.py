@@ -12,7 +12,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 
-from . import columns, errors, frames, index
+from . import errors, frames, index
 from .store import Store
 
 TABLES = ('frame', 'piece', 'idx', 'rev', 'path', 'content')
@@ -158,7 +158,7 @@ def _heads(store: Store, result: Stats) -> dict[int, _Head]:
     for frame_id, data, stored in store.db.iterate(SELECT_FRAMES):
         try:
             _paths, _revs, distances, lengths = frames.decode_head(data)
-        except columns.ColumnError:
+        except ValueError:
             # hg verify is the place to complain
             continue
         raw = sum(lengths)

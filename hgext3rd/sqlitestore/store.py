@@ -17,8 +17,10 @@ For other modules of this package:
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import os
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -188,20 +190,18 @@ class Store:
         )
         parts: list[tuple[int, list[index.Revision]]] = []
         stored = {}
-        try:
+        with self._damaged_index(path_id):
             for gid, n, data in self.db.rows(SELECT_SEGMENTS, bounds):
                 first = gid & schema.REV_MASK
                 parts.append((first, index.decode_segment(first, n, data)))
-        except (columns.ColumnError, chunks.ChunkError) as exc:
-            raise errors.CorruptStore(
-                _(b'damaged index of %s: %s')
-                % (self.path_of(path_id), str(exc).encode()),
-                hint=_(b'restore %s from a backup') % self.db.path,
-            ) from exc
-        for row in self.db.rows(SELECT_ROWS, bounds):
-            rev = row[0] & schema.REV_MASK
-            stored[rev] = row[9]
-            parts.append((rev, [index.Revision(*row[1:9])]))
+            for row in self.db.rows(SELECT_ROWS, bounds):
+                rev = row[0] & schema.REV_MASK
+                stored[rev] = row[9]
+                revision = index.Revision(*row[1:9])
+                index.check_parents(rev, revision.p1, revision.p2)
+                if revision.place > rev and not revision.frame:
+                    raise columns.ColumnError('base out of range')
+                parts.append((rev, [revision]))
         parts.sort(key=lambda part: part[0])
         revs: list[index.Revision] = []
         for first, part in parts:
@@ -212,9 +212,32 @@ class Store:
                     hint=_(b'restore %s from a backup') % self.db.path,
                 )
             revs.extend(part)
-        result = FileIndex(path_id, revs)
+        with self._damaged_index(path_id):
+            result = FileIndex(path_id, revs)
         result.stored = stored
         return result
+
+    @contextlib.contextmanager
+    def _damaged_index(self, path_id: int) -> Iterator[None]:
+        try:
+            yield
+        except (OverflowError, TypeError, ValueError, struct.error) as exc:
+            raise errors.CorruptStore(
+                _(b'damaged index of %s: %s')
+                % (self.path_of(path_id), str(exc).encode()),
+                hint=_(b'restore %s from a backup') % self.db.path,
+            ) from exc
+
+    @contextlib.contextmanager
+    def naming_damage(self) -> Iterator[None]:
+        """Say where it is what does not decode, in work on all files."""
+        try:
+            yield
+        except (columns.ColumnError, chunks.ChunkError) as exc:
+            raise errors.CorruptStore(
+                _(b'%s is damaged: %s') % (self.db.path, str(exc).encode()),
+                hint=_(b"run 'hg verify'"),
+            ) from exc
 
     def revalidate(self) -> None:
         """Drop cached indexes if another process wrote to the database."""
@@ -342,10 +365,17 @@ class Store:
         ``cached`` is a revision of the same file and its text, if at hand.
         """
         try:
+            try:
+                return self._chain_text(idx, rev, cached)
+            except errors.Moved:
+                self.refresh(idx)
             return self._chain_text(idx, rev, cached)
-        except errors.Moved:
-            self.refresh(idx)
-        return self._chain_text(idx, rev, cached)
+        except IndexError as exc:
+            raise errors.CorruptStore(
+                _(b'damaged revision %d of %s: its base does not exist')
+                % (rev, self.path_of(idx.path_id or 0)),
+                hint=_(b"run 'hg verify'"),
+            ) from exc
 
     def _chain_text(
         self, idx: FileIndex, rev: int, cached: tuple[int, bytes] | None

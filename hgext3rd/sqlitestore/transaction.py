@@ -367,7 +367,8 @@ def truncate_rows(store: Store, path_id: int, n: int) -> None:
         if keep < count:
             # A segment that begins below the cut and reaches over it.
             rev = gid & schema.REV_MASK
-            revs = index.decode_segment(rev, count, data)[:keep]
+            with store.naming_damage():
+                revs = index.decode_segment(rev, count, data)[:keep]
             data = index.encode_segment(
                 rev, revs, chunks.Codec(store.compression)
             )

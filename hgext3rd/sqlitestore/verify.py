@@ -73,6 +73,13 @@ def check(store: Store) -> Iterator[Problem]:
         yield from _check_references(store)
     except errors.CorruptStore as exc:
         yield Problem(bytes(exc), fatal=True)
+    except TypeError:
+        # SQLite lets any column hold anything
+        yield Problem(
+            _(b'%s: a value is not of the type of its column')
+            % schema.FILENAME,
+            fatal=True,
+        )
 
 
 def _check_references(store: Store) -> Iterator[Problem]:

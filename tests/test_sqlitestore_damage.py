@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Databases with flipped bits, garbage in a page, or a missing end.
+
+Whatever is damaged: what is read is what was written, or there is an error that
+names the file, and `hg verify` reports it. ``DAMAGE_TRIALS`` says how many are
+tried of each kind.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import sqlite3
+import sys
+
+import pytest
+
+pytest.importorskip('mercurial')
+
+import sqlitestore_crashes as crashes
+from mercurial import error, hg
+from mercurial import ui as uimod
+from mercurial.utils import stringutil
+from sqlitestore_crashes import copy_tree, hg_command
+
+TRIALS = int(os.environ.get('DAMAGE_TRIALS', '25'))
+
+# More seconds than anything here takes: a loop is an error as well.
+PATIENCE = 120
+
+pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
+
+# What else may stumble over it, and must not do so without a word.
+MORE = (
+    (b'admin::sqlite-stats',),
+    (b'update', b'-q', b'-C', b'2'),
+    (b'strip', b'-q', b'--no-backup', b'15'),
+    (b'censor', b'-r', b'1', b'lines', b'--no-check-heads'),
+    (b'admin::sqlite-repack', b'-q'),
+    (b'admin::sqlite-convert', b'-q', b'--to', b'revlog'),
+)
+
+Contents = dict[tuple[bytes, bytes], bytes]
+
+
+@pytest.fixture(scope='module')
+def pristine(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[bytes, Contents]:
+    """A repository, partly in frames, and all file revisions in it."""
+    folder = tmp_path_factory.mktemp('damage')
+    rc = folder / 'hgrc'
+    rc.write_bytes(crashes.HGRC)
+    os.environ['HGRCPATH'] = str(rc)
+    os.environ['HGPLAIN'] = '1'
+    sys.argv[:] = ['hg']
+    path = os.fsencode(folder / 'repo')
+    assert hg_command(b'init', path)[0] == 0
+    noise = random.Random(6)
+    for number in range(16):
+        with open(os.path.join(path, b'noise'), 'wb') as file:
+            file.write(noise.randbytes(3_000))
+        for name in (b'lines', b'dir-%d' % (number % 3)):
+            with open(os.path.join(path, name), 'ab') as file:
+                file.write(b'line %d of %s\n' % (number, name) * 40)
+        if number == 7:
+            hg_command(b'--cwd', path, b'copy', b'-q', b'lines', b'copy')
+        code, out = hg_command(b'--cwd', path, b'commit', b'-qAm', b'c')
+        assert code == 0, out
+        if number == 9:
+            hg_command(b'-R', path, b'admin::sqlite-repack', b'-q')
+    gc.collect()
+    db = sqlite3.connect(os.fsdecode(database(path)))
+    db.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+    db.close()
+    found, errors = read(path)
+    assert not errors
+    assert len(found) > 40
+    return path, found
+
+
+@pytest.fixture(autouse=True)
+def configuration(
+    pristine: tuple[bytes, Contents], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Have commands of this process find their configuration."""
+    rc = os.path.join(os.path.dirname(pristine[0]), b'hgrc')
+    monkeypatch.setenv('HGRCPATH', os.fsdecode(rc))
+    monkeypatch.setenv('HGPLAIN', '1')
+
+
+def database(path: bytes) -> bytes:
+    """The path of a repository's database."""
+    return os.path.join(path, b'.hg/store/files.sqlite')
+
+
+def read(path: bytes) -> tuple[Contents, list[bytes]]:
+    """Every file revision that can be read, and what was said of others."""
+    repo = hg.repository(uimod.ui.load(), path).unfiltered()
+    found: Contents = {}
+    errors: list[bytes] = []
+    for rev in repo:
+        manifest = repo[rev].manifest()
+        for name in repo[rev].files():
+            if name not in manifest:
+                continue
+            try:
+                text = repo.file(name).read(manifest[name])
+            except (error.StorageError, error.Abort) as exc:
+                errors.append(stringutil.forcebytestr(exc))
+                assert name in errors[-1] or b'files.sqlite' in errors[-1], (
+                    errors[-1]
+                )
+            else:
+                found[name, manifest[name]] = text
+    return found, errors
+
+
+def examine(path: bytes, wanted: Contents) -> str:
+    """Read a damaged repository; returns what was found to be wrong."""
+    found, errors = read(path)
+    for key, text in found.items():
+        if wanted[key] != text:
+            return f'wrong content of {key!r}'
+    if not errors:
+        assert len(found) == len(wanted)
+    code, out = hg_command(b'-R', path, b'verify', b'-q')
+    if errors and not code:
+        return f'verify is content with {errors!r}'
+    if code and code != 1 and b'abort: ' not in out:
+        return f'verify says {out!r}'
+    if b'Unknown exception' in out:
+        return f'verify says {out!r}'
+    for args in MORE:
+        code, out = hg_command(b'--cwd', path, *args)
+        if b'Unknown exception' in out or (code and b'abort: ' not in out):
+            return f'{args!r} says {out!r}'
+    return ''
+
+
+def check(path: bytes, wanted: Contents, what: str) -> None:
+    """Examine in a child, which damage may not kill either."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        said = 'it died'
+        try:
+            signal_after(PATIENCE)
+            said = examine(path, wanted)
+        except BaseException as exc:
+            said = f'{type(exc).__name__}: {exc}'
+            tb = exc.__traceback__
+            while tb is not None:
+                code = tb.tb_frame.f_code
+                said += f'\n{code.co_filename}:{tb.tb_lineno}'
+                tb = tb.tb_next
+        finally:
+            os.write(writing, said.encode('utf-8', 'replace')[:60_000])
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, 'rb') as file:
+        said = file.read().decode()
+    status = os.waitpid(pid, 0)[1]
+    assert status == 0, what
+    assert not said, (what, said)
+
+
+def signal_after(seconds: int) -> None:
+    """End this process if it takes that long."""
+    import signal
+
+    signal.alarm(seconds)
+
+
+def damaged(
+    pristine: tuple[bytes, Contents], kind: str, number: int
+) -> tuple[bytes, str]:
+    """A copy of the repository with damage; returns (path, what it is)."""
+    chance = random.Random(f'{kind} {number}')
+    path = pristine[0] + b'-damaged'
+    copy_tree(pristine[0], path)
+    name = database(path)
+    size = os.path.getsize(name)
+    where = chance.randrange(size)
+    if kind == 'truncate':
+        os.truncate(name, where)
+        return path, f'cut at {where}'
+    with open(name, 'r+b') as file:
+        file.seek(where)
+        if kind == 'flip':
+            (byte,) = file.read(1)
+            byte ^= 1 << chance.randrange(8)
+            data = bytes([byte])
+        elif kind == 'zero':
+            where -= where % 512
+            data = bytes(512)
+        else:
+            data = chance.randbytes(chance.randrange(1, 200))
+        file.seek(where)
+        file.write(data)
+    return path, f'{kind} {number} at {where}, {len(data)} bytes'
+
+
+@pytest.mark.parametrize('kind', ['flip', 'garbage', 'zero', 'truncate'])
+def test_damage(pristine, kind):
+    for number in range(TRIALS):
+        path, what = damaged(pristine, kind, number)
+        check(path, pristine[1], what)
+
+
+@pytest.mark.parametrize(
+    'table, column',
+    [
+        ('rev', 'data'),
+        ('rev', 'node'),
+        ('rev', 'base'),
+        ('rev', 'p1'),
+        ('rev', 'p2'),
+        ('rev', 'linkrev'),
+        ('rev', 'flags'),
+        ('rev', 'rawsize'),
+        ('rev', 'frame'),
+        ('idx', 'data'),
+        ('idx', 'n'),
+        ('idx', 'id'),
+        ('frame', 'data'),
+        ('frame', 'head'),
+        ('path', 'id'),
+        ('path', 'path'),
+        ('content', 'rev'),
+    ],
+)
+def test_wrong_values(pristine, table, column):
+    """SQLite is content, what is stored is not what was written."""
+    for number in range(max(1, TRIALS // 8)):
+        chance = random.Random(f'{table} {column} {number}')
+        path = pristine[0] + b'-damaged'
+        copy_tree(pristine[0], path)
+        db = sqlite3.connect(os.fsdecode(database(path)))
+        key = {'path': 'path', 'content': 'digest'}.get(table, 'id')
+        rows = db.execute(f'SELECT {key}, {column} FROM {table}').fetchall()
+        if not rows:
+            db.close()
+            continue
+        chosen, old = chance.choice(rows)
+        if isinstance(old, bytes):
+            value = bytearray(old)
+            for _time in range(chance.randrange(1, 4)):
+                if value:
+                    value[chance.randrange(len(value))] ^= chance.randrange(256)
+            new: object = bytes(value[: chance.choice([None, None, -1, 3])])
+        else:
+            new = chance.choice(
+                [
+                    0,
+                    -1,
+                    old + 1,
+                    old - 1,
+                    1 << 31,
+                    1 << 40,
+                    -(1 << 40),
+                    None,
+                    'x',
+                ]
+            )
+        try:
+            db.execute(
+                f'UPDATE {table} SET {column} = ? WHERE {key} = ?',
+                (new, chosen),
+            )
+            db.commit()
+        except sqlite3.Error:
+            db.rollback()
+            db.close()
+            continue
+        db.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+        db.close()
+        what = f'{table}.{column} of {chosen!r}: {old!r} became {new!r}'
+        check(path, pristine[1], what)
