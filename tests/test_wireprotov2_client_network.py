@@ -437,3 +437,19 @@ def test_redirects_without_a_size_are_bounded_by_their_hash():
             fetch(web.url, b'piece', {}, fullhashes=hashes)
     assert len(web.seen) == 1
     web.close()
+
+
+@pytest.mark.parametrize('kind', ['text/html', 'text/\xe9', ''])
+def test_other_types_are_shown_as_they_are(app, tmp_path, kind):
+    def run(env, start_response):
+        if not env['PATH_INFO'].startswith('/api/'):
+            return app(env, start_response)
+        start_response('200 OK', [('Content-Type', kind)])
+        return [b'']
+
+    web = network.Web(run)
+    outcome = Outcome(web.url, tmp_path / 'd')
+    assert outcome.error is None
+    shown = kind.encode('ascii', 'backslashreplace') or b'none'
+    assert b'wrong type (%s)' % shown in outcome.output
+    web.close()

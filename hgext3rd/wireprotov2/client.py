@@ -122,7 +122,7 @@ class HTTPClient:
             raise failures.ServerFailure(
                 self.url,
                 _(b'the response has a wrong type (%s)')
-                % (stringutil.escapestr(pycompat.bytesurl(got)) or b'none'),
+                % (stringutil.escapestr(got.encode('latin-1')) or b'none'),
             )
         return response
 
