@@ -293,6 +293,8 @@ def generate_v1(orig: Any, repo: Any) -> Any:
 
 def apply_stream(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
     """Make the repository object fit what the stream made of it."""
+    # The record of the last transaction in there is of the source's.
+    repo.unfiltered().sqlite_streamed = True
     result = orig(repo, *args, **kwargs)
     if _is_ours(repo):
         repository.adopt(repo)

@@ -230,8 +230,11 @@ def make_class(base: Any) -> Any:
                 def settle(tr: Any) -> None:
                     from . import transaction
 
-                    if REQUIREMENT in self.requirements:
-                        transaction.settle(self.unfiltered().sqlitestore, tr)
+                    repo = self.unfiltered()
+                    if REQUIREMENT in repo.requirements and not getattr(
+                        repo, 'sqlite_streamed', False
+                    ):
+                        transaction.settle(repo.sqlitestore, tr)
 
                 # A Writer has this done, and puts its own finalizer here.
                 tr.addfinalize(FINALIZER, settle)
