@@ -11,6 +11,7 @@ Update workers are forked after this, and find it in their memory.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -89,16 +90,19 @@ def _load(store: Store, wanted: set[tuple[bytes, bytes]]) -> None:
     ]
     found.sort()
     held = 0
-    for place in found:
-        held += place.size
-        if held > BUDGET:
-            break
-        try:
-            text = store.frame(place.frame).text(place.place)
-        except mpatch.mpatchError:
-            # reading it by itself says what is wrong
-            continue
-        store.ready[place.key] = Ready(text, place.p1, place.p2)
+    for frame_id, places in itertools.groupby(found, lambda place: place.frame):
+        # Not kept: update workers would be forked with it all in their memory.
+        frame = store.read_frame(frame_id)
+        for place in places:
+            held += place.size
+            if held > BUDGET:
+                return
+            try:
+                text = frame.text(place.place)
+            except mpatch.mpatchError:
+                # reading it by itself says what is wrong
+                continue
+            store.ready[place.key] = Ready(text, place.p1, place.p2)
 
 
 def _segments(

@@ -293,6 +293,14 @@ class Store:
         if frame is not None:
             self._frames.move_to_end(frame_id)
             return frame
+        frame = self.read_frame(frame_id, self._texts)
+        self._keep_frame(frame_id, frame)
+        return frame
+
+    def read_frame(
+        self, frame_id: int, texts: frames.TextCache | None = None
+    ) -> frames.Frame:
+        """A frame of the database, not kept here."""
         row = self.db.row(SELECT_FRAME, (frame_id,))
         if row is None:
             raise errors.Moved(
@@ -300,20 +308,14 @@ class Store:
                 hint=_(b"run 'hg verify'"),
             )
         try:
-            frame = frames.Frame(
-                row[0],
-                self._frame_data(frame_id, row[1]),
-                frame_id,
-                self._texts,
-            )
+            data = self._frame_data(frame_id, row[1])
+            return frames.Frame(row[0], data, frame_id, texts)
         except (columns.ColumnError, chunks.ChunkError, ValueError) as exc:
             raise errors.CorruptStore(
                 _(b'damaged frame %d in %s: %s')
                 % (frame_id, self.db.path, str(exc).encode()),
                 hint=_(b"run 'hg verify'"),
             ) from exc
-        self._keep_frame(frame_id, frame)
-        return frame
 
     def _frame_data(self, frame_id: int, data: bytes) -> bytes:
         first = (frame_id << 16) + 1
