@@ -12,7 +12,6 @@ from typing import Any
 from mercurial import (
     bundlerepo,
     cmdutil,
-    error,
     extensions,
     localrepo,
     scmutil,
