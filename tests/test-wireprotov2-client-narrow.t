@@ -50,22 +50,52 @@ What is there can be changed and exchanged
   r17 subrepository: .hgsub .hgsubstate
   $ hg verify -q
 
-What is not there says so
+What is not there can be added, and removed again
 
   $ hg cat -r 10 x
   [1]
-  $ hg tracked --addinclude x
+  $ hg tracked --addinclude x --removeexclude d/sub
   comparing with http://localhost:$HGPORT/
   searching for changes
-  abort: the server cannot send this part of its history
-  (it filters paths, but has no narrow extension)
-  [255]
+  adding changesets
+  adding manifests
+  adding file changes
+  added 0 changesets with 2 changes to 2 files
   $ hg tracked
   I path:d
-  X path:d/sub
+  I path:x
+  $ hg verify
+  checking changesets
+  checking manifests
+  crosschecking files in changesets and manifests
+  checking files
+  checking dirstate
+  checked 19 changesets with 9 changes to 4 files
+  $ hg files
+  d/a
+  d/sub/c
+  x
+  $ hg cat -r 10 x
+  x
+  $ hg log -T '{rev} {files}\n' d/sub/c x d/b
+  3 a d/a l x
+  0 a d/b d/sub/c
+  $ hg tracked --removeinclude x
+  comparing with http://localhost:$HGPORT/
+  searching for changes
+  looking for local changes to affected paths
+  deleting data/x.i
+  deleting unwanted files from working copy
+  $ hg verify -q
+  $ hg tracked --addinclude nowhere -q
+  $ hg verify -q
+  $ hg tracked --addinclude x -q
+  $ hg verify -q
+  $ hg cat -r 10 x
+  x
   $ cd ..
 
-... also for some generations only
+Some paths, for some generations
 
   $ hg clone -q --narrow --include d --depth 2 http://localhost:$HGPORT/ shallow
   $ cd shallow

@@ -25,6 +25,7 @@ from . import (
     pull_batches,
     pull_segments,
     pull_shallow,
+    pull_widen,
     resume,
     shallow,
 )
@@ -292,6 +293,10 @@ class HybridPeer(httppeer.httppeer):
             )
 
     def narrow_widen(self, **kwargs: Any) -> Any:
+        if self.v2_narrow and self.v2api is not None:
+            return pull_widen.widen(
+                self.ui, self.v2client(), self.v2api, kwargs
+            )
         self._require_narrow({b'narrow': True})
         return super().narrow_widen(**kwargs)
 

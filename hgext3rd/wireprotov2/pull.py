@@ -153,10 +153,15 @@ def has_flags(api: API) -> bool:
     return b'flags' in api.valid_values(b'filesdata', b'fields')
 
 
+def is_ours(api: API) -> bool:
+    """Return whether ``api`` selects manifests by changeset, as ours does."""
+    return api.has_argument(b'manifestdata', b'revisions')
+
+
 def open_source(client: HTTPClient, api: API, wanted: Wanted) -> Source:
     """Send the first request; return once its answer has begun."""
     try:
-        if api.has_argument(b'manifestdata', b'revisions'):
+        if is_ours(api):
             return OneRequest(client, wanted, has_flags(api))
         return Stepwise(
             client,
