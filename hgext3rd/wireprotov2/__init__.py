@@ -8,6 +8,9 @@ extension. On a client it makes :hg:`clone`, :hg:`pull` and :hg:`incoming` use
 that protocol where the server offers it, and version 1 elsewhere. Pushes and
 all else version 2 has no command for use version 1 on the same connection.
 
+:hg:`clone --depth N` fetches all changesets, and the files of ``N``
+generations only; :hg:`pull --depth N` fetches those of more.
+
 Server::
 
   [extensions]
