@@ -465,8 +465,9 @@ def try_lock(store: Store) -> None:
 def settle(store: Store, tr: Any) -> None:
     """Undo an earlier transaction before others' changesets pass for its own.
 
-    For a transaction without a Writer that is about to add changesets.
+    For a transaction without a Writer that is about to add changesets. If there
+    were none, it is a stream clone, and the database is that of its source.
     """
     before = tr.changes[b'origrepolen']
-    if store.changesets() > before:
+    if before and store.changesets() > before:
         recover(store, before)
