@@ -53,8 +53,8 @@ class Blob:
 
 @functools.cache
 def blob_of(workspace: Workspace, size: int) -> Blob:
-    """Return the one blob of this size."""
-    return Blob(workspace.fresh('blob'), size)
+    """Return the one blob of this size, which rows share."""
+    return Blob(workspace.folder / f'blob-{size}', size)
 
 
 def transfer(server: Server, blob: Blob, upload: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import shutil
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ import rows_storage
 import rows_wire
 import summary
 from histories import History
-from measure import Maker, Result
+from measure import Maker, Result, Row
 from workspace import Workspace
 
 FAMILIES = ('storage', 'wire', 'lfs', 'growth')
@@ -44,7 +45,10 @@ class Runner:
     What cannot be measured is reported and left out.
     """
 
-    def __init__(self, rounds: int, least: int, budget: float) -> None:
+    def __init__(
+        self, workspace: Workspace, rounds: int, least: int, budget: float
+    ) -> None:
+        self.workspace = workspace
         self.rounds = rounds
         self.least = least
         self.budget = budget
@@ -67,22 +71,25 @@ class Runner:
     def _measured(self, makers: Iterable[Maker]) -> list[Result]:
         taken = []
         for make in makers:
-            start = time.monotonic()
-            try:
-                row = make()
-            except Exception as error:
-                # whatever it is, the other rows can still be measured
-                self.fail(f'preparing {_name(make)}', error)
-                continue
-            measure.progress(f'measuring {row.name}')
-            result = measure.measure(row, self.rounds, self.least, self.budget)
-            for variant, text in result.failures.items():
-                measure.progress(f'{variant} failed: {text}')
-                self.failed.append(f'{row.name}: {variant}')
-            seconds = time.monotonic() - start
-            measure.progress(f'{report.table([result])}took {seconds:.0f} s\n')
-            taken.append(result)
+            with self.workspace.passing():
+                try:
+                    row = make()
+                except Exception as error:
+                    # whatever it is, the other rows can still be measured
+                    self.fail(f'preparing {_name(make)}', error)
+                else:
+                    taken.append(self._measured_row(row))
         return taken
+
+    def _measured_row(self, row: Row) -> Result:
+        measure.progress(f'measuring {row.name}')
+        start = time.monotonic()
+        result = measure.measure(row, self.rounds, self.least, self.budget)
+        for variant, text in result.failures.items():
+            self.fail(f'{row.name}: {variant}', measure.CommandError(text))
+        seconds = time.monotonic() - start
+        measure.progress(f'{report.table([result])}took {seconds:.0f} s\n')
+        return result
 
 
 def _name(make: Maker) -> str:
@@ -94,25 +101,25 @@ def _name(make: Maker) -> str:
 
 def main() -> int:
     options = _options()
-    least = QUICK_LEAST if options.quick else LEAST
-    runner = Runner(options.rounds, least, options.budget)
     start = time.monotonic()
-    try:
-        with tempfile.TemporaryDirectory(prefix='amalgam-bench-') as folder:
-            workspace = Workspace(pathlib.Path(folder).resolve())
-            measured = _measure(runner, workspace, options)
-    finally:
-        # also what there is when somebody loses patience
-        text = '\n'.join(report.environment()) + '\n\n'
-        text += report.table(runner.results)
-        print(text)
-        if options.publish:
-            publish(options.publish, text, runner)
-    if options.readme:
-        summary.rewrite(options.readme, runner.results, measured)
-    for name in runner.failed:
-        measure.progress(f'could not be measured: {name}')
-    measure.progress(f'{time.monotonic() - start:.0f} s')
+    with tempfile.TemporaryDirectory(prefix='amalgam-bench-') as folder:
+        workspace = Workspace(pathlib.Path(folder).resolve())
+        least = QUICK_LEAST if options.quick else LEAST
+        runner = Runner(workspace, options.rounds, least, options.budget)
+        try:
+            first = _measure(runner, workspace, options)
+            if options.readme:
+                summary.rewrite(options.readme, runner.results, first)
+        finally:
+            # also what there is when somebody loses patience
+            text = '\n'.join(report.environment()) + '\n\n'
+            text += report.table(runner.results)
+            print(text, flush=True)
+            if options.publish:
+                publish(options.publish, text, runner)
+            for name in runner.failed:
+                measure.progress(f'could not be measured: {name}')
+            measure.progress(f'{time.monotonic() - start:.0f} s')
     return 1 if runner.failed else 0
 
 
@@ -199,6 +206,9 @@ def _grow(runner: Runner, workspace: Workspace, history: History) -> None:
             continue
         makers = rows_storage.growing(workspace, piece)
         runner.grow(history.name, piece.changesets, makers)
+        if part != 1:
+            shutil.rmtree(piece.revlog)
+            shutil.rmtree(piece.sqlite)
 
 
 def publish(folder: pathlib.Path, text: str, runner: Runner) -> None:

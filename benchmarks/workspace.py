@@ -76,6 +76,7 @@ class Workspace:
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         self._names = 0
+        self._passing: list[pathlib.Path] | None = None
         for name, text in CONFIGS.items():
             base = BASE.format(folder=folder)
             (folder / f'{name}.rc').write_text(base + text, encoding='utf-8')
@@ -83,7 +84,21 @@ class Workspace:
     def fresh(self, prefix: str = 'tmp') -> pathlib.Path:
         """Return a path that does not exist yet."""
         self._names += 1
-        return self.folder / f'{prefix}{self._names}'
+        path = self.folder / f'{prefix}{self._names}'
+        if self._passing is not None:
+            self._passing.append(path)
+        return path
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Remove at the end what gets fresh paths meanwhile."""
+        self._passing = []
+        try:
+            yield
+        finally:
+            for path in self._passing:
+                _remove(path)
+            self._passing = None
 
     @contextmanager
     def scratch(self, prefix: str = 'tmp') -> Iterator[pathlib.Path]:
@@ -92,10 +107,7 @@ class Workspace:
         try:
             yield path
         finally:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            _remove(path)
 
     def environment(self, config: str) -> dict[str, str]:
         rc = str(self.folder / f'{config}.rc')
@@ -152,6 +164,14 @@ class Workspace:
             log.unlink(missing_ok=True)
 
 
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir():
+        # what cannot be removed goes with the whole workspace
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(('127.0.0.1', 0))
@@ -199,4 +219,7 @@ def counting_proxy(port: int) -> Iterator[tuple[int, list[int]]]:
     try:
         yield listener.getsockname()[1], counted
     finally:
+        with suppress(OSError):
+            # wakes the thread that accepts, as closing does not
+            listener.shutdown(socket.SHUT_RDWR)
         listener.close()

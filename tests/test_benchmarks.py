@@ -20,6 +20,7 @@ import report
 import run
 import summary
 from histories import History
+from workspace import Workspace
 
 
 def scripted(*values: float) -> Callable[[], measure.Sample]:
@@ -151,12 +152,20 @@ def test_first_variant_that_fails_loses_no_other() -> None:
     assert report.table([result])
 
 
-def test_row_that_fails_loses_no_other() -> None:
+def test_row_that_fails_loses_no_other(tmp_path: pathlib.Path) -> None:
     def fail() -> measure.Row:
         raise KeyError('actions')
 
-    runner = run.Runner(rounds=1, least=1, budget=0)
-    runner.take([fail, row])
+    workspace = Workspace(tmp_path)
+
+    def littering() -> measure.Row:
+        workspace.fresh().mkdir()
+        return row()
+
+    runner = run.Runner(workspace, rounds=1, least=1, budget=0)
+    before = set(tmp_path.iterdir())
+    runner.take([fail, littering])
+    assert set(tmp_path.iterdir()) == before
     assert [result.row.name for result in runner.results] == ['a row']
     assert runner.failed == ['preparing fail']
 
