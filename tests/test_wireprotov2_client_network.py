@@ -14,7 +14,7 @@ import wireprotov2_conversation as conversation
 import wireprotov2_network as network
 from mercurial import commands, error, localrepo, phases
 from mercurial import ui as uimod
-from mercurial.hgweb import hgweb
+from mercurial.hgweb import hgweb, hgwebdir
 from wireprotov2_conversation import Outcome
 
 from hgext3rd.wireprotov2 import api, redirects, segments
@@ -452,4 +452,31 @@ def test_other_types_are_shown_as_they_are(app, tmp_path, kind):
     assert outcome.error is None
     shown = kind.encode('ascii', 'backslashreplace') or b'none'
     assert b'wrong type (%s)' % shown in outcome.output
+    web.close()
+
+
+def test_subrepositories(tmp_path):
+    """They come by version 2, too, each from its own URL."""
+    ui = conversation.make_ui()
+    paths = {b'main': tmp_path / 'main', b'main/sub': tmp_path / 'main' / 'sub'}
+    for path in paths.values():
+        repo = localrepo.instance(ui, os.fsencode(path), True)
+        for name in 'ab':
+            (path / name).write_text(name)
+            conversation.run(b'commit|ci', repo, addremove=True, message=b'm')
+    (tmp_path / 'main' / '.hgsub').write_text('sub = sub\n')
+    repo = conversation.open_repo(ui, tmp_path / 'main')
+    conversation.run(b'commit|ci', repo, addremove=True, message=b'sub')
+    for path in paths.values():
+        (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
+    web = network.Web(
+        hgwebdir({name: os.fsencode(path) for name, path in paths.items()})
+    )
+    dest = tmp_path / 'd'
+    outcome = Outcome(web.url + b'main', dest, update=True)
+    assert outcome.error is None
+    assert (dest / 'sub' / 'b').read_text() == 'b'
+    for name in ('/main/api/', '/main/sub/api/'):
+        assert any(path.startswith(name) for path in web.paths), web.paths
+    assert not any('getbundle' in path for path in web.paths)
     web.close()

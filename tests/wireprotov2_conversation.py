@@ -66,6 +66,7 @@ class Outcome:
         dest: pathlib.Path,
         settings: Mapping[bytes, bytes] | None = None,
         insecure: bool = False,
+        update: bool = False,
         **config: bytes,
     ) -> None:
         self.dest = dest
@@ -75,7 +76,7 @@ class Outcome:
         self.ui.ferr = messages = io.BytesIO()
         try:
             compat.clone_module().clone(
-                self.ui, {}, url, dest=os.fsencode(dest), update=False
+                self.ui, {}, url, dest=os.fsencode(dest), update=update
             )
         except ERRORS as exc:
             self.error = exc
