@@ -488,6 +488,12 @@ class TestSideChannels:
         assert isinstance(event, events.TextReceived)
         assert client.format_atoms(event.atoms) == b'100%\n'
 
+    def test_encoded_text(self):
+        value = zlib.compress(cbor.encode([{b'msg': b'x'}]))
+        wire = settings(b'zlib') + frames.build(1, 2, ENCODED, 6, 0, value)
+        [event] = started().receive(wire)
+        assert event.atoms == (events.Atom(b'x'),)
+
     def test_progress(self):
         value = {b'topic': b't', b'pos': -1, b'total': 9, b'item': b'i'}
         assert started().receive(other(7, value)) == [
