@@ -480,3 +480,33 @@ def test_subrepositories(tmp_path):
         assert any(path.startswith(name) for path in web.paths), web.paths
     assert not any('getbundle' in path for path in web.paths)
     web.close()
+
+
+@pytest.mark.parametrize('status', ['400 Bad', '431 Large', '500 Oops'])
+def test_headers_that_are_refused(app, tmp_path, status):
+    """Somebody in between may know no better; version 1 needs none."""
+
+    def run(env, start_response):
+        if 'HTTP_X_HGUPGRADE_1' in env:
+            start_response(status, [])
+            return [b'']
+        return app(env, start_response)
+
+    web = network.Web(run)
+    outcome = Outcome(web.url, tmp_path / 'd')
+    assert outcome.error is None
+    assert outcome.output == b''
+    assert outcome.check() == TOTAL
+    web.close()
+
+
+def test_servers_that_fail_for_good(tmp_path):
+    def run(env, start_response):
+        start_response('500 Oops', [])
+        return [b'']
+
+    web = network.Web(run)
+    outcome = Outcome(web.url, tmp_path / 'd')
+    assert '500' in str(outcome.error)
+    assert len(web.seen) == 2
+    web.close()

@@ -50,6 +50,10 @@ BAD_DATA = (
 
 NARROW = wireprototypes.NARROWCAP
 
+# What those answer who know better than the server which headers it may get,
+# and servers that stumble over them.
+REFUSALS = frozenset((400, 403, 431, 500, 501))
+
 UPGRADE_HEADERS = {
     'X-HgProto-1': 'cbor',
     'X-HgUpgrade-1': pycompat.sysstr(b' '.join(APIS)),
@@ -164,6 +168,12 @@ def performhandshake(
         raise
     except failures.ServerFailure as exc:
         _warn(ui, exc)
+        return orig(ui, url, opener, requestbuilder)
+    except util.urlerr.httperror as exc:
+        if exc.code not in REFUSALS:
+            raise
+        exc.close()
+        # perhaps for the headers; if not, we get the same again
         return orig(ui, url, opener, requestbuilder)
     caps = Capabilities(info[b'v1capabilities'])
     if upgrade.answer is not None:
