@@ -213,6 +213,8 @@ def digests(repo: Any, ctxs: list[Any]) -> dict[bytes, bytes]:
 
 def copy_tree(source: bytes, target: bytes) -> None:
     """Have ``target`` be a copy of the folder ``source``."""
+    # commands of this process went there and stayed
+    os.chdir('/')
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, symlinks=True)
 

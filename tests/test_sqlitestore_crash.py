@@ -42,6 +42,8 @@ def configuration(
     monkeypatch.setenv('HGRCPATH', str(rc))
     monkeypatch.setenv('HGPLAIN', '1')
     monkeypatch.setattr(sys, 'argv', ['hg'])
+    # so that it is restored
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
