@@ -8,6 +8,7 @@ suffice. Everything else, and every call they do not cover, is version 1.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -61,6 +62,10 @@ UPGRADE_HEADERS = {
 }
 
 
+# what answers to a handshake are
+_KINDS = re.compile(r'application/mercurial-(cbor|\d+\.\d+)')
+
+
 class Capabilities(set[bytes]):
     """Version 1 capabilities, with the API the same handshake offered."""
 
@@ -105,14 +110,17 @@ class _Upgrade:
         request.paced = True
         response = self._opener.open(request)
         url = urlutil.hidepassword(pycompat.bytesurl(response.geturl()))
-        kind = response.headers.get('Content-Type')
-        if kind is None:
-            # the headers were cut; Mercurial would look for a static-http
-            # repository and trip over the next cut
-            raise failures.ConnectionFailure(
-                url, _(b'connection lost: the response is incomplete')
-            )
-        if kind.partition(';')[0].strip() != 'application/mercurial-cbor':
+        kind = response.headers.get('Content-Type', '').partition(';')[0]
+        if not _KINDS.fullmatch(kind.strip()):
+            length = response.headers.get('Content-Length')
+            if length != '0' and not response.peek(1):
+                # the headers were cut; Mercurial would look for a static-http
+                # repository and trip over the next cut
+                raise failures.ConnectionFailure(
+                    url, _(b'connection lost: the response is incomplete')
+                )
+            return response
+        if kind.strip() != 'application/mercurial-cbor':
             return response
         body = self._read(url, response)
         try:
