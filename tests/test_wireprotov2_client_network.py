@@ -510,3 +510,29 @@ def test_servers_that_fail_for_good(tmp_path):
     assert '500' in str(outcome.error)
     assert len(web.seen) == 2
     web.close()
+
+
+@pytest.mark.parametrize('typed', [True, False])
+def test_static_repositories(tmp_path, typed):
+    """Files behind any web server, with or without types, still do."""
+    ui = conversation.make_ui()
+    repo = localrepo.instance(ui, os.fsencode(tmp_path / 'repo'), True)
+    (tmp_path / 'repo' / 'f').write_text('f')
+    conversation.run(b'commit|ci', repo, addremove=True, message=b'm')
+
+    def run(env, start_response):
+        path = tmp_path / env['PATH_INFO'].strip('/')
+        content = b'<html>' if path.is_dir() else b''
+        if path.is_file():
+            content = path.read_bytes()
+        elif not content:
+            start_response('404 Not Found', [])
+            return [b'']
+        start_response('200 OK', [('Content-Type', 'text/x')] * typed)
+        return [content]
+
+    web = network.Web(run)
+    outcome = Outcome(web.url + b'repo', tmp_path / 'd')
+    assert outcome.error is None
+    assert outcome.check() == 1
+    web.close()
