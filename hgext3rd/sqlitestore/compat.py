@@ -172,3 +172,12 @@ def writable_file(repo: Any, path: bytes) -> Any:
     except TypeError:
         # hg <= 7.0: all are
         return repo.file(path)
+
+
+def invalidate_store(store: Any) -> None:
+    """Have core's store object read its list of files again."""
+    try:
+        store.invalidatecaches(clearfilecache=True)
+    except TypeError:
+        # hg <= 7.1
+        store.invalidatecaches()

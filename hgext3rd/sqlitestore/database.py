@@ -13,6 +13,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -42,6 +43,7 @@ IMMUTABLE = 'immutable=1'
 # How often to look whether a log without its index goes away.
 CLOSING_LOOKS = 50
 
+DATA_VERSION = 'PRAGMA data_version'
 SELECT_WIPE = "SELECT value FROM counter WHERE name = 'wipe'"
 CLEAR_WIPE = "UPDATE counter SET value = 0 WHERE name = 'wipe'"
 
@@ -78,6 +80,7 @@ class Database:
         self._synchronous = synchronous.decode('ascii')
         self._busy = busy
         self._local = threading.local()
+        self._openings = itertools.count()
         _databases.add(self)
 
     # queries
@@ -138,6 +141,7 @@ class Database:
             conn = self._open()
             self._local.conn = conn
             self._local.pid = os.getpid()
+            self._local.opening = next(self._openings)
         return conn
 
     def _current(self) -> sqlite3.Connection | None:
@@ -147,8 +151,16 @@ class Database:
             self._local.conn = conn = None
         return conn
 
-    def refresh(self) -> bool:
-        """Forget the connection if it shows what is no more; says whether.
+    def version(self) -> tuple[int, int]:
+        """What is another after others wrote, or may have written.
+
+        SQLite's number only means something for one connection.
+        """
+        row = self.row(DATA_VERSION)
+        return self._local.opening, row[0] if row else 0
+
+    def refresh(self) -> None:
+        """Forget the connection if it shows what is no more.
 
         There may be another file now, as after a restore. And another user may
         have changed a database we cannot write: SQLite itself does not look at
@@ -157,8 +169,6 @@ class Database:
         seen = getattr(self._local, 'seen', None)
         if self.replaced or (seen is not None and seen != self._signature()):
             self.close()
-            return True
-        return False
 
     @property
     def replaced(self) -> bool:

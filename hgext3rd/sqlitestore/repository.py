@@ -121,7 +121,9 @@ def notice(repo: Any) -> None:
     store = vars(repo).pop('sqlitestore', None)
     if store is not None:
         store.db.close()
-    repo.store.invalidatecaches(clearfilecache=True)
+    from . import compat
+
+    compat.invalidate_store(repo.store)
     adopt(repo)
 
 

@@ -54,7 +54,6 @@ SELECT_FRAME = 'SELECT head, data FROM frame WHERE id = ?'
 SELECT_PIECES = 'SELECT data FROM piece WHERE id BETWEEN ? AND ? ORDER BY id'
 HAS_PIECES = 'SELECT 1 FROM piece WHERE id = ?'
 SELECT_CONTENT = 'SELECT rev FROM content WHERE digest = ?'
-DATA_VERSION = 'PRAGMA data_version'
 
 
 class OpenWriter(Protocol):
@@ -243,9 +242,9 @@ class Store:
         """Drop cached indexes if another process wrote to the database."""
         if self.db.in_transaction:
             return
-        reopened = self.db.refresh()
-        version = self.db.row(DATA_VERSION)
-        if reopened or version != self._version:
+        self.db.refresh()
+        version = self.db.version()
+        if version != self._version:
             self._paths.clear()
             self._indexes.clear()
             # Ids are not reused, but censoring rewrites frames in place.
