@@ -24,7 +24,7 @@ from mercurial import ui as uimod
 from mercurial.utils import stringutil
 from sqlitestore_crashes import copy_tree, hg_command
 
-TRIALS = int(os.environ.get('DAMAGE_TRIALS', '25'))
+TRIALS = int(os.environ.get('DAMAGE_TRIALS', '12'))
 
 # More seconds than anything here takes: a loop is an error as well.
 PATIENCE = 120
