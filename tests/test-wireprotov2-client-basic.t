@@ -40,8 +40,7 @@ all of it
   (run 'hg heads .' to see heads, 'hg merge' to merge)
   $ requests
   GET /?cmd=capabilities
-  POST /api/exp-http-v2-0003/ro/segments
-  GET /?cmd=batch
+  POST /api/exp-http-v2-0003/ro/multirequest
   POST /api/exp-http-v2-0003/ro/multirequest
 
 ... and it is what version 1 gets

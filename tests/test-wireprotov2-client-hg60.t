@@ -41,7 +41,6 @@ for all files instead
   GET /?cmd=capabilities
   POST /api/exp-http-v2-0003/ro/heads
   POST /api/exp-http-v2-0003/ro/changesetdata
-  GET /?cmd=batch
   POST /api/exp-http-v2-0003/ro/multirequest
   POST /api/exp-http-v2-0003/ro/manifestdata
   POST /api/exp-http-v2-0003/ro/filesdata
@@ -132,7 +131,6 @@ Batches as the server recommends them; what an interrupted clone has is kept
   GET /?cmd=capabilities
   POST /api/exp-http-v2-0003/ro/heads
   POST /api/exp-http-v2-0003/ro/changesetdata
-  GET /?cmd=batch
   POST /api/exp-http-v2-0003/ro/multirequest
   POST /api/exp-http-v2-0003/ro/manifestdata
   POST /api/exp-http-v2-0003/ro/manifestdata

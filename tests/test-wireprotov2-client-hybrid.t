@@ -49,8 +49,7 @@ Obsolescence markers come with the same pull, by one request of version 1
   $ cat hg.pid >> $DAEMON_PIDS
   $ hg clone -q -U http://user:pass@localhost:$HGPORT/ clone
   $ requests | grep -v "cmd=capabilities"
-  POST /api/exp-http-v2-0003/ro/segments
-  GET /?cmd=batch
+  POST /api/exp-http-v2-0003/ro/multirequest
   POST /api/exp-http-v2-0003/ro/multirequest
   GET /?cmd=getbundle
   $ hg -R clone log -T '{rev} {phase} {desc}\n'
@@ -180,7 +179,7 @@ version 1
   $ : > access.log
   $ hg clone -q http://localhost:$HGPORT/ large-v2
   $ requests | grep api
-  POST /api/exp-http-v2-0003/ro/segments
+  POST /api/exp-http-v2-0003/ro/multirequest
   POST /api/exp-http-v2-0003/ro/multirequest
   $ hg -R large-v2 verify -q
   $ cat large-v2/g

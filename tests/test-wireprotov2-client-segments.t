@@ -36,7 +36,7 @@ Pieces hold what version 1 sends, in the same order
   no changes found
   $ requests
   1 GET /?cmd=capabilities
-  1 POST /api/exp-http-v2-0003/ro/segments
+  1 POST /api/exp-http-v2-0003/ro/multirequest
   5 POST /api/exp-http-v2-0003/ro/segmentdata
   1 GET /?cmd=batch
   1 POST /api/exp-http-v2-0003/ro/multirequest
@@ -133,7 +133,7 @@ Every piece has its transaction and hooks
   (run 'hg heads .' to see heads, 'hg merge' to merge)
   $ requests
   1 GET /?cmd=capabilities
-  1 POST /api/exp-http-v2-0003/ro/segments
+  1 POST /api/exp-http-v2-0003/ro/multirequest
   4 POST /api/exp-http-v2-0003/ro/segmentdata
   1 GET /?cmd=batch
   1 POST /api/exp-http-v2-0003/ro/multirequest

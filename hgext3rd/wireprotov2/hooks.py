@@ -9,6 +9,7 @@ from typing import Any
 
 from mercurial import (
     commands,
+    discovery,
     exchange,
     extensions,
     httppeer,
@@ -171,6 +172,10 @@ def _setup_client() -> None:
     # pieces of history come before the discovery of what is missing
     extensions.wrapfunction(
         exchange, '_maybeapplyclonebundle', peer.maybe_pull_pieces
+    )
+    # ... and may leave nothing to discover
+    extensions.wrapfunction(
+        discovery, 'findcommonincoming', peer.find_common_incoming
     )
     # what an interrupted clone has is kept and marked
     extensions.wrapfunction(exchange, 'pull', peer.exchange_pull)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mercurial import error, httppeer, policy, pycompat, util, wireprototypes
 from mercurial.i18n import _
+from mercurial.node import nullid
 from mercurial.utils import stringutil, urlutil
 
 from . import (
@@ -249,6 +250,8 @@ class HybridPeer(httppeer.httppeer):
     # paths are filtered by version 2 alone
     v2_narrow = False
     v2_pieces = 0
+    # all heads, where they had to be asked for already
+    v2_heads: Sequence[bytes] = ()
     # makes deltas apply in a repository of limited depth
     v2_complete: pull.Complete | None = None
     # during a pull that is part of another
@@ -363,6 +366,24 @@ def maybe_pull_pieces(orig: Any, pullop: Any) -> None:
             if len(pullop.repo.unfiltered()) > start:
                 raise
             peer.v2_give_up(exc)
+
+
+def find_common_incoming(
+    orig: Any,
+    repo: Any,
+    remote: Any,
+    heads: Any = None,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Wrapped ``discovery.findcommonincoming``: do not ask for heads again.
+
+    That is all there is to discover for an empty repository.
+    """
+    known = getattr(remote, 'v2_heads', ())
+    if known and not len(repo.unfiltered()):
+        return [nullid], True, heads or list(known)
+    return orig(repo, remote, heads, *args, **kwargs)
 
 
 def exchange_pull(

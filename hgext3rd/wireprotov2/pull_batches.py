@@ -14,12 +14,11 @@ from typing import Any
 
 from mercurial import exchange
 from mercurial.i18n import _
-from mercurial.node import nullid
 from mercurial.utils import urlutil
 
 from . import failures, pull, pull_records, resume
 from .client import Command, HTTPClient
-from .proto.errors import CBORError, ProtocolError
+from .proto.errors import ProtocolError
 from .pull_parents import trusted
 from .pull_report import Report
 
@@ -55,7 +54,8 @@ def pull_all(pullop: Any, peer: Any) -> int:
     client = peer.v2client()
     size = peer.v2api.batch_size(b'filesdata')
     try:
-        nodes = _graph(client)
+        peer.v2_heads = _heads(client)
+        nodes = _graph(client, peer.v2_heads)
         batches = list(cut(nodes, min(size or LEAST, LEAST)))
     except ProtocolError as exc:
         raise failures.ServerFailure(client.url, exc.message) from exc
@@ -94,13 +94,18 @@ def pull_all(pullop: Any, peer: Any) -> int:
     return len(missing)
 
 
-def _graph(client: HTTPClient) -> list[tuple[bytes, bytes, bytes]]:
+def _heads(client: HTTPClient) -> list[bytes]:
+    exchange_ = client.start(Command(b'heads'))
+    heads = pull_records.heads(exchange_.values(0))
+    exchange_.finish()
+    return heads
+
+
+def _graph(
+    client: HTTPClient, heads: list[bytes]
+) -> list[tuple[bytes, bytes, bytes]]:
     """Return node and parents of all changesets, parents first."""
-    found = client.call(b'heads', {})
-    heads = found[0] if len(found) == 1 else None
-    if type(heads) is not list or not all(type(h) is bytes for h in heads):
-        raise CBORError(b'malformed response: heads')
-    if not heads or heads == [nullid]:
+    if not heads:
         return []
     exchange_ = client.start(
         Command(

@@ -18,7 +18,7 @@ from typing import IO, Any
 from mercurial.i18n import _
 from mercurial.node import hex
 
-from . import failures, redirects
+from . import failures, pull_records, redirects
 from .api import Target
 from .client import Command, HTTPClient
 from .proto import cbor
@@ -92,17 +92,23 @@ def _text(value: Any, key: bytes) -> bytes:
     return text
 
 
-def list_pieces(client: HTTPClient) -> Listing | None:
-    """Ask how history is cut; None if that is of an unknown version.
+def list_pieces(client: HTTPClient) -> tuple[Listing | None, list[bytes]]:
+    """Ask how history is cut, and for its heads.
 
-    Raises ``failures.ServerFailure``.
+    There is no listing if it is of an unknown version. Raises
+    ``failures.ServerFailure``.
     """
-    exchange = client.start(Command(b'segments', limits=LISTING_LIMITS))
+    # in one request: a clone that is smaller than a piece needs the heads next
+    exchange = client.start(
+        Command(b'segments', limits=LISTING_LIMITS), Command(b'heads')
+    )
     try:
         listing = parse_listing(exchange.values(0))
+        heads: list[bytes] = []
         if listing is not None:
+            heads = pull_records.heads(exchange.values(1))
             exchange.finish()
-        return listing
+        return listing, heads
     except ProtocolError as exc:
         raise failures.ServerFailure(client.url, exc.message) from exc
     finally:

@@ -130,6 +130,15 @@ def changesets(values: Iterator[Any], total: int) -> Iterator[Record]:
         raise _wrong(b'fewer changesets than announced')
 
 
+def heads(values: Iterator[Any]) -> list[bytes]:
+    """Read a response to ``heads``; empty for an empty repository."""
+    found = _next(values)
+    if type(found) is not list or not all(map(_is_node, found)):
+        raise _wrong(b'heads')
+    end(values)
+    return [node for node in found if node != NULL_ID]
+
+
 def graph(
     values: Iterator[Any], total: int
 ) -> Iterator[tuple[bytes, bytes, bytes]]:

@@ -115,7 +115,7 @@ def _missing(repo: Any, pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def _pull(repo: Any, peer: Any, client: HTTPClient) -> int:
-    listing = list_pieces(client)
+    listing, peer.v2_heads = list_pieces(client)
     if listing is None or not any(piece.final for piece in listing.pieces):
         # less than a piece: one request gets all of it
         return 0
