@@ -239,6 +239,7 @@ def test_reader_of_converted(path):
         assert flog.read(node) == wanted
     except (error.Error, OSError):
         pass
+    repo.invalidate()
     assert repo.file(b'f').read(node) == wanted
 
 

@@ -193,11 +193,8 @@ def make_class(base: Any) -> Any:
             )
 
         def file(self, path: bytes, *args: Any, **kwargs: Any) -> Any:
-            notice(self)
             if REQUIREMENT not in self.requirements:
-                return super().file(path, *args, **kwargs)
-            if REQUIREMENT not in self.requirements:
-                # a stream clone turned it into another kind of repository
+                # not ours, or a stream clone made it of another kind
                 return super().file(path, *args, **kwargs)
             if path.startswith(b'/'):
                 path = path[1:]
@@ -211,10 +208,17 @@ def make_class(base: Any) -> Any:
                 )
             return filestore.SQLiteFilelog(store, self.svfs, path, writable)
 
-        def lock(self, *args: Any, **kwargs: Any) -> Any:
-            """Core's; what is written next goes into the right store."""
-            lock = super().lock(*args, **kwargs)
+        def invalidate(self, *args: Any, **kwargs: Any) -> None:
+            """Core's, for each command of a server and each lock.
+
+            What is read and written next is what another process made of it.
+            """
+            super().invalidate(*args, **kwargs)
             notice(self)
+
+        def lock(self, *args: Any, **kwargs: Any) -> Any:
+            """Core's; nobody else writes from here on."""
+            lock = super().lock(*args, **kwargs)
             store = vars(self.unfiltered()).get('sqlitestore')
             if store is not None:
                 store.revalidate()

@@ -465,9 +465,8 @@ def try_lock(store: Store) -> None:
 def settle(store: Store, tr: Any) -> None:
     """Undo an earlier transaction before others' changesets pass for its own.
 
-    For a transaction without a Writer that is about to add changesets. If there
-    were none, it is a stream clone, and the database is that of its source.
+    For a transaction without a Writer that is about to add changesets.
     """
     before = tr.changes[b'origrepolen']
-    if before and store.changesets() > before:
+    if store.changesets() > before:
         recover(store, before)
