@@ -26,7 +26,7 @@ import sqlitestore_crashes as crashes
 from mercurial import extensions
 from sqlitestore_crashes import Scenario, hg_command
 
-WANTED = os.environ.get('CRASH_POINTS', '12')
+WANTED = os.environ.get('CRASH_POINTS', '10')
 POINTS = None if WANTED == 'all' else int(WANTED)
 
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
