@@ -155,3 +155,50 @@ one, ours is ignored
   [1]
   $ hg -R flat cat -r tip flat/a
   a
+  $ cd ..
+
+The keyword extension makes files of its own kind
+
+  $ hg init keywords
+  $ cd keywords
+  $ cat >> .hg/hgrc <<EOF
+  > [extensions]
+  > keyword =
+  > [keyword]
+  > a =
+  > [keywordmaps]
+  > Summary = {desc}
+  > EOF
+  $ echo '$Summary$' > a
+  $ echo '$Summary$' > b
+  $ hg ci -Aqm one
+  $ hg cat a b
+  $Summary: one $
+  $Summary$
+  $ hg cat a b --config extensions.keyword=!
+  $Summary$
+  $Summary$
+  $ echo more >> a
+  $ hg ci -qm two
+  $ hg diff -c tip a | tail -n 2
+   $Summary$
+  +more
+  $ hg verify -q
+  $ test -d .hg/store/data
+  [1]
+  $ cd ..
+
+The database has the permissions that the store's folder has, also when that
+was shared with a group after the repository was made
+
+  $ umask 077
+  $ hg init group
+  $ chmod 0770 group/.hg/store
+  $ cd group
+  $ echo a > a
+  $ hg ci -Aqm 0 --config 'hooks.pretxncommit.list=ls -l .hg/store/files.sqlite* | cut -c 1-10'
+  -rw-rw----
+  -rw-rw----
+  -rw-rw----
+  $ ls -l .hg/store/files.sqlite* | cut -c 1-10
+  -rw-rw----

@@ -13,6 +13,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -61,7 +62,7 @@ class Database:
     """The file at ``path`` (bytes); opened on first use.
 
     ``synchronous`` is one of SYNCHRONOUS, ``busy`` how many seconds to wait
-    for a lock.
+    for a lock, ``mode`` what permissions the file must have (None: any).
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Database:
         path: bytes,
         synchronous: bytes = b'full',
         busy: float = BUSY_SECONDS,
+        mode: int | None = None,
     ) -> None:
         if synchronous not in SYNCHRONOUS:
             raise errors.StoreUnavailable(
@@ -79,6 +81,7 @@ class Database:
         self.path = path
         self._synchronous = synchronous.decode('ascii')
         self._busy = busy
+        self._permissions = mode
         self._local = threading.local()
         self._openings = itertools.count()
         _databases.add(self)
@@ -282,6 +285,8 @@ class Database:
             ) from exc
         try:
             mode = self._mode()
+            if mode == READ_WRITE:
+                self._follow_directory()
             self._local.seen = self._signature() if mode != READ_WRITE else None
             self._local.file = self._file_id()
             conn = self._connect(sqlite3, mode)
@@ -298,6 +303,21 @@ class Database:
         return os.access(self.path, os.W_OK) and os.access(
             os.path.dirname(self.path), os.W_OK
         )
+
+    def _follow_directory(self) -> None:
+        """Give the files the permissions that new files would get.
+
+        A repository is shared with a group by changing its directories, when
+        the database is there already.
+        """
+        if self._permissions is None:
+            return
+        wanted = self._permissions & 0o666
+        for suffix in (b'', b'-wal', b'-shm'):
+            # the files of other users, and those that vanish, stay as they are
+            with contextlib.suppress(OSError):
+                if os.stat(self.path + suffix).st_mode & 0o666 != wanted:
+                    os.chmod(self.path + suffix, wanted)
 
     def _mode(self) -> str:
         if self.writable:

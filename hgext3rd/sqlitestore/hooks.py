@@ -59,6 +59,7 @@ def uisetup(ui: Any) -> None:
     ):
         lazyhooks.when_loaded(module, action)
     extensions.afterloaded(b'narrow', _hook_narrow)
+    extensions.afterloaded(b'keyword', _hook_keyword)
 
 
 def reposetup(ui: Any, repo: Any) -> None:
@@ -109,6 +110,29 @@ def prefetch_files(repo: Any, revmatches: Any) -> None:
 def _hook_copy_store(module: Any, name: str) -> None:
     # unshare copies the store of the source by a list of file names
     extensions.wrapfunction(module, name, copy_store)
+
+
+def _hook_keyword(loaded: bool) -> None:
+    if loaded:
+        # the keyword extension makes revlogs of files itself
+        extensions.wrapfunction(
+            extensions.find(b'keyword'), 'kwfilelog', keyword_file
+        )
+
+
+def keyword_file(
+    orig: Any, opener: Any, kwt: Any, path: bytes, *args: Any, **kwargs: Any
+) -> Any:
+    """A file whose keywords are expanded, of our kind in our repositories."""
+    if not _is_ours(kwt.repo):
+        return orig(opener, kwt, path, *args, **kwargs)
+    from . import compat, keywords
+
+    # where core would have the revlog
+    kwargs.pop('radix', None)
+    store = kwt.repo.unfiltered().sqlitestore
+    writable = compat.file_writable(**kwargs)
+    return keywords.make_class(orig)(store, opener, kwt, path, writable)
 
 
 def _hook_bundlerepo(module: Any) -> None:

@@ -190,6 +190,7 @@ def make_class(base: Any) -> Any:
                 self.ui.config(b'storage', b'sqlite.synchronous'),
                 changesets,
                 busy_seconds(self.ui),
+                self.svfs.createmode,
             )
 
         def file(self, path: bytes, *args: Any, **kwargs: Any) -> Any:
@@ -215,6 +216,17 @@ def make_class(base: Any) -> Any:
             """
             super().invalidate(*args, **kwargs)
             notice(self)
+
+        def close(self) -> None:
+            """Core's, when a command is over.
+
+            The worker of a command server lives on for a moment: by then the
+            files beside the database shall be gone.
+            """
+            super().close()
+            store = vars(self.unfiltered()).get('sqlitestore')
+            if store is not None and not store.db.in_transaction:
+                store.db.close()
 
         def lock(self, *args: Any, **kwargs: Any) -> Any:
             """Core's; nobody else writes from here on."""

@@ -80,8 +80,9 @@ class Store:
         synchronous: bytes = b'full',
         changesets: Callable[[], int] = lambda: 0,
         busy: float = database.BUSY_SECONDS,
+        mode: int | None = None,
     ) -> None:
-        self.db = database.Database(path, synchronous, busy)
+        self.db = database.Database(path, synchronous, busy, mode)
         self.compression = compression
         self.changesets = changesets
         self._paths: dict[bytes, int] = {}
