@@ -139,6 +139,10 @@ Debug commands that need a revlog say that there is none, the others work
   [10]
   $ hg debugdata a 1
   public
+  $ hg debug-repair-issue6528 --dry-run
+  abort: the file history of this repository is not in revlogs
+  (repair it between 'hg admin::sqlite-convert --to revlog' and --to sqlite)
+  [20]
   $ cd ..
 
 Without a store there is no place for the database: as other options that need

@@ -107,3 +107,12 @@ Sparse
   3
   $ hg status
   $ hg verify -q
+
+The oldest kind is a command of its own; the last transaction is the source's
+
+  $ cd ..
+  $ hg clone -q --stream --config devel.legacy.exchange=bundle1 \
+  >   ssh://user@dummy/source oldest
+  $ hg verify -q -R oldest
+  $ hg cat --cwd oldest -r tip f | tail -1
+  meanwhile

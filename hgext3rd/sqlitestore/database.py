@@ -308,7 +308,7 @@ class Database:
         """Give the files the permissions that new files would get.
 
         A repository is shared with a group by changing its directories, when
-        the database is there already.
+        the database is there already. One made read-only stays so.
         """
         if self._permissions is None:
             return
@@ -316,7 +316,8 @@ class Database:
         for suffix in (b'', b'-wal', b'-shm'):
             # the files of other users, and those that vanish, stay as they are
             with contextlib.suppress(OSError):
-                if os.stat(self.path + suffix).st_mode & 0o666 != wanted:
+                found = os.stat(self.path + suffix).st_mode & 0o666
+                if found != wanted and found & 0o600 == wanted & 0o600:
                     os.chmod(self.path + suffix, wanted)
 
     def _mode(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from mercurial import (
     bundlerepo,
     cmdutil,
+    error,
     extensions,
     localrepo,
     scmutil,
@@ -22,6 +23,7 @@ from mercurial import (
 )
 from mercurial.i18n import _
 from mercurial.revlogutils import debug as revlog_debug
+from mercurial.revlogutils import rewrite
 from mercurial.upgrade_utils import actions as upgrade_actions
 from mercurial.upgrade_utils import engine as upgrade_engine
 
@@ -50,6 +52,7 @@ def uisetup(ui: Any) -> None:
         (verify, _hook_verify),
         (cmdutil, _hook_cmdutil),
         (scmutil, _hook_scmutil),
+        (rewrite, _hook_rewrite),
         (revlog_debug, _hook_revlog_debug),
         (upgrade, _hook_upgrade),
         (upgrade_actions, _hook_upgrade_actions),
@@ -110,6 +113,24 @@ def prefetch_files(repo: Any, revmatches: Any) -> None:
 def _hook_copy_store(module: Any, name: str) -> None:
     # unshare copies the store of the source by a list of file names
     extensions.wrapfunction(module, name, copy_store)
+
+
+def _hook_rewrite(module: Any) -> None:
+    # it replaces the revlogs of files
+    extensions.wrapfunction(module, 'repair_issue6528', repair_issue6528)
+
+
+def repair_issue6528(orig: Any, ui: Any, repo: Any, **kwargs: Any) -> Any:
+    """Say how files in SQLite are repaired: as revlogs."""
+    if _is_ours(repo):
+        raise error.StateError(
+            _(b'the file history of this repository is not in revlogs'),
+            hint=_(
+                b"repair it between 'hg admin::sqlite-convert --to revlog'"
+                b' and --to sqlite'
+            ),
+        )
+    return orig(ui, repo, **kwargs)
 
 
 def _hook_keyword(loaded: bool) -> None:
@@ -316,8 +337,6 @@ def generate_v1(orig: Any, repo: Any) -> Any:
 
 def apply_stream(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
     """Make the repository object fit what the stream made of it."""
-    # The record of the last transaction in there is of the source's.
-    repo.unfiltered().sqlite_streamed = True
     result = orig(repo, *args, **kwargs)
     if _is_ours(repo):
         repository.adopt(repo)

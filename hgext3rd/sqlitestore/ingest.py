@@ -41,6 +41,11 @@ LARGE_CHUNK = schema.PIECE_SIZE
 
 _HUNK = struct.Struct('>lll')
 
+# Flags of revisions whose text is not what is stored, such as those of lfs.
+_ELSEWHERE = (
+    flagutil.REVIDX_RAWTEXT_CHANGING_FLAGS & ~constants.REVIDX_ISCENSORED
+)
+
 
 class Target(Protocol):
     """What is asked of the file that revisions are added to."""
@@ -65,6 +70,12 @@ class Target(Protocol):
 
     def iscensored(self, rev: int) -> bool:
         """Whether the content of a revision was removed."""
+
+    def flags(self, rev: int) -> int:
+        """The flags of a revision."""
+
+    def revision(self, nodeorrev: bytes | int) -> bytes:
+        """The text of a revision, after flag processors."""
 
     def checkhash(
         self,
@@ -124,7 +135,12 @@ class Group:
         delta, text = _received(data)
         if text is None:
             flags |= self._censor_flags(data, base, delta)
-            text = self._apply(base, delta)
+            if base != nullrev and self._file.flags(base) & _ELSEWHERE:
+                # The sender has the text that our entry only stands for.
+                text = self._patched(self._file.revision(base), delta)
+                base = nullrev
+            else:
+                text = self._apply(base, delta)
         else:
             base = nullrev
         if (
@@ -224,6 +240,9 @@ class Group:
             base_text = b''
         else:
             base_text = self._text(base)
+        return self._patched(base_text, delta)
+
+    def _patched(self, base_text: bytes, delta: bytes) -> bytes:
         if not delta:
             return base_text
         try:

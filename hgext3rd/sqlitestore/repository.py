@@ -24,9 +24,6 @@ COMPRESSION_PREFIX = b'sqlitestore-compression='
 COMPRESSIONS = (b'zstd', b'zlib', b'none')
 BACKEND = b'sqlite'
 
-# Must be the CATEGORY of ``transaction``, which is not to be imported here.
-FINALIZER = b'00-sqlitestore'
-
 # Repositories of the extension that came with Mercurial until 6.9: only good
 # for being converted (see ``upgrade``).
 LEGACY_PREFIX = b'exp-sqlite-'
@@ -237,25 +234,23 @@ def make_class(base: Any) -> Any:
             return lock
 
         def transaction(self, *args: Any, **kwargs: Any) -> Any:
-            """Core's, and a look at whether to repack when all is done."""
+            """Core's, with a look at how the last one ended.
+
+            And one at whether to repack when all is done.
+            """
             if REQUIREMENT not in self.requirements:
                 return super().transaction(*args, **kwargs)
             outermost = self.currenttransaction() is None
             tr = super().transaction(*args, **kwargs)
             if outermost:
+                from . import transaction
+
+                try:
+                    transaction.settle(self.unfiltered().sqlitestore)
+                except BaseException:
+                    tr.release()
+                    raise
                 before = len(self.unfiltered().changelog)
-
-                def settle(tr: Any) -> None:
-                    from . import transaction
-
-                    repo = self.unfiltered()
-                    if REQUIREMENT in repo.requirements and not getattr(
-                        repo, 'sqlite_streamed', False
-                    ):
-                        transaction.settle(repo.sqlitestore, tr)
-
-                # A Writer has this done, and puts its own finalizer here.
-                tr.addfinalize(FINALIZER, settle)
 
                 def consider(success: bool) -> None:
                     from . import autorepack

@@ -11,7 +11,7 @@ The order of events that keeps a repository whole:
    another process may look (Mercurial's *pending* state), and at the latest
    before the changelog is written: Mercurial runs finalizers by name, and
    ours sorts before the changelog's.
-3. Nothing is removed afterwards. The next writer finds the ``txn`` row and
+3. Nothing is removed afterwards. The next transaction finds the ``txn`` row and
    asks the changelog: if it has grown past ``changesets`` the transaction
    happened; otherwise it was aborted, rolled back or killed, and every mark is
    truncated. ``hg rollback`` and ``hg recover`` do the same at once.
@@ -40,8 +40,7 @@ from .store import Store
 ADD = 'add'
 STRIP = 'strip'
 
-# Sorts before 'cl-...', the finalizers of changelogs. The same as FINALIZER in
-# ``repository``, which this replaces.
+# Sorts before 'cl-...', the finalizers of changelogs.
 CATEGORY = b'00-sqlitestore'
 
 BEGIN = 'BEGIN IMMEDIATE'
@@ -140,7 +139,6 @@ class Writer:
             )
         db.execute(BEGIN)
         if self._kind is None:
-            resolve(self.store, self._changesets_before())
             self._open(ADD, self._changesets_before())
         self.transaction.addpending(CATEGORY, lambda tr: self.commit_pending())
         self.transaction.addfinalize(CATEGORY, lambda tr: self.commit())
@@ -319,7 +317,6 @@ class Writer:
         db = self.store.db
         if self._kind is None:
             db.execute(BEGIN)
-            resolve(self.store, self._changesets_before())
             self._open(STRIP, changesets)
             db.execute(COMMIT)
         self._kind = STRIP
@@ -431,21 +428,18 @@ def strip_rows(store: Store, changesets: int) -> None:
                 store.db.execute(DELETE_PATH, (path,))
 
 
-def recover(store: Store, changesets: int | None = None) -> bool:
+def recover(store: Store) -> bool:
     """Undo, right now, a recorded transaction that did not happen.
 
-    For ``hg recover`` and ``hg rollback``, with the store locked.
-    ``changesets`` is the number of changesets, if not that of the changelog.
-    Returns whether anything was undone.
+    For ``hg recover`` and ``hg rollback``, with the store locked. Returns
+    whether anything was undone.
     """
     db = store.db
     if db.row(SELECT_TXN) is None or not db.writable:
         return False
-    if changesets is None:
-        changesets = store.changesets()
     db.execute(BEGIN)
     try:
-        undone = resolve(store, changesets)
+        undone = resolve(store, store.changesets())
     except BaseException:
         db.execute(ROLLBACK)
         raise
@@ -462,11 +456,14 @@ def try_lock(store: Store) -> None:
     store.db.execute(ROLLBACK)
 
 
-def settle(store: Store, tr: Any) -> None:
-    """Undo an earlier transaction before others' changesets pass for its own.
+def settle(store: Store) -> None:
+    """Undo an earlier transaction that died.
 
-    For a transaction without a Writer that is about to add changesets.
+    For the begin of a Mercurial transaction: later the changesets of this one
+    would pass for those of the other. A new repository that is about to be
+    filled by a stream clone has no database, or one without transactions.
     """
-    before = tr.changes[b'origrepolen']
-    if store.changesets() > before:
-        recover(store, before)
+    if store.exists:
+        row = store.db.row(SELECT_TXN)
+        if row is not None and store.changesets() <= row[1]:
+            recover(store)

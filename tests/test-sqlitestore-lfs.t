@@ -1,0 +1,34 @@
+Revisions whose text lfs keeps elsewhere, met by changegroups that have the text
+
+  $ cat >> "$HGRCPATH" << EOF
+  > [extensions]
+  > lfs =
+  > sqlitestore =
+  > [storage]
+  > new-repo-backend = sqlite
+  > [lfs]
+  > url = file:$TESTTMP/remote
+  > EOF
+
+The same first changeset, with its file as a text and as what stands for it
+
+  $ for name in plain lfs; do
+  >   hg init $name
+  >   test $name = lfs && printf '[lfs]\ntrack = all()\n' >> lfs/.hg/hgrc
+  >   for n in `"$PYTHON" -c 'print(*range(200))'`; do echo "line $n"; done \
+  >     > $name/f
+  >   hg -R $name commit -q -A -d '0 0' -m first $name/f
+  > done
+  $ hg --cwd lfs debugdata f 0 | head -1
+  version https://git-lfs.github.com/spec/v1
+
+A delta of the text is not one of what is stored
+
+  $ echo changed >> plain/f
+  $ hg -R plain commit -d '0 0' -m second
+  $ hg -R plain bundle -q -r 1 --base 0 changed.hg
+  $ hg -R lfs unbundle -q changed.hg
+  $ hg -R lfs verify -q
+  $ hg --cwd lfs cat -r 1 f | tail -2
+  line 199
+  changed
