@@ -54,6 +54,7 @@ Converted to both kinds, it is what it was
   $ hg admin::sqlite-convert
   6 revisions of 3 files converted
   $ ls .hg/store | grep 'data\|sqlite'
+  data
   files.sqlite
   $ hg verify -q
   $ hg log -p -T '{rev} {node}\n' | cmp - ../before
