@@ -116,3 +116,13 @@ The oldest kind is a command of its own; the last transaction is the source's
   $ hg verify -q -R oldest
   $ hg cat --cwd oldest -r tip f | tail -1
   meanwhile
+
+The database that a stream is about to replace must not be open
+
+  $ hg init empty
+  $ cat > within.py <<EOF
+  > with repo.lock(), repo.transaction(b'x'):
+  >     print(sorted(n for n in os.listdir(repo.svfs.base) if b'sqlite' in n))
+  > EOF
+  $ hg -R empty debugshell -c "import os; exec(open('within.py').read())"
+  [b'files.sqlite']

@@ -43,5 +43,8 @@ def create_database(ui: Any, path: bytes) -> None:
 
 def remove_database(repo: Any) -> None:
     """Remove the unused database of a repository that became another kind."""
+    store = vars(repo.unfiltered()).pop('sqlitestore', None)
+    if store is not None:
+        store.db.close()
     for suffix in (b'', b'-wal', b'-shm'):
         repo.svfs.tryunlink(schema.FILENAME + suffix)

@@ -460,10 +460,12 @@ def settle(store: Store) -> None:
     """Undo an earlier transaction that died.
 
     For the begin of a Mercurial transaction: later the changesets of this one
-    would pass for those of the other. A new repository that is about to be
-    filled by a stream clone has no database, or one without transactions.
+    would pass for those of the other. A new repository may be about to be filled
+    by a stream clone, which writes the file itself: that must not be open then.
     """
     if store.exists:
         row = store.db.row(SELECT_TXN)
         if row is not None and store.changesets() <= row[1]:
             recover(store)
+        if not store.changesets():
+            store.db.close()
