@@ -13,13 +13,16 @@ import contextlib
 import hashlib
 import io
 import os
+import pathlib
 import shutil
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import hgdemandimport
+import pytest
 from mercurial import dispatch, hg, util
 from mercurial import ui as uimod
 from mercurial import vfs as vfsmod
@@ -64,6 +67,19 @@ FILE_STEPS = (
 
 # Where core keeps functions of ``os`` under other names.
 UTIL_STEPS = ('rename', 'unlink', 'copyfile')
+
+
+def configure(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, more: bytes = b''
+) -> None:
+    """Have commands of this process find ``HGRC`` and ``more``."""
+    rc = folder / 'hgrc'
+    rc.write_bytes(HGRC + more)
+    monkeypatch.setenv('HGRCPATH', str(rc))
+    monkeypatch.setenv('HGPLAIN', '1')
+    monkeypatch.setattr(sys, 'argv', ['hg'])
+    # so that it is restored
+    monkeypatch.chdir(folder)
 
 
 def hg_command(*args: bytes) -> tuple[int, bytes]:

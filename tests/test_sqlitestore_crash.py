@@ -15,7 +15,6 @@ import os
 import pathlib
 import random
 import sqlite3
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -37,13 +36,7 @@ def configuration(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Have commands of this process find their configuration."""
-    rc = tmp_path / 'hgrc'
-    rc.write_bytes(crashes.HGRC)
-    monkeypatch.setenv('HGRCPATH', str(rc))
-    monkeypatch.setenv('HGPLAIN', '1')
-    monkeypatch.setattr(sys, 'argv', ['hg'])
-    # so that it is restored
-    monkeypatch.chdir(tmp_path)
+    crashes.configure(tmp_path, monkeypatch)
 
 
 @pytest.fixture

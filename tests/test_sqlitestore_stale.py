@@ -12,7 +12,6 @@ import io
 import os
 import pathlib
 import shutil
-import sys
 
 import pytest
 
@@ -31,13 +30,7 @@ def configuration(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Have commands of this process find their configuration."""
-    rc = tmp_path / 'hgrc'
-    rc.write_bytes(crashes.HGRC + b'[extensions]\nshare =\n')
-    monkeypatch.setenv('HGRCPATH', str(rc))
-    monkeypatch.setenv('HGPLAIN', '1')
-    monkeypatch.setattr(sys, 'argv', ['hg'])
-    # so that it is restored
-    monkeypatch.chdir(tmp_path)
+    crashes.configure(tmp_path, monkeypatch, b'[extensions]\nshare =\n')
 
 
 def elsewhere(path: bytes, *args: bytes) -> None:

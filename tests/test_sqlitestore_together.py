@@ -14,7 +14,6 @@ import pathlib
 import random
 import signal
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,12 +40,7 @@ def configuration(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Have commands of this process find their configuration."""
-    rc = tmp_path / 'hgrc'
-    rc.write_bytes(crashes.HGRC)
-    monkeypatch.setenv('HGRCPATH', str(rc))
-    monkeypatch.setenv('HGPLAIN', '1')
-    monkeypatch.setattr(sys, 'argv', ['hg'])
-    monkeypatch.chdir(tmp_path)
+    crashes.configure(tmp_path, monkeypatch)
 
 
 @pytest.fixture

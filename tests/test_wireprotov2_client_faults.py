@@ -20,8 +20,8 @@ import time
 
 import conftest
 import pytest
-from mercurial import commands, error, extensions, localrepo, phases, verify
-from mercurial import ui as uimod
+from mercurial import commands, error, localrepo, phases, verify
+from wireprotov2_conversation import make_ui
 
 from hgext3rd.wireprotov2 import compat, pull_pieces
 
@@ -88,22 +88,6 @@ class Proxy:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
-
-
-def make_ui(**config: bytes):
-    ui = uimod.ui.load()
-    ui.setconfig(b'extensions', b'wireprotov2', b'')
-    ui.setconfig(b'ui', b'quiet', b'yes')
-    ui.setconfig(b'ui', b'username', b'test')
-    ui.setconfig(b'ui', b'interactive', b'no')
-    ui.setconfig(b'wireprotov2', b'retry', b'0')
-    ui.setconfig(b'wireprotov2', b'retry.delay', b'0.001')
-    ui.setconfig(b'http', b'timeout', b'20')
-    for name, value in config.items():
-        ui.setconfig(b'wireprotov2', name.encode(), value)
-    extensions.loadall(ui)
-    extensions.populateui(ui)
-    return ui
 
 
 class Outcome:
