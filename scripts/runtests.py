@@ -2,8 +2,9 @@
 """Run the .t files with Mercurial's run-tests.py and the rest with pytest.
 
 When all tests are run, those of Mercurial's own that are most about storage
-follow, with our backend.  Ends with one line that sums up: ``N passed,
-N failed`` (``, N skipped``).
+follow, with our backend.  Ends with what the failed tests said, once more
+and together, and one line that sums up: ``N passed, N failed`` (``, N
+skipped``).
 """
 
 from __future__ import annotations
@@ -24,17 +25,19 @@ REPORTS = testenv.CACHE / 'reports'
 
 @dataclass(frozen=True)
 class Tally:
-    """How many tests passed, failed and were skipped."""
+    """How many tests passed, failed and were skipped; what the failed said."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    failures: tuple[str, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
             self.passed + other.passed,
             self.failed + other.failed,
             self.skipped + other.skipped,
+            self.failures + other.failures,
         )
 
     def __str__(self) -> str:
@@ -49,21 +52,33 @@ def read_report(path: pathlib.Path, returncode: int) -> Tally:
     by its exit status that there was one, counts as one failure.
     """
     passed = failed = skipped = 0
+    failures: list[str] = []
     try:
         cases = list(ElementTree.parse(path).iter('testcase'))
     except (OSError, ElementTree.ParseError):
-        return Tally(failed=1)
+        return Tally(failed=1, failures=(f'{path.name}: no report',))
     for case in cases:
         outcomes = {child.tag for child in case}
         if outcomes & {'failure', 'error'}:
             failed += 1
+            said = '\n'.join(child.text or '' for child in case)
+            failures.append(f'{case.get("name")}:\n{said}'.strip())
         elif 'skipped' in outcomes:
             skipped += 1
         else:
             passed += 1
     if returncode and not failed:
         failed = 1
-    return Tally(passed, failed, skipped)
+        failures.append(f'{path.name}: exit status {returncode}')
+    return Tally(passed, failed, skipped, tuple(failures))
+
+
+def shortened(text: str, most: int = 40) -> str:
+    """Return the last lines of a text, which say why a test failed."""
+    lines = text.splitlines()
+    if len(lines) > most + 1:
+        lines[1:-most] = ['...']
+    return '\n'.join(lines)
 
 
 def environment() -> dict[str, str]:
@@ -179,6 +194,8 @@ def main() -> int:
         total += run_pytest(modules, env)
     if options.conformance and not options.tests and not options.interactive:
         total += run_conformance(env, options.jobs, options.conformance)
+    for failure in total.failures:
+        print('FAILED', shortened(failure))
     print(total, flush=True)
     return 1 if total.failed else 0
 

@@ -19,8 +19,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from mercurial import pycompat
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 Row = tuple[Any, ...]
+T = TypeVar('T')
 
 # Readers never wait in WAL mode, and Mercurial's own lock keeps writers
 # apart: only other tools, a checkpoint or a backup can hold the file.
@@ -90,28 +91,44 @@ class Database:
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """All rows of a query."""
-        conn = self.connection()
-        try:
-            return conn.execute(sql, params).fetchall()
-        except Exception as exc:
-            raise self.translated(exc) from exc
+        return self._read(lambda conn: conn.execute(sql, params).fetchall())
 
     def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         """The first row of a query, or None."""
-        conn = self.connection()
-        try:
-            row: Row | None = conn.execute(sql, params).fetchone()
-        except Exception as exc:
-            raise self.translated(exc) from exc
-        return row
+        return self._read(lambda conn: conn.execute(sql, params).fetchone())
 
     def iterate(self, sql: str, params: Sequence[Any] = ()) -> Iterator[Row]:
         """The rows of a query, not all at once."""
         conn = self.connection()
+        if self._local.mode == IMMUTABLE:
+            # what was handed out could not be taken back
+            yield from self.rows(sql, params)
+            return
         try:
             yield from conn.execute(sql, params)
         except Exception as exc:
             raise self.translated(exc) from exc
+
+    def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """What a query finds.
+
+        A file that we cannot write may change under our hands: SQLite takes no
+        locks on an immutable one. What such a query found, and if it failed,
+        only counts if nothing changed meanwhile.
+        """
+        for _attempt in range(CLOSING_LOOKS):
+            conn = self.connection()
+            mode = self._local.mode
+            try:
+                found = query(conn)
+            except Exception as exc:
+                if conn.in_transaction or not self._changed:
+                    raise self.translated(exc) from exc
+            else:
+                if mode != IMMUTABLE or not self._changed:
+                    return found
+            self.close()
+        raise self._restless()
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
         """Run a statement; returns the number of rows it changed."""
@@ -169,9 +186,14 @@ class Database:
         have changed a database we cannot write: SQLite itself does not look at
         a file opened as immutable again.
         """
-        seen = getattr(self._local, 'seen', None)
-        if self.replaced or (seen is not None and seen != self._signature()):
+        if self.replaced or self._changed:
             self.close()
+
+    @property
+    def _changed(self) -> bool:
+        """Whether someone wrote to a database that we cannot write."""
+        seen = getattr(self._local, 'seen', None)
+        return seen is not None and seen != self._signature()
 
     @property
     def replaced(self) -> bool:
@@ -192,7 +214,7 @@ class Database:
     def _signature(self) -> tuple[Any, ...]:
         """What changes when someone writes to the database."""
         found: list[Any] = []
-        for suffix in (b'', b'-wal'):
+        for suffix in (b'', b'-wal', b'-shm'):
             try:
                 stat = os.stat(self.path + suffix)
             except OSError:
@@ -283,19 +305,27 @@ class Database:
                 % (self.path, pycompat.bytestr(exc.strerror)),
                 hint=_(b'it holds the file history; restore it from a backup'),
             ) from exc
-        try:
-            mode = self._mode()
-            if mode == READ_WRITE:
-                self._follow_directory()
-            self._local.seen = self._signature() if mode != READ_WRITE else None
-            self._local.file = self._file_id()
-            conn = self._connect(sqlite3, mode)
-            self._check(conn)
-            if self.writable:
-                conn.execute('PRAGMA synchronous = %s' % self._synchronous)
-            return conn
-        except sqlite3.Error as exc:
-            raise self.translated(exc) from exc
+        for _attempt in range(CLOSING_LOOKS):
+            try:
+                return self._open_once(sqlite3)
+            except sqlite3.Error as exc:
+                if self.writable or not self._changed:
+                    raise self.translated(exc) from exc
+                # its owner came or went between our looking and opening
+        raise self._restless()
+
+    def _open_once(self, sqlite3: Any) -> sqlite3.Connection:
+        self._local.seen = self._signature()
+        self._local.mode = mode = self._mode()
+        if mode == READ_WRITE:
+            self._local.seen = None
+            self._follow_directory()
+        self._local.file = self._file_id()
+        conn = self._connect(sqlite3, mode)
+        self._check(conn)
+        if mode == READ_WRITE:
+            conn.execute('PRAGMA synchronous = %s' % self._synchronous)
+        return conn
 
     @property
     def writable(self) -> bool:
@@ -359,6 +389,12 @@ class Database:
                 _(b'%s has unknown schema version %d') % (self.path, version),
                 hint=_(b'upgrade the sqlitestore extension'),
             )
+
+    def _restless(self) -> errors.StoreUnavailable:
+        return errors.StoreUnavailable(
+            _(b'cannot read %s: it changes all the time') % self.path,
+            hint=_(b'another process writes to it; try again'),
+        )
 
     def translated(self, exc: Exception) -> Exception:
         """What to raise for an exception that sqlite3 raised."""
