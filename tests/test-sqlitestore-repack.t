@@ -208,7 +208,7 @@ When a lot was added, it is suggested or done
   $ hg strip -q --no-backup --keep tip
   $ hg addremove -q
   $ hg commit -m many --config storage.sqlite.auto-repack=yes
-  $ for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+  $ for i in `seq 60`; do
   >   sh ../where.sh . | grep -q ' 0 loose' && break
   >   sleep 1
   > done
