@@ -122,7 +122,7 @@ The database that a stream is about to replace must not be open
   $ hg init empty
   $ cat > within.py <<EOF
   > with repo.lock(), repo.transaction(b'x'):
-  >     print(sorted(n for n in os.listdir(repo.svfs.base) if b'sqlite' in n))
+  >     print(sorted(n for n in os.listdir(repo.store.rawvfs.base) if b'sqlite' in n))
   > EOF
   $ hg -R empty debugshell -c "import os; exec(open('within.py').read())"
   [b'files.sqlite']

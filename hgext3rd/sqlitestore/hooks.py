@@ -174,6 +174,10 @@ def _hook_streamclone(module: Any) -> None:
     # a stream clone may turn a new repository into ours, or ours into another
     for name in ('applybundlev1', 'applybundlev2', 'applybundlev3'):
         extensions.wrapfunction(module, name, apply_stream)
+    # so may the oldest kind, which is no bundle
+    extensions.wrapfunction(
+        module, 'maybeperformlegacystreamclone', apply_legacy_stream
+    )
 
 
 def _hook_cmdutil(module: Any) -> None:
@@ -332,19 +336,40 @@ def generate_v1(orig: Any, repo: Any) -> Any:
         return orig(repo)
     from . import storeentries
 
-    return storeentries.generate_v1(repo, streamclone.VolatileManager())
+    return storeentries.generate_v1(
+        repo, streamclone._walkstreamfiles, streamclone.VolatileManager()
+    )
 
 
 def apply_stream(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
     """Make the repository object fit what the stream made of it."""
     result = orig(repo, *args, **kwargs)
+    _follow_stream(repo)
+    return result
+
+
+def _follow_stream(repo: Any) -> None:
     if _is_ours(repo):
         repository.adopt(repo)
     else:
         from . import creation
 
         creation.remove_database(repo)
-    return result
+
+
+def apply_legacy_stream(orig: Any, pullop: Any) -> None:
+    """The same, if there was a stream: core asks at each pull."""
+    repo = pullop.repo
+    before = repo.requirements
+    orig(pullop)
+    if repo.requirements == before:
+        return
+    _follow_stream(repo)
+    if _is_ours(repo):
+        from . import creation
+
+        # a shallow clone gets no file history, thus no database
+        creation.create_database(repo.ui, repo.root)
 
 
 def _is_ours(repo: Any) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mercurial import error, util
@@ -185,23 +185,43 @@ def extend(store: Any, get_store: Callable[[], Store | None]) -> None:
     store.sqlite = get_store
 
 
-def generate_v1(repo: Any, volatiles: Any) -> tuple[int, int, Iterator[bytes]]:
+def generate_v1(
+    repo: Any, walk: Callable[[Any], Iterable[Any]], volatiles: Any
+) -> tuple[int, int, Iterator[bytes]]:
     """What core's ``streamclone.generatev1`` returns, from a snapshot.
 
-    Core's reads the files by name after it gave up the lock. ``volatiles`` is
-    core's VolatileManager, which the chunks keep open.
+    Core's reads the files by name after it gave up the lock. ``walk`` lists the
+    entries, as core's function for it does, which extensions wrap; ``volatiles``
+    is core's VolatileManager, which the chunks keep open.
     """
-    emitted = _emit_v1(repo, volatiles)
+    emitted = _emit_v1(repo, walk, volatiles)
     count, size = next(emitted)
     return count, size, emitted
 
 
-def _emit_v1(repo: Any, volatiles: Any) -> Iterator[Any]:
+def _with_database(repo: Any, entries: Iterable[Any]) -> list[Any]:
+    """The entries, and the database if it holds the history of any.
+
+    remotefilelog chooses files one by one, often none.
+    """
+    found = list(entries)
+    if any(isinstance(entry, FileEntry) for entry in found) and not any(
+        isinstance(entry, DatabaseEntry) for entry in found
+    ):
+        store = repo.unfiltered().sqlitestore
+        # Before the changelog: what it refers to comes first.
+        found.insert(0, DatabaseEntry(store))
+    return found
+
+
+def _emit_v1(
+    repo: Any, walk: Callable[[Any], Iterable[Any]], volatiles: Any
+) -> Iterator[Any]:
     """First (number of files, bytes), then the chunks."""
     streams: list[tuple[bytes, Iterator[bytes], int]] = []
     with volatiles:
         with repo.lock():
-            for entry in repo.store.walk():
+            for entry in _with_database(repo, walk(repo)):
                 entry.preserve_volatiles(repo.svfs, volatiles)
                 for name, chunks, size in entry.get_streams(
                     repo=repo,

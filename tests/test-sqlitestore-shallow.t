@@ -1,0 +1,95 @@
+Shallow clones: remotefilelog keeps files of its own in the store, and has the
+oldest kind of stream send what it chooses.
+
+  $ cat >> $HGRCPATH <<RC
+  > [extensions]
+  > sqlitestore =
+  > [storage]
+  > new-repo-backend = sqlite
+  > [ui]
+  > ssh = "$PYTHON" "$RUNTESTDIR/dummyssh"
+  > [remotefilelog]
+  > cachepath = $TESTTMP/cache
+  > reponame = master
+  > RC
+  $ shallow() {
+  >   hg clone -q -U --stream --shallow ssh://user@dummy/$1 $2 --config extensions.remotefilelog= $3 $4
+  >   cp $TESTTMP/shallow.rc $2/.hg/hgrc
+  > }
+  $ cat > shallow.rc <<RC
+  > [extensions]
+  > remotefilelog =
+  > [remotefilelog]
+  > fallbackpath = ssh://user@dummy/master
+  > RC
+  $ bytes() { python3 -c 'import sqlite3, sys; print(*sqlite3.connect(sys.argv[1] + "/.hg/store/files.sqlite").execute("SELECT count(*) FROM path").fetchone(), "files")' $1; }
+
+  $ hg init master
+  $ cd master
+  $ cat > .hg/hgrc <<RC
+  > [extensions]
+  > remotefilelog =
+  > [remotefilelog]
+  > server = yes
+  > RC
+  $ for i in 1 2; do echo $i > x; echo $i > y; hg commit -qAm $i; done
+  $ cd ..
+
+The server sends no file history, and the client gets an empty database
+
+  $ shallow master one
+  $ bytes one
+  0 files
+  $ cd one
+  $ hg update -q
+  $ cat x
+  2
+  $ echo local > x
+  $ hg commit -qm local
+  $ cd ..
+
+Whoever clones from there gets the files that were committed there
+
+  $ shallow one two
+  $ ls two/.hg/store/data
+  11f6ad8ec52a2984abaafd7c3b516503785c2072
+  $ hg -R two update -q
+  $ cat two/x
+  local
+
+The same where the client would have made revlogs
+
+  $ shallow one three --config storage.new-repo-backend=revlogv1
+  $ bytes three
+  0 files
+  $ hg -R three update -q
+  $ cat three/x
+  local
+
+A part of the history is sent with the database
+
+  $ shallow master part --config remotefilelog.includepattern=y
+  $ bytes part
+  2 files
+  $ hg -R part cat -r 0 part/y
+  1
+  $ hg -R part verify -q --config extensions.remotefilelog=
+  $ hg clone -q --pull -U ssh://user@dummy/master full
+  $ bytes full
+  2 files
+
+A server of revlogs leaves no database behind
+
+  $ hg clone -q -U ssh://user@dummy/master revlogs --pull --config storage.new-repo-backend=revlogv1
+  $ cp master/.hg/hgrc revlogs/.hg/hgrc
+  $ shallow revlogs four
+  $ ls four/.hg/store | grep sqlite
+  [1]
+  $ hg -R four update -q
+  $ cat four/x
+  2
+  $ rm revlogs/.hg/hgrc
+  $ hg clone -q --stream --config devel.legacy.exchange=bundle1 ssh://user@dummy/revlogs oldest
+  $ ls oldest/.hg/store | grep sqlite
+  [1]
+  $ hg -R oldest verify -q
