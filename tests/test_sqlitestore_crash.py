@@ -22,6 +22,7 @@ import pytest
 pytest.importorskip('mercurial')
 
 import sqlitestore_crashes as crashes
+import sqlitestore_legacy as legacy
 from mercurial import extensions
 from sqlitestore_crashes import Scenario, hg_command
 
@@ -218,6 +219,33 @@ def test_convert(history, sweep, target):
 
     scenario = Scenario(history, (b'-R', history, *convert), repair=again)
     sweep(scenario)
+
+
+@pytest.mark.parametrize('target', ['sqlite', 'revlog'])
+def test_convert_legacy(history, sweep, target):
+    """From the extension that came with Mercurial until 6.9."""
+    before = crashes.contents(history)
+    legacy.make_legacy(history)
+    store = os.path.join(history, b'.hg/store')
+    convert = b'admin::sqlite-convert', b'--to', target.encode()
+
+    def again() -> None:
+        """It is of the old kind or of the new, whole, and can be gone on with."""
+        with open(os.path.join(store, b'requires'), 'rb') as file:
+            if b'exp-sqlite-001' in file.read():
+                assert b'db.sqlite' in os.listdir(store)
+            else:
+                assert crashes.contents(history) == before
+        hg(history, *convert)
+        assert crashes.contents(history) == before
+        found = os.listdir(store)
+        assert (b'files.sqlite' in found) == (target == 'sqlite')
+        assert not {b'db.sqlite', b'db.sqlite-wal', b'sqlite-convert'} & {
+            *found
+        }
+
+    args = (b'-R', history, *convert)
+    sweep(Scenario(history, args, before=before, repair=again))
 
 
 def test_backup(large, tmp_path, sweep):
