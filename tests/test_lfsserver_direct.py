@@ -93,8 +93,19 @@ def test_configuration_is_broken(server: Server) -> None:
     assert answer.status == 500
     assert answer.message == 'the repository cannot be opened'
     assert 'no configuration' in server.log.read_text()
+    hgrc.unlink()
+    assert server.get(oid_of(CONTENT)).body == CONTENT
+
+
+@plain
+def test_no_longer_served(server: Server) -> None:
+    """Then these are addresses of hgweb, which does not know them."""
+    assert server.put(CONTENT).status == 201
+    hgrc = server.folder / 'open' / '.hg' / 'hgrc'
+    hgrc.write_text('')
+    # hgweb has the repository open as it is now
+    assert server.request('GET', '/open/log').status == 200
     hgrc.write_text('[lfsserver]\nserve = no\n')
-    # now these are addresses of hgweb, which does not know them
     answer = server.get(oid_of(CONTENT))
     assert (answer.status, CONTENT in answer.body) != (200, True)
     hgrc.unlink()

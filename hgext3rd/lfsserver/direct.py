@@ -13,10 +13,9 @@ that wants a repository of its own.  All else is left to hgweb.
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -25,7 +24,7 @@ from mercurial import extensions, wireprotoserver
 from mercurial.hgweb import common as hgwebcommon
 from mercurial.hgweb import server as hgwebserver
 
-from . import compat, errors, routes, web
+from . import compat, errors, hgrcs, routes, web
 from .blobs import FileSlice
 from .endpoint import Endpoint, Request, Response, error_response
 from .serve import Answer, Connection, ServedBody
@@ -39,13 +38,6 @@ _KNOWN = (
     'hgext3rd.wireprotov2.',
 )
 _PASSED = ('__call__', 'run_wsgi', '_runwsgi', '_obtainrepo', 'check_perm')
-
-# Files below .hg that hold the configuration of a repository, also in the
-# source of a share.
-_CONFIG_FILES = (b'hgrc', b'hgrc-not-shared')
-
-# What tells states of a file apart; None if there is no file.
-_State = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +75,8 @@ class _Served:
     ``make`` takes an address; it is None if requests are left to hgweb.
     """
 
-    files: Sequence[bytes]
-    states: Sequence[_State]
+    files: list[bytes]
+    states: tuple[hgrcs.State, ...]
     context: Context
     make: Callable[[str], Endpoint] | None
 
@@ -155,21 +147,16 @@ class Answerer:
     def _current(self) -> _Served:
         """The repository, opened again if its configuration has changed."""
         served = self._served
-        if served is None or _states(served.files) != served.states:
+        if served is None or hgrcs.states(served.files) != served.states:
             served = self._served = self._read()
         return served
 
     def _read(self) -> _Served:
         with self._app._obtainrepo() as known:
             baseui, root = known.baseui, known.root
-            folders = sorted({known.path, known.sharedpath})
-        files = [
-            os.path.join(folder, name)
-            for folder in folders
-            for name in _CONFIG_FILES
-        ]
+            files = hgrcs.files_of(known)
         # before reading: what changes meanwhile is read once more
-        states = _states(files)
+        states = hgrcs.states(files)
         repo = compat.open_repository(baseui, root)
         ui = repo.ui
         possible = (
@@ -226,15 +213,3 @@ def _permit(context: Context, asker: Asker) -> Callable[[str], None]:
             raise web.forbidden(error, asker.remoteuser) from error
 
     return permit
-
-
-def _states(files: Sequence[bytes]) -> list[_State]:
-    return [_state(path) for path in files]
-
-
-def _state(path: bytes) -> _State:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

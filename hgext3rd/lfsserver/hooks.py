@@ -46,13 +46,15 @@ def _wrap_hgweb() -> None:
         return
     _wrapped = True
 
-    from mercurial import wireprotoserver
+    from mercurial import hg, wireprotoserver
     from mercurial.hgweb import request, server
 
     # hgweb asks this function first, in single and in multi-repository mode.
     extensions.wrapfunction(
         wireprotoserver, 'handlewsgirequest', handlewsgirequest
     )
+    # It keeps a repository with its configuration until history changes.
+    extensions.wrapfunction(hg.cachedlocalrepo, '_repostate', repostate)
     # It fails for the query of a lock whose path is not ASCII.
     extensions.wrapfunction(request, 'parserequestfromenv', parserequestfromenv)
     # The request handler of hg serve cannot stream, nor close when it should.
@@ -68,6 +70,14 @@ def handlewsgirequest(
     return web.handle(rctx, req, res, checkperm) or orig(
         rctx, req, res, checkperm
     )
+
+
+def repostate(orig: Any, self: Any) -> Any:
+    """Have hgweb open repositories anew when who may do what changes."""
+    from . import hgrcs
+
+    state, mtime = orig(self)
+    return (state, hgrcs.states(hgrcs.files_of(self._repo))), mtime
 
 
 def parserequestfromenv(orig: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
