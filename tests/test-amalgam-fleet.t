@@ -68,12 +68,10 @@ The servers
   $ sed -e "s,/run/hg/,$TESTTMP/," -e "s,listen 80,listen 127.0.0.1:$HGPORT," \
   >   "$deploy/nginx.conf" >> nginx.conf
   $ echo '}' >> nginx.conf
-  $ for socket in web.sock replica.sock; do
-  >   "$PYTHON" "$TESTDIR/waitfor.py" "$TESTTMP/$socket"
-  > done
   $ nginx -c "$TESTTMP/nginx.conf" -p "$TESTTMP" 2>/dev/null
+  $ "$PYTHON" "$TESTDIR/waitfor.py" web.sock replica.sock $HGPORT $HGPORT1
+  $ "$PYTHON" "$TESTDIR/waitfor.py" redis.pid primary.pid replica.pid nginx.pid
   $ cat redis.pid primary.pid replica.pid nginx.pid >> $DAEMON_PIDS
-  $ "$PYTHON" "$TESTDIR/waitfor.py" $HGPORT
 
   $ events() {
   >   cat */.hg/blackbox.log | grep -o 'cache miss\|cache hit\|storing cache entry' | sort | uniq -c

@@ -24,7 +24,7 @@ Several processes with several threads each, below a WSGI server
   > EOF
   $ gunicorn --workers 2 --threads 4 --bind 127.0.0.1:$HGPORT --daemon \
   >   --pid hg.pid --error-logfile error.log app:application
-  $ "$PYTHON" $TESTDIR/waitfor.py $HGPORT
+  $ "$PYTHON" $TESTDIR/waitfor.py $HGPORT hg.pid
   $ cat hg.pid >> $DAEMON_PIDS
   $ url=http://127.0.0.1:$HGPORT
   $ "$PYTHON" $TESTDIR/wireprotov2-together.py 16 $url/one
