@@ -210,9 +210,9 @@ What cannot be
   [10]
   $ hg clone -q --depth 2 http://localhost:$HGPORT/ another
   $ hg clone -q --pull another another2
-  abort: d/a of changeset c74daf83a3d4 is not here
-  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
-  [50]
+  abort: cannot send changeset c74daf83a3d4 without the data of d/a
+  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  [255]
   $ hg -R another --config extensions.wireprotov2=! log
   abort: repository requires features unknown to this Mercurial: wireprotov2-shallow
   (see https://mercurial-scm.org/wiki/MissingRequirement for more information)

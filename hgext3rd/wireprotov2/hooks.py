@@ -8,6 +8,7 @@ import types
 from typing import Any
 
 from mercurial import (
+    changegroup,
     commands,
     discovery,
     exchange,
@@ -30,6 +31,8 @@ from . import (
     server,
     serving,
     shallow,
+    shallow_checks,
+    shallow_repo,
 )
 
 #: in .hg of an unfinished clone, as in ``resume``
@@ -131,7 +134,7 @@ def _pull(orig: Any, ui: Any, repo: Any, *args: Any, **opts: Any) -> Any:
 def _verify(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
     result = orig(ui, repo, **opts)
     if requirements.SHALLOW in repo.requirements:
-        shallow.report_missing(ui, repo)
+        shallow_checks.report_missing(ui, repo)
     return result
 
 
@@ -192,12 +195,34 @@ def _setup_client() -> None:
     )
 
 
+_sending_is_set_up = False
+
+
+def _setup_sending() -> None:
+    """Wrap what sends changesets from a repository of limited depth."""
+    global _sending_is_set_up
+    if _sending_is_set_up:
+        return
+    _sending_is_set_up = True
+    # bundles, pushes, pulls and strips; an error is still passed on here
+    extensions.wrapfunction(changegroup, 'makestream', _makestream)
+
+
+def _makestream(
+    orig: Any, repo: Any, outgoing: Any, *args: Any, **kwargs: Any
+) -> Any:
+    if shallow.is_shallow(repo):
+        shallow_checks.check_outgoing(repo, outgoing)
+    return orig(repo, outgoing, *args, **kwargs)
+
+
 def reposetup(ui: object, repo: Any) -> None:
     """Repair a clone whose process was killed, before anything reads it."""
     if not repo.local():
         return
     if requirements.SHALLOW in repo.requirements:
-        shallow.adopt(repo)
+        shallow_repo.adopt(repo)
         _setup_client()
+        _setup_sending()
     if repo.vfs.exists(MARKER):
         resume.recover(repo)

@@ -8,17 +8,19 @@ how what is missing is stored.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mercurial import error
 from mercurial.i18n import _
 
-from . import failures, pull_records, shallow
+from . import failures, pull_records, shallow, shallow_extent, shallow_repo
 from .client import Command, HTTPClient
 from .proto.errors import CBORError, ProtocolError
 from .pull_depth import fulltext
 from .pull_records import NULL_ID, Record, whole
+from .shallow_extent import Extent
 
 FIELDS = {b'parents', b'revision'}
 
@@ -45,7 +47,7 @@ def prepare(repo: Any, peer: Any, depth: int) -> None:
             _(b'this repository has the files of all its changesets'),
             hint=_(b"'hg clone --depth' makes one that has not"),
         )
-    shallow.begin(repo)
+    shallow_repo.begin(repo)
 
 
 def first_depth(repo: Any, depth: int | None) -> int | None:
@@ -64,18 +66,20 @@ def finish(pullop: Any, peer: Any, depth: int | None, first: int) -> None:
     has_node = repo.changelog.index.has_node
     heads = [node for node in heads if node != NULL_ID and has_node(node)]
     with repo.lock():
-        missing = shallow.incomplete(repo) or set()
         recent: set[int] = set()
         if depth and heads:
             recent = set(
                 repo.revs(b'ancestors(%ln, %s)', heads, b'%d' % (depth - 1))
             )
-        new = range(first, len(repo))
         if not first:
-            missing = set(repo.changelog.revs()) - recent if depth else set()
-        elif peer_has_files(peer):
-            wanted = recent & missing
-            if wanted:
+            left_out = set(repo.changelog.revs()) - recent if depth else set()
+            shallow_extent.write(repo, Extent(left_out))
+            return
+        extent = shallow_extent.read(repo)
+        if extent is None:
+            extent = Extent(set(range(first)), set(range(first, len(repo))))
+        if peer_has_files(peer):
+            if any(rev in extent for rev in recent):
                 _fetch(
                     repo,
                     peer,
@@ -85,21 +89,9 @@ def finish(pullop: Any, peer: Any, depth: int | None, first: int) -> None:
                         b'depth': depth,
                     },
                 )
-                missing -= recent
-            based = _based_on(repo, new, missing)
-            if based:
-                node = repo.changelog.node
-                nodes = [node(rev) for rev in based]
-                _fetch(
-                    repo,
-                    peer,
-                    {b'type': b'changesetexplicit', b'nodes': nodes},
-                )
-        else:
-            for rev in new:
-                if missing.intersection(repo.changelog.parentrevs(rev)):
-                    missing.add(rev)
-        shallow.set_incomplete(repo, missing)
+                extent.complete(recent)
+            _complete_pending(repo, peer, extent)
+        shallow_extent.write(repo, extent)
 
 
 def peer_has_files(peer: Any) -> bool:
@@ -108,9 +100,28 @@ def peer_has_files(peer: Any) -> bool:
     return api is not None and b'filesdata' in api.commands
 
 
-def _based_on(repo: Any, new: range, missing: set[int]) -> list[int]:
+def _complete_pending(repo: Any, peer: Any, extent: Extent) -> None:
+    """Fetch the files of changesets that are based on what was left out."""
     parents = repo.changelog.parentrevs
-    return [rev for rev in new if missing.intersection(parents(rev))]
+    based = [
+        rev
+        for rev in sorted(extent.pending)
+        if any(p in extent.left_out for p in parents(rev))
+    ]
+    if not based:
+        return
+    node = repo.changelog.node
+    nodes = [node(rev) for rev in based]
+    with peer.commandexecutor() as executor:
+        # some may be of this repository alone
+        known = executor.callcommand(b'known', {b'nodes': nodes}).result()
+    nodes = list(itertools.compress(nodes, known))
+    if nodes:
+        _fetch(repo, peer, {b'type': b'changesetexplicit', b'nodes': nodes})
+        extent.complete(set(map(repo.changelog.rev, nodes)))
+    for rev in sorted(extent.pending):
+        if not any(p in extent for p in parents(rev)):
+            extent.complete({rev})
 
 
 def _fetch(repo: Any, peer: Any, spec: Mapping[bytes, Any]) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from mercurial import changegroup, phases, requirements
 
 from . import censoring, segments
+from .requirements import SHALLOW
 
 FILE = b'wireprotov2-segments'
 
@@ -34,10 +35,11 @@ _listings: dict[bytes, tuple[tuple[Any, ...], Listing]] = {}
 def offered(repo: Any, narrow: object) -> bool:
     """False where pieces would hold more than the requester may have.
 
-    ``narrow`` is the access control that applies, None if there is none.
+    Or more than the repository has. ``narrow`` is the access control that
+    applies, None if there is none.
     """
-    narrowed = requirements.NARROW_REQUIREMENT in repo.requirements
-    return narrow is None and not narrowed
+    partial = {requirements.NARROW_REQUIREMENT, SHALLOW}
+    return narrow is None and not partial & set(repo.requirements)
 
 
 def changegroup_version(repo: Any) -> bytes:

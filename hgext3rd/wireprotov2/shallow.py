@@ -7,8 +7,8 @@ data is stored externally. Git LFS uses that flag too, but its data is never
 empty. So every kind of storage holds what is missing as it holds the rest.
 Data that arrives later is kept under its node below ``.hg/store/shallow``.
 
-What reads, sends or builds on data that is not here ends with
-``MissingFileData``. Nothing here knows the wire.
+What reads or builds on data that is not here ends with ``MissingFileData``.
+Nothing here knows the wire, nor which changesets lack files.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import zstandard
-from mercurial import error, mdiff, scmutil
-from mercurial import match as matchmod
+from mercurial import error, mdiff
 from mercurial.i18n import _
-from mercurial.node import bin, hex, nullid, nullrev, short
+from mercurial.node import hex, nullid, nullrev, short
 from mercurial.revlogutils.constants import REVIDX_EXTSTORED
 
 from .requirements import SHALLOW
 
 # in the store
 FOLDER = b'shallow'
-LIMITS = b'shallow/limits'
 
 
 class MissingFileData(error.StorageError):
@@ -50,47 +48,6 @@ def is_shallow(repo: Any) -> bool:
     return SHALLOW in repo.requirements
 
 
-def begin(repo: Any) -> None:
-    """Make an empty repository one in which files may be missing."""
-    unfiltered = repo.unfiltered()
-    with repo.lock():
-        repo.requirements.add(SHALLOW)
-        scmutil.writereporequirements(unfiltered)
-    adopt(unfiltered)
-    if repo is not unfiltered:
-        view = unfiltered.filtered(repo.filtername)
-        object.__setattr__(repo, '__class__', type(view))
-
-
-def adopt(repo: Any) -> None:
-    """Let a repository's files tell what is missing."""
-    scmutil.fileprefetchhooks.add(b'wireprotov2', check_files)
-    _on_top(repo)
-
-
-def _on_top(repo: Any) -> None:
-    """Make ``repo.file`` ours, whatever other extensions made of it."""
-    inherited = type(repo)
-    if getattr(inherited.file, '_shallow', False):
-        return
-
-    class shallowrepo(inherited):  # type: ignore[misc, valid-type]
-        # file revisions without data that a verification met
-        shallow_missing = 0
-
-        def file(self, *args: Any, **kwargs: Any) -> Any:
-            return _guarded(self, super().file(*args, **kwargs))
-
-        file._shallow = True  # type: ignore[attr-defined]
-
-        def filtered(self, *args: Any, **kwargs: Any) -> Any:
-            # asked for when all extensions had their turn
-            _on_top(self)
-            return super().filtered(*args, **kwargs)
-
-    repo.__class__ = shallowrepo
-
-
 def set_depth_of_command(repo: Any, depth: bytes) -> None:
     """Note what ``hg pull --depth`` says, which Mercurial does not pass on."""
     repo.unfiltered().shallow_depth = depth
@@ -105,7 +62,7 @@ def depth_of_command(repo: Any) -> bytes:
 # -- files
 
 
-def _guarded(repo: Any, filelog: Any) -> Any:
+def guarded(repo: Any, filelog: Any) -> Any:
     """Put the checks below around a filelog and what stores its revisions."""
     filelog.__class__ = _class(type(filelog), _filelog_class)
     storage = filelog._revlog
@@ -157,23 +114,63 @@ def _fetched(storage: Any, rev: int) -> bytes:
     return text
 
 
-def _rebased(storage: Any, deltas: Iterable[Any]) -> Iterator[Any]:
-    """Replace incoming deltas of what storage itself does not have."""
-    get_rev = storage.index.get_rev
-    for data in deltas:
-        is_tuple = isinstance(data, tuple)  # hg <= 7.0
-        base, delta = data[4:6] if is_tuple else (data.delta_base, data.delta)
-        rev = get_rev(base)
-        if delta is None or rev is None or not is_absent(storage, rev):
-            yield data
-            continue
-        text = bytes(mdiff.patches(_fetched(storage, rev), [bytes(delta)]))
-        delta = mdiff.replacediffheader(0, len(text)) + text
-        if is_tuple:
-            yield (*data[:4], nullid, delta, *data[6:])
-        else:
-            data.delta_base, data.delta = nullid, delta
-            yield data
+def _brings_data(storage: Any, rev: int | None, delta: Any, flags: int) -> bool:
+    # those with flags may come without, or with what stands for it
+    return bool(
+        rev is not None
+        and delta is not None
+        and not flags
+        and is_absent(storage, rev)
+    )
+
+
+class _Incoming:
+    """Incoming revisions, made such that ``storage`` can take them.
+
+    Iterated by what adds them; ``finish`` comes after.
+    """
+
+    def __init__(self, storage: Any, deltas: Iterable[Any]) -> None:
+        self._storage = storage
+        self._deltas = deltas
+        # what storage ignores for it has it, though without data
+        self._late: list[tuple[int, bytes, bytes]] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        storage = self._storage
+        get_rev = storage.index.get_rev
+        for data in self._deltas:
+            is_tuple = isinstance(data, tuple)  # hg <= 7.0
+            if is_tuple:
+                node, (base, delta, flags) = data[0], data[4:7]
+            else:
+                node, base = data.node, data.delta_base
+                delta, flags = data.delta, data.flags
+            rev = get_rev(node)
+            if delta is None or rev is not None:
+                if _brings_data(storage, rev, delta, flags):
+                    self._late.append((rev, base, bytes(delta)))
+                yield data
+                continue
+            rev = get_rev(base)
+            if rev is None or not is_absent(storage, rev):
+                yield data
+                continue
+            text = bytes(mdiff.patches(_fetched(storage, rev), [bytes(delta)]))
+            delta = mdiff.replacediffheader(0, len(text)) + text
+            if is_tuple:
+                yield (*data[:4], nullid, delta, *data[6:])
+            else:
+                data.delta_base, data.delta = nullid, delta
+                yield data
+
+    def finish(self) -> None:
+        """Keep data of revisions that storage had without."""
+        storage = self._storage
+        for rev, base, delta in self._late:
+            if not has_text(storage.shallow_repo, storage.node(rev)):
+                text = mdiff.patches(storage.revision(base), [delta])
+                keep_text(storage, rev, bytes(text))
 
 
 # Objects become ones of these classes when they exist already. That takes
@@ -222,8 +219,17 @@ def _storage_class(kind: Any) -> type:
                 return _fetched(self, rev)
             return super()._revisiondata(nodeorrev, *args, **kwargs)
 
+        def addrevision(self, text: bytes, *args: Any, **kwargs: Any) -> Any:
+            rev = super().addrevision(text, *args, **kwargs)
+            if is_absent(self, rev):
+                keep_text(self, rev, text)
+            return rev
+
         def addgroup(self, deltas: Any, *args: Any, **kwargs: Any) -> Any:
-            return super().addgroup(_rebased(self, deltas), *args, **kwargs)
+            incoming = _Incoming(self, deltas)
+            result = super().addgroup(incoming, *args, **kwargs)
+            incoming.finish()
+            return result
 
         def emitrevisions(self, *args: Any, **kwargs: Any) -> Any:
             for found in super().emitrevisions(*args, **kwargs):
@@ -278,6 +284,13 @@ def read_text(repo: Any, node: bytes) -> bytes | None:
     return text
 
 
+def keep_text(storage: Any, rev: int, text: bytes) -> None:
+    """Keep the data of a revision that storage has without, if it is new."""
+    repo = storage.shallow_repo
+    if not has_text(repo, storage.node(rev)):
+        write_text(repo, storage, rev, text)
+
+
 def write_text(repo: Any, storage: Any, rev: int, text: bytes) -> None:
     """Keep the data of a revision. Raises if it does not match its node."""
     node = storage.node(rev)
@@ -286,82 +299,3 @@ def write_text(repo: Any, storage: Any, rev: int, text: bytes) -> None:
     repo.svfs.makedirs(os.path.dirname(place))
     with repo.svfs(place, b'wb', atomictemp=True) as stream:
         stream.write(zstandard.ZstdCompressor(level=6).compress(text))
-
-
-# -- changesets
-
-
-def incomplete(repo: Any) -> set[int] | None:
-    """Return the changesets of which files may be missing.
-
-    None if that is not known, as in a copy of a repository.
-    """
-    data = repo.svfs.tryread(LIMITS)
-    if not data:
-        return None
-    changelog = repo.unfiltered().changelog
-    get_rev = changelog.index.get_rev
-    heads: set[int] = set()
-    complete: set[int] = set()
-    for line in data.split():
-        rev = get_rev(bin(line[1:]))
-        if rev is not None:
-            (heads if line.startswith(b'-') else complete).add(rev)
-    found = set(changelog.ancestors(heads, inclusive=True)) if heads else set()
-    return found - complete
-
-
-def set_incomplete(repo: Any, revs: set[int]) -> None:
-    """Note which changesets may have files that are missing.
-
-    As heads of a range, and what is complete nevertheless within.
-    """
-    changelog = repo.unfiltered().changelog
-    parents = {p for rev in revs for p in changelog.parentrevs(rev)}
-    heads = revs - parents
-    inside = set(changelog.ancestors(heads, inclusive=True)) if heads else set()
-    lines = [b'-%s\n' % hex(changelog.node(rev)) for rev in sorted(heads)]
-    lines += [
-        b'+%s\n' % hex(changelog.node(rev)) for rev in sorted(inside - revs)
-    ]
-    repo.svfs.makedirs(FOLDER)
-    with repo.svfs(LIMITS, b'wb', atomictemp=True) as stream:
-        stream.write(b''.join(lines) or b'\n')
-
-
-# -- commands
-
-
-def check_files(repo: Any, revmatches: Any) -> None:
-    """Refuse what needs files that are not here, before it begins.
-
-    A hook of ``scmutil.prefetchfiles``.
-    """
-    if not is_shallow(repo):
-        return
-    suspects = incomplete(repo)
-    unfiltered = repo.unfiltered()
-    for rev, match in revmatches:
-        ctx = unfiltered[rev]
-        if ctx.rev() is None or (
-            suspects is not None and ctx.rev() not in suspects
-        ):
-            continue
-        manifest = ctx.manifest()
-        matcher = matchmod.intersectmatchers(match, repo.narrowmatch())
-        for path in manifest.walk(matcher):
-            storage = unfiltered.file(path)._revlog
-            node = manifest[path]
-            if storage.hasnode(node) and is_missing(repo, storage, node):
-                raise MissingFileData(
-                    repo, path, storage.linkrev(storage.rev(node))
-                )
-
-
-def report_missing(ui: Any, repo: Any) -> None:
-    """Say after a verification how much there was nothing to verify of."""
-    count = repo.unfiltered().shallow_missing
-    if count:
-        ui.status(
-            _(b'data of %d file revisions is not here, as expected\n') % count
-        )

@@ -1,0 +1,150 @@
+Copies of clones that have the files of recent changesets only: as shallow as
+what they were made from, or not made
+
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > wireprotov2 =
+  > share =
+  > strip =
+  > [ui]
+  > ssh = "$PYTHON" "$RUNTESTDIR/dummyssh"
+  > EOF
+  $ hg init server
+  $ cd server
+  $ for i in 0 1 2 3 4; do
+  >     echo $i >> f
+  >     test $i != 2 || echo $i > g
+  >     hg commit -q -A -m "r$i" -d "$i 0"
+  > done
+  $ hg serve -p $HGPORT -d --pid-file ../hg.pid -E ../error.log
+  $ cat ../hg.pid >> $DAEMON_PIDS
+  $ cd ..
+  $ hg clone -q --depth 1 http://localhost:$HGPORT/ shallow
+  $ hg -R shallow pull -q --depth 2
+  $ cat > look.sh << EOF
+  > (cd \$1/.hg/store && grep shallow requires && find shallow -type f | grep -c .)
+  > hg -R \$1 verify -q
+  > hg -R \$1 verify | tail -1
+  > hg -R \$1 cat -r 3 \$1/f | tail -1
+  > hg -R \$1 cat -r 0 \$1/f 2>&1 | head -1
+  > EOF
+  $ sh look.sh shallow
+  wireprotov2-shallow
+  2
+  data of 3 file revisions is not here, as expected
+  3
+  abort: f of changeset 1a7fa42d1840 is not here
+
+Local ones
+
+  $ hg clone -q shallow copied
+  $ sh look.sh copied
+  wireprotov2-shallow
+  2
+  data of 3 file revisions is not here, as expected
+  3
+  abort: f of changeset 1a7fa42d1840 is not here
+  $ hg -R copied pull -q --depth 3 http://localhost:$HGPORT/
+  $ hg -R copied cat -r 2 copied/f | tail -1
+  2
+
+(links are not written through)
+
+  $ hg -R shallow update -q 2
+  abort: f of changeset 47f7843a30db is not here
+  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  [50]
+  $ hg -R shallow summary | grep interrupted
+  [1]
+  $ hg clone -q --pull shallow pulled
+  abort: cannot send changeset 1a7fa42d1840 without the data of f
+  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  [255]
+  $ ls pulled
+  ls: cannot access 'pulled': * (glob)
+  [2]
+  $ hg share -q shallow shared
+  $ hg -R shared cat -r 3 shared/f | tail -1
+  3
+  $ hg -R shared unshare
+  $ sh look.sh shared
+  wireprotov2-shallow
+  2
+  data of 3 file revisions is not here, as expected
+  3
+  abort: f of changeset 1a7fa42d1840 is not here
+
+Served
+
+  $ hg -R shallow serve -p $HGPORT1 -d --pid-file hg.pid -E error1.log
+  $ cat hg.pid >> $DAEMON_PIDS
+  $ hg clone -q --stream http://localhost:$HGPORT1/ streamed
+  $ sh look.sh streamed
+  wireprotov2-shallow
+  2
+  data of 3 file revisions is not here, as expected
+  3
+  abort: f of changeset 1a7fa42d1840 is not here
+  $ hg clone -q --stream http://localhost:$HGPORT1/ none \
+  >     --config extensions.wireprotov2=!
+  warning: stream clone requested but client is missing requirements: wireprotov2-shallow
+  (see https://www.mercurial-scm.org/wiki/MissingRequirement for more information)
+  remote: abort: cannot send changeset 1a7fa42d1840 without the data of f
+  abort: pull failed on remote
+  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  [100]
+  $ hg clone -q http://localhost:$HGPORT1/ none
+  warning: falling back to wire protocol version 1: http://localhost:$HGPORT1/api/exp-http-v2-0003: filesdata failed: f of changeset 1a7fa42d1840 is not here
+  remote: abort: cannot send changeset 1a7fa42d1840 without the data of f
+  abort: pull failed on remote
+  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  [100]
+  $ hg clone -q ssh://user@dummy/shallow none
+  remote: abort: cannot send changeset 1a7fa42d1840 without the data of f
+  abort: pull failed on remote
+  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  [100]
+  $ hg clone -q --depth 2 http://localhost:$HGPORT1/ deep
+  $ hg -R deep verify -q
+  $ hg -R deep cat -r 3 deep/f | tail -1
+  3
+  $ hg clone -q --depth 3 http://localhost:$HGPORT1/ none
+  abort: http://localhost:$HGPORT1/api/exp-http-v2-0003: filesdata failed: f of changeset 47f7843a30db is not here
+  ('--config wireprotov2.client=no' uses version 1)
+  [100]
+
+(what is complete can be had)
+
+  $ hg clone -q -r 1 http://localhost:$HGPORT/ behind
+  $ hg -R behind pull -q http://localhost:$HGPORT1/
+  warning: falling back to wire protocol version 1: http://localhost:$HGPORT1/api/exp-http-v2-0003: filesdata failed: f of changeset 47f7843a30db is not here
+  remote: abort: cannot send changeset 47f7843a30db without the data of f
+  abort: pull failed on remote
+  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  [100]
+  $ hg -R behind pull -q -r 2 http://localhost:$HGPORT/
+  $ hg -R behind pull -q http://localhost:$HGPORT1/
+  $ hg -R behind verify -q
+  $ ls -d none
+  ls: cannot access 'none': * (glob)
+  [2]
+
+Bundles
+
+  $ hg -R shallow bundle -q --all all.hg
+  abort: cannot send changeset 1a7fa42d1840 without the data of f
+  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  [255]
+  $ hg -R shallow bundle -q --base 2 -r tip some.hg
+  $ hg -R copied update -q 2
+  $ hg -R copied strip -q -r 3 --no-backup
+  $ hg -R copied unbundle -q some.hg
+  $ hg -R copied verify -q
+  $ hg -R copied strip -q -r 1
+  abort: f of changeset 1a7fa42d1840 is not here
+  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  [50]
+  $ grep -c Traceback error.log error1.log
+  error.log:0
+  error1.log:0
+  [1]
