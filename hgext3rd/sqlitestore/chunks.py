@@ -14,7 +14,7 @@ byte    meaning
 ``u``   everything after this byte, uncompressed
 ======  =====================================================
 
-Knows neither SQLite nor Mercurial.
+Knows neither SQLite nor Mercurial, but for the zstd library in there.
 """
 
 from __future__ import annotations
@@ -115,15 +115,33 @@ class Codec:
 
     def _compressor(self) -> Any:
         if self._zstd is None:
-            import zstandard
-
-            # zstandard writes the content size by default, which lets the
-            # decoder allocate once.
-            self._zstd = zstandard.ZstdCompressor(level=self.level)
+            # The content size is written by default, which lets the decoder
+            # allocate once.
+            self._zstd = _zstandard().ZstdCompressor(level=self.level)
         return self._zstd
 
 
 _decompressor: Any = None
+_library: Any = None
+
+
+def _zstandard() -> Any:
+    """python-zstandard: the copy that Mercurial was built with, or ours.
+
+    Core reads revlogs with its copy, so that it is there already. To import
+    the other takes longer than to read a file.
+    """
+    global _library
+    if _library is None:
+        try:
+            from mercurial import zstd as library
+
+            # imported on demand: only now it shows whether it can be
+            _loaded = library.ZstdError
+        except ImportError:
+            import zstandard as library
+        _library = library
+    return _library
 
 
 def decode(chunk: bytes) -> bytes:
@@ -161,8 +179,7 @@ def decode_stream(pieces: Iterator[bytes]) -> bytes:
             if not unzip.eof:
                 raise ChunkError('zlib stream ends early')
         elif head == ZSTD:
-            import zstandard
-
+            zstandard = _zstandard()
             try:
                 unzstd = zstandard.ZstdDecompressor().decompressobj()
                 out.append(unzstd.decompress(first))
@@ -178,8 +195,7 @@ def decode_stream(pieces: Iterator[bytes]) -> bytes:
 
 def _unzstd(chunk: bytes) -> bytes:
     global _decompressor
-    import zstandard
-
+    zstandard = _zstandard()
     if _decompressor is None:
         # A decompressor is only a reusable scratch context: the GIL is
         # released inside decompress(), so threads make their own.

@@ -11,21 +11,35 @@ from typing import Any
 from mercurial import hg, localrepo
 
 
-def creation_hooks(action: Any) -> list[tuple[Any, Any]]:
-    """[(module, action on it)] for the function that chooses requirements."""
+def creation_module() -> Any:
+    """Where the requirements of a new repository are chosen."""
     try:
         from mercurial.repo import creation
     except ImportError:
         # hg <= 7.1
-        return [(localrepo, lambda m: action(m, 'newreporequirements'))]
-    return [(creation, lambda m: action(m, 'new_repo_requirements'))]
+        return localrepo
+    return creation
 
 
-def copy_store_hooks(action: Any) -> list[tuple[Any, Any]]:
-    """[(module, action on it)] for the function that unshare copies with."""
+def creation_function(module: Any) -> str:
+    """The name of the function that chooses them."""
+    # hg <= 7.1 has the other one
+    new, old = 'new_repo_requirements', 'newreporequirements'
+    return new if hasattr(module, new) else old
+
+
+def copy_store_module() -> Any:
+    """Where unshare copies the store of its source."""
     try:
         from mercurial.cmd_impls import clone
     except ImportError:
         # hg <= 7.1
-        return [(hg, lambda m: action(m, 'copystore'))]
-    return [(clone, lambda m: action(m, 'copy_store'))]
+        return hg
+    return clone
+
+
+def copy_store_function(module: Any) -> str:
+    """The name of the function that copies it."""
+    # hg <= 7.1 has the other one
+    new, old = 'copy_store', 'copystore'
+    return new if hasattr(module, new) else old

@@ -24,8 +24,6 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import rewrite
-from mercurial.upgrade_utils import actions as upgrade_actions
-from mercurial.upgrade_utils import engine as upgrade_engine
 
 from . import coremodules, debug, lazyhooks, repository
 
@@ -55,10 +53,8 @@ def uisetup(ui: Any) -> None:
         (rewrite, _hook_rewrite),
         (revlog_debug, _hook_revlog_debug),
         (upgrade, _hook_upgrade),
-        (upgrade_actions, _hook_upgrade_actions),
-        (upgrade_engine, _hook_upgrade_engine),
-        *coremodules.creation_hooks(_hook_creation),
-        *coremodules.copy_store_hooks(_hook_copy_store),
+        (coremodules.creation_module(), _hook_creation),
+        (coremodules.copy_store_module(), _hook_copy_store),
     ):
         lazyhooks.when_loaded(module, action)
     extensions.afterloaded(b'narrow', _hook_narrow)
@@ -91,7 +87,8 @@ def _hook_localrepo(module: Any) -> None:
     extensions.wrapfunction(module, 'createrepository', create_repository)
 
 
-def _hook_creation(module: Any, name: str) -> None:
+def _hook_creation(module: Any) -> None:
+    name = coremodules.creation_function(module)
     # new-repo-backend=sqlite: our requirements beside core's
     extensions.wrapfunction(module, name, new_repo_requirements)
 
@@ -110,7 +107,8 @@ def prefetch_files(repo: Any, revmatches: Any) -> None:
         prefetch.prefetch(repo, repo.sqlitestore, revmatches)
 
 
-def _hook_copy_store(module: Any, name: str) -> None:
+def _hook_copy_store(module: Any) -> None:
+    name = coremodules.copy_store_function(module)
     # unshare copies the store of the source by a list of file names
     extensions.wrapfunction(module, name, copy_store)
 
@@ -202,6 +200,9 @@ def _hook_upgrade(module: Any) -> None:
     extensions.wrapfunction(
         module, 'upgraderepo', coreupgrade.upgrade_repository
     )
+    # what it is made of, which nothing else uses
+    lazyhooks.when_loaded(module.upgrade_actions, _hook_upgrade_actions)
+    lazyhooks.when_loaded(module.upgrade_engine, _hook_upgrade_engine)
 
 
 def _hook_upgrade_actions(module: Any) -> None:
