@@ -402,6 +402,8 @@ def exchange_pull(
     if not isinstance(remote, HybridPeer):
         pullop = orig(repo, remote, *args, **kwargs)
     else:
+        if shallow.is_shallow(repo):
+            remote.v2_complete = pull_shallow.Completer(repo, remote)
         pullop = _pull(orig, repo, remote, *args, **kwargs)
     if shallow.is_shallow(repo):
         pull_shallow.finish(pullop, remote, depth, first)
@@ -441,6 +443,9 @@ def _pull(
     except BaseException as exc:
         if resume.unfinished(repo):
             resume.interrupted(repo)
+        if isinstance(exc, shallow.MissingFileData):
+            # not the server's fault
+            raise
         if remote.v2api is not None and isinstance(exc, BAD_DATA):
             raise failures.ServerFailure(
                 urlutil.hidepassword(remote.url()),

@@ -101,12 +101,13 @@ def peer_has_files(peer: Any) -> bool:
 
 
 def _complete_pending(repo: Any, peer: Any, extent: Extent) -> None:
-    """Fetch the files of changesets that are based on what was left out."""
+    """Fetch what changesets lack that were not left out on purpose."""
     parents = repo.changelog.parentrevs
     based = [
         rev
         for rev in sorted(extent.pending)
-        if any(p in extent.left_out for p in parents(rev))
+        if rev in extent.reused
+        or any(p in extent.left_out for p in parents(rev))
     ]
     if not based:
         return
@@ -120,7 +121,9 @@ def _complete_pending(repo: Any, peer: Any, extent: Extent) -> None:
         _fetch(repo, peer, {b'type': b'changesetexplicit', b'nodes': nodes})
         extent.complete(set(map(repo.changelog.rev, nodes)))
     for rev in sorted(extent.pending):
-        if not any(p in extent for p in parents(rev)):
+        if rev not in extent.reused and not any(
+            p in extent for p in parents(rev)
+        ):
             extent.complete({rev})
 
 
@@ -170,12 +173,14 @@ def _keep(repo: Any, path: bytes, records: Iterator[Record]) -> int:
 class Completer:
     """Replaces deltas that apply to what is not here by whole texts.
 
-    Servers take a client to have the files of all ancestors.
+    Servers take a client to have the files of all ancestors. Asks ``peer``
+    while its answer is being read.
     """
 
-    def __init__(self, repo: Any, client: HTTPClient) -> None:
+    def __init__(self, repo: Any, peer: Any) -> None:
         self._repo = repo.unfiltered()
-        self._client = client
+        self._peer = peer
+        self._client: HTTPClient | None = None
         self._path = b''
         self._storage: Any = None
 
@@ -191,6 +196,8 @@ class Completer:
             and shallow.is_missing(self._repo, storage, record.base)
         ):
             return record
+        if self._client is None:
+            self._client = self._peer.v2_client_apart()
         values = iter(
             self._client.call(
                 b'filedata',
@@ -207,4 +214,5 @@ class Completer:
         if len(found) != 1 or found[0][:3] != record[:3]:
             raise CBORError(b'malformed response: another revision')
         text = fulltext(found[0], {})
-        return record._replace(base=NULL_ID, delta=whole(text))
+        # as a text that is whole, whatever stands for it on the server
+        return record._replace(base=NULL_ID, delta=whole(text), flags=0)

@@ -68,6 +68,7 @@ def guarded(repo: Any, filelog: Any) -> Any:
     storage = filelog._revlog
     storage.__class__ = _class(type(storage), _storage_class)
     storage.shallow_repo = repo.unfiltered()
+    storage.shallow_parents = {}
     read, write, raw = storage._flagprocessors.get(
         REVIDX_EXTSTORED, (None, None, None)
     )
@@ -124,6 +125,23 @@ def _brings_data(storage: Any, rev: int | None, delta: Any, flags: int) -> bool:
     )
 
 
+def _with_parents_noted(storage: Any, deltas: Iterable[Any]) -> Iterator[Any]:
+    """Note parents that must not be changed.
+
+    Mercurial swaps those that are wrong (its issue 6528), by texts that are
+    not here.
+    """
+    for data in deltas:
+        if isinstance(data, tuple):  # hg <= 7.0
+            node, p1, p2 = data[:3]
+            flags = data[6]
+        else:
+            node, p1, p2, flags = data.node, data.p1, data.p2, data.flags
+        if flags & REVIDX_EXTSTORED:
+            storage.shallow_parents[node] = p1, p2
+        yield data
+
+
 class _Incoming:
     """Incoming revisions, made such that ``storage`` can take them.
 
@@ -146,6 +164,12 @@ class _Incoming:
             else:
                 node, base = data.node, data.delta_base
                 delta, flags = data.delta, data.flags
+            parents = storage.shallow_parents.pop(node, None)
+            if parents is not None:
+                if is_tuple:
+                    data = (node, *parents, *data[3:])
+                else:
+                    data.p1, data.p2 = parents
             rev = get_rev(node)
             if delta is None or rev is not None:
                 if _brings_data(storage, rev, delta, flags):
@@ -191,6 +215,10 @@ def _class(kind: Any, make: Any) -> type:
 def _filelog_class(kind: Any) -> type:
     class shallowfilelog(kind):
         is_shallow = True
+
+        def addgroup(self, deltas: Any, *args: Any, **kwargs: Any) -> Any:
+            noted = _with_parents_noted(self._revlog, deltas)
+            return super().addgroup(noted, *args, **kwargs)
 
         def renamed(self, node: bytes) -> Any:
             # Files begin where they are not known to be copies: to abort at

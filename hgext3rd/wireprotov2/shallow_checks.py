@@ -87,6 +87,37 @@ def check_outgoing(repo: Any, outgoing: Any) -> None:
                 )
 
 
+def note_reused(repo: Any, first: int) -> None:
+    """Note which changesets from ``first`` on have files again as they were.
+
+    Such a file is no revision of theirs, so that its data does not come with
+    them; what they are based on does not have it either.
+    """
+    repo = repo.unfiltered()
+    touched: dict[bytes, list[int]] = {}
+    for rev in repo.changelog.revs(first):
+        for path in repo[rev].files():
+            touched.setdefault(path, []).append(rev)
+    extent = None
+    for path, revs in touched.items():
+        if not repo.narrowmatch()(path):
+            continue
+        storage = repo.file(path)._revlog
+        links = set(map(storage.linkrev, range(len(storage))))
+        for rev in revs:
+            # most others have removed the file
+            if rev in links or path not in repo[rev]:
+                continue
+            node = repo[rev].filenode(path)
+            if shallow.is_missing(repo, storage, node):
+                extent = extent or shallow_extent.read(repo)
+                if extent is not None and rev not in extent:
+                    extent.reused.add(rev)
+                    extent.pending.add(rev)
+    if extent is not None:
+        shallow_extent.write(repo, extent)
+
+
 def report_missing(ui: Any, repo: Any) -> None:
     """Say after a verification how much there was nothing to verify of."""
     count = repo.unfiltered().shallow_missing

@@ -24,11 +24,13 @@ LIMITS = b'shallow/limits'
 class Extent:
     """Revision numbers of changesets of which files may be missing.
 
-    ``left_out`` on purpose, ``pending`` because of what they are based on.
+    ``left_out`` on purpose, ``pending`` because of what they are based on, or
+    because they have ``reused`` files of what was left out.
     """
 
     left_out: set[int] = field(default_factory=set)
     pending: set[int] = field(default_factory=set)
+    reused: set[int] = field(default_factory=set)
 
     def __contains__(self, rev: int) -> bool:
         return rev in self.left_out or rev in self.pending
@@ -37,6 +39,7 @@ class Extent:
         """Note that nothing of ``revs`` is missing."""
         self.left_out -= revs
         self.pending -= revs
+        self.reused -= revs
 
 
 def read(repo: Any) -> Extent | None:
@@ -52,6 +55,7 @@ def read(repo: Any) -> Extent | None:
     get_rev = changelog.index.get_rev
     heads: list[int] = []
     complete: set[int] = set()
+    found = Extent()
     for line in data.split():
         rev = get_rev(bin(line[1:]))
         if line.startswith(b'-'):
@@ -59,14 +63,14 @@ def read(repo: Any) -> Extent | None:
                 return None
             heads.append(rev)
         elif rev is not None:
-            complete.add(rev)
-    if not heads:
-        return Extent()
-    found = Extent(set(changelog.ancestors(heads, inclusive=True)) - complete)
+            (found.reused if line.startswith(b'?') else complete).add(rev)
+    if heads:
+        found.left_out.update(changelog.ancestors(heads, inclusive=True))
+        found.left_out -= complete
+    found.pending |= found.reused
     parents = changelog.parentrevs
-    for rev in range(
-        min(found.left_out, default=len(changelog)), len(changelog)
-    ):
+    start = min(found.left_out | found.pending, default=len(changelog))
+    for rev in range(start, len(changelog)):
         if rev not in found and rev not in complete:
             p1, p2 = parents(rev)
             if p1 in found or p2 in found:
@@ -77,8 +81,8 @@ def read(repo: Any) -> Extent | None:
 def write(repo: Any, extent: Extent) -> None:
     """Note which changesets lack files.
 
-    As heads of what was left out, and what is complete nevertheless: within,
-    and where it begins above.
+    As heads of what was left out, what is complete nevertheless (within, and
+    where it begins above), and what lacks files for a reason of its own.
     """
     changelog = repo.unfiltered().changelog
     parents = changelog.parentrevs
@@ -87,12 +91,20 @@ def write(repo: Any, extent: Extent) -> None:
     complete: set[int] = set()
     if heads:
         complete = set(changelog.ancestors(heads, inclusive=True)) - left_out
-        for rev in range(min(left_out), len(changelog)):
-            if rev not in extent and any(p in extent for p in parents(rev)):
-                complete.add(rev)
+    start = min(left_out | extent.pending, default=len(changelog))
+    for rev in range(start, len(changelog)):
+        if rev not in extent and any(p in extent for p in parents(rev)):
+            complete.add(rev)
     complete.discard(nullrev)
-    lines = [b'-%s\n' % hex(changelog.node(rev)) for rev in sorted(heads)]
-    lines += [b'+%s\n' % hex(changelog.node(rev)) for rev in sorted(complete)]
+    lines = [
+        b'%s%s\n' % (kind, hex(changelog.node(rev)))
+        for kind, revs in (
+            (b'-', heads),
+            (b'+', complete),
+            (b'?', extent.reused),
+        )
+        for rev in sorted(revs)
+    ]
     repo.svfs.makedirs(FOLDER)
     with repo.svfs(LIMITS, b'wb', atomictemp=True) as stream:
         stream.write(b''.join(lines) or b'\n')

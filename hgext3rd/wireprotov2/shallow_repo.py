@@ -12,6 +12,7 @@ from typing import Any
 
 from mercurial import scmutil
 from mercurial import store as storemod
+from mercurial.node import bin
 
 from . import shallow, shallow_checks
 from .requirements import SHALLOW
@@ -55,6 +56,12 @@ def _on_top(repo: Any) -> None:
             target = kwargs.get('parent1')
             if name == b'preupdate' and target and not kwargs['parent2']:
                 shallow_checks.check_update(self, target)
+            elif name == b'pretxnchangegroup':
+                changelog = self.unfiltered().changelog
+                first = changelog.rev(bin(kwargs['node']))
+                # a clone notes what it is
+                if first:
+                    shallow_checks.note_reused(self, first)
             return super().hook(name, *args, **kwargs)
 
         def filtered(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Clones of limited depth, while histories grow in every direction.
+
+Random histories: merges of what lies above and below the horizon, changesets
+based below it, renames from there, files that come back as they were. What a
+clone has is compared with the server's after each step. ``AMALGAM_HISTORIES``
+says how many histories there are, ``AMALGAM_SEED`` which is the first.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import random
+from typing import Any
+
+import pytest
+import wireprotov2_conversation as conversation
+from mercurial import context, localrepo, match, revlogutils
+from mercurial.node import nullrev
+from wireprotov2_conversation import ERRORS, URL, check, open_repo, run
+
+from hgext3rd.wireprotov2 import compat, shallow, shallow_checks, shallow_extent
+
+HISTORIES = int(os.environ.get('AMALGAM_HISTORIES', '6'))
+SEED = int(os.environ.get('AMALGAM_SEED', '0'))
+
+PATHS = [b'a', b'b', b'd/a', b'd/b', b'e']
+FLAGS = [b'', b'', b'', b'x', b'l']
+
+# path: (text, flags)
+Tree = dict[bytes, tuple[bytes, bytes]]
+
+
+class Grower:
+    """Adds random changesets to a repository."""
+
+    def __init__(self, repo: Any, rng: random.Random) -> None:
+        self.repo = repo
+        self.rng = rng
+        self._texts: list[bytes] = []
+
+    def _tree(self, rev: int) -> Tree:
+        ctx = self.repo[rev]
+        return {path: (ctx[path].data(), ctx[path].flags()) for path in ctx}
+
+    def _parents(self) -> list[int]:
+        count = len(self.repo)
+        if not count or self.rng.random() < 0.03:
+            return [nullrev]
+        recent = self.repo.changelog.headrevs()
+        anywhere = self.rng.randrange(count)
+        p1 = self.rng.choice([count - 1, count - 1, *recent, anywhere])
+        if self.rng.random() < 0.3:
+            p2 = self.rng.choice([*recent, anywhere])
+            # not a merge with what is in it already
+            if not self.repo.changelog.isancestorrev(
+                p2, p1
+            ) and not self.repo.changelog.isancestorrev(p1, p2):
+                return [p1, p2]
+        return [p1]
+
+    def _text(self, old: bytes) -> bytes:
+        if self._texts and self.rng.random() < 0.3:
+            # as it was somewhere before
+            return self.rng.choice(self._texts)
+        lines = old.splitlines(True) or [b'%d\n' % i for i in range(20)]
+        line = b'%d\n' % self.rng.randrange(1000)
+        lines[self.rng.randrange(len(lines))] = line
+        return b''.join(lines)
+
+    def add(self, parents: list[int] | None = None) -> None:
+        rng = self.rng
+        parents = parents or self._parents()
+        trees = [self._tree(parent) for parent in parents]
+        tree = dict(trees[0])
+        if len(trees) == 2:
+            for path in {*trees[0], *trees[1]}:
+                chosen = rng.choice(trees)
+                tree.pop(path, None)
+                if path in chosen:
+                    tree[path] = chosen[path]
+        sources = {}
+        for _index in range(rng.randrange(1, 3)):
+            path = rng.choice(PATHS)
+            chance = rng.random()
+            if chance < 0.2:
+                tree.pop(path, None)
+            elif chance < 0.4 and trees[0]:
+                source = rng.choice(sorted(trees[0]))
+                tree[path] = trees[0][source]
+                if source != path:
+                    sources[path] = source
+                    tree.pop(source, None)
+            else:
+                text, flags = tree.get(path, (b'', b''))
+                tree[path] = self._text(text), rng.choice([flags, *FLAGS])
+                self._texts.append(tree[path][0])
+        files = sorted(
+            path
+            for path in {*trees[0], *tree}
+            if trees[0].get(path) != tree.get(path) or path in sources
+        )
+
+        def get(repo: Any, ctx: Any, path: bytes) -> Any:
+            if path not in tree:
+                return None
+            text, flags = tree[path]
+            return context.memfilectx(
+                repo,
+                ctx,
+                path,
+                text,
+                islink=flags == b'l',
+                isexec=flags == b'x',
+                copysource=sources.get(path),
+            )
+
+        nodes = [self.repo[parent].node() for parent in parents]
+        context.memctx(
+            self.repo,
+            [*nodes, self.repo.nullid][:2],
+            b'r%d' % len(self.repo),
+            files,
+            get,
+            user=b'test',
+            date=(len(self.repo), 0),
+        ).commit()
+
+    def grow(self, count: int) -> None:
+        with self.repo.wlock(), self.repo.lock():
+            for _index in range(count):
+                self.add()
+
+
+def parents(filelog: Any, node: bytes) -> list[bytes]:
+    found = list(filelog.parents(node))
+    if not hasattr(revlogutils, 'InboundRevision'):
+        # hg <= 7.0 swaps the parents of some revisions that arrive
+        found.sort()
+    return found
+
+
+def compare(server: Any, repo: Any) -> int:
+    """Check all that a clone knows; return how many revisions it lacks."""
+    assert check(repo) == len(repo)
+    extent = shallow_extent.read(repo)
+    assert extent is not None
+    lacking = 0
+    for rev in repo:
+        ctx = repo[rev]
+        if ctx.node() not in server:
+            continue
+        theirs = server[ctx.node()]
+        assert ctx.manifestnode() == theirs.manifestnode()
+        missing = 0
+        for path in ctx:
+            filelog = repo.file(path)
+            node = ctx.filenode(path)
+            their_log = server.file(path)
+            assert parents(filelog, node) == parents(their_log, node)
+            # one of those changesets that have it, like everywhere
+            link = repo[filelog.linkrev(filelog.rev(node))]
+            assert server[link.node()].filenode(path) == node
+            try:
+                text = filelog.read(node)
+            except shallow.MissingFileData:
+                missing += 1
+                continue
+            assert text == their_log.read(node)
+            assert filelog.renamed(node) == their_log.renamed(node)
+        assert not (missing and rev not in extent), rev
+        # and so it is refused before something begins
+        everything = [(rev, match.always())]
+        if missing:
+            with pytest.raises(shallow.MissingFileData):
+                shallow_checks.check_files(repo, everything)
+        else:
+            shallow_checks.check_files(repo, everything)
+        lacking += missing
+    return lacking
+
+
+class Clone:
+    """A clone of limited depth, and what users do with it."""
+
+    def __init__(self, path: pathlib.Path, depth: int, sqlite: bool) -> None:
+        settings = {}
+        if sqlite:
+            settings = {
+                b'extensions.sqlitestore': b'',
+                b'storage.new-repo-backend': b'sqlite',
+            }
+        self.path = path
+        self.ui = conversation.make_ui(settings)
+        compat.clone_module().clone(
+            self.ui,
+            {},
+            URL,
+            dest=os.fsencode(path),
+            pull=True,
+            update=False,
+            depth=b'%d' % depth,
+        )
+
+    @property
+    def repo(self) -> Any:
+        return open_repo(self.ui, self.path)
+
+    def pull(self, *sources: bytes, **opts: Any) -> BaseException | None:
+        repo = self.repo
+        repo.ui.pushbuffer(error=True)
+        try:
+            run(b'pull', repo, *sources, **opts)
+        except ERRORS as exc:
+            return exc
+        finally:
+            repo.ui.popbuffer()
+        return None
+
+
+def complete(repo: Any) -> list[int]:
+    """Return the changesets of which all files are here."""
+    extent = shallow_extent.read(repo)
+    assert extent is not None
+    return [rev for rev in repo if rev not in extent]
+
+
+@pytest.mark.parametrize('seed', range(SEED, SEED + HISTORIES))
+def test_histories(seed, tmp_path, monkeypatch):
+    rng = random.Random(seed)
+    path = tmp_path / 'server'
+    ui = conversation.make_ui()
+    server = localrepo.instance(ui, os.fsencode(path), True)
+    (path / '.hg' / 'hgrc').write_text(
+        '[extensions]\nwireprotov2 =\n[phases]\npublish = no\n'
+    )
+    grower = Grower(server, rng)
+    grower.grow(rng.randrange(1, 30))
+    wire = conversation.connect(monkeypatch, path)
+    wire.live = True
+    depth = rng.choice([1, 1, 2, 5])
+    clone = Clone(tmp_path / 'clone', depth, bool(seed % 2))
+    compare(server, clone.repo)
+    for _index in range(5):
+        server.invalidateall()
+        what = rng.randrange(5)
+        if what:
+            grower.grow(rng.randrange(1, 8))
+        if what == 1:
+            # without version 2: what cannot be told apart must not come
+            before = len(clone.repo)
+            failed = clone.pull(os.fsencode(path))
+            if failed is not None:
+                assert isinstance(failed, shallow.MissingFileData), failed
+                assert len(clone.repo) == before
+        elif what == 2:
+            # the connection breaks; a later pull makes up for it
+            wire.restart()
+            wire.limit = rng.randrange(20000)
+            clone.pull()
+            wire.restart()
+        elif what == 3:
+            local = Grower(clone.repo, rng)
+            with local.repo.wlock(), local.repo.lock():
+                local.add([rng.choice(complete(local.repo))])
+        lacking = compare(server, clone.repo)
+        failed = clone.pull()
+        assert failed is None, failed
+        compare(server, clone.repo)
+        extent = shallow_extent.read(clone.repo)
+        assert extent is not None and not extent.pending
+        if what == 4:
+            failed = clone.pull(depth=b'%d' % rng.randrange(1, 12))
+            assert failed is None, failed
+            assert compare(server, clone.repo) <= lacking
+    failed = clone.pull(depth=b'1000')
+    assert failed is None, failed
+    assert compare(server, clone.repo) == 0
+    assert complete(clone.repo) == list(clone.repo)
