@@ -64,11 +64,22 @@ def test_nothing_is_lost_or_moved(sizes: list[int]) -> None:
 
 
 @given(weights)
-def test_only_one_changeset_makes_a_piece_large(sizes: list[int]) -> None:
+def test_only_few_changesets_make_a_piece_large(sizes: list[int]) -> None:
     closed, _rest = segments.cut(range(len(sizes)), sizes.__getitem__, 0, 0)
     for revs in closed:
         size = sum(sizes[rev] for rev in revs)
-        assert size <= 2 * segments.LEAST_BYTES or len(revs) == 1
+        few = len(revs) <= segments.FEW_CHANGESETS
+        most = segments.MOST_BYTES if few else segments.LEAST_BYTES
+        assert size <= 2 * most or len(revs) == 1
+
+
+def test_releases_stay_together() -> None:
+    size = segments.LEAST_BYTES
+    closed, _rest = segments.cut(range(40), lambda _rev: size, 0, 0)
+    assert [len(revs) for revs in closed] == [16, 16]
+    size = segments.MOST_BYTES // 2
+    closed, _rest = segments.cut(range(4), lambda _rev: size, 0, 0)
+    assert [len(revs) for revs in closed] == [2, 2]
 
 
 @pytest.mark.parametrize(

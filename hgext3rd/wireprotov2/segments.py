@@ -32,6 +32,9 @@ LEAST_CHANGESETS = 2000
 #: pieces grows with the logarithm of the history: 128 for the first 256 MB,
 #: then 89 for each doubling.
 GROWTH = 128
+#: A piece of fewer changesets is not closed for its bytes: successive releases
+#: have most in common, and each piece opens all files again.
+FEW_CHANGESETS = 16
 #: ... but at most this much, so that a piece fits into memory and caches.
 MOST_BYTES = 32 * 1024 * 1024
 MOST_CHANGESETS = 50_000
@@ -159,12 +162,14 @@ def cut(
 
     for rev in candidates:
         added = weight(rev)
+        most = most_bytes if len(group) >= FEW_CHANGESETS else MOST_BYTES
         # one changeset larger than a piece does not drag others along
-        if group and size + added > 2 * most_bytes:
+        if group and size + added > 2 * most:
             close()
         group.append(rev)
         size += added
-        if size >= most_bytes or len(group) >= most_changesets:
+        most = most_bytes if len(group) >= FEW_CHANGESETS else MOST_BYTES
+        if size >= most or len(group) >= most_changesets:
             close()
     return closed, group
 
