@@ -118,12 +118,8 @@ def update(workspace: Workspace, history: History) -> Row:
 
 
 def commit(workspace: Workspace, history: History) -> Row:
-    copies = {}
     path = busiest_file(workspace, history)
-    for config in BACKENDS.values():
-        copies[config] = workspace.fresh(f'commit-{config}')
-        shutil.copytree(history.of(config), copies[config])
-        workspace.hg(config, '-R', copies[config], 'update', '-q', 'tip')
+    copies = _working_copies(workspace, history, 'commit')
 
     def make(config: str) -> Callable[[], Sample]:
         def sample() -> Sample:
@@ -137,6 +133,18 @@ def commit(workspace: Workspace, history: History) -> Row:
     goals = {('sqlite', WALL): 0.9}
     name = f'{history.name}: commit one file'
     return Row(name, pair(make), [WALL, CPU], goals)
+
+
+def _working_copies(
+    workspace: Workspace, history: History, purpose: str
+) -> dict[str, pathlib.Path]:
+    """Return copies of the repositories, updated to tip."""
+    copies = {}
+    for config in BACKENDS.values():
+        copies[config] = workspace.fresh(f'{purpose}-{config}')
+        shutil.copytree(history.of(config), copies[config])
+        workspace.hg(config, '-R', copies[config], 'update', '-q', 'tip')
+    return copies
 
 
 def busiest_file(workspace: Workspace, history: History) -> str:
@@ -153,8 +161,16 @@ def busiest_file(workspace: Workspace, history: History) -> str:
 
 def log(workspace: Workspace, history: History) -> Row:
     path = busiest_file(workspace, history)
-    words = ('log', '-q', '-p', f'path:{path}')
-    return _read(workspace, history, 'log -p FILE', words, 0.9)
+    # without working copies, hg log FILE finds nothing
+    copies = _working_copies(workspace, history, 'log')
+
+    def make(config: str) -> Callable[[], Sample]:
+        words = ('log', '-p', f'path:{path}')
+        return lambda: workspace.hg(config, *words, cwd=copies[config])
+
+    goals = {('sqlite', CPU): 0.9}
+    name = f'{history.name}: log -p FILE'
+    return Row(name, pair(make), [WALL, CPU], goals)
 
 
 def annotate(workspace: Workspace, history: History) -> Row:
