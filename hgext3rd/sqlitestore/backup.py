@@ -13,12 +13,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from mercurial import pycompat, util
 from mercurial.i18n import _
 
-from . import errors, transaction
+from . import errors, transaction, uris
 
 if TYPE_CHECKING:
     from .database import Database
@@ -74,9 +73,7 @@ def _copy(
     os.close(os.open(dest, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666))
     source = db.connection()
     try:
-        target = sqlite3.connect(
-            'file:%s' % quote(dest), uri=True, isolation_level=None
-        )
+        target = sqlite3.connect(uris.uri(dest), uri=True, isolation_level=None)
         try:
             db.execute(SNAPSHOT)
             try:

@@ -21,12 +21,11 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 from mercurial import pycompat
 from mercurial.i18n import _
 
-from . import errors, schema
+from . import errors, links, schema, uris
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,9 +41,13 @@ READ_WRITE = 'mode=rw'
 READ_ONLY = 'mode=ro'
 IMMUTABLE = 'immutable=1'
 
+# SQLite's limit on Unix is 512, with the name of the log.
+LONGEST_PATH = 500
+
 # How often to look whether a log without its index goes away.
 CLOSING_LOOKS = 50
 
+BEGIN = 'BEGIN IMMEDIATE'
 DATA_VERSION = 'PRAGMA data_version'
 SELECT_WIPE = "SELECT value FROM counter WHERE name = 'wipe'"
 CLEAR_WIPE = "UPDATE counter SET value = 0 WHERE name = 'wipe'"
@@ -146,6 +149,12 @@ class Database:
         except Exception as exc:
             raise self.translated(exc) from exc
 
+    def begin(self) -> None:
+        """Open a transaction to write in, with the repository's lock held."""
+        if links.is_linked(self.path) and self.writable:
+            links.separate(self)
+        self.execute(BEGIN)
+
     @property
     def in_transaction(self) -> bool:
         """Whether this thread's connection has an open transaction."""
@@ -244,19 +253,21 @@ class Database:
                 _(b'cannot create %s: %s')
                 % (self.path, pycompat.bytestr(exc.strerror)),
             ) from exc
-        conn = self._connect(sqlite3, READ_WRITE)
+        conn = None
         try:
+            conn = self._connect(sqlite3, READ_WRITE)
             conn.execute('PRAGMA page_size = %d' % schema.PAGE_SIZE)
             conn.execute('PRAGMA journal_mode = WAL')
             conn.execute('PRAGMA synchronous = %s' % self._synchronous)
-            conn.execute('BEGIN IMMEDIATE')
+            conn.execute(BEGIN)
             for statement in schema.CREATE:
                 conn.execute(statement)
             conn.execute('COMMIT')
         except sqlite3.Error as exc:
             raise self.translated(exc) from exc
         finally:
-            conn.close()
+            if conn is not None:
+                conn.close()
 
     def wipe(self) -> bool:
         """Overwrite what was deleted: free pages, slack and the WAL.
@@ -369,9 +380,11 @@ class Database:
         )
 
     def _connect(self, sqlite3: Any, mode: str) -> sqlite3.Connection:
-        uri = 'file:%s?%s' % (quote(self.path), mode)
         conn: sqlite3.Connection = sqlite3.connect(
-            uri, uri=True, timeout=self._busy, isolation_level=None
+            uris.uri(self.path, mode),
+            uri=True,
+            timeout=self._busy,
+            isolation_level=None,
         )
         return conn
 
@@ -414,6 +427,8 @@ class Database:
                 hint = _(b'another process holds it; try again')
             elif b'full' in message:
                 hint = _(b'free some disk space')
+            elif b'unable' in message and len(self.path) > LONGEST_PATH:
+                hint = _(b'SQLite opens no files with so long a path')
             elif b'readonly' in message or b'unable to open' in message:
                 hint = _(b'check the permissions of the file and its directory')
             elif b'disk I/O' in message:

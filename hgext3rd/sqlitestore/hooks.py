@@ -16,6 +16,7 @@ from mercurial import (
     extensions,
     localrepo,
     scmutil,
+    statichttprepo,
     streamclone,
     unionrepo,
     upgrade,
@@ -46,6 +47,7 @@ def uisetup(ui: Any) -> None:
         (localrepo, _hook_localrepo),
         (bundlerepo, _hook_bundlerepo),
         (unionrepo, _hook_unionrepo),
+        (statichttprepo, _hook_statichttp),
         (streamclone, _hook_streamclone),
         (verify, _hook_verify),
         (cmdutil, _hook_cmdutil),
@@ -162,6 +164,13 @@ def _hook_bundlerepo(module: Any) -> None:
 def _hook_unionrepo(module: Any) -> None:
     # so do union repositories
     extensions.wrapfunction(module.unionrepository, 'file', union_file)
+
+
+def _hook_statichttp(module: Any) -> None:
+    # these repositories have a class of their own, and read revlogs
+    extensions.wrapfunction(
+        module.statichttprepository, '__init__', init_static
+    )
 
 
 def _hook_streamclone(module: Any) -> None:
@@ -392,6 +401,15 @@ def bundle_file(
 
     repo._cgunpacker.seek(repo._cgfilespos[path])
     return overlay.bundle_file(repo, path)
+
+
+def init_static(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> None:
+    """Read the database of a repository that is a folder on a web server."""
+    orig(repo, *args, **kwargs)
+    if _is_ours(repo):
+        from . import statichttp
+
+        statichttp.adopt(repo)
 
 
 def union_file(

@@ -24,12 +24,11 @@ import os
 import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from mercurial import mdiff, pycompat
 from mercurial.i18n import _
 
-from . import errors
+from . import errors, uris
 
 FILENAME = b'db.sqlite'
 SCHEMA_VERSION = 1
@@ -75,9 +74,7 @@ class LegacyDatabase:
         if not os.path.exists(path):
             raise errors.StoreUnavailable(_(b'%s is missing') % path)
         try:
-            self._db = sqlite3.connect(
-                'file:%s?mode=ro' % quote(path), uri=True
-            )
+            self._db = sqlite3.connect(uris.uri(path, 'mode=ro'), uri=True)
             (version,) = self._db.execute(SELECT_VERSION).fetchone()
         except sqlite3.Error as exc:
             raise self._damaged(str(exc)) from exc

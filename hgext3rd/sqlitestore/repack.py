@@ -127,7 +127,7 @@ def locked(repo: Any, store: Store) -> Iterator[None]:
                 hint=_(b"run 'hg recover' to clean up transaction"),
             )
         db = store.db
-        db.execute(transactions.BEGIN)
+        db.begin()
         try:
             row = db.row(transactions.SELECT_TXN)
             if row is not None:

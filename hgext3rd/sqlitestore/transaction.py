@@ -43,7 +43,6 @@ STRIP = 'strip'
 # Sorts before 'cl-...', the finalizers of changelogs.
 CATEGORY = b'00-sqlitestore'
 
-BEGIN = 'BEGIN IMMEDIATE'
 COMMIT = 'COMMIT'
 ROLLBACK = 'ROLLBACK'
 SELECT_TXN = 'SELECT kind, changesets, path, frame FROM txn'
@@ -137,7 +136,7 @@ class Writer:
                 _(b'%s was replaced by another file') % db.path,
                 hint=_(b'try again'),
             )
-        db.execute(BEGIN)
+        db.begin()
         if self._kind is None:
             self._open(ADD, self._changesets_before())
         self.transaction.addpending(CATEGORY, lambda tr: self.commit_pending())
@@ -200,7 +199,7 @@ class Writer:
         self.store.forget()
         if self._on_record and self._kind == ADD:
             # What was committed, for hooks to see, is still there.
-            db.execute(BEGIN)
+            db.begin()
             resolve(self.store, 0)
             db.execute(COMMIT)
         self._release()
@@ -316,7 +315,7 @@ class Writer:
             return
         db = self.store.db
         if self._kind is None:
-            db.execute(BEGIN)
+            db.begin()
             self._open(STRIP, changesets)
             db.execute(COMMIT)
         self._kind = STRIP
@@ -437,7 +436,7 @@ def recover(store: Store) -> bool:
     db = store.db
     if db.row(SELECT_TXN) is None or not db.writable:
         return False
-    db.execute(BEGIN)
+    db.begin()
     try:
         undone = resolve(store, store.changesets())
     except BaseException:
@@ -452,7 +451,7 @@ def try_lock(store: Store) -> None:
 
     For what should not begin unless ``recover`` can end it.
     """
-    store.db.execute(BEGIN)
+    store.db.begin()
     store.db.execute(ROLLBACK)
 
 

@@ -24,7 +24,15 @@ from mercurial import transaction as transactionmod
 from mercurial import vfs as vfsmod
 from mercurial.i18n import _
 
-from . import compat, filestore, histories, legacy, repository, schema
+from . import (
+    compat,
+    filestore,
+    histories,
+    legacy,
+    links,
+    repository,
+    schema,
+)
 from .store import Store
 
 SQLITE = b'sqlite'
@@ -304,6 +312,9 @@ def _disable(path: bytes) -> None:
     """Stop processes that still have the database open from using it."""
     import sqlite3
 
+    if links.is_linked(path):
+        # another repository needs it
+        return
     try:
         db = sqlite3.connect(pycompat.fsdecode(path), isolation_level=None)
         try:
