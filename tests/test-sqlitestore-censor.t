@@ -200,3 +200,33 @@ A tombstone may be longer than what it replaces
   $ hg cat -r 6 other | tail -1
   bigger
   $ hg verify -q --config censor.policy=ignore
+
+Where there is no room to write the database anew, the transaction is complete,
+and the content goes with the next one that has room
+
+  $ cd ..
+  $ hg init tight
+  $ cd tight
+  $ python3 -c 'import os; open("large", "wb").write(os.urandom(3 << 20))'
+  $ echo SECRET-tight > f
+  $ hg commit -qAm secret
+  $ echo open > f
+  $ hg commit -qm open
+  $ cat > ../limited.py <<EOF
+  > import os, resource, sys
+  > resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, 3 << 20))
+  > os.execvp('hg', sys.argv[1:])
+  > EOF
+  $ "$PYTHON" ../limited.py hg censor -q -r 0 f
+  removed content stays in free space (the next transaction tries again): cannot use $TESTTMP/tight/.hg/store/files.sqlite: disk I/O error
+  $ hg cat -r 0 f
+  abort: censored node: * (glob)
+  (set censor.policy to ignore errors)
+  [255]
+  $ wipe() { python3 -c 'import sqlite3; print(*sqlite3.connect(".hg/store/files.sqlite").execute("SELECT value FROM counter WHERE name = \"wipe\""))'; }
+  $ wipe
+  (1,)
+  $ echo more >> f
+  $ hg commit -qm more
+  $ wipe
+  (0,)

@@ -292,7 +292,19 @@ class Writer:
         self.transaction.addpostclose(CATEGORY + b'-wipe', self._wipe)
 
     def _wipe(self, tr: Any) -> None:
-        if not self.store.db.wipe():
+        try:
+            wiped = self.store.db.wipe()
+        except errors.StoreUnavailable as exc:
+            # The transaction is complete, whatever becomes of free space.
+            tr._report(
+                _(
+                    b'removed content stays in free space (the next'
+                    b' transaction tries again): %s\n'
+                )
+                % exc.message
+            )
+            return
+        if not wiped:
             tr._report(
                 _(
                     b'removed content stays in the WAL of %s while other'
