@@ -21,6 +21,7 @@ from hgext3rd.sqlitestore import (
     repackplan,
     schema,
 )
+from hgext3rd.sqlitestore.compat import mpatch
 
 # few distinct lines, so that texts have much in common
 LINES = st.lists(
@@ -87,10 +88,11 @@ def test_decode_entry_agrees_with_decode_segment() -> None:
         )
 
 
+@pytest.mark.parametrize('split', [False, True])
 @pytest.mark.parametrize('name', chunks.NAMES)
-def test_packer(name: str) -> None:
+def test_packer(name: str, split: bool) -> None:
     ids = iter(range(1, 100))
-    box = packer.Packer(name, 3, 1000, lambda: next(ids))
+    box = packer.Packer(name, 3, 1000, lambda: next(ids), split)
     texts = {schema.global_id(1, n): b'%d ' % n * 300 for n in range(10)}
     places = {}
     for gid, text in texts.items():
@@ -115,6 +117,71 @@ def test_packer_stores_large_texts_alone() -> None:
     (item,) = box.take()
     assert chunks.decode(item.pieces[0]) == b'text'
     box.close()
+
+
+def make_split(texts: list[bytes]) -> tuple[list[bytes], bytes, bytes]:
+    """(entries, head, data) of a frame: each text a delta of the one before."""
+    entries = texts[:1]
+    for old, new in zip(texts, texts[1:], strict=False):
+        delta = deltas.trim(mdiff.textdiff(old, new), old)
+        entries.append(b'' if old == new else delta)
+    n = len(texts)
+    head, parts = frames.split(
+        [1] * n,
+        list(range(n)),
+        [0, *[1] * (n - 1)],
+        entries,
+        chunks.Codec('none'),
+    )
+    return entries, head, b''.join(parts)
+
+
+@given(st.lists(LINES, min_size=1, max_size=9))
+def test_split_frame(texts: list[bytes]) -> None:
+    entries, head, data = make_split(texts)
+    frame = frames.Frame(head, data)
+    assert [frame.entry(n) for n in range(len(frame))] == entries
+    assert [frame.text(n) for n in range(len(frame))] == texts
+    assert sum(frames.decode_head(head).sizes) == len(data)
+
+
+def test_bytes_of_a_split_frame() -> None:
+    """As docs/sqlite-format.rst has it: a text and two hunks."""
+    _entries, head, data = make_split([b'1\n2\n3\n4\n', b'A\n2\n3\nBC\n'])
+    widths = b'\x01\x01\x01\x01\x01'
+    assert head == b'2/2:u' + widths + (
+        b'\x01\x00\x00\x01\x00\x01\x08\x03\x00\x02'
+    )
+    starts, removed, inserted = b'\0\5', b'\1\1', b'\1\2'
+    assert data == b'1\n2\n3\n4\nABC' + b''.join(
+        lowest + b'\0' * 6 for lowest in (starts, removed, inserted)
+    )
+
+
+@pytest.mark.parametrize(
+    ('place', 'byte'),
+    [
+        pytest.param(-6, 0xFF, id='start is negative'),
+        pytest.param(11 + 16, 2, id='inserts the bytes of the next'),
+        pytest.param(11 + 22, 0x80, id='inserts two gigabytes'),
+    ],
+)
+def test_damaged_hunks(place: int, byte: int) -> None:
+    _entries, head, data = make_split([b'1\n2\n3\n4\n', b'A\n2\n3\nBC\n'])
+    damaged = bytearray(data)
+    damaged[place] = byte
+    frame = frames.Frame(head, bytes(damaged))
+    with pytest.raises((columns.ColumnError, mpatch.mpatchError)):
+        frame.text(1)
+
+
+@pytest.mark.parametrize(
+    'counts', [b'2/1', b'2/3', b'2/x', b'2', b'3/2', b'2/-2', b'/2']
+)
+def test_damaged_head_of_a_split_frame(counts: bytes) -> None:
+    _entries, head, data = make_split([b'1\n2\n3\n4\n', b'A\n2\n3\nBC\n'])
+    with pytest.raises(ValueError):
+        frames.Frame(counts + head[head.index(b':') :], data)
 
 
 def test_order_of_paths() -> None:

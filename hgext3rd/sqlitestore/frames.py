@@ -16,6 +16,9 @@ head
 data
     a chunk holding the entries' bytes one after the other.
 
+A frame may be *split*: what its deltas insert is apart from where they do so,
+which compresses better and takes a little longer to read (see ``split``).
+
 Knows neither SQLite nor the rest of Mercurial than its delta codec.
 """
 
@@ -24,13 +27,14 @@ from __future__ import annotations
 import collections
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mercurial import mdiff
 
-from . import chunks, columns
+from . import chunks, columns, hunks
 
 _HEAD_COLUMNS = 4
+_SPLIT_COLUMNS = 5
 
 # Bytes of texts kept, so that reading the revisions of a file one after the
 # other applies each delta about once; and how far apart on a long chain the
@@ -84,17 +88,76 @@ def encode_head(
     return b'%d:' % len(paths) + codec.encode(table)
 
 
-def decode_head(
-    head: bytes,
-) -> tuple[list[int], list[int], list[int], list[int]]:
-    """The four columns of a head. Raises ValueError if it is damaged."""
-    count, sep, chunk = head.partition(b':')
+class Head(NamedTuple):
+    """The columns of a head, one value per entry.
+
+    ``lengths`` are those of the content, ``counts`` the numbers of hunks: None
+    unless the frame is split.
+    """
+
+    paths: list[int]
+    revs: list[int]
+    distances: list[int]
+    lengths: list[int]
+    counts: list[int] | None
+
+    @property
+    def sizes(self) -> list[int]:
+        """The bytes of each entry in the data."""
+        if self.counts is None:
+            return self.lengths
+        return [
+            length + hunks.ROW * count
+            for length, count in zip(self.lengths, self.counts, strict=True)
+        ]
+
+
+def decode_head(head: bytes) -> Head:
+    """The columns of a head. Raises ValueError if it is damaged."""
+    counts, sep, chunk = head.partition(b':')
     if not sep:
         raise columns.ColumnError('frame head has no entry count')
-    paths, revs, distances, lengths = columns.unpack(
-        chunks.decode(chunk), _HEAD_COLUMNS, int(count)
+    count, is_split, total = counts.partition(b'/')
+    width = _SPLIT_COLUMNS if is_split else _HEAD_COLUMNS
+    paths, revs, distances, lengths, *rest = columns.unpack(
+        chunks.decode(chunk), width, int(count)
     )
-    return columns.undiff(paths), columns.undiff(revs), distances, lengths
+    numbers = rest[0] if rest else None
+    if numbers is not None and (min(numbers) < 0 or sum(numbers) != int(total)):
+        raise columns.ColumnError('frame head has another number of hunks')
+    return Head(
+        columns.undiff(paths), columns.undiff(revs), distances, lengths, numbers
+    )
+
+
+def split(
+    paths: Sequence[int],
+    revs: Sequence[int],
+    distances: Sequence[int],
+    entries: Sequence[bytes],
+    codec: chunks.Codec,
+) -> tuple[bytes, list[bytes]]:
+    """(head, parts of the data) of a split frame.
+
+    The head has one more column, the number of hunks of each entry, and the sum
+    of these beside the number of entries. The data is the content of all
+    entries, full texts and what hunks insert, then the table of hunks.
+    """
+    table = hunks.Table()
+    parts: list[bytes] = []
+    lengths: list[int] = []
+    counts: list[int] = []
+    for distance, entry in zip(distances, entries, strict=True):
+        before = len(table)
+        content = table.add(entry) if distance else [entry]
+        parts.extend(content)
+        lengths.append(sum(map(len, content)))
+        counts.append(len(table) - before)
+    packed = columns.pack(
+        (columns.diff(paths), columns.diff(revs), distances, lengths, counts)
+    )
+    head = b'%d/%d:' % (len(entries), len(table)) + codec.encode(packed)
+    return head, [*parts, *table.planes()]
 
 
 class Frame:
@@ -107,6 +170,7 @@ class Frame:
 
     __slots__ = (
         '_data',
+        '_hunks',
         '_id',
         '_offsets',
         '_texts',
@@ -122,13 +186,19 @@ class Frame:
         frame_id: int = 0,
         texts: TextCache | None = None,
     ) -> None:
-        self.paths, self.revs, self.distances, lengths = decode_head(head)
+        self.paths, self.revs, self.distances, lengths, counts = decode_head(
+            head
+        )
         self._offsets = [0, *accumulate(lengths)]
-        if self._offsets[-1] != len(data):
+        content = self._offsets[-1]
+        expected = content + hunks.ROW * sum(counts or ())
+        if expected != len(data):
             raise columns.ColumnError(
-                'frame has %d bytes, expected %d'
-                % (len(data), self._offsets[-1])
+                'frame has %d bytes, expected %d' % (len(data), expected)
             )
+        self._hunks = None
+        if counts is not None:
+            self._hunks = hunks.Hunks(counts, data[content:])
         self._data = data
         self._id = frame_id
         self._texts = TextCache() if texts is None else texts
@@ -153,6 +223,8 @@ class Frame:
         if not 0 <= n < len(self.paths):
             raise columns.ColumnError('frame has no entry %d' % n)
         start, end = self._offsets[n], self._offsets[n + 1]
+        if self._hunks is not None and self.distances[n]:
+            return self._hunks.delta(n, self._data, start, end)
         if start == 0 and end == len(self._data):
             return self._data
         return self._data[start:end]

@@ -39,7 +39,7 @@ class Packed(NamedTuple):
 class Packer:
     """Collects entries into frames of about ``frame_size`` bytes.
 
-    ``next_id`` returns a new frame id.
+    ``next_id`` returns a new frame id; ``split`` says of which kind frames are.
     """
 
     def __init__(
@@ -48,8 +48,10 @@ class Packer:
         level: int,
         frame_size: int,
         next_id: Callable[[], int],
+        split: bool = False,
     ) -> None:
         self._compression = compression
+        self._split = split
         self._level = level
         self._frame_size = frame_size
         self._next_id = next_id
@@ -149,11 +151,15 @@ class Packer:
     ) -> Packed:
         codec = chunks.Codec(self._compression, self._level)
         paths, revs = zip(*map(schema.split_id, gids), strict=True)
-        lengths = list(map(len, entries))
-        head = frames.encode_head(paths, revs, distances, lengths, codec)
-        size = sum(lengths)
-        if size < schema.PIECE_SIZE:
-            pieces = [codec.encode(b''.join(entries))]
+        parts = entries
+        if self._split:
+            head, parts = frames.split(paths, revs, distances, entries, codec)
         else:
-            pieces = list(codec.encode_stream(entries, size, schema.PIECE_SIZE))
+            lengths = list(map(len, entries))
+            head = frames.encode_head(paths, revs, distances, lengths, codec)
+        size = sum(map(len, parts))
+        if size < schema.PIECE_SIZE:
+            pieces = [codec.encode(b''.join(parts))]
+        else:
+            pieces = list(codec.encode_stream(parts, size, schema.PIECE_SIZE))
         return Packed(frame_id, head, pieces or [b''])

@@ -157,13 +157,14 @@ def _heads(store: Store, result: Stats) -> dict[int, _Head]:
     entries: collections.Counter[int] = collections.Counter()
     for frame_id, data, stored in store.db.iterate(SELECT_FRAMES):
         try:
-            _paths, _revs, distances, lengths = frames.decode_head(data)
+            head = frames.decode_head(data)
         except ValueError:
             # hg verify is the place to complain
             continue
+        lengths = head.sizes
         raw = sum(lengths)
         depths = [0] * len(lengths)
-        for n, distance in enumerate(distances):
+        for n, distance in enumerate(head.distances):
             if distance:
                 depths[n] = depths[n - distance] + 1
         heads[frame_id] = _Head(depths, lengths, stored / max(1, raw))
