@@ -91,17 +91,18 @@ def hg_command(*args: bytes) -> tuple[int, bytes]:
 
 
 class Steps:
-    """Counts the steps of this process and kills it before one of them."""
+    """Counts the steps of this process and sends a signal before one of them."""
 
-    def __init__(self, last: int | None) -> None:
+    def __init__(self, last: int | None, signum: int) -> None:
         self.count = 0
         self.last = last
+        self.signum = signum
 
     def step(self) -> None:
         """Called before each."""
-        if self.count == self.last:
-            os.kill(os.getpid(), signal.SIGKILL)
         self.count += 1
+        if self.count - 1 == self.last:
+            os.kill(os.getpid(), self.signum)
 
     def install(self) -> None:
         """Have everything that changes files report here."""
@@ -172,19 +173,23 @@ class Steps:
 
 
 def crash(
-    args: tuple[bytes, ...], last: int | None, expected: int = 0
+    args: tuple[bytes, ...],
+    last: int | None,
+    expected: int = 0,
+    signum: int = signal.SIGKILL,
 ) -> int | None:
-    """Run a command in a child that dies at step ``last``.
+    """Run a command in a child that gets a signal at step ``last``.
 
-    Returns the number of steps it took, or None if it was killed. If it ends
-    by itself, its exit code must be ``expected``.
+    Returns the number of steps it took, or None if it got the signal. If it did
+    not, its exit code must be ``expected``.
     """
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
         with contextlib.suppress(BaseException):
             os.close(reading)
-            steps = Steps(last)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            steps = Steps(last, signum)
             steps.install()
             code, out = hg_command(*args)
             os.write(writing, b'%d %d\n%s' % (steps.count, code, out))
@@ -198,6 +203,8 @@ def crash(
     assert report, 'the harness failed in the child'
     head, out = report.split(b'\n', 1)
     count, code = map(int, head.split())
+    if last is not None and count > last:
+        return None
     assert code == expected, (code, out)
     return count
 
@@ -245,6 +252,9 @@ class Scenario:
     after a kill other than ``hg recover``.
     """
 
+    # what kills
+    signum: int = signal.SIGKILL
+
     def __init__(
         self,
         path: bytes,
@@ -291,7 +301,7 @@ class Scenario:
         Returns whether it came so far.
         """
         copy_tree(self.pristine, self.path)
-        return crash(self.args, last, self.code) is None
+        return crash(self.args, last, self.code, self.signum) is None
 
     def hg(self, *args: bytes) -> tuple[int, bytes]:
         """Run a command in the repository."""

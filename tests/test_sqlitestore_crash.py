@@ -6,14 +6,17 @@ every changeset that was there before must read as before, and the next writer
 must succeed. See sqlitestore_crashes.py for what a step is.
 
 ``CRASH_POINTS`` says how many points are tried per command: a number, or
-``all``.
+``all``; ``CRASH_SIGNAL`` what is sent instead of SIGKILL. After SIGINT the
+command rolls back, with everything at hand that it had.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import random
+import signal
 import sqlite3
 from collections.abc import Iterator
 
@@ -23,11 +26,19 @@ pytest.importorskip('mercurial')
 
 import sqlitestore_crashes as crashes
 import sqlitestore_legacy as legacy
-from mercurial import extensions
+from mercurial import extensions, scmutil
 from sqlitestore_crashes import Scenario, hg_command
 
 WANTED = os.environ.get('CRASH_POINTS', '10')
 POINTS = None if WANTED == 'all' else int(WANTED)
+SIGNAL = getattr(signal, os.environ.get('CRASH_SIGNAL', 'SIGKILL'))
+
+killed_or_interrupted = pytest.mark.parametrize(
+    'sweep',
+    [SIGNAL, signal.SIGINT],
+    indirect=True,
+    ids=['killed', 'interrupted'],
+)
 
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 
@@ -46,7 +57,13 @@ def sweep(
 ) -> Iterator:
     """A function that runs scenarios; it prints how many points there were."""
     total = []
-    yield lambda scenario: total.append(scenario.run(POINTS))
+
+    def run(scenario: Scenario) -> None:
+        scenario.signum = signum
+        total.append(scenario.run(POINTS))
+
+    signum = getattr(request, 'param', SIGNAL)
+    yield run
     if POINTS is None:
         with capsys.disabled():
             print(f'{request.node.name}: {sum(total)} points')
@@ -107,6 +124,7 @@ def large(tmp_path: pathlib.Path) -> bytes:
     return path
 
 
+@killed_or_interrupted
 def test_commit(changed, sweep):
     sweep(Scenario(changed, (b'--cwd', changed, b'commit', b'-m', b'dies')))
 
@@ -154,6 +172,7 @@ def stripped(path: bytes, first: int) -> frozenset[bytes]:
     return frozenset(list(crashes.contents(path))[first:])
 
 
+@killed_or_interrupted
 def test_strip(history, sweep):
     hg(history, b'update', b'-q', b'0')
     strip = (b'-R', history, b'strip', b'-q', b'3')
@@ -246,6 +265,35 @@ def test_convert_legacy(history, sweep, target):
 
     args = (b'-R', history, *convert)
     sweep(Scenario(history, args, before=before, repair=again))
+
+
+@pytest.mark.parametrize('kind', ['sqlite', 'revlog', 'legacy'])
+def test_convert_without_room(history, monkeypatch, kind):
+    """What it is, as the file of requirements says, decides what is removed."""
+    before = crashes.contents(history)
+    target = 'revlog'
+    if kind == 'revlog':
+        hg(history, b'admin::sqlite-convert', b'--to', b'revlog')
+        target = 'sqlite'
+    elif kind == 'legacy':
+        legacy.make_legacy(history)
+    convert = b'admin::sqlite-convert', b'-q', b'--to', target.encode()
+
+    write = scmutil.writerequires
+
+    def full(vfs, *args) -> None:
+        if b'sqlite-convert' not in vfs.base:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        write(vfs, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scmutil, 'writerequires', full)
+        code, out = hg_command(b'-R', history, *convert)
+    assert code and b'No space left' in out, out
+    if kind != 'legacy':
+        assert crashes.contents(history) == before
+    hg(history, *convert)
+    assert crashes.contents(history) == before
 
 
 def test_backup(large, tmp_path, sweep):

@@ -103,6 +103,8 @@ def convert(
             _sync(repo)
             _switch(repo, requirements)
         finally:
+            # The switch may have failed, or been interrupted in its middle.
+            repo.requirements = _requirements_on_disk(repo)
             _clean_up(repo)
         return result
 
@@ -144,6 +146,14 @@ def _requirements(ui: Any, repo: Any, target: bytes) -> set[bytes]:
             repository.compression_requirement(ui),
         }
     return result
+
+
+def _requirements_on_disk(repo: Any) -> set[bytes]:
+    """What the repository is for everybody else."""
+    found: set[bytes] = scmutil.readrequires(repo.vfs, True)
+    if requirementsmod.SHARESAFE_REQUIREMENT in found:
+        found |= scmutil.readrequires(repo.svfs, False)
+    return found
 
 
 @contextlib.contextmanager
