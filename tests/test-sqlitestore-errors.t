@@ -61,6 +61,12 @@ Another kind of file, another application's database, a newer schema
   (upgrade the sqlitestore extension)
   [255]
   $ restore
+  $ set_pragma 'CREATE TRIGGER loss AFTER INSERT ON rev BEGIN DELETE FROM rev; END'
+  $ hg commit -m new
+  abort: $TESTTMP/repo/.hg/store/files.sqlite contains triggers or views
+  (they were added to it; restore it from a backup)
+  [255]
+  $ restore
   $ set_pragma 'PRAGMA application_id = 7'
   $ hg cat -r 0 f
   abort: $TESTTMP/repo/.hg/store/files.sqlite is not a file store of the sqlitestore extension

@@ -48,6 +48,8 @@ LONGEST_PATH = 500
 CLOSING_LOOKS = 50
 
 BEGIN = 'BEGIN IMMEDIATE'
+SELECT_CODE = """
+    SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"""
 DATA_VERSION = 'PRAGMA data_version'
 SELECT_WIPE = "SELECT value FROM counter WHERE name = 'wipe'"
 CLEAR_WIPE = "UPDATE counter SET value = 0 WHERE name = 'wipe'"
@@ -401,6 +403,13 @@ class Database:
             raise errors.StoreUnavailable(
                 _(b'%s has unknown schema version %d') % (self.path, version),
                 hint=_(b'upgrade the sqlitestore extension'),
+            )
+        # It may come from a server that nobody knows well.
+        conn.execute('PRAGMA trusted_schema = OFF')
+        if conn.execute(SELECT_CODE).fetchone() is not None:
+            raise errors.StoreUnavailable(
+                _(b'%s contains triggers or views') % self.path,
+                hint=_(b'they were added to it; restore it from a backup'),
             )
 
     def _restless(self) -> errors.StoreUnavailable:
