@@ -26,6 +26,7 @@ Clients fetch what is in an object store themselves
   > EOF
   $ "$PYTHON" publish.py $HGPORT1 > /dev/null 2>&1 &
   $ echo $! > $DAEMON_PIDS
+  $ "$PYTHON" $TESTDIR/waitfor.py $HGPORT1
   $ hg init server
   $ cat >> server/.hg/hgrc << EOF
   > [extensions]
@@ -48,7 +49,8 @@ Clients fetch what is in an object store themselves
   $ cat hg.pid >> $DAEMON_PIDS
   $ events() {
   >     sed 's/.*> //; s/[0-9a-f]\{40\}/KEY/g; s/:[0-9]*\/bodies/:PORT\/bodies/' \
-  >         server/.hg/blackbox.log | grep -e segmentdata -e redirect -e cache
+  >         server/.hg/blackbox.log | grep -e segmentdata -e redirect -e cache \
+  >         | sort
   >     rm server/.hg/blackbox.log
   > }
   $ fetched() {
@@ -73,11 +75,11 @@ no credentials
   1
   0
   $ events
-  cacher constructed for segmentdata
   cache hit for KEY
+  cache hit for KEY
+  cacher constructed for segmentdata
+  cacher constructed for segmentdata
   sending content redirect for KEY to http://$LOCALIP:PORT/bodies/KEY
-  cacher constructed for segmentdata
-  cache hit for KEY
   sending content redirect for KEY to http://$LOCALIP:PORT/bodies/KEY
   $ fetched
   GET /bodies/KEY HTTP/1.1 200 None

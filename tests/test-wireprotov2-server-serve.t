@@ -89,7 +89,7 @@ A prefix
 
 Clients that stop sending or reading are given up after some time
 
-  $ start -R server --config wireprotov2.limit.idle-time=1
+  $ start -R server --config wireprotov2.limit.idle-time=2
   $ cat > stall.py << EOF
   > import os, socket, time
   > node = bytes.fromhex(os.environ['NODE'])
@@ -129,7 +129,7 @@ Clients that stop sending or reading are given up after some time
   > first = sock.recv(10000)
   > print(first.partition(b'\r\n')[0].decode())
   > # longer than the server waits
-  > time.sleep(4)
+  > time.sleep(6)
   > print(len(first + read(sock)) < 25000000)
   > # one that reads gets it all, and then a silent connection ends
   > print(len(read(send(head + body))) > 30000000)

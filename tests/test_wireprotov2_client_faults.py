@@ -379,7 +379,15 @@ def test_killed(proxy, tmp_path, number):
     )
     try:
         assert stop.wait(60)
-        time.sleep(1)
+        # some of the pieces that came through are applied
+        store = dest / '.hg' / 'store'
+        conftest.wait_for(
+            lambda: (
+                store.joinpath('00changelog.i').exists()
+                and not store.joinpath('journal').exists()
+            ),
+            'applying pieces',
+        )
         process.send_signal(number)
         _out, err = process.communicate(timeout=60)
     finally:
