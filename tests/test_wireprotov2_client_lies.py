@@ -186,7 +186,7 @@ LIES: dict[str, tuple[Lie, str]] = {
     'a link': (change(FILES, 3, linknode=NODE), 'not asked for'),
     'a link that is none': (change(FILES, 3, linknode=5), 'linknode'),
     'flags': (change(FILES, 3, flags=2**16), 'flags'),
-    'unknown flags': (change(FILES, 3, flags=1), ''),
+    'unknown flags': (change(FILES, 3, flags=1), 'flags'),
     'a path': (change(FILES, 2, path=b'../../etc/passwd'), 'no changeset'),
     'no path': (change(FILES, 2, path=b''), 'path'),
     'not a map': (replace(FILES, 2, [1, 2]), 'missing'),

@@ -14,6 +14,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 
+from mercurial.revlogutils import flagutil
+
 from .pull_records import Record
 
 MAGIC = b'HG20'
@@ -93,9 +95,12 @@ def close_group() -> bytes:
 
 
 def revision(record: Record, linknode: bytes, version: bytes) -> bytes:
-    """Return a revision's chunk. Raises ``ValueError`` for flags that the
-    changegroup ``version`` has no place for."""
+    """Return a revision's chunk. Raises ``ValueError`` for flags that Mercurial
+    does not know, or the changegroup ``version`` has no place for."""
     node, p1, p2, _link, base, delta, flags = record
+    if flags & ~flagutil.REVIDX_KNOWN_FLAGS:
+        # hg <= 7.0 looks at them when it is too late for a clear error
+        raise ValueError('unknown flags')
     if version == b'03':
         size = _HEADER_03.size + len(delta)
         return (
