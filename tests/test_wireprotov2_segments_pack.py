@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.wireprotov2 import segmentpack
+from hgext3rd.wireprotov2 import segmentpack, segmentunpack
 
 NULL = b'\0' * 20
 END = b'\0\0\0\0'
@@ -201,6 +201,14 @@ def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
         unpacked(bytes(sound))
     except segmentpack.PackError:
         pass
+
+
+def test_unknown_flags_reach_no_storage() -> None:
+    stream = packed(b'03', history(b'\0\1', END))
+    version, items = segmentpack.items([stream])
+    group = segmentunpack.unpacker(version, items)
+    with pytest.raises(segmentpack.PackError, match='unknown flags'):
+        list(group.deltaiter())
 
 
 def test_versions() -> None:

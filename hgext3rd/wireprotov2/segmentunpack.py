@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mercurial import changegroup, revlogutils
+from mercurial.revlogutils import flagutil
 
 from .segmentpack import Item, PackError
 
@@ -93,7 +94,11 @@ def _class(kind: Any) -> Any:
                 if isinstance(item, bytes):
                     raise PackError('a name where a revision should be')
                 step()
-                node, p1, p2, link, base, delta, flags = item
+                node, p1, p2, link, base, delta, raw_flags = item
+                flags = int.from_bytes(raw_flags, 'big')
+                if flags & ~flagutil.REVIDX_KNOWN_FLAGS:
+                    # hg <= 7.0 looks at them when it is too late
+                    raise PackError('unknown flags')
                 yield _revision(
                     node,
                     p1,
@@ -101,7 +106,7 @@ def _class(kind: Any) -> Any:
                     link,
                     base,
                     delta,
-                    int.from_bytes(flags, 'big'),
+                    flags,
                     {},
                     has_censor_flag=self.has_censor_flag,
                 )
