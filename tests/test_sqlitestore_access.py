@@ -157,13 +157,20 @@ def test_without_log(path):
         assert reads(path) == expected
 
 
-def test_with_live_log(path):
+@pytest.mark.parametrize('elsewhere', [False, True])
+def test_with_live_log(path, folder, elsewhere):
     """A connection of the owner keeps revisions in the log."""
+    database = os.path.join(path, store('').encode())
+    if elsewhere:
+        settle(path)
+        # as if to another disk
+        os.rename(database, os.path.join(folder, b'moved'))
+        os.symlink(os.path.join(folder, b'moved'), database)
     owner = sqlite3.connect(os.path.join(os.fsdecode(path), store('')))
     owner.execute('PRAGMA wal_autocheckpoint = 0')
     owner.execute('SELECT count(*) FROM path').fetchone()
     commit(path, 5)
-    assert os.stat(os.path.join(path, store('-wal').encode())).st_size
+    assert os.stat(os.path.realpath(database) + b'-wal').st_size
     expected = repr(contents(path)).encode()
     with read_only(*protected(path)):
         assert reads(path) == expected

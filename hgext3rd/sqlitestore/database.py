@@ -225,9 +225,10 @@ class Database:
     def _signature(self) -> tuple[Any, ...]:
         """What changes when someone writes to the database."""
         found: list[Any] = []
+        real = self._real
         for suffix in (b'', b'-wal', b'-shm'):
             try:
-                stat = os.stat(self.path + suffix)
+                stat = os.stat(real + suffix)
             except OSError:
                 found.append(None)
             else:
@@ -343,9 +344,15 @@ class Database:
     @property
     def writable(self) -> bool:
         """Whether file and directory may be written by this process."""
-        return os.access(self.path, os.W_OK) and os.access(
-            os.path.dirname(self.path), os.W_OK
+        real = self._real
+        return os.access(real, os.W_OK) and os.access(
+            os.path.dirname(real), os.W_OK
         )
+
+    @property
+    def _real(self) -> bytes:
+        """Where the file is, and SQLite keeps its log, if a link is there."""
+        return os.path.realpath(self.path)
 
     def _follow_directory(self) -> None:
         """Give the files the permissions that new files would get.
@@ -366,7 +373,7 @@ class Database:
     def _mode(self) -> str:
         if self.writable:
             return READ_WRITE
-        log, shared = self.path + b'-wal', self.path + b'-shm'
+        log, shared = self._real + b'-wal', self._real + b'-shm'
         for _attempt in range(CLOSING_LOOKS):
             if os.access(shared, os.R_OK) and os.path.exists(log):
                 # A writer is at work: its index of the WAL can be read.

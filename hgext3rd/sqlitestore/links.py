@@ -9,6 +9,7 @@ about to write makes a copy first.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,10 @@ def separate(db: Database) -> None:
                 hint=_(b'try again'),
             )
         shutil.copymode(db.path, copy)
+        stat = os.stat(db.path)
+        with contextlib.suppress(OSError):
+            # only root may, but root must, or the owner could not write to it
+            os.chown(copy, stat.st_uid, stat.st_gid)
         _sync(copy)
         db.close()
         # Nothing is in them, but they belong to the old file.
