@@ -31,9 +31,11 @@ from . import chunks, columns, database, errors, frames, index, schema
 from .compat import mpatch
 from .index import FileIndex
 
-# Bytes of decoded frames kept. Reading all files of a revision goes through
-# frames nearly in order, so a few frames are enough.
+# Bytes of decoded frames kept. Reading all files goes through frames nearly in
+# order, so that a few are enough: this many, or more of small ones.
 FRAME_CACHE = 32 << 20
+FEW_FRAMES = 16
+SMALL_FRAMES = 8 << 20
 
 # Chains hop between files at copies only. A stored chain cannot contain a
 # loop unless the database is damaged, and then this ends it.
@@ -337,7 +339,9 @@ class Store:
             return
         self._frames[frame_id] = frame
         self._frames_size += frame.size
-        while self._frames_size > FRAME_CACHE:
+        while self._frames_size > (
+            FRAME_CACHE if len(self._frames) <= FEW_FRAMES else SMALL_FRAMES
+        ):
             self._frames_size -= self._frames.popitem(last=False)[1].size
 
     def loose(self, gids: Iterable[int]) -> dict[int, bytes]:
