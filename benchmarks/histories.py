@@ -34,12 +34,17 @@ FULL = ('requests', 'django')
 
 @dataclass(frozen=True)
 class History:
-    """A revlog repository and its copy in SQLite, without working copies."""
+    """A revlog repository and its copy in SQLite, without working copies.
+
+    ``tip`` is the newest changeset that has no subrepositories: hg does not
+    check out those of git unless told to.
+    """
 
     name: str
     revlog: pathlib.Path
     sqlite: pathlib.Path
     changesets: int
+    tip: str
 
     def of(self, config: str) -> pathlib.Path:
         """Return the repository a configuration would have created."""
@@ -93,8 +98,11 @@ def _history(
     revlog: pathlib.Path,
     sqlite: pathlib.Path,
 ) -> History:
-    rev = workspace.output('core', '-R', revlog, 'log', '-r-1', '-T{rev}')
-    return History(name, revlog, sqlite, int(rev) + 1)
+    log = ('core', '-R', revlog, 'log')
+    rev = workspace.output(*log, '-r-1', '-T{rev}')
+    whole = 'limit(reverse(all()) - contains("path:.hgsub"), 1)'
+    tip = workspace.output(*log, '-r', whole, '-T{node}') or 'tip'
+    return History(name, revlog, sqlite, int(rev) + 1, tip)
 
 
 def from_releases(workspace: Workspace, package: str) -> pathlib.Path:

@@ -108,7 +108,8 @@ def update(workspace: Workspace, history: History) -> Row:
         def sample() -> Sample:
             with workspace.scratch() as copy:
                 shutil.copytree(history.of(config), copy)
-                return workspace.hg(config, '-R', copy, 'update', '-q', 'tip')
+                words = ('update', '-q', '-r', history.tip)
+                return workspace.hg(config, '-R', copy, *words)
 
         return sample
 
@@ -138,12 +139,13 @@ def commit(workspace: Workspace, history: History) -> Row:
 def _working_copies(
     workspace: Workspace, history: History, purpose: str
 ) -> dict[str, pathlib.Path]:
-    """Return copies of the repositories, updated to tip."""
+    """Return copies of the repositories, updated to the newest files."""
     copies = {}
     for config in BACKENDS.values():
         copies[config] = workspace.fresh(f'{purpose}-{config}')
         shutil.copytree(history.of(config), copies[config])
-        workspace.hg(config, '-R', copies[config], 'update', '-q', 'tip')
+        update = ('update', '-q', '-r', history.tip)
+        workspace.hg(config, '-R', copies[config], *update)
     return copies
 
 
@@ -154,7 +156,8 @@ def busiest_file(workspace: Workspace, history: History) -> str:
     counts: dict[str, int] = {}
     for line in workspace.output(*core, 'log', *template).splitlines():
         counts[line] = counts.get(line, 0) + 1
-    at_tip = workspace.output(*core, 'files', '-r', 'tip', '-T', '{path}\n')
+    files = ('files', '-r', history.tip, '-T', '{path}\n')
+    at_tip = workspace.output(*core, *files)
     present = set(at_tip.splitlines())
     return max(sorted(counts.keys() & present), key=counts.__getitem__)
 
@@ -175,7 +178,7 @@ def log(workspace: Workspace, history: History) -> Row:
 
 def annotate(workspace: Workspace, history: History) -> Row:
     path = busiest_file(workspace, history)
-    words = ('annotate', '-r', 'tip', f'path:{path}')
+    words = ('annotate', '-r', history.tip, f'path:{path}')
     return _read(workspace, history, 'annotate FILE', words, 0.9)
 
 
