@@ -278,3 +278,22 @@ def test_histories(seed, tmp_path, monkeypatch):
     assert failed is None, failed
     assert compare(server, clone.repo) == 0
     assert complete(clone.repo) == list(clone.repo)
+
+
+@pytest.mark.parametrize('damage', [b'', b'-xyz\n', b'-12\n', b'\0\xff'])
+def test_not_known_what_is_missing(damage, tmp_path, monkeypatch):
+    path = tmp_path / 'server'
+    server = localrepo.instance(conversation.make_ui(), os.fsencode(path), True)
+    (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
+    grower = Grower(server, random.Random(1))
+    grower.grow(12)
+    conversation.connect(monkeypatch, path).live = True
+    clone = Clone(tmp_path / 'clone', 2, sqlite=False)
+    lacking = compare(server, clone.repo)
+    assert lacking
+    limits = clone.path / '.hg' / 'store' / 'shallow' / 'limits'
+    limits.write_bytes(damage)
+    assert shallow_extent.read(clone.repo) is None
+    grower.grow(3)
+    assert clone.pull() is None
+    assert compare(server, clone.repo) <= lacking

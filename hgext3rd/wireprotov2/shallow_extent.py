@@ -45,8 +45,8 @@ class Extent:
 def read(repo: Any) -> Extent | None:
     """Return what is known; None if that is nothing.
 
-    As in a copy that somebody made of some files, or after what was left out
-    was stripped.
+    As in a copy that somebody made of some files, after what was left out was
+    stripped, or if the file is damaged.
     """
     data = repo.svfs.tryread(LIMITS)
     if not data:
@@ -57,7 +57,11 @@ def read(repo: Any) -> Extent | None:
     complete: set[int] = set()
     found = Extent()
     for line in data.split():
-        rev = get_rev(bin(line[1:]))
+        try:
+            rev = get_rev(bin(line[1:]))
+        except ValueError:
+            # damaged
+            return None
         if line.startswith(b'-'):
             if rev is None:
                 return None
