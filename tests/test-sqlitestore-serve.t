@@ -118,7 +118,7 @@ of the history what a new process says of it.
   >         append('r/f', 'after %s\n' % what)
   >         ask('commit', '-m', 'after ' + what)
   >         check(what)
-  >         if number in (2, 3, 4):
+  >         if number in (3, 4):
   >             hg('-R', 'pusher', 'pull', '-q', URL)
   >             hg('-R', 'pusher', 'update', '-q', 'tip')
   >             append('pusher/g', 'after %s\n' % what)
