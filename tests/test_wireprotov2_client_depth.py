@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import wireprotov2_conversation as conversation
-from mercurial import context, localrepo, match, revlogutils
+from mercurial import commands, context, localrepo, match, revlogutils
 from mercurial.node import nullrev
 from wireprotov2_conversation import ERRORS, URL, check, open_repo, run
 
@@ -75,7 +75,7 @@ class Grower:
         trees = [self._tree(parent) for parent in parents]
         tree = dict(trees[0])
         if len(trees) == 2:
-            for path in {*trees[0], *trees[1]}:
+            for path in sorted({*trees[0], *trees[1]}):
                 chosen = rng.choice(trees)
                 tree.pop(path, None)
                 if path in chosen:
@@ -161,7 +161,7 @@ def compare(server: Any, repo: Any) -> int:
             assert parents(filelog, node) == parents(their_log, node)
             # one of those changesets that have it, like everywhere
             link = repo[filelog.linkrev(filelog.rev(node))]
-            assert server[link.node()].filenode(path) == node
+            assert link.filenode(path) == node
             try:
                 text = filelog.read(node)
             except shallow.MissingFileData:
@@ -297,3 +297,34 @@ def test_not_known_what_is_missing(damage, tmp_path, monkeypatch):
     grower.grow(3)
     assert clone.pull() is None
     assert compare(server, clone.repo) <= lacking
+
+
+def test_based_on_what_came_back(tmp_path, monkeypatch):
+    path = tmp_path / 'server'
+    server = localrepo.instance(conversation.make_ui(), os.fsencode(path), True)
+    (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
+
+    def commit(**files: str | None) -> None:
+        for name, text in files.items():
+            if text is None:
+                (path / name).unlink()
+            else:
+                (path / name).write_text(text)
+        commands.commit(
+            server.ui, server, addremove=True, message=b'm', date=b'0 0'
+        )
+
+    commit(old='text', other='0')
+    commit(old=None)
+    commit(other='1')
+    conversation.connect(monkeypatch, path).live = True
+    clone = Clone(tmp_path / 'clone', 1, sqlite=False)
+    commit(old='text')
+    commit(other='2')
+    # the file's revision is known and does not come again
+    assert clone.pull(os.fsencode(path)) is None
+    compare(server, clone.repo)
+    assert complete(clone.repo) == [2]
+    assert clone.pull() is None
+    compare(server, clone.repo)
+    assert complete(clone.repo) == [2, 3, 4]

@@ -114,8 +114,14 @@ def note_reused(repo: Any, first: int) -> None:
                 if extent is not None and rev not in extent:
                     extent.reused.add(rev)
                     extent.pending.add(rev)
-    if extent is not None:
-        shallow_extent.write(repo, extent)
+    if extent is None:
+        return
+    parents = repo.changelog.parentrevs
+    for rev in repo.changelog.revs(first):
+        # what is based on them lacks the same
+        if any(p in extent for p in parents(rev)):
+            extent.pending.add(rev)
+    shallow_extent.write(repo, extent)
 
 
 def report_missing(ui: Any, repo: Any) -> None:
