@@ -117,6 +117,18 @@ The oldest kind is a command of its own; the last transaction is the source's
   $ hg cat --cwd oldest -r tip f | tail -1
   meanwhile
 
+Also to where nothing asks for a store
+
+  $ hg clone -q --stream --config devel.legacy.exchange=bundle1 \
+  >   --config format.usestore=no ssh://user@dummy/source flat
+  ignoring 'storage.new-repo-backend=sqlite' because it is incompatible with disabled 'format.usestore' config
+  $ hg verify -q -R flat
+  $ hg cat --cwd flat -r tip f | tail -1
+  meanwhile
+  $ echo more >> flat/f
+  $ hg -R flat commit -qm more
+  $ hg verify -q -R flat
+
 The database that a stream is about to replace must not be open
 
   $ hg init empty

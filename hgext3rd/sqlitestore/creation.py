@@ -26,7 +26,12 @@ def create_database(ui: Any, path: bytes) -> None:
         requirementsmod.RELATIVE_SHARED_REQUIREMENT,
     }:
         return
-    store = vfsmod.vfs(hgvfs.join(b'store'))
+    # without it a stream clone of the oldest kind, which asks for none
+    in_store = requirements & {
+        requirementsmod.STORE_REQUIREMENT,
+        requirementsmod.SHARESAFE_REQUIREMENT,
+    }
+    store = vfsmod.vfs(hgvfs.join(b'store' if in_store else b''))
     if requirementsmod.SHARESAFE_REQUIREMENT in requirements:
         requirements |= scmutil.readrequires(store, False)
     if repository.REQUIREMENT not in requirements:
