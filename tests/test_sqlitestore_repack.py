@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 pytest.importorskip('mercurial')
@@ -108,6 +110,18 @@ def test_packer(name: str, split: bool) -> None:
         frame = frames.Frame(item.head, chunks.decode(b''.join(item.pieces)))
         assert frame.text(place) == texts[gid]
         assert (frame.paths[place], frame.revs[place]) == schema.split_id(gid)
+    box.close()
+
+
+def test_hunks_out_of_order_stay_as_they_are() -> None:
+    delta = struct.pack('>lll', 9, 9, 1) + b'b' + struct.pack('>lll', 0, 0, 0)
+    box = packer.Packer('none', 3, 1000, lambda: 1, split=True)
+    _frame, base = box.add(schema.global_id(1, 0), b'0123456789', None)
+    _frame, place = box.add(schema.global_id(1, 1), delta, base)
+    box.cut()
+    (item,) = box.take()
+    frame = frames.Frame(item.head, chunks.decode(b''.join(item.pieces)))
+    assert frame.entry(place) == delta
     box.close()
 
 

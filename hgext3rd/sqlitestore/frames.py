@@ -141,7 +141,8 @@ def split(
 
     The head has one more column, the number of hunks of each entry, and the sum
     of these beside the number of entries. The data is the content of all
-    entries, full texts and what hunks insert, then the table of hunks.
+    entries, full texts and what hunks insert, then the table of hunks. Raises
+    OverflowError for hunks that are not in order.
     """
     table = hunks.Table()
     parts: list[bytes] = []

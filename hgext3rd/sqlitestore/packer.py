@@ -150,16 +150,29 @@ class Packer:
         entries: list[bytes],
     ) -> Packed:
         codec = chunks.Codec(self._compression, self._level)
-        paths, revs = zip(*map(schema.split_id, gids), strict=True)
-        parts = entries
-        if self._split:
-            head, parts = frames.split(paths, revs, distances, entries, codec)
-        else:
-            lengths = list(map(len, entries))
-            head = frames.encode_head(paths, revs, distances, lengths, codec)
+        head, parts = self._layout(gids, distances, entries, codec)
         size = sum(map(len, parts))
         if size < schema.PIECE_SIZE:
             pieces = [codec.encode(b''.join(parts))]
         else:
             pieces = list(codec.encode_stream(parts, size, schema.PIECE_SIZE))
         return Packed(frame_id, head, pieces or [b''])
+
+    def _layout(
+        self,
+        gids: list[int],
+        distances: list[int],
+        entries: list[bytes],
+        codec: chunks.Codec,
+    ) -> tuple[bytes, list[bytes]]:
+        paths, revs = zip(*map(schema.split_id, gids), strict=True)
+        if self._split:
+            try:
+                return frames.split(paths, revs, distances, entries, codec)
+            except OverflowError:
+                # hunks out of order: nobody's diff writes such deltas, but
+                # they may come over the wire
+                pass
+        lengths = list(map(len, entries))
+        head = frames.encode_head(paths, revs, distances, lengths, codec)
+        return head, entries
