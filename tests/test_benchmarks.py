@@ -195,7 +195,7 @@ def test_figures_are_of_one_history(tmp_path: pathlib.Path) -> None:
         size_row('ours: file history', 0.25),
         size_row('other: file history', 0.75),
     ]
-    history = History('ours', tmp_path, tmp_path, 321)
+    history = History('ours', tmp_path, tmp_path, 321, 'tip')
     summary.rewrite(readme, results, history)
     text = readme.read_text()
     assert text.startswith('before\n') and text.endswith('after\n')
