@@ -12,7 +12,6 @@ import os
 import shutil
 import tempfile
 import urllib.error
-import urllib.parse
 import urllib.request
 import weakref
 from typing import Any
