@@ -38,12 +38,12 @@ settings.register_profile(
 settings.load_profile('amalgam')
 
 
-pytest.register_assert_rewrite('lfsserver_http')
+pytest.register_assert_rewrite('helpers.lfsserver_http')
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Have one set of LFS servers for all modules that talk to them."""
-    import lfsserver_http
+    from helpers import lfsserver_http
 
     config.pluginmanager.register(lfsserver_http)
 

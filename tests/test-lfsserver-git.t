@@ -7,7 +7,7 @@ git-lfs against a server that knows who its users are.
   > [extensions]
   > blackbox =
   > lfsserver =
-  > basicauth = $TESTDIR/testlib/basicauth.py
+  > basicauth = $TESTDIR/helpers/basicauth.py
   > [web]
   > push_ssl = no
   > allow-push = alice, bob

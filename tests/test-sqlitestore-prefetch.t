@@ -20,7 +20,7 @@ Files are read ahead by one query, not one by one: count what opens an index
 
   $ cat > ../count.py << EOF
   > from mercurial import extensions
-  > from hgext3rd.sqlitestore import store
+  > from hgext3rd.sqlitestore.reading import store
   > def uisetup(ui):
   >     opened = []
   >     def index(orig, self, path):
@@ -81,7 +81,7 @@ What was read ahead is checked like everything else
   $ hg update -q null
   $ "$PYTHON" << EOF
   > import sqlite3
-  > from hgext3rd.sqlitestore import chunks
+  > from hgext3rd.sqlitestore.formats import chunks
   > with sqlite3.connect('.hg/store/files.sqlite') as db:
   >     ((frame, data),) = db.execute('SELECT id, data FROM frame').fetchall()
   >     text = chunks.decode(data).replace(b'd5', b'd6')

@@ -25,7 +25,7 @@ A changeset is committed when the first part of the database has been sent
   $ cat > meanwhile.py <<EOF
   > import subprocess
   > from mercurial import encoding
-  > from hgext3rd.sqlitestore import storeentries
+  > from hgext3rd.sqlitestore.integration import storeentries
   > orig = storeentries.DatabaseEntry.get_streams
   > def get_streams(self, *args, **kwargs):
   >     def commit_first(chunks):

@@ -11,8 +11,8 @@ Clients fetch what is in an object store themselves
   > EOF
   $ mkdir store
   $ cat > small.py << EOF
-  > from hgext3rd.wireprotov2 import segments
-  > segments.LEAST_CHANGESETS = 2
+  > from hgext3rd.wireprotov2.segments import cut
+  > cut.LEAST_CHANGESETS = 2
   > EOF
   $ cat > publish.py << EOF
   > import functools, http.server, sys
@@ -26,7 +26,7 @@ Clients fetch what is in an object store themselves
   > EOF
   $ "$PYTHON" publish.py $HGPORT1 > /dev/null 2>&1 &
   $ echo $! > $DAEMON_PIDS
-  $ "$PYTHON" $TESTDIR/waitfor.py $HGPORT1
+  $ "$PYTHON" $TESTDIR/helpers/waitfor.py $HGPORT1
   $ hg init server
   $ cat >> server/.hg/hgrc << EOF
   > [extensions]
@@ -60,7 +60,7 @@ Clients fetch what is in an object store themselves
 
 Capabilities announce where
 
-  $ "$PYTHON" $TESTDIR/wirecall.py http://localhost:$HGPORT/ capabilities \
+  $ "$PYTHON" $TESTDIR/helpers/wirecall.py http://localhost:$HGPORT/ capabilities \
   >     | grep -o "'redirect': {.*}\]}" | sed "s/$HGPORT1/PORT/"
   'redirect': {'hashes': ['sha256', 'sha1'], 'targets': [{'name': 'objectstore', 'protocol': 'http', 'uris': ['http://$LOCALIP:PORT']}]}
 

@@ -2,7 +2,7 @@
 
 Mercurial 6.0's server, the last with version 2 of its own
 
-  $ . $TESTDIR/wireprotov2-history.sh
+  $ . $TESTDIR/helpers/wireprotov2-history.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > wireprotov2 =

@@ -71,7 +71,7 @@ A server whose API is broken is used over version 1, with one warning
 
   $ cat > broken.py << EOF
   > import os
-  > from hgext3rd.wireprotov2 import server
+  > from hgext3rd.wireprotov2.server import wsgi
   > from hgext3rd.wireprotov2.proto import cbor
   > from mercurial import extensions
   > FRAMES = b'application/mercurial-exp-framing-0006'
@@ -101,7 +101,7 @@ A server whose API is broken is used over version 1, with one warning
   >     res.setbodybytes(body)
   >     return True
   > def uisetup(ui):
-  >     extensions.wrapfunction(server, 'handlewsgirequest', handle)
+  >     extensions.wrapfunction(wsgi, 'handlewsgirequest', handle)
   > EOF
   $ try() {
   >     BROKEN=$2 hg serve -R server -p $1 -d --pid-file hg.pid -A access.log \

@@ -1,6 +1,6 @@
 Clones of some paths, from servers that know nothing of the narrow extension
 
-  $ . $TESTDIR/wireprotov2-history.sh
+  $ . $TESTDIR/helpers/wireprotov2-history.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > wireprotov2 =

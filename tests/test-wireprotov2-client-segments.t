@@ -1,6 +1,6 @@
 Clones in pieces
 
-  $ . $TESTDIR/wireprotov2-history.sh
+  $ . $TESTDIR/helpers/wireprotov2-history.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > wireprotov2 =
@@ -8,8 +8,8 @@ Clones in pieces
   $ awkward_history server
   $ hg -R server phase --public -r 'all()'
   $ cat > small.py << EOF
-  > from hgext3rd.wireprotov2 import segments
-  > segments.LEAST_CHANGESETS = 4
+  > from hgext3rd.wireprotov2.segments import cut
+  > cut.LEAST_CHANGESETS = 4
   > EOF
   $ cat >> server/.hg/hgrc << EOF
   > [extensions]
@@ -57,9 +57,9 @@ Pieces that are here at the same time are applied together, if they are large
   $ hg -R server admin::wire-warm
   5 segments built, 0 were there already
   $ cat > together.py << EOF
-  > from hgext3rd.wireprotov2 import pull_pieces, pull_segments
-  > pull_segments.LEAST_TOGETHER = 0
-  > pull_pieces.PATIENCE = 60
+  > from hgext3rd.wireprotov2.pull import fetch, segments
+  > segments.LEAST_TOGETHER = 0
+  > fetch.PATIENCE = 60
   > EOF
   $ hg clone -U http://localhost:$HGPORT/ together \
   >     --config extensions.together=$TESTTMP/together.py \

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import docutils.core
 import pytest
 
-from hgext3rd.lfsserver import routes
-from hgext3rd.wireprotov2.commands import apis
+from hgext3rd.lfsserver.api import routes
+from hgext3rd.wireprotov2.server.commands import apis
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXTENSIONS = ('sqlitestore', 'wireprotov2', 'lfsserver')

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from hgext3rd.lfsserver import errors, localstore
-from hgext3rd.lfsserver.blobs import BlobStore, Piece
-from hgext3rd.lfsserver.localstore import LocalStore
-from hgext3rd.lfsserver.verified import Verified
+from hgext3rd.lfsserver import errors
+from hgext3rd.lfsserver.stores import local
+from hgext3rd.lfsserver.stores.blobs import BlobStore, Piece
+from hgext3rd.lfsserver.stores.local import LocalStore
+from hgext3rd.lfsserver.stores.verified import Verified
 
 ABSENT = '0' * 64
 
@@ -198,13 +199,13 @@ class TestLocal(BlobStoreConformance):
         self.path(oid).parent.mkdir(parents=True)
         self.path(oid).write_bytes(self.SMALL)
         hashed = []
-        real = localstore.hash_file
+        real = local.hash_file
 
         def counting(file: Any) -> str:
             hashed.append(file.name)
             return real(file)
 
-        monkeypatch.setattr(localstore, 'hash_file', counting)
+        monkeypatch.setattr(local, 'hash_file', counting)
         for _ in range(3):
             assert store.examine([oid])[oid].intact
         assert len(hashed) == 1
@@ -247,7 +248,7 @@ class TestLocal(BlobStoreConformance):
         def full(fd: int, data: bytes) -> int:
             raise OSError(28, 'No space left on device')
 
-        monkeypatch.setattr(localstore.os, 'write', full)
+        monkeypatch.setattr(local.os, 'write', full)
         with pytest.raises(errors.OutOfSpace):
             put(store, self.SMALL)
         monkeypatch.undo()
@@ -333,7 +334,7 @@ class TestLocalWithCache(TestLocal):
         def impossible(source: str, target: str) -> None:
             raise OSError(18, 'Invalid cross-device link')
 
-        monkeypatch.setattr(localstore.os, 'link', impossible)
+        monkeypatch.setattr(local.os, 'link', impossible)
         self.test_offered_to_cache(store)
         self.path(oid_of(b'x')).unlink()
         assert self.content(store, oid_of(b'x')) == b'x'

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgext3rd.lfsserver import errors
-from hgext3rd.lfsserver.chunked import MAX_TRAILERS, ChunkedReader
+from hgext3rd.lfsserver.http.chunked import MAX_TRAILERS, ChunkedReader
 
 
 def encode(chunks: list[bytes], trailers: bytes = b'') -> bytes:

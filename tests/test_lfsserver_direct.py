@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator
 
 import pytest
-from lfsserver_http import CONTENT, Server, oid_of
+from helpers.lfsserver_http import CONTENT, Server, oid_of
 
 OBJECT = f'/open/.hg/lfs/objects/{oid_of(CONTENT)}'
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lfsserver_http import (
+from helpers.lfsserver_http import (
     ABSENT,
     CONTENT,
     JSON_FIELDS,
@@ -17,7 +17,7 @@ from lfsserver_http import (
     one,
 )
 
-from hgext3rd.lfsserver.endpoint import MAX_DOCUMENT
+from hgext3rd.lfsserver.api.endpoint import MAX_DOCUMENT
 
 
 @pytest.mark.parametrize('prefix', ['.git/info/lfs', 'info/lfs'])

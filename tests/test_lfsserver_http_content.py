@@ -11,7 +11,7 @@ import socket
 import threading
 
 import pytest
-from lfsserver_http import CONTENT, MEDIA, Server, chunked, head, oid_of
+from helpers.lfsserver_http import CONTENT, MEDIA, Server, chunked, head, oid_of
 
 
 @pytest.mark.parametrize('size', [0, 1, 262144, 1000000])

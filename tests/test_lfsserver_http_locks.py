@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lfsserver_http import GUARDED_PATH, Answer, Server
+from helpers.lfsserver_http import GUARDED_PATH, Answer, Server
 
 pytestmark = pytest.mark.usefixtures('guarded')
 

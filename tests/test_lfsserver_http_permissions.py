@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from lfsserver_http import (
+from helpers.lfsserver_http import (
     ABSENT,
     GUARDED_PATH,
     JSON_FIELDS,

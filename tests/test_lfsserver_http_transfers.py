@@ -7,7 +7,14 @@ import os
 import socket
 
 import pytest
-from lfsserver_http import ABSENT, CONTENT, Server, chunked, head, oid_of
+from helpers.lfsserver_http import (
+    ABSENT,
+    CONTENT,
+    Server,
+    chunked,
+    head,
+    oid_of,
+)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgext3rd.lfsserver import errors
-from hgext3rd.lfsserver import httpfields as fields
+from hgext3rd.lfsserver.http import fields
 
 DATE = 'Sun, 09 Sep 2001 01:46:40 GMT'
 SECONDS = 1e9

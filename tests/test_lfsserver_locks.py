@@ -10,9 +10,14 @@ import threading
 
 import pytest
 
-from hgext3rd.lfsserver import database, errors, verified
-from hgext3rd.lfsserver.locks import MAX_LIMIT, LockHeld, LockStore
-from hgext3rd.lfsserver.verified import Verdict, Verified
+from hgext3rd.lfsserver import errors
+from hgext3rd.lfsserver.stores import database, verified
+from hgext3rd.lfsserver.stores.locks import (
+    MAX_LIMIT,
+    LockHeld,
+    LockStore,
+)
+from hgext3rd.lfsserver.stores.verified import Verdict, Verified
 
 
 @pytest.fixture

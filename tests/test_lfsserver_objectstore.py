@@ -14,9 +14,9 @@ from conftest import S3Server
 from test_lfsserver_blobs import ABSENT, BlobStoreConformance, oid_of
 
 from hgext3rd.lfsserver import errors
-from hgext3rd.lfsserver.blobs import BlobStore
+from hgext3rd.lfsserver.stores.blobs import BlobStore
 
-objectstore = pytest.importorskip('hgext3rd.lfsserver.objectstore')
+objectstore = pytest.importorskip('hgext3rd.lfsserver.stores.objectstore')
 
 
 class TestFolder(BlobStoreConformance):

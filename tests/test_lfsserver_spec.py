@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.lfsserver import errors, spec
+from hgext3rd.lfsserver import errors
+from hgext3rd.lfsserver.api import documents
 
 OID = '31cf46fbc4ecd458a0943c5b4881f1f5a6dd36c53d6167d5b69ac45149b38e5b'
 
@@ -35,11 +36,11 @@ values = st.recursive(
 )
 
 parsers = [
-    lambda data: spec.parse_batch(data, 10),
-    spec.parse_pointer,
-    spec.parse_lock,
-    spec.parse_lock_verify,
-    spec.parse_unlock,
+    lambda data: documents.parse_batch(data, 10),
+    documents.parse_pointer,
+    documents.parse_lock,
+    documents.parse_lock_verify,
+    documents.parse_unlock,
 ]
 
 
@@ -51,7 +52,7 @@ def test_parsers_accept_or_say_why(value: object) -> None:
             parse(data)  # type: ignore[operator]
         except errors.LfsServerError as error:
             assert 400 <= error.status < 500
-            assert json.loads(spec.encode_error(error.message))['message']
+            assert json.loads(documents.encode_error(error.message))['message']
 
 
 def test_batch() -> None:
@@ -61,15 +62,15 @@ def test_batch() -> None:
         b'"transfers":["lfs-standalone-file","basic","ssh"],'
         b'"ref":{"name":"refs/heads/main"},"hash_algo":"sha256"}\n'
     ) % OID.encode()
-    assert spec.parse_batch(data, 1) == spec.BatchRequest(
-        'upload', (spec.Pointer(OID, 12),), 'refs/heads/main'
+    assert documents.parse_batch(data, 1) == documents.BatchRequest(
+        'upload', (documents.Pointer(OID, 12),), 'refs/heads/main'
     )
     # as core's lfs client sends it
     data = (
         b'{"objects": [{"oid": "%s", "size": 12}], "operation": "download"}'
     ) % OID.encode()
-    assert spec.parse_batch(data, 1) == spec.BatchRequest(
-        'download', (spec.Pointer(OID, 12),), None
+    assert documents.parse_batch(data, 1) == documents.BatchRequest(
+        'download', (documents.Pointer(OID, 12),), None
     )
 
 
@@ -80,25 +81,29 @@ def test_batch_keeps_bad_objects_among_good_ones() -> None:
         {'oid': OID.upper(), 'size': 1},
     ]
     document = {'operation': 'upload', 'objects': entries, 'transfers': []}
-    batch = spec.parse_batch(json.dumps(document).encode(), 3)
+    batch = documents.parse_batch(json.dumps(document).encode(), 3)
     problems = [pointer.problem for pointer in batch.objects]
     assert problems[0] is None
     assert '"size"' in (problems[1] or '')
     assert '"oid"' in (problems[2] or '')
     document['objects'] = entries[1:]
     with pytest.raises(errors.Invalid, match='"size"'):
-        spec.parse_batch(json.dumps(document).encode(), 3)
+        documents.parse_batch(json.dumps(document).encode(), 3)
 
 
 def test_encode_batch() -> None:
-    action = spec.Action('http://h/x', {'Authorization': 'Basic eA=='}, 600)
+    action = documents.Action(
+        'http://h/x', {'Authorization': 'Basic eA=='}, 600
+    )
     answers = [
-        spec.ObjectAnswer(OID, 12, {'download': action}, True),
-        spec.ObjectAnswer(OID, 13),
-        spec.ObjectAnswer(OID, 14, error=(404, 'The object does not exist')),
-        spec.ObjectAnswer(OID, 15, {'upload': action}),
+        documents.ObjectAnswer(OID, 12, {'download': action}, True),
+        documents.ObjectAnswer(OID, 13),
+        documents.ObjectAnswer(
+            OID, 14, error=(404, 'The object does not exist')
+        ),
+        documents.ObjectAnswer(OID, 15, {'upload': action}),
     ]
-    assert spec.encode_batch(answers, 1e9) == (
+    assert documents.encode_batch(answers, 1e9) == (
         b'{"transfer":"basic","objects":['
         b'{"oid":"%(oid)s","size":12,"authenticated":true,"actions":'
         b'{"download":{"href":"http://h/x",'
@@ -116,30 +121,30 @@ def test_encode_batch() -> None:
 
 
 def test_locks() -> None:
-    assert spec.parse_lock(b'{"path":"a","ref":{"name":"r"}}') == (
-        spec.LockRequest('a', 'r')
+    assert documents.parse_lock(b'{"path":"a","ref":{"name":"r"}}') == (
+        documents.LockRequest('a', 'r')
     )
     # a detached head
-    assert spec.parse_lock(b'{"path":"a","ref":{"name":""}}') == (
-        spec.LockRequest('a', None)
+    assert documents.parse_lock(b'{"path":"a","ref":{"name":""}}') == (
+        documents.LockRequest('a', None)
     )
-    assert spec.parse_lock_verify(b'') == (
-        spec.LockVerifyRequest(None, None, None)
+    assert documents.parse_lock_verify(b'') == (
+        documents.LockVerifyRequest(None, None, None)
     )
-    assert spec.parse_lock_verify(b'{"cursor":"5","limit":2}') == (
-        spec.LockVerifyRequest(None, '5', 2)
+    assert documents.parse_lock_verify(b'{"cursor":"5","limit":2}') == (
+        documents.LockVerifyRequest(None, '5', 2)
     )
-    assert spec.parse_unlock(b'') == spec.UnlockRequest(False, None)
-    assert spec.parse_unlock(b'{"force":true}') == (
-        spec.UnlockRequest(True, None)
+    assert documents.parse_unlock(b'') == documents.UnlockRequest(False, None)
+    assert documents.parse_unlock(b'{"force":true}') == (
+        documents.UnlockRequest(True, None)
     )
 
 
 def test_pointer() -> None:
     data = json.dumps({'oid': OID, 'size': 5}).encode()
-    assert spec.parse_pointer(data) == spec.Pointer(OID, 5)
+    assert documents.parse_pointer(data) == documents.Pointer(OID, 5)
     with pytest.raises(errors.Invalid):
-        spec.parse_pointer(json.dumps({'oid': 'x', 'size': 5}).encode())
+        documents.parse_pointer(json.dumps({'oid': 'x', 'size': 5}).encode())
 
 
 @pytest.mark.parametrize(
@@ -156,7 +161,7 @@ def test_pointer() -> None:
 )
 def test_bad_locks(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
-        spec.parse_lock(data)
+        documents.parse_lock(data)
 
 
 @pytest.mark.parametrize(
@@ -177,12 +182,12 @@ def test_bad_batches(changes: object, error: type[Exception]) -> None:
     assert isinstance(changes, dict)
     document = {'operation': 'upload', 'objects': [], **changes}
     with pytest.raises(error):
-        spec.parse_batch(json.dumps(document).encode(), 1)
+        documents.parse_batch(json.dumps(document).encode(), 1)
 
 
 def test_bad_verifications() -> None:
     for data in (b'{"cursor":5}', b'{"limit":"5"}', b'{"limit":true}'):
         with pytest.raises(errors.Invalid):
-            spec.parse_lock_verify(data)
+            documents.parse_lock_verify(data)
     with pytest.raises(errors.Invalid):
-        spec.parse_unlock(b'{"force":1}')
+        documents.parse_unlock(b'{"force":1}')

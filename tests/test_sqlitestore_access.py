@@ -23,8 +23,8 @@ import pytest
 pytest.importorskip('mercurial')
 pwd = pytest.importorskip('pwd')
 
-import sqlitestore_crashes as crashes
-from sqlitestore_crashes import contents, hg_command
+from helpers import sqlitestore_crashes as crashes
+from helpers.sqlitestore_crashes import contents, hg_command
 
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 

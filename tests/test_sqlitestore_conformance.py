@@ -14,8 +14,9 @@ from mercurial import ui as uimod
 from mercurial import vfs as vfsmod
 from mercurial.testing import storage as storagetesting
 
-from hgext3rd.sqlitestore import filestore, schema
-from hgext3rd.sqlitestore.store import Store
+from hgext3rd.sqlitestore.filelog import filelog
+from hgext3rd.sqlitestore.formats import schema
+from hgext3rd.sqlitestore.reading.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,7 @@ def make_file(self):
     _ui, vfs, store, opened = self.storage
     path = b'filelog-%d' % len(opened)
     opened.append(path)
-    return filestore.SQLiteFilelog(store, vfs, path, writable=True)
+    return filelog.SQLiteFilelog(store, vfs, path, writable=True)
 
 
 def make_transaction(self):

@@ -24,10 +24,10 @@ import pytest
 
 pytest.importorskip('mercurial')
 
-import sqlitestore_crashes as crashes
-import sqlitestore_legacy as legacy
+from helpers import sqlitestore_crashes as crashes
+from helpers import sqlitestore_legacy as legacy
+from helpers.sqlitestore_crashes import Scenario, hg_command
 from mercurial import extensions, scmutil
-from sqlitestore_crashes import Scenario, hg_command
 
 WANTED = os.environ.get('CRASH_POINTS', '10')
 POINTS = None if WANTED == 'all' else int(WANTED)

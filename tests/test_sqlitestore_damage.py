@@ -18,11 +18,11 @@ import pytest
 
 pytest.importorskip('mercurial')
 
-import sqlitestore_crashes as crashes
+from helpers import sqlitestore_crashes as crashes
+from helpers.sqlitestore_crashes import copy_tree, hg_command
 from mercurial import error, hg
 from mercurial import ui as uimod
 from mercurial.utils import stringutil
-from sqlitestore_crashes import copy_tree, hg_command
 
 TRIALS = int(os.environ.get('DAMAGE_TRIALS', '12'))
 

@@ -15,9 +15,10 @@ from mercurial import ui as uimod
 from mercurial import vfs as vfsmod
 from mercurial.utils import storageutil
 
-from hgext3rd.sqlitestore import filestore, schema
-from hgext3rd.sqlitestore.filedata import has_node
-from hgext3rd.sqlitestore.store import Store
+from hgext3rd.sqlitestore.filelog import filelog
+from hgext3rd.sqlitestore.filelog.data import has_node
+from hgext3rd.sqlitestore.formats import schema
+from hgext3rd.sqlitestore.reading.store import Store
 
 
 @pytest.fixture
@@ -32,12 +33,12 @@ def stored(tmp_path):
         with transaction.transaction(
             uimod.ui().warn, vfs, vfsmap, b'journal', b'undo'
         ) as tr:
-            file = filestore.SQLiteFilelog(store, vfs, b'f', writable=True)
+            file = filelog.SQLiteFilelog(store, vfs, b'f', writable=True)
             parent = file.nullid
             for number, text in enumerate(texts):
                 parent = file.add(text, {}, tr, number, parent, file.nullid)
         store.forget()
-        return filestore.SQLiteFilelog(store, vfs, b'f', writable=False)
+        return filelog.SQLiteFilelog(store, vfs, b'f', writable=False)
 
     yield add
     store.db.close()

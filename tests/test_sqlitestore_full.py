@@ -22,8 +22,8 @@ import pytest
 pytest.importorskip('mercurial')
 resource = pytest.importorskip('resource')
 
-import sqlitestore_crashes as crashes
-from sqlitestore_crashes import contents, copy_tree, hg_command
+from helpers import sqlitestore_crashes as crashes
+from helpers.sqlitestore_crashes import contents, copy_tree, hg_command
 
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from mercurial.revlogutils import constants
 
-from hgext3rd.sqlitestore import index, ingest
+from hgext3rd.sqlitestore.formats import index
+from hgext3rd.sqlitestore.writing import ingest
 
 TEXT = b'text'
 COPY = b'\x01\ncopy: a\n\x01\ntext'

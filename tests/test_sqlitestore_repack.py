@@ -13,17 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mercurial import mdiff
 
-from hgext3rd.sqlitestore import (
-    chunks,
-    columns,
-    deltas,
-    frames,
-    index,
-    packer,
-    repackplan,
-    schema,
-)
 from hgext3rd.sqlitestore.compat import mpatch
+from hgext3rd.sqlitestore.formats import chunks, columns, frames, index, schema
+from hgext3rd.sqlitestore.repacking import packer, plan
+from hgext3rd.sqlitestore.writing import bases
 
 # few distinct lines, so that texts have much in common
 LINES = st.lists(
@@ -34,23 +27,23 @@ LINES = st.lists(
 @given(LINES, LINES)
 def test_invert(old: bytes, new: bytes) -> None:
     delta = mdiff.textdiff(old, new)
-    back = deltas.invert(delta, old)
+    back = bases.invert(delta, old)
     assert mdiff.patches(new, [back]) == old
-    assert deltas.invert(back, new) == delta
+    assert bases.invert(back, new) == delta
 
 
 @given(LINES, LINES)
 def test_trim(old: bytes, new: bytes) -> None:
     delta = mdiff.textdiff(old, new)
-    trimmed = deltas.trim(delta, old)
+    trimmed = bases.trim(delta, old)
     assert mdiff.patches(old, [trimmed]) == new
     assert len(trimmed) <= len(delta)
-    assert mdiff.patches(new, [deltas.invert(trimmed, old)]) == old
+    assert mdiff.patches(new, [bases.invert(trimmed, old)]) == old
 
 
 def test_trim_within_a_line() -> None:
     old, new = b'one\nspeed = 10\ntwo\n', b'one\nspeed = 20\ntwo\n'
-    trimmed = deltas.trim(mdiff.textdiff(old, new), old)
+    trimmed = bases.trim(mdiff.textdiff(old, new), old)
     assert trimmed == b'\0\0\0\x0c\0\0\0\x0d\0\0\0\x012'
 
 
@@ -137,7 +130,7 @@ def make_split(texts: list[bytes]) -> tuple[list[bytes], bytes, bytes]:
     """(entries, head, data) of a frame: each text a delta of the one before."""
     entries = texts[:1]
     for old, new in zip(texts, texts[1:], strict=False):
-        delta = deltas.trim(mdiff.textdiff(old, new), old)
+        delta = bases.trim(mdiff.textdiff(old, new), old)
         entries.append(b'' if old == new else delta)
     n = len(texts)
     head, parts = frames.split(
@@ -200,7 +193,7 @@ def test_damaged_head_of_a_split_frame(counts: bytes) -> None:
 
 def test_order_of_paths() -> None:
     paths = [b'b/x.c', b'a/y.c', b'a/x.c', b'README', b'x.h', b'z/README']
-    assert sorted(paths, key=repackplan.kinship) == [
+    assert sorted(paths, key=plan.kinship) == [
         b'README',
         b'z/README',
         b'a/x.c',
@@ -212,9 +205,9 @@ def test_order_of_paths() -> None:
 
 def test_copies_follow_their_source() -> None:
     order = [b'a', b'b', b'c', b'd']
-    adopted = repackplan._adopt(order, {b'b': b'd', b'c': b'b'})
+    adopted = plan._adopt(order, {b'b': b'd', b'c': b'b'})
     assert adopted == [b'a', b'd', b'b', b'c']
-    circle = repackplan._adopt(order, {b'a': b'b', b'b': b'a'})
+    circle = plan._adopt(order, {b'a': b'b', b'b': b'a'})
     assert sorted(circle) == order
 
 

@@ -17,10 +17,10 @@ import pytest
 
 pytest.importorskip('mercurial')
 
-import sqlitestore_crashes as crashes
+from helpers import sqlitestore_crashes as crashes
+from helpers.sqlitestore_crashes import hg_command
 from mercurial import dispatch, error, exchange, hg
 from mercurial import ui as uimod
-from sqlitestore_crashes import hg_command
 
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 

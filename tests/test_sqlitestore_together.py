@@ -22,13 +22,13 @@ import pytest
 
 pytest.importorskip('mercurial')
 
-import sqlitestore_crashes as crashes
+from helpers import sqlitestore_crashes as crashes
+from helpers.sqlitestore_crashes import contents, hg_command
 from mercurial import hg as hgmod
 from mercurial import ui as uimod
-from sqlitestore_crashes import contents, hg_command
 
-from hgext3rd.sqlitestore import schema
-from hgext3rd.sqlitestore.database import Database
+from hgext3rd.sqlitestore.database.connection import Database
+from hgext3rd.sqlitestore.formats import schema
 
 ROUNDS = int(os.environ.get('TOGETHER_ROUNDS', '6'))
 

@@ -13,8 +13,11 @@ from mercurial import transaction
 from mercurial import ui as uimod
 from mercurial import vfs as vfsmod
 
-from hgext3rd.sqlitestore import compat, filestore, schema, verify
-from hgext3rd.sqlitestore.store import Store
+from hgext3rd.sqlitestore import compat
+from hgext3rd.sqlitestore.filelog import filelog
+from hgext3rd.sqlitestore.formats import schema
+from hgext3rd.sqlitestore.reading import verify
+from hgext3rd.sqlitestore.reading.store import Store
 
 
 @pytest.fixture
@@ -28,11 +31,11 @@ def store(tmp_path):
     with transaction.transaction(
         ui.warn, vfs, vfsmap, b'journal', b'undo'
     ) as tr:
-        sealed = filestore.SQLiteFilelog(store, vfs, b'sealed', writable=True)
+        sealed = filelog.SQLiteFilelog(store, vfs, b'sealed', writable=True)
         sealed._revlog.addgroup(
             incoming(sealed._revlog, [b'a' * 500, b'b' * 500]), lambda n: 0, tr
         )
-        loose = filestore.SQLiteFilelog(store, vfs, b'loose', writable=True)
+        loose = filelog.SQLiteFilelog(store, vfs, b'loose', writable=True)
         parent = loose.nullid
         for number in range(3):
             text = b''.join(b'%d\n' % n for n in range(number, 300))

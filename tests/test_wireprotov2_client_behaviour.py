@@ -16,10 +16,10 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-import wireprotov2_conversation as conversation
+from helpers import wireprotov2_conversation as conversation
 from mercurial import dispatch, encoding
 
-from hgext3rd.wireprotov2 import segments
+from hgext3rd.wireprotov2.segments import cut
 
 try:
     from mercurial.main_script import request as Request
@@ -202,7 +202,7 @@ def run(scenario, template, folder, monkeypatch, mode: str) -> World:
         encoding.environ, b'HGRCPATH', os.fsencode(template / 'hgrc')
     )
     monkeypatch.setattr(
-        segments, 'LEAST_CHANGESETS', 2 if mode == 'pieces' else 1000
+        cut, 'LEAST_CHANGESETS', 2 if mode == 'pieces' else 1000
     )
     world = World(folder, template)
     with monkeypatch.context() as patch:

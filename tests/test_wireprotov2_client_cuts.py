@@ -15,11 +15,19 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-import wireprotov2_conversation as conversation
+from helpers import wireprotov2_conversation as conversation
+from helpers.wireprotov2_conversation import (
+    ERRORS,
+    URL,
+    Outcome,
+    Wire,
+    check,
+    nodes,
+)
 from mercurial import commands, localrepo, phases, vfs
-from wireprotov2_conversation import ERRORS, URL, Outcome, Wire, check, nodes
 
-from hgext3rd.wireprotov2 import pull_pieces, segments
+from hgext3rd.wireprotov2.pull import fetch as pull_pieces
+from hgext3rd.wireprotov2.segments import cut
 
 PIECES = 4
 PER_PIECE = 4
@@ -69,7 +77,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture
 def wire(history, monkeypatch) -> Wire:
-    monkeypatch.setattr(segments, 'LEAST_CHANGESETS', PER_PIECE)
+    monkeypatch.setattr(cut, 'LEAST_CHANGESETS', PER_PIECE)
     return conversation.connect(monkeypatch, history)
 
 

@@ -15,12 +15,14 @@ import random
 from typing import Any
 
 import pytest
-import wireprotov2_conversation as conversation
+from helpers import wireprotov2_conversation as conversation
+from helpers.wireprotov2_conversation import ERRORS, URL, check, open_repo, run
 from mercurial import commands, context, localrepo, match, revlogutils
 from mercurial.node import nullrev
-from wireprotov2_conversation import ERRORS, URL, check, open_repo, run
 
-from hgext3rd.wireprotov2 import compat, shallow, shallow_checks, shallow_extent
+from hgext3rd.wireprotov2 import compat
+from hgext3rd.wireprotov2.shallow import checks, storage
+from hgext3rd.wireprotov2.shallow import extent as shallow_extent
 
 HISTORIES = int(os.environ.get('AMALGAM_HISTORIES', '6'))
 SEED = int(os.environ.get('AMALGAM_SEED', '0'))
@@ -164,7 +166,7 @@ def compare(server: Any, repo: Any) -> int:
             assert link.filenode(path) == node
             try:
                 text = filelog.read(node)
-            except shallow.MissingFileData:
+            except storage.MissingFileData:
                 missing += 1
                 continue
             assert text == their_log.read(node)
@@ -173,10 +175,10 @@ def compare(server: Any, repo: Any) -> int:
         # and so it is refused before something begins
         everything = [(rev, match.always())]
         if missing:
-            with pytest.raises(shallow.MissingFileData):
-                shallow_checks.check_files(repo, everything)
+            with pytest.raises(storage.MissingFileData):
+                checks.check_files(repo, everything)
         else:
-            shallow_checks.check_files(repo, everything)
+            checks.check_files(repo, everything)
         lacking += missing
     return lacking
 
@@ -252,7 +254,7 @@ def test_histories(seed, tmp_path, monkeypatch):
             before = len(clone.repo)
             failed = clone.pull(os.fsencode(path))
             if failed is not None:
-                assert isinstance(failed, shallow.MissingFileData), failed
+                assert isinstance(failed, storage.MissingFileData), failed
                 assert len(clone.repo) == before
         elif what == 2:
             # the connection breaks; a later pull makes up for it

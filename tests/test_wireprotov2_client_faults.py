@@ -20,10 +20,11 @@ import time
 
 import conftest
 import pytest
+from helpers.wireprotov2_conversation import make_ui
 from mercurial import commands, error, localrepo, phases, verify
-from wireprotov2_conversation import make_ui
 
-from hgext3rd.wireprotov2 import compat, pull_pieces
+from hgext3rd.wireprotov2 import compat
+from hgext3rd.wireprotov2.pull import fetch as pull_pieces
 
 with contextlib.suppress(ImportError):
     # what hg itself does when it starts (hg <= 7.1 needs nothing)

@@ -14,13 +14,13 @@ import random
 import shutil
 
 import pytest
-import wireprotov2_conversation as conversation
+from helpers import wireprotov2_conversation as conversation
+from helpers.wireprotov2_conversation import ERRORS, URL, Wire, nodes
 from mercurial import commands, localrepo, phases
-from wireprotov2_conversation import ERRORS, URL, Wire, nodes
 
-from hgext3rd.wireprotov2 import segments
 from hgext3rd.wireprotov2.proto import client as protoclient
 from hgext3rd.wireprotov2.proto import frames
+from hgext3rd.wireprotov2.segments import cut
 
 COUNT = int(os.environ.get('AMALGAM_FUZZ', '100'))
 SEED = int(os.environ.get('AMALGAM_SEED', '0'))
@@ -65,7 +65,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture
 def wire(history, monkeypatch) -> Wire:
-    monkeypatch.setattr(segments, 'LEAST_CHANGESETS', 3)
+    monkeypatch.setattr(cut, 'LEAST_CHANGESETS', 3)
     return conversation.connect(monkeypatch, history)
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from mercurial import ui as uimod
 
-from hgext3rd.wireprotov2 import client, failures
+from hgext3rd.wireprotov2.client import failures
+from hgext3rd.wireprotov2.client import http as client
 from hgext3rd.wireprotov2.proto import cbor, frames
 
 OK = cbor.encode({b'status': b'ok'})

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import wireprotov2_conversation as conversation
+from helpers import wireprotov2_conversation as conversation
+from helpers.wireprotov2_conversation import URL, nodes
 from mercurial import commands, error, localrepo, phases, util
-from wireprotov2_conversation import URL, nodes
 
-from hgext3rd.wireprotov2 import pull_pieces, pull_records, segments
 from hgext3rd.wireprotov2.proto import cbor, frames
 from hgext3rd.wireprotov2.proto import client as protoclient
+from hgext3rd.wireprotov2.pull import fetch, records
+from hgext3rd.wireprotov2.segments import cut
 
 HAVE = 2
 TOTAL = 5
@@ -283,10 +284,10 @@ def test_lies(wire, base, tmp_path, monkeypatch, name, when):
 
 
 def test_records_without_revisions_end(monkeypatch):
-    monkeypatch.setattr(pull_records, 'MAX_SKIPPED', 100)
+    monkeypatch.setattr(records, 'MAX_SKIPPED', 100)
     endless = itertools.repeat({b'node': NODE, b'bookmarks': []})
-    with pytest.raises(pull_records.CBORError, match='more than announced'):
-        next(pull_records.changesets(endless, 1))
+    with pytest.raises(records.CBORError, match='more than announced'):
+        next(records.changesets(endless, 1))
 
 
 def piece(**fields: Any) -> dict[bytes, Any]:
@@ -302,7 +303,7 @@ def piece(**fields: Any) -> dict[bytes, Any]:
 
 def listing(total: int, values: Any) -> Any:
     head = {b'version': 1, b'totalitems': total, b'cgversion': b'02'}
-    return pull_pieces.parse_listing(itertools.chain([head], values))
+    return fetch.parse_listing(itertools.chain([head], values))
 
 
 def test_listings_end(monkeypatch):
@@ -316,16 +317,16 @@ def test_listings_end(monkeypatch):
         (1, [piece(changesets=-1)]),
         (1, [5]),
     ):
-        with pytest.raises(pull_records.CBORError):
+        with pytest.raises(records.CBORError):
             listing(total, values)
-    monkeypatch.setattr(pull_pieces, 'MAX_HEADS', 10)
-    with pytest.raises(pull_records.CBORError, match='too large'):
+    monkeypatch.setattr(fetch, 'MAX_HEADS', 10)
+    with pytest.raises(records.CBORError, match='too large'):
         listing(9, itertools.repeat(piece(heads=[NODE] * 3)))
 
 
 def test_pieces_that_are_not_what_their_list_says(wire, tmp_path, monkeypatch):
     """Each is refused, and an ordinary pull gets the same changesets."""
-    monkeypatch.setattr(segments, 'LEAST_CHANGESETS', 2)
+    monkeypatch.setattr(cut, 'LEAST_CHANGESETS', 2)
     whole = conversation.Outcome(URL, tmp_path / 'whole', connections=b'1')
     expected = nodes(whole.repo)
 

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import wireprotov2_conversation as conversation
+from helpers import wireprotov2_conversation as conversation
+from helpers.wireprotov2_conversation import URL, Outcome, check, nodes, pull
 from mercurial import commands, localrepo, phases, repair
 from mercurial import ui as uimod
-from wireprotov2_conversation import URL, Outcome, check, nodes, pull
 
-from hgext3rd.wireprotov2 import segments
+from hgext3rd.wireprotov2.segments import cut
 
 PER_PIECE = 4
 TOTAL = 14
@@ -123,7 +123,7 @@ def clone(
 @pytest.mark.parametrize('pieces', [True, False])
 def test_changes(change, pieces, template, tmp_path, monkeypatch):
     if pieces:
-        monkeypatch.setattr(segments, 'LEAST_CHANGESETS', PER_PIECE)
+        monkeypatch.setattr(cut, 'LEAST_CHANGESETS', PER_PIECE)
     for place in range(1, MOST_REQUESTS):
         server = tmp_path / f'server{place}'
         shutil.copytree(template, server)

@@ -10,15 +10,16 @@ import pathlib
 import sys
 
 import pytest
-import wireprotov2_conversation as conversation
-import wireprotov2_network as network
+from helpers import wireprotov2_conversation as conversation
+from helpers import wireprotov2_network as network
+from helpers.wireprotov2_conversation import Outcome
 from mercurial import commands, error, localrepo, phases
 from mercurial import ui as uimod
 from mercurial.hgweb import hgweb, hgwebdir
-from wireprotov2_conversation import Outcome
 
-from hgext3rd.wireprotov2 import api, redirects, segments
+from hgext3rd.wireprotov2.client import offer, redirects
 from hgext3rd.wireprotov2.proto import events
+from hgext3rd.wireprotov2.segments import cut
 
 TOTAL = 9
 SECRET = base64.b64encode(b'user:secret').decode()
@@ -46,7 +47,7 @@ def app(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(autouse=True)
 def several_pieces(monkeypatch):
-    monkeypatch.setattr(segments, 'LEAST_CHANGESETS', 2)
+    monkeypatch.setattr(cut, 'LEAST_CHANGESETS', 2)
     for name in ('http_proxy', 'https_proxy', 'no_proxy', 'all_proxy'):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -344,7 +345,7 @@ def fetch(url: bytes, content: bytes, settings, **changes):
     """Follow a redirect to ``url``, where ``content`` should be."""
     ui = conversation.make_ui(settings)
     protocol, _sep, rest = url.partition(b':')
-    target = api.Target(b't', protocol, (url,))
+    target = offer.Target(b't', protocol, (url,))
     location = events.Location(
         **{
             'url': url + b'object?signature=1',

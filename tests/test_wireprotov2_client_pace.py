@@ -16,7 +16,7 @@ from mercurial import ui as uimod
 from mercurial import url as urlmod
 from mercurial import util
 
-from hgext3rd.wireprotov2 import pace
+from hgext3rd.wireprotov2.client.http import pace
 
 TIMEOUT = 60
 STATUS = b'HTTP/1.1 200 OK\r\n'

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hgext3rd.wireprotov2 import pull_parents
+from hgext3rd.wireprotov2.pull import parents
 
 NULL, PLAIN, COPY, ROOT = (bytes([n]) * 20 for n in range(4))
 
@@ -39,10 +39,10 @@ def checked(*deltas, trusted=True):
             yield item
 
     if trusted:
-        with pull_parents.trusted():
-            found = list(pull_parents.filter_deltas(orig, REVLOG, deltas))
+        with parents.trusted():
+            found = list(parents.filter_deltas(orig, REVLOG, deltas))
     else:
-        found = list(pull_parents.filter_deltas(orig, REVLOG, deltas))
+        found = list(parents.filter_deltas(orig, REVLOG, deltas))
     assert found == list(deltas)
     return asked
 

@@ -10,16 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.wireprotov2 import (
-    api,
-    pull_bundle,
-    pull_pieces,
-    pull_records,
-    pull_source,
-    redirects,
-)
+from hgext3rd.wireprotov2.client import offer, redirects
 from hgext3rd.wireprotov2.proto import cbor, events
 from hgext3rd.wireprotov2.proto.errors import CBORError, ProtocolError
+from hgext3rd.wireprotov2.pull import bundle, source
+from hgext3rd.wireprotov2.pull import fetch as pull_pieces
+from hgext3rd.wireprotov2.pull import records as pull_records
 
 A, B, C = (bytes([n]) * 20 for n in b'abc')
 NULL = pull_records.NULL_ID
@@ -169,14 +165,14 @@ class TestSeen:
         return pull_records.Record(A, NULL, NULL, A, NULL, b'h' * 12 + text, 0)
 
     def test_manifest_and_paths(self):
-        seen = pull_source.Seen()
+        seen = source.Seen()
         text = B.hex().encode() + b'\nuser\n0 0\nf\ng h\n\nmessage\n\nmore'
         seen.add(self.record(text))
         assert seen.manifests == {B: A}
         assert seen.paths == {b'f', b'g h'}
 
     def test_empty(self):
-        seen = pull_source.Seen()
+        seen = source.Seen()
         seen.add(self.record(NULL.hex().encode() + b'\nuser\n0 0\n\nmessage'))
         assert not seen.manifests
         assert not seen.paths
@@ -184,13 +180,13 @@ class TestSeen:
     @pytest.mark.parametrize('text', [b'', b'abc\n', b'z' * 40, b'\xff' * 40])
     def test_malformed(self, text):
         with pytest.raises(CBORError):
-            pull_source.Seen().add(self.record(text))
+            source.Seen().add(self.record(text))
 
 
 class TestBundle:
     def test_part(self):
         blocks = b''.join(
-            pull_bundle.part(
+            bundle.part(
                 7, b'NAME', [b'', b'ab', b'c'], {b'k': b'v'}, {b'a': b''}
             )
         )
@@ -204,13 +200,13 @@ class TestBundle:
 
     def test_large_payload_is_cut(self):
         chunks = [b'x' * 30000] * 5
-        blocks = list(pull_bundle.part(0, b'N', chunks))[1:]
+        blocks = list(bundle.part(0, b'N', chunks))[1:]
         assert b''.join(blocks[1:-1:2]) == b''.join(chunks)
         assert max(map(len, blocks)) < 100000
 
     def test_revision(self):
         record = pull_records.Record(A, B, NULL, None, C, b'delta', 1 << 13)
-        chunk = pull_bundle.revision(record, A, b'03')
+        chunk = bundle.revision(record, A, b'03')
         assert chunk == (
             struct.pack('>l', 4 + 102 + 5)
             + A
@@ -221,13 +217,13 @@ class TestBundle:
             + b'\x20\0delta'
         )
         with pytest.raises(ValueError):
-            pull_bundle.revision(record, A, b'02')
+            bundle.revision(record, A, b'02')
         censored = record._replace(flags=1 << 15)
-        assert len(pull_bundle.revision(censored, A, b'02')) == 4 + 100 + 5
+        assert len(bundle.revision(censored, A, b'02')) == 4 + 100 + 5
 
     def test_small_parts(self):
-        assert pull_bundle.listkeys({b'b': b'2', b'a': b'1'}) == b'a\t1\nb\t2'
-        assert pull_bundle.bookmarks({b'm': A}) == A + b'\0\x01m'
+        assert bundle.listkeys({b'b': b'2', b'a': b'1'}) == b'a\t1\nb\t2'
+        assert bundle.bookmarks({b'm': A}) == A + b'\0\x01m'
 
 
 def listing(*pieces, **head):
@@ -279,8 +275,8 @@ class TestPieces:
 
 
 TARGETS = (
-    api.Target(b'cdn', b'https', (b'https://cdn.example/bucket/',)),
-    api.Target(b'lan', b'http', (b'http://10.0.0.1:8080',)),
+    offer.Target(b'cdn', b'https', (b'https://cdn.example/bucket/',)),
+    offer.Target(b'lan', b'http', (b'http://10.0.0.1:8080',)),
 )
 
 
@@ -306,7 +302,7 @@ class TestRedirects:
 
     def test_acceptable(self):
         def accept(secure=False, **kwargs):
-            target = api.Target(
+            target = offer.Target(
                 **{
                     'name': b't',
                     'protocol': b'https',
@@ -314,7 +310,7 @@ class TestRedirects:
                     **kwargs,
                 }
             )
-            found = api.API(b'a', b'u', {}, (), targets=(target,))
+            found = offer.API(b'a', b'u', {}, (), targets=(target,))
             return bool(redirects.acceptable(found, secure))
 
         assert accept()
@@ -393,7 +389,7 @@ class TestAPI:
     }
 
     def test_parse(self):
-        found = api.parse(b'n', b'u', self.DESCRIPTOR)
+        found = offer.parse(b'n', b'u', self.DESCRIPTOR)
         assert found.batch_size(b'filesdata') == 50000
         assert found.batch_size(b'heads') is None
         assert found.has_argument(b'filesdata', b'fields')
@@ -405,18 +401,18 @@ class TestAPI:
     def test_values_of_no_use_are_left_out(self):
         args = {b'fields': {b'validvalues': [b'flags', [b'x'], {b'y': 1}, 5]}}
         commands = {b'commands': {b'filesdata': {b'args': args}}}
-        found = api.parse(b'n', b'u', commands)
+        found = offer.parse(b'n', b'u', commands)
         assert found.valid_values(b'filesdata', b'fields') == {b'flags'}
 
     @pytest.mark.parametrize('value', [None, {}, {b'commands': []}])
     def test_malformed(self, value):
         with pytest.raises(CBORError):
-            api.parse(b'n', b'u', value)
+            offer.parse(b'n', b'u', value)
 
     @given(st.binary(max_size=200))
     def test_any_cbor_parses_or_fails_cleanly(self, noise):
         try:
             for value in cbor.decode_all(noise):
-                api.parse(b'n', b'u', value)
+                offer.parse(b'n', b'u', value)
         except ProtocolError:
             pass

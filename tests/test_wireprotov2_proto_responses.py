@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from wireprotov2_requests import (
+from helpers.wireprotov2_requests import (
     BEGIN,
     ENCODED,
     END,
@@ -18,23 +16,18 @@ from wireprotov2_requests import (
     parsed,
     request,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hgext3rd.wireprotov2.proto import cbor, frames, streams
-from hgext3rd.wireprotov2.proto.errors import (
-    CommandError,
-    ServerFailure,
-)
-from hgext3rd.wireprotov2.proto.events import (
-    Location,
-)
+from hgext3rd.wireprotov2.proto.errors import CommandError, ServerFailure
+from hgext3rd.wireprotov2.proto.events import Location
 from hgext3rd.wireprotov2.proto.frames import (
     FRAMING_0005,
     FRAMING_0006,
     Framing,
 )
-from hgext3rd.wireprotov2.proto.server import (
-    ServerConnection,
-)
+from hgext3rd.wireprotov2.proto.server import ServerConnection
 
 # responses
 

@@ -6,9 +6,7 @@ from __future__ import annotations
 import zlib
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from wireprotov2_requests import (
+from helpers.wireprotov2_requests import (
     BEGIN,
     BOTH,
     CONT,
@@ -21,6 +19,8 @@ from wireprotov2_requests import (
     request,
     settings,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hgext3rd.wireprotov2.proto import cbor, frames, streams
 from hgext3rd.wireprotov2.proto.errors import (
@@ -40,10 +40,7 @@ from hgext3rd.wireprotov2.proto.frames import (
     FRAMING_0006,
     Framing,
 )
-from hgext3rd.wireprotov2.proto.server import (
-    RequestLimits,
-    ServerConnection,
-)
+from hgext3rd.wireprotov2.proto.server import RequestLimits, ServerConnection
 
 
 @BOTH

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.wireprotov2 import segmentpack, segmentunpack
+from hgext3rd.wireprotov2.segments import pack, unpack
 
 NULL = b'\0' * 20
 END = b'\0\0\0\0'
@@ -73,12 +73,12 @@ V3 = history(b'\x80\0', chunk(b'dir/') + END + END)
 
 def packed(version: bytes, stream: bytes, step: int = 1000) -> bytes:
     pieces = [stream[i : i + step] for i in range(0, len(stream), step)]
-    return b''.join(segmentpack.pack(version, pieces))
+    return b''.join(pack.pack(version, pieces))
 
 
 def unpacked(data: bytes, step: int = 1000) -> tuple[bytes, bytes]:
     pieces = [data[i : i + step] for i in range(0, len(data), step)]
-    version, *chunks = segmentpack.unpack(pieces)
+    version, *chunks = pack.unpack(pieces)
     return version, b''.join(chunks)
 
 
@@ -165,7 +165,7 @@ def test_any_changegroup_survives(
     ],
 )
 def test_pack_refuses(stream: bytes, message: str) -> None:
-    with pytest.raises(segmentpack.PackError, match=message):
+    with pytest.raises(pack.PackError, match=message):
         packed(b'02', stream)
 
 
@@ -187,7 +187,7 @@ def test_pack_refuses(stream: bytes, message: str) -> None:
     ],
 )
 def test_unpack_refuses(data: bytes, message: str) -> None:
-    with pytest.raises(segmentpack.PackError, match=message):
+    with pytest.raises(pack.PackError, match=message):
         unpacked(data)
 
 
@@ -199,19 +199,19 @@ def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
     sound[position] ^= data.draw(st.integers(1, 255))
     try:
         unpacked(bytes(sound))
-    except segmentpack.PackError:
+    except pack.PackError:
         pass
 
 
 def test_unknown_flags_reach_no_storage() -> None:
     stream = packed(b'03', history(b'\0\1', END))
-    version, items = segmentpack.items([stream])
-    group = segmentunpack.unpacker(version, items)
-    with pytest.raises(segmentpack.PackError, match='unknown flags'):
+    version, items = pack.items([stream])
+    group = unpack.unpacker(version, items)
+    with pytest.raises(pack.PackError, match='unknown flags'):
         list(group.deltaiter())
 
 
 def test_versions() -> None:
-    assert segmentpack.packable(b'02')
-    assert segmentpack.packable(b'03')
-    assert not segmentpack.packable(b'04')
+    assert pack.packable(b'02')
+    assert pack.packable(b'03')
+    assert not pack.packable(b'04')

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from wireprotov2_wsgi import API3, Server, request
+from helpers.wireprotov2_wsgi import API3, Server, request
 
 from mercurial import context, hg, mdiff, phases  # isort: skip
 from mercurial.node import nullid  # isort: skip

@@ -11,8 +11,7 @@ import pathlib
 from typing import Any
 
 import pytest
-from mercurial import extensions, hg, obsolete
-from wireprotov2_wsgi import (  # noqa: F401  (two are fixtures)
+from helpers.wireprotov2_wsgi import (  # noqa: F401  (two are fixtures)
     API3,
     MEDIA5,
     MEDIA6,
@@ -24,9 +23,10 @@ from wireprotov2_wsgi import (  # noqa: F401  (two are fixtures)
     request,
     server_fixture,
 )
+from mercurial import extensions, hg, obsolete
 
-from hgext3rd.wireprotov2.commands.apis import APIS
 from hgext3rd.wireprotov2.proto import cbor
+from hgext3rd.wireprotov2.server.commands.apis import APIS
 
 # routes
 

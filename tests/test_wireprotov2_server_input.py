@@ -11,10 +11,7 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from mercurial import error
-from wireprotov2_wsgi import (  # noqa: F401  (two are fixtures)
+from helpers.wireprotov2_wsgi import (  # noqa: F401  (two are fixtures)
     API3,
     MEDIA5,
     MEDIA6,
@@ -26,9 +23,12 @@ from wireprotov2_wsgi import (  # noqa: F401  (two are fixtures)
     request,
     server_fixture,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from mercurial import error
 
-from hgext3rd.wireprotov2.commands.apis import APIS
 from hgext3rd.wireprotov2.proto import cbor, frames, streams
+from hgext3rd.wireprotov2.server.commands.apis import APIS
 
 # bad input
 
@@ -357,7 +357,7 @@ def test_any_arguments(server: Server, api: bytes, data: Any) -> None:
 def test_failures_of_the_server_are_logged_not_shown(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hgext3rd.wireprotov2.commands import discovery
+    from hgext3rd.wireprotov2.server.commands import discovery
 
     def broken(*args: Any) -> Any:
         raise RuntimeError('details')
@@ -381,7 +381,7 @@ def test_failures_of_the_server_are_logged_not_shown(
 def test_what_mercurial_tells_users_is_told_to_clients(
     server: Server, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
-    from hgext3rd.wireprotov2.commands import discovery
+    from hgext3rd.wireprotov2.server.commands import discovery
 
     def refuse(*args: Any) -> Any:
         raise failure

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from mercurial import cmdutil, error, pycompat, registrar, util
 from mercurial.i18n import _
 
-from . import compat, errors, references, stores
+from . import compat, errors
+from .stores import configured, references
 
 if TYPE_CHECKING:
     # every hg command imports this module; dataclasses are slow to import
-    from .blobs import Blob, BlobStore
+    from .stores.blobs import Blob, BlobStore
 
 cmdtable: dict = {}
 command = registrar.command(cmdtable)
@@ -23,7 +24,7 @@ _DAY = 24 * 60 * 60
 
 def _store(repo: Any) -> BlobStore:
     try:
-        return stores.blob_store(repo)
+        return configured.blob_store(repo)
     except errors.LfsServerError as failure:
         raise _abort(failure) from failure
 

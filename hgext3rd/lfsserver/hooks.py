@@ -33,7 +33,7 @@ def _is_loaded(name: str) -> bool:
 
 
 def _serve(orig: Any, *args: Any, **opts: Any) -> Any:
-    from . import startup
+    from .hgweb import startup
 
     _wrap_hgweb()
     startup.load_modules()
@@ -65,16 +65,16 @@ def handlewsgirequest(
     orig: Any, rctx: Any, req: Any, res: Any, checkperm: Any
 ) -> Any:
     """Answer LFS requests ourselves, leave all others to the rest."""
-    from . import web
+    from .hgweb import wsgi
 
-    return web.handle(rctx, req, res, checkperm) or orig(
+    return wsgi.handle(rctx, req, res, checkperm) or orig(
         rctx, req, res, checkperm
     )
 
 
 def repostate(orig: Any, self: Any) -> Any:
     """Have hgweb open repositories anew when who may do what changes."""
-    from . import hgrcs
+    from .hgweb import hgrcs
 
     state, mtime = orig(self)
     return (state, hgrcs.states(hgrcs.files_of(self._repo))), mtime
@@ -82,9 +82,9 @@ def repostate(orig: Any, self: Any) -> Any:
 
 def parserequestfromenv(orig: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
     """Keep queries that are not ASCII from hgweb's parser."""
-    from . import web
+    from .hgweb import wsgi
 
-    return orig(web.hide_query(env), *args, **kwargs)
+    return orig(wsgi.hide_query(env), *args, **kwargs)
 
 
 def initserver(
@@ -97,16 +97,16 @@ def initserver(
     **kwargs: Any,
 ) -> None:
     """Give ``hg serve`` a request handler that is fit for large bodies."""
-    from . import direct, serve
+    from .hgweb import connection, fastpath
 
     timeout = ui.configint(b'lfsserver', b'timeout') or None
     # Python's default of 5 is less than one client opens: some are reset
-    self.request_queue_size = serve.BACKLOG
+    self.request_queue_size = connection.BACKLOG
     orig(
         self,
         ui,
         app,
         addr,
-        serve.connection_class(handler, timeout, direct.answerer(app)),
+        connection.connection_class(handler, timeout, fastpath.answerer(app)),
         **kwargs,
     )

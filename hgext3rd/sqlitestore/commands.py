@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from mercurial import cmdutil, error, pycompat, registrar, util
 from mercurial.i18n import _
 
-from . import repository
+from . import requirements
 
 if TYPE_CHECKING:
-    from .store import Store
+    from .reading.store import Store
 
 cmdtable: dict = {}
 command = registrar.command(cmdtable)
@@ -25,7 +25,7 @@ command = registrar.command(cmdtable)
 
 def store_of(repo: Any) -> Store:
     """The file store of a repository. Raises Abort if it has none."""
-    if repository.REQUIREMENT not in repo.requirements:
+    if requirements.REQUIREMENT not in repo.requirements:
         raise error.Abort(
             _(b'this repository does not keep its files in SQLite'),
             hint=_(b"see 'hg help admin::sqlite-convert'"),
@@ -92,7 +92,7 @@ def sqlite_stats(ui: Any, repo: Any, **opts: Any) -> None:
 
     Returns 0 on success.
     """
-    from . import stats, statsview
+    from .reading import stats, statsview
 
     store = store_of(repo)
     with ui.makeprogress(_(b'reading indexes'), unit=_(b'files')) as progress:
@@ -127,7 +127,8 @@ def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
     """
     import os
 
-    from . import backup, schema
+    from .formats import schema
+    from .writing import backup
 
     store = store_of(repo)
     dest = util.expandpath(dest)
@@ -178,17 +179,17 @@ def sqlite_repack(ui: Any, repo: Any, **opts: Any) -> int:
 
     Returns 0 on success, also when there was nothing to do.
     """
-    from . import autorepack, repack
+    from .repacking import automatic, run
 
     cmdutil.check_at_most_one_arg(opts, 'max', 'auto')
     store = store_of(repo)
-    if opts['auto'] and not autorepack.pays(store):
+    if opts['auto'] and not automatic.pays(store):
         return 0
-    before = repack.database_size(store)
-    effort = repack.MAXIMUM if opts['max'] else repack.NORMAL
+    before = run.database_size(store)
+    effort = run.MAXIMUM if opts['max'] else run.NORMAL
     with _progress_of(ui) as progress:
         try:
-            done = repack.repack(repo, store, effort, progress)
+            done = run.repack(repo, store, effort, progress)
         except error.LockHeld as exc:
             if opts['auto']:
                 return 0
@@ -202,7 +203,7 @@ def sqlite_repack(ui: Any, repo: Any, **opts: Any) -> int:
     ui.status(
         _(b'database repacked (%s, was %s)\n')
         % (
-            util.bytecount(repack.database_size(store)),
+            util.bytecount(run.database_size(store)),
             util.bytecount(before),
         )
     )
@@ -243,15 +244,15 @@ def sqlite_convert(ui: Any, repo: Any, **opts: Any) -> int:
 
     Returns 0 on success, also when there was nothing to do.
     """
-    from . import upgrade
+    from .converting import convert
 
-    if opts['to'] not in upgrade.TARGETS:
+    if opts['to'] not in convert.TARGETS:
         raise error.InputError(
             _(b"cannot convert to '%s'") % opts['to'],
-            hint=_(b'use one of: %s') % b', '.join(upgrade.TARGETS),
+            hint=_(b'use one of: %s') % b', '.join(convert.TARGETS),
         )
     with ui.makeprogress(_(b'converting'), unit=_(b'files')) as progress:
-        converted = upgrade.convert(
+        converted = convert.convert(
             ui,
             repo,
             opts['to'],

@@ -26,19 +26,20 @@ from mercurial.i18n import _
 from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import rewrite
 
-from . import coremodules, debug, lazyhooks, repository
+from . import requirements
+from .integration import coremodules, debug, lazyhooks, repository
 
 FILE_INDEX = b'fileindex-v1'
 
 
 def feature_setup(ui: Any, supported: set[bytes]) -> None:
     """Tell core which requirements we can handle."""
-    supported.add(repository.REQUIREMENT)
-    for name in repository.COMPRESSIONS:
-        supported.add(repository.COMPRESSION_PREFIX + name)
+    supported.add(requirements.REQUIREMENT)
+    for name in requirements.COMPRESSIONS:
+        supported.add(requirements.COMPRESSION_PREFIX + name)
         # so that they can be converted
-        supported.add(repository.LEGACY_COMPRESSION_PREFIX + name)
-    supported.add(repository.LEGACY_REQUIREMENT)
+        supported.add(requirements.LEGACY_COMPRESSION_PREFIX + name)
+    supported.add(requirements.LEGACY_REQUIREMENT)
 
 
 def uisetup(ui: Any) -> None:
@@ -74,7 +75,7 @@ def reposetup(ui: Any, repo: Any) -> None:
 
 
 def _adopt(repo: Any) -> None:
-    if repository.LEGACY_REQUIREMENT in repo.requirements:
+    if requirements.LEGACY_REQUIREMENT in repo.requirements:
         repository.adopt_legacy(repo)
     else:
         repository.adopt(repo)
@@ -103,7 +104,7 @@ def _hook_scmutil(module: Any) -> None:
 def prefetch_files(repo: Any, revmatches: Any) -> None:
     """Read many files of our repositories at once."""
     if _is_ours(repo):
-        from . import prefetch
+        from .reading import prefetch
 
         repo = repo.unfiltered()
         prefetch.prefetch(repo, repo.sqlitestore, revmatches)
@@ -147,7 +148,8 @@ def keyword_file(
     """A file whose keywords are expanded, of our kind in our repositories."""
     if not _is_ours(kwt.repo):
         return orig(opener, kwt, path, *args, **kwargs)
-    from . import compat, keywords
+    from . import compat
+    from .filelog import keywords
 
     # where core would have the revlog
     kwargs.pop('radix', None)
@@ -203,11 +205,11 @@ def _hook_verify(module: Any) -> None:
 
 
 def _hook_upgrade(module: Any) -> None:
-    from . import coreupgrade
+    from .integration import upgraderepo
 
     # debugupgraderepo changes formats, not the backend
     extensions.wrapfunction(
-        module, 'upgraderepo', coreupgrade.upgrade_repository
+        module, 'upgraderepo', upgraderepo.upgrade_repository
     )
     # what it is made of, which nothing else uses
     lazyhooks.when_loaded(module.upgrade_actions, _hook_upgrade_actions)
@@ -215,27 +217,27 @@ def _hook_upgrade(module: Any) -> None:
 
 
 def _hook_upgrade_actions(module: Any) -> None:
-    from . import coreupgrade
+    from .integration import upgraderepo
 
     # it knows all requirements it may meet
     extensions.wrapfunction(
-        module, 'supporteddestrequirements', coreupgrade.requirements
+        module, 'supporteddestrequirements', upgraderepo.known_requirements
     )
     # what it lists as about to be processed
     extensions.wrapfunction(
-        module.UpgradeOperation, '__init__', coreupgrade.plan_operation
+        module.UpgradeOperation, '__init__', upgraderepo.plan_operation
     )
 
 
 def _hook_upgrade_engine(module: Any) -> None:
-    from . import coreupgrade
+    from .integration import upgraderepo
 
     # it copies revlogs one by one, the other files of the store, and swaps
     # the old store for the new one
     for name, function in (
-        ('_perform_clone', coreupgrade.copy_history),
-        ('_files_to_copy_post_revlog_clone', coreupgrade.other_files),
-        ('_replacestores', coreupgrade.replace_stores),
+        ('_perform_clone', upgraderepo.copy_history),
+        ('_files_to_copy_post_revlog_clone', upgraderepo.other_files),
+        ('_replacestores', upgraderepo.replace_stores),
     ):
         extensions.wrapfunction(module, name, function)
 
@@ -263,20 +265,28 @@ def _feature_setup_entry(function: Any) -> Any:
 
 def new_repo_requirements(orig: Any, ui: Any, createopts: Any) -> set[bytes]:
     """The requirements of a new repository."""
-    if createopts.get(b'backend') != repository.BACKEND:
+    if createopts.get(b'backend') != requirements.BACKEND:
         return orig(ui, createopts)
-    compression = repository.compression_requirement(ui)
-    requirements: set[bytes] = orig(ui, {**createopts, b'backend': b'revlogv1'})
+    compression = requirements.compression_requirement(ui)
+    names: set[bytes] = orig(ui, {**createopts, b'backend': b'revlogv1'})
     if b'sharedrepo' in createopts:
         # the source decides
-        return requirements
-    if b'store' not in requirements:
+        return names
+    if b'store' not in names:
         # the format before Mercurial 0.9.2 (see create_repository)
-        return requirements
-    if FILE_INDEX in requirements:
+        return names
+    if FILE_INDEX in names:
         # It lists revlogs of files; the database is such a list itself.
-        requirements = requirements - {FILE_INDEX} | {b'fncache', b'dotencode'}
-    return requirements | {repository.REQUIREMENT, compression}
+        names = names - {FILE_INDEX} | {b'fncache', b'dotencode'}
+    return names | {requirements.REQUIREMENT, compression}
+
+
+def _lacks_store(ui: Any) -> bool:
+    """Whether our backend is configured together with ``usestore = no``."""
+    backend = ui.config(b'storage', b'new-repo-backend')
+    return backend == requirements.BACKEND and not ui.configbool(
+        b'format', b'usestore'
+    )
 
 
 def create_repository(
@@ -290,8 +300,7 @@ def create_repository(
     if (
         requirements is None
         and b'sharedrepo' not in (createopts or {})
-        and ui.config(b'storage', b'new-repo-backend') == repository.BACKEND
-        and not ui.configbool(b'format', b'usestore')
+        and _lacks_store(ui)
     ):
         # as core does for other options that need a store
         ui.warn(
@@ -301,7 +310,7 @@ def create_repository(
             )
         )
     result = orig(ui, path, createopts, requirements)
-    from . import creation
+    from .integration import creation
 
     creation.create_database(ui, path)
     return result
@@ -311,7 +320,7 @@ def copy_files(
     orig: Any, src_vfs_map: Any, dst_vfs_map: Any, entries: Any, progress: Any
 ) -> Any:
     """Copy the database of a local clone, and let core link the rest."""
-    from . import storeentries
+    from .integration import storeentries
 
     others = []
     for item in entries:
@@ -331,7 +340,7 @@ def copy_store(orig: Any, ui: Any, srcrepo: Any, destpath: bytes) -> Any:
     """Copy the database along with the files core knows of."""
     lock = orig(ui, srcrepo, destpath)
     if _is_ours(srcrepo):
-        from . import storeentries
+        from .integration import storeentries
 
         storeentries.copy_database(
             srcrepo.svfs.join(storeentries.FILENAME),
@@ -344,7 +353,7 @@ def generate_v1(orig: Any, repo: Any) -> Any:
     """Stream a snapshot of the database."""
     if not _is_ours(repo):
         return orig(repo)
-    from . import storeentries
+    from .integration import storeentries
 
     return storeentries.generate_v1(
         repo, streamclone._walkstreamfiles, streamclone.VolatileManager()
@@ -362,7 +371,7 @@ def _follow_stream(repo: Any) -> None:
     if _is_ours(repo):
         repository.adopt(repo)
     else:
-        from . import creation
+        from .integration import creation
 
         creation.remove_database(repo)
 
@@ -376,14 +385,14 @@ def apply_legacy_stream(orig: Any, pullop: Any) -> None:
         return
     _follow_stream(repo)
     if _is_ours(repo):
-        from . import creation
+        from .integration import creation
 
         # a shallow clone gets no file history, thus no database
         creation.create_database(repo.ui, repo.root)
 
 
 def _is_ours(repo: Any) -> bool:
-    return repository.REQUIREMENT in repo.requirements
+    return requirements.REQUIREMENT in repo.requirements
 
 
 def bundle_file(
@@ -397,7 +406,7 @@ def bundle_file(
         repo._cgfilespos = bundlerepo._getfilestarts(repo._cgunpacker)
     if path not in repo._cgfilespos:
         return orig(repo, path, *args, **kwargs)
-    from . import overlay
+    from .filelog import overlay
 
     repo._cgunpacker.seek(repo._cgfilespos[path])
     return overlay.bundle_file(repo, path)
@@ -407,7 +416,7 @@ def init_static(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> None:
     """Read the database of a repository that is a folder on a web server."""
     orig(repo, *args, **kwargs)
     if _is_ours(repo):
-        from . import statichttp
+        from .integration import statichttp
 
         statichttp.adopt(repo)
 
@@ -416,7 +425,7 @@ def union_file(
     orig: Any, repo: Any, path: bytes, *args: Any, **kwargs: Any
 ) -> Any:
     """A file of a union repository where one or both are ours."""
-    from . import overlay
+    from .filelog import overlay
 
     if _is_ours(repo):
         return overlay.union_file(repo, path)
@@ -429,7 +438,7 @@ def verify_files(orig: Any, verifier: Any, *args: Any, **kwargs: Any) -> Any:
     """Check the database, then let core read every revision."""
     if not _is_ours(verifier.repo):
         return orig(verifier, *args, **kwargs)
-    from . import verify as checks
+    from .reading import verify as checks
 
     store = verifier.repo.unfiltered().sqlitestore
     fatal = False
@@ -452,7 +461,7 @@ def narrow(orig: Any, ui: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
     """Remove the rows of files that left, as core removes their revlogs."""
     result = orig(ui, repo, *args, **kwargs)
     if _is_ours(repo):
-        from . import narrowing
+        from .writing import narrowing
 
         narrowing.remove_unmatched(repo)
     return result

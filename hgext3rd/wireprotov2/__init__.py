@@ -115,7 +115,7 @@ from __future__ import annotations
 
 from mercurial import registrar
 
-from . import hgcommands, hooks, metadata
+from . import commands, hooks, metadata
 
 __version__ = metadata.__version__
 testedwith = metadata.testedwith
@@ -153,6 +153,6 @@ configitem(b'wireprotov2', b'limit.commands', default=1000)
 configitem(b'wireprotov2', b'limit.idle-time', default=600)
 configitem(b'wireprotov2', b'limit.response-buffer', default=b'64 MB')
 
-cmdtable = hgcommands.cmdtable
+cmdtable = commands.cmdtable
 uisetup = hooks.uisetup
 reposetup = hooks.reposetup

@@ -21,19 +21,11 @@ from mercurial.hgweb import server as hgwebserver
 from mercurial.i18n import _
 from mercurial.revlogutils import rewrite
 
-from . import (
-    censoring,
-    compat,
-    peer,
-    pull_parents,
-    requirements,
-    resume,
-    server,
-    serving,
-    shallow,
-    shallow_checks,
-    shallow_repo,
-)
+from . import censoring, compat, peer, requirements
+from .pull import parents, resume
+from .server import hgserve, wsgi
+from .shallow import checks, storage
+from .shallow import repo as shallow_repo
 
 #: in .hg of an unfinished clone, as in ``resume``
 MARKER = b'wireprotov2-unfinished'
@@ -43,7 +35,7 @@ def uisetup(ui: object) -> None:
     """Wrap Mercurial once per process."""
     if any(map(_is_loaded, compat.SERVING_MODULES)):
         # in a WSGI server, or enabled by a repository that it serves
-        serving.load_modules()
+        hgserve.load_modules()
         _setup_server()
     else:
         # nothing else makes a server of an hg process
@@ -89,16 +81,16 @@ def _setup_server() -> None:
 
 
 def _handlewsgirequest(orig: Any, *args: Any) -> bool:
-    serving.load_modules()
-    return server.handlewsgirequest(orig, *args)
+    hgserve.load_modules()
+    return wsgi.handlewsgirequest(orig, *args)
 
 
 def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
     _setup_server()
-    serving.prepare(ui)
+    hgserve.prepare(ui)
     # lengths that are no numbers, and answers to clients that still send
     extensions.wrapfunction(
-        hgwebserver._httprequesthandler, 'do_hgweb', serving.do_hgweb
+        hgwebserver._httprequesthandler, 'do_hgweb', hgserve.do_hgweb
     )
     return orig(ui, repo, **opts)
 
@@ -127,14 +119,14 @@ def _clone(orig: Any, ui: Any, *args: Any, **opts: Any) -> Any:
 def _pull(orig: Any, ui: Any, repo: Any, *args: Any, **opts: Any) -> Any:
     if opts.get('depth'):
         _setup_client()
-        shallow.set_depth_of_command(repo, opts['depth'])
+        storage.set_depth_of_command(repo, opts['depth'])
     return orig(ui, repo, *args, **opts)
 
 
 def _verify(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
     result = orig(ui, repo, **opts)
     if requirements.SHALLOW in repo.requirements:
-        shallow_checks.report_missing(ui, repo)
+        checks.report_missing(ui, repo)
     return result
 
 
@@ -187,7 +179,7 @@ def _setup_client() -> None:
     # checks of incoming file revisions, where they need not read texts
     if hasattr(revlogutils, 'InboundRevision'):  # hg >= 7.1
         extensions.wrapfunction(
-            rewrite, 'filter_delta_issue6528', pull_parents.filter_deltas
+            rewrite, 'filter_delta_issue6528', parents.filter_deltas
         )
     # Mercurial's own hook for extensions that change a getbundle call
     extensions.wrapfunction(
@@ -211,8 +203,8 @@ def _setup_sending() -> None:
 def _makestream(
     orig: Any, repo: Any, outgoing: Any, *args: Any, **kwargs: Any
 ) -> Any:
-    if shallow.is_shallow(repo):
-        shallow_checks.check_outgoing(repo, outgoing)
+    if storage.is_shallow(repo):
+        checks.check_outgoing(repo, outgoing)
     return orig(repo, outgoing, *args, **kwargs)
 
 

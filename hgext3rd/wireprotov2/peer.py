@@ -18,23 +18,15 @@ from mercurial.i18n import _
 from mercurial.node import nullid
 from mercurial.utils import stringutil, urlutil
 
-from . import (
-    api,
-    connections,
-    failures,
-    pace,
-    pull,
-    pull_batches,
-    pull_segments,
-    pull_shallow,
-    pull_widen,
-    resume,
-    shallow,
-)
-from .client import HTTPClient
+from .client import connections, failures, offer, pace
+from .client.http import HTTPClient
 from .proto import cbor, frames
 from .proto.errors import CBORError
-from .pull_report import few_hooks
+from .pull import batches, resume, segments, widen
+from .pull import getbundle as pull
+from .pull.report import few_hooks
+from .shallow import pull as pull_shallow
+from .shallow import storage
 
 # the APIs this client speaks, best first
 APIS = (b'exp-http-v2-0003',)
@@ -70,7 +62,7 @@ _KINDS = re.compile(r'application/mercurial-(cbor|\d+\.\d+)')
 class Capabilities(set[bytes]):
     """Version 1 capabilities, with the API the same handshake offered."""
 
-    api: api.API | None = None
+    api: offer.API | None = None
 
 
 class _Reply:
@@ -202,7 +194,7 @@ def _warn(ui: Any, exc: failures.ServerFailure) -> None:
     )
 
 
-def choose(baseurl: bytes, answer: Mapping[bytes, Any]) -> api.API | None:
+def choose(baseurl: bytes, answer: Mapping[bytes, Any]) -> offer.API | None:
     """Return the best API of a handshake's answer that we speak, or None.
 
     Raises ``CBORError``.
@@ -217,7 +209,7 @@ def choose(baseurl: bytes, answer: Mapping[bytes, Any]) -> api.API | None:
         # relative to the repository and never another host's
         path = b'/'.join(p for p in base.split(b'/') if p not in (b'', b'..'))
         url = b'%s/%s/%s' % (baseurl.rstrip(b'/'), path, name)
-        found = api.parse(name, url, apis[name])
+        found = offer.parse(name, url, apis[name])
         if frames.FRAMING_0006.mediatype in found.framings:
             return found
     return None
@@ -245,7 +237,7 @@ class HybridPeer(httppeer.httppeer):
     ``v2api`` becomes None when the server turns out not to do what it offers.
     """
 
-    v2api: api.API | None
+    v2api: offer.API | None
     v2_allow_pieces = True
     # paths are filtered by version 2 alone
     v2_narrow = False
@@ -315,9 +307,7 @@ class HybridPeer(httppeer.httppeer):
 
     def narrow_widen(self, **kwargs: Any) -> Any:
         if self.v2_narrow and self.v2api is not None:
-            return pull_widen.widen(
-                self.ui, self.v2client(), self.v2api, kwargs
-            )
+            return widen.widen(self.ui, self.v2client(), self.v2api, kwargs)
         self._require_narrow({b'narrow': True})
         return super().narrow_widen(**kwargs)
 
@@ -358,10 +348,10 @@ def maybe_pull_pieces(orig: Any, pullop: Any) -> None:
     if isinstance(peer, HybridPeer) and not peer.v2_in_batch:
         start = len(pullop.repo.unfiltered())
         try:
-            if pull_segments.suitable(pullop, peer):
-                peer.v2_pieces = pull_segments.pull(pullop, peer)
-            elif pull_batches.suitable(pullop, peer):
-                peer.v2_pieces = pull_batches.pull_all(pullop, peer)
+            if segments.suitable(pullop, peer):
+                peer.v2_pieces = segments.pull(pullop, peer)
+            elif batches.suitable(pullop, peer):
+                peer.v2_pieces = batches.pull_all(pullop, peer)
         except failures.ServerFailure as exc:
             if len(pullop.repo.unfiltered()) > start:
                 raise
@@ -393,7 +383,7 @@ def exchange_pull(
     if getattr(remote, 'v2_in_batch', False):
         return orig(repo, remote, *args, **kwargs)
     depth = pull_shallow.parse_depth(
-        kwargs.get('depth') or shallow.depth_of_command(repo)
+        kwargs.get('depth') or storage.depth_of_command(repo)
     )
     if depth and not _has_ellipses(repo, remote, kwargs):
         _limit_depth(repo, remote, depth)
@@ -402,10 +392,10 @@ def exchange_pull(
     if not isinstance(remote, HybridPeer):
         pullop = orig(repo, remote, *args, **kwargs)
     else:
-        if shallow.is_shallow(repo):
+        if storage.is_shallow(repo):
             remote.v2_complete = pull_shallow.Completer(repo, remote)
         pullop = _pull(orig, repo, remote, *args, **kwargs)
-    if shallow.is_shallow(repo):
+    if storage.is_shallow(repo):
         pull_shallow.finish(pullop, remote, depth, first)
     return pullop
 
@@ -443,7 +433,7 @@ def _pull(
     except BaseException as exc:
         if resume.unfinished(repo):
             resume.interrupted(repo)
-        if isinstance(exc, shallow.MissingFileData):
+        if isinstance(exc, storage.MissingFileData):
             # not the server's fault
             raise
         if remote.v2api is not None and isinstance(exc, BAD_DATA):

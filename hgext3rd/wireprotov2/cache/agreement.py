@@ -11,11 +11,11 @@ from typing import Any
 
 import cbor2
 
-from .. import segments
+from ..segments import cut
 from . import factory, identity, keys, service
 
 #: The most bytes of a list: nodes of the largest piece.
-MOST_BYTES = 2 * 20 * segments.MOST_CHANGESETS
+MOST_BYTES = 2 * 20 * cut.MOST_CHANGESETS
 
 
 class CacheAgreement:
@@ -59,7 +59,7 @@ class CacheAgreement:
     def _key(self, version: bytes, previous: bytes) -> bytes:
         owner = identity.of(self._repo)
         return keys.digest(
-            [b'amalgam-cut', segments.VERSION, owner, version, previous]
+            [b'amalgam-cut', cut.VERSION, owner, version, previous]
         )
 
 

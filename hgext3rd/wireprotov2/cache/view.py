@@ -13,7 +13,8 @@ from typing import Any
 
 from mercurial import error, phases
 
-from .. import censoring, segmentrecord
+from .. import censoring
+from ..segments import record
 from . import identity, keys, policy
 from .agreement import CacheAgreement
 
@@ -146,7 +147,7 @@ def _offers_segment(repo: Any, name: bytes) -> bool:
     unfiltered = repo.unfiltered()
     if not unfiltered._phasecache.hasnonpublicphases(unfiltered):
         return True
-    pieces = segmentrecord.listing(repo, CacheAgreement(repo)).pieces()
+    pieces = record.listing(repo, CacheAgreement(repo)).pieces()
     return any(piece.name == name for piece in pieces)
 
 

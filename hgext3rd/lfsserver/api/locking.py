@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The locking API: JSON and queries in front of ``locks``.
+
+docs/api/locking.md of the git-lfs project.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import errors
+from ..stores.locks import Lock, LockHeld, LockStore
+from . import documents
+from .endpoint import MAX_DOCUMENT, Endpoint, Request, Response, json_response
+
+# Whom a lock belongs to on a server that asks nobody who they are.
+ANONYMOUS = 'anonymous'
+
+
+def _locks(endpoint: Endpoint) -> LockStore:
+    if endpoint.locks is None:
+        # 404 is what makes git-lfs go on without locks
+        raise errors.NotFound('this server does not serve locks')
+    return endpoint.locks
+
+
+def _owner(request: Request) -> str:
+    return request.user or ANONYMOUS
+
+
+def _document(lock: Lock) -> dict[str, Any]:
+    return {
+        'id': lock.id,
+        'path': lock.path,
+        'locked_at': documents.utc(lock.locked_at),
+        'owner': {'name': lock.owner},
+    }
+
+
+def create(endpoint: Endpoint, request: Request) -> Response:
+    """Take a lock: 201, or 409 with the lock that is in the way."""
+    locks = _locks(endpoint)
+    wanted = documents.parse_lock(request.document(MAX_DOCUMENT))
+    try:
+        lock = locks.create(
+            wanted.path, wanted.ref, _owner(request), endpoint.now()
+        )
+    except LockHeld as held:
+        return json_response(
+            held.status,
+            documents.encode(
+                {'lock': _document(held.lock), 'message': held.message}
+            ),
+        )
+    endpoint.log(f'locked {lock.path} for {lock.owner}')
+    return json_response(201, documents.encode({'lock': _document(lock)}))
+
+
+def _query_text(request: Request, name: str, limit: int) -> str | None:
+    value = request.query.get(name)
+    if not value:
+        return None
+    return documents.checked_text(value, name, limit)
+
+
+def _query_limit(request: Request) -> int | None:
+    value = request.query.get('limit')
+    if not value:
+        return None
+    if not value.isascii() or not value.isdigit() or len(value) > 18:
+        raise errors.Invalid('"limit" must be an integer')
+    return int(value)
+
+
+def listing(endpoint: Endpoint, request: Request) -> Response:
+    """One page of the locks that pass the filters of the query."""
+    page = _locks(endpoint).page(
+        path=_query_text(request, 'path', documents.MAX_PATH_BYTES),
+        lock_id=_query_text(request, 'id', 64),
+        ref=_query_text(request, 'refspec', documents.MAX_REF_BYTES),
+        cursor=request.query.get('cursor') or None,
+        limit=_query_limit(request),
+    )
+    document: dict[str, Any] = {
+        'locks': [_document(lock) for lock in page.locks]
+    }
+    if page.next_cursor is not None:
+        document['next_cursor'] = page.next_cursor
+    return json_response(200, documents.encode(document))
+
+
+def verify(endpoint: Endpoint, request: Request) -> Response:
+    """One page of locks, told apart: ours, and theirs that forbid a push."""
+    locks = _locks(endpoint)
+    wanted = documents.parse_lock_verify(request.document(MAX_DOCUMENT))
+    page = locks.page(ref=wanted.ref, cursor=wanted.cursor, limit=wanted.limit)
+    owner = _owner(request)
+    document: dict[str, Any] = {'ours': [], 'theirs': []}
+    for lock in page.locks:
+        side = 'ours' if lock.owner == owner else 'theirs'
+        document[side].append(_document(lock))
+    if page.next_cursor is not None:
+        document['next_cursor'] = page.next_cursor
+    return json_response(200, documents.encode(document))
+
+
+def unlock(endpoint: Endpoint, request: Request, lock_id: str) -> Response:
+    """Give up a lock; any user who may push can force that of another."""
+    locks = _locks(endpoint)
+    wanted = documents.parse_unlock(request.document(MAX_DOCUMENT))
+    lock = locks.delete(lock_id, _owner(request), wanted.force)
+    endpoint.log(f'unlocked {lock.path} of {lock.owner}')
+    return json_response(200, documents.encode({'lock': _document(lock)}))

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""File locks: who holds which path on which ref, kept in SQLite.
+
+A lock belongs to one ref, or to all of them if it was taken without naming
+one.  Two locks on one path exclude each other when their refs overlap.  No
+HTTP and no JSON here.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .. import errors
+from . import database
+
+KIND = database.Kind(
+    application_id=0x4C46534C,  # "LFSL"
+    version=1,
+    schema=(
+        # seq orders the pages of a listing and is never used twice
+        'CREATE TABLE lock ('
+        ' seq INTEGER PRIMARY KEY AUTOINCREMENT,'
+        ' id TEXT NOT NULL UNIQUE,'
+        ' path TEXT NOT NULL,'
+        ' ref TEXT NOT NULL,'  # empty: all refs
+        ' owner TEXT NOT NULL,'
+        ' locked_at REAL NOT NULL,'  # POSIX seconds
+        ' UNIQUE (path, ref)'
+        ')',
+    ),
+    durable=True,
+)
+
+COLUMNS = 'seq, id, path, ref, owner, locked_at'
+INSERT = (
+    'INSERT INTO lock (id, path, ref, owner, locked_at) VALUES (?, ?, ?, ?, ?)'
+)
+SELECT_ID = f'SELECT {COLUMNS} FROM lock WHERE id = ?'
+SELECT_RIVAL = (
+    f'SELECT {COLUMNS} FROM lock WHERE path = ?1'
+    " AND (?2 = '' OR ref IN (?2, '')) ORDER BY seq LIMIT 1"
+)
+SELECT_PAGE = (
+    f'SELECT {COLUMNS} FROM lock WHERE seq >= ?1'
+    ' AND (?2 IS NULL OR path = ?2)'
+    ' AND (?3 IS NULL OR id = ?3)'
+    " AND (?4 IS NULL OR ref IN (?4, ''))"
+    ' ORDER BY seq LIMIT ?5'
+)
+DELETE = 'DELETE FROM lock WHERE id = ?'
+
+DEFAULT_LIMIT = 100
+
+# A page of this many locks is about 200 kB of JSON.
+MAX_LIMIT = 1000
+
+_MAX_SEQ = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A held lock; ``ref`` is None for all refs, ``locked_at`` in seconds."""
+
+    seq: int
+    id: str
+    path: str
+    ref: str | None
+    owner: str
+    locked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some locks in the order they were taken, and where the next ones are."""
+
+    locks: tuple[Lock, ...]
+    next_cursor: str | None
+
+
+class LockHeld(errors.Conflict):
+    """The path is locked already, by ``lock``."""
+
+    def __init__(self, lock: Lock) -> None:
+        super().__init__(f'{lock.path} is locked by {lock.owner} already')
+        self.lock = lock
+
+
+def page_size(limit: int | None) -> int:
+    """The number of locks a page has when ``limit`` is asked for."""
+    if limit is None:
+        return DEFAULT_LIMIT
+    if limit < 1:
+        raise errors.Invalid('"limit" must be at least 1')
+    return min(limit, MAX_LIMIT)
+
+
+def _first(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 19:
+        raise errors.Invalid('"cursor" is not one of this server')
+    return min(int(cursor), _MAX_SEQ)
+
+
+def _lock(row: tuple[int, str, str, str, str, float]) -> Lock:
+    seq, lock_id, path, ref, owner, locked_at = row
+    return Lock(seq, lock_id, path, ref or None, owner, locked_at)
+
+
+class LockStore:
+    """The locks of one repository, in the database file at ``path``.
+
+    All methods raise StoreUnavailable if the database cannot be used.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield database.connection(self._path, KIND)
+        except (sqlite3.Error, OSError) as error:
+            database.forget(self._path)
+            raise errors.StoreUnavailable(
+                'the lock database cannot be used', detail=str(error)
+            ) from error
+
+    def create(
+        self, path: str, ref: str | None, owner: str, now: float
+    ) -> Lock:
+        """Take a lock; raises LockHeld if one is in the way."""
+        with self._database() as db, database.transaction(db):
+            rival = db.execute(SELECT_RIVAL, (path, ref or '')).fetchone()
+            if rival is not None:
+                raise LockHeld(_lock(rival))
+            lock_id = secrets.token_hex(16)
+            cursor = db.execute(INSERT, (lock_id, path, ref or '', owner, now))
+            assert cursor.lastrowid is not None
+            return Lock(cursor.lastrowid, lock_id, path, ref, owner, now)
+
+    def page(
+        self,
+        *,
+        path: str | None = None,
+        lock_id: str | None = None,
+        ref: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Page:
+        """Locks that pass all filters; those of all refs pass any ``ref``.
+
+        Raises Invalid for a cursor or a limit that makes no sense.
+        """
+        size = page_size(limit)
+        first = _first(cursor)
+        with self._database() as db:
+            rows = db.execute(
+                SELECT_PAGE, (first, path, lock_id, ref, size + 1)
+            ).fetchall()
+        following = str(rows[size][0]) if len(rows) > size else None
+        return Page(tuple(_lock(row) for row in rows[:size]), following)
+
+    def delete(self, lock_id: str, owner: str, force: bool) -> Lock:
+        """Give a lock up; the lock of someone else only by ``force``.
+
+        Raises NotFound, or Forbidden.
+        """
+        with self._database() as db, database.transaction(db):
+            row = db.execute(SELECT_ID, (lock_id,)).fetchone()
+            if row is None:
+                raise errors.NotFound('the lock does not exist')
+            lock = _lock(row)
+            if lock.owner != owner and not force:
+                raise errors.Forbidden(
+                    f'the lock belongs to {lock.owner}; it takes force'
+                )
+            db.execute(DELETE, (lock_id,))
+            return lock

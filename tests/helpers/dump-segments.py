@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Print the segments of a repository and write each as a bundle file.
+
+usage: dump-segments.py REPO FOLDER CHANGESETS [LEVEL]
+
+LEVEL is that of compression; CHANGESETS is how many a segment is closed at. A line is: file, number of
+changesets, revisions, whether it is closed, short name.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mercurial import extensions, ui
+
+try:
+    from mercurial.repo.factory import repository
+except ImportError:  # hg <= 7.1
+    from mercurial.hg import repository
+
+from hgext3rd.wireprotov2.cache.agreement import CacheAgreement
+from hgext3rd.wireprotov2.segments import bundle, cut, record
+
+path, folder, changesets, *level = sys.argv[1:]
+cut.LEAST_CHANGESETS = int(changesets)
+found = ui.ui.load()
+extensions.loadall(found)
+repo = repository(found, os.fsencode(path)).filtered(b'served')
+os.makedirs(folder, exist_ok=True)
+agreement = CacheAgreement(repo)
+listing = record.listing(repo, agreement)
+version = record.changegroup_version(repo)
+for number, piece in enumerate(listing.pieces()):
+    name = f'{number:02}.hg'
+    same = record.find(repo, piece.name, agreement)
+    print(
+        name,
+        piece.changesets,
+        ' '.join(f'{start}-{stop - 1}' for start, stop in piece.ranges),
+        'open' if piece is listing.rest else 'closed',
+        piece.name.hex()[:12] if same is not None else 'renumbered',
+    )
+    payload = bundle.build(repo, piece, version, int(level[0]) if level else 3)
+    with payload.stream, open(os.path.join(folder, name), 'wb') as out:
+        container = bundle.container(repo.ui, payload.stream)
+        while data := container.read(100_000):
+            out.write(data)

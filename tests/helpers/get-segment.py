@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fetch the last segment a server lists, as a client would.
+
+usage: get-segment.py URL FILE
+
+Prints what the response says of the segment, checks its size and digest, and
+writes it as a bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+
+from mercurial import ui
+from wirecall import call
+
+from hgext3rd.wireprotov2.segments import bundle
+
+url, path = sys.argv[1:]
+_status, _head, *pieces = call(url, b'segments', {})
+status, about, payload = call(
+    url, b'segmentdata', {b'name': pieces[-1][b'name']}
+)
+assert status == {b'status': b'ok'}, status
+assert about[b'size'] == len(payload)
+assert about[b'sha256'] == hashlib.sha256(payload).digest()
+assert about[b'name'] == pieces[-1][b'name']
+print(
+    f'{about[b"changesets"]} changesets, changegroup '
+    f'{about[b"cgversion"].decode()}, {about[b"mediatype"].decode()}'
+)
+container = bundle.container(ui.ui.load(), io.BytesIO(payload))
+with open(path, 'wb') as out:
+    while data := container.read(100_000):
+        out.write(data)

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The endpoint over HTTP, below hg serve and below gunicorn: what tests share.
+
+Every request must be answered with LFS JSON or LFS content, whatever it is;
+none may leave a traceback in the log of the server or a file on its disk.
+Registered as a plugin, so that all modules share the servers.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import ROOT, accepts, free_port, wait_for
+
+MEDIA = 'application/vnd.git-lfs+json'
+JSON_FIELDS = {'Accept': MEDIA, 'Content-Type': MEDIA}
+ABSENT = '1' * 64
+GUARDED_PATH = '/nested/guarded'
+
+HGRC = """\
+[extensions]
+lfsserver =
+[web]
+push_ssl = no
+allow-push = *
+[lfsserver]
+max-batch = 20
+max-object-size = 1MB
+timeout = 2
+"""
+
+AUTHENTICATION = f"""\
+[extensions]
+basicauth = {ROOT}/tests/helpers/basicauth.py
+"""
+
+GUARDED = """\
+[web]
+allow-push = alice, bob
+allow_read = alice, bob, carol
+"""
+
+
+def oid_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+class Answer:
+    """A response that has been read."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    @property
+    def json(self) -> Any:
+        assert self.headers['Content-Type'] == MEDIA
+        return json.loads(self.body)
+
+    @property
+    def message(self) -> str:
+        text = self.json['message']
+        assert isinstance(text, str) and text
+        return text
+
+
+class Server:
+    """A running server with the repositories "open" and "guarded".
+
+    The kind "single" has only the first, and no authentication but what
+    ``extra`` configures: hgweb is not asked then.
+    """
+
+    def __init__(
+        self, kind: str, folder: pathlib.Path, extra: str = ''
+    ) -> None:
+        self.kind = kind
+        self.extra = extra
+        self.folder = folder
+        self.port = free_port()
+        self.log = folder / 'errors.log'
+
+    @property
+    def by_hg(self) -> bool:
+        return self.kind != 'gunicorn'
+
+    def start(self) -> subprocess.Popen[bytes]:
+        hg = pathlib.Path(sys.executable).with_name('hg')
+        hgrc = self.folder / 'hgrc'
+        single = self.kind == 'single'
+        hgrc.write_text(HGRC + (self.extra if single else AUTHENTICATION))
+        env = dict(
+            os.environ,
+            HGRCPATH=str(hgrc),
+            PYTHONPATH=str(ROOT),
+            HOME=str(self.folder),
+        )
+        for name in ('open', 'guarded', 'broken'):
+            subprocess.check_call(
+                [hg, 'init', str(self.folder / name)], env=env
+            )
+        (self.folder / 'guarded' / '.hg' / 'hgrc').write_text(GUARDED)
+        (self.folder / 'broken' / '.hg' / 'hgrc').write_text(
+            '[lfsserver]\nstore = gopher://nowhere\n'
+        )
+        conf = self.folder / 'web.conf'
+        conf.write_text(
+            '[paths]\n'
+            f'open = {self.folder}/open\n'
+            f'nested/guarded = {self.folder}/guarded\n'
+            f'broken = {self.folder}/broken\n'
+        )
+        if self.by_hg:
+            command = [hg, 'serve', '-p', str(self.port), '-E', str(self.log)]
+            command += ['-A', str(self.folder / 'access.log')]
+            if single:
+                command += ['-R', str(self.folder / 'open'), '--prefix', 'open']
+            else:
+                command += ['--webdir-conf', str(conf)]
+        else:
+            app = self.folder / 'app.py'
+            app.write_text(
+                'from mercurial.hgweb import hgweb\n'
+                f'application = hgweb({os.fsencode(conf)!r})\n'
+            )
+            command = [sys.executable, '-m', 'gunicorn', '--threads', '4']
+            command += ['-b', f'127.0.0.1:{self.port}', '--chdir']
+            command += [str(self.folder), '--log-file', str(self.log)]
+            command += ['app:application']
+        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
+        wait_for(lambda: accepts(self.port), self.kind)
+        return process
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        user: str | None = None,
+    ) -> Answer:
+        """One request on a connection of its own; ``body`` may be JSON."""
+        fields = dict(headers or {})
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+            fields = {**JSON_FIELDS, **fields}
+        if user is not None:
+            pair = base64.b64encode(f'{user}:secret'.encode()).decode()
+            fields['Authorization'] = f'Basic {pair}'
+        connection = http.client.HTTPConnection(
+            '127.0.0.1', self.port, timeout=60
+        )
+        with contextlib.closing(connection):
+            connection.request(method, path, body, fields)
+            return Answer(connection.getresponse())
+
+    def raw(self, data: bytes, shut: bool = False) -> bytes:
+        """What comes back until the server closes the connection."""
+        with socket.create_connection(('127.0.0.1', self.port), 60) as sock:
+            sock.sendall(data)
+            if shut:
+                sock.shutdown(socket.SHUT_WR)
+            received = b''
+            with contextlib.suppress(ConnectionError):
+                while piece := sock.recv(65536):
+                    received += piece
+            return received
+
+    def batch(self, document: Any, repo: str = 'open', **kwargs: Any) -> Answer:
+        path = f'/{repo}/.git/info/lfs/objects/batch'
+        return self.request('POST', path, document, **kwargs)
+
+    def put(self, data: bytes, oid: str | None = None, **kwargs: Any) -> Answer:
+        path = f'/open/.hg/lfs/objects/{oid or oid_of(data)}'
+        return self.request('PUT', path, data, **kwargs)
+
+    def get(self, oid: str, **headers: str) -> Answer:
+        fields = {key.replace('_', '-'): v for key, v in headers.items()}
+        return self.request(
+            'GET', f'/open/.hg/lfs/objects/{oid}', headers=fields
+        )
+
+    def files(self) -> set[str]:
+        """All files of the LFS stores."""
+        return {
+            str(path.relative_to(self.folder))
+            for name in ('open', 'guarded')
+            for path in (self.folder / name / '.hg' / 'store').rglob('lfs/**/*')
+            if path.is_file() and not path.name.startswith('locks.sqlite')
+        }
+
+
+@pytest.fixture(scope='session', params=['serve', 'single', 'gunicorn'])
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    if request.param == 'gunicorn':
+        pytest.importorskip('gunicorn')
+    server = Server(request.param, tmp_path_factory.mktemp(request.param))
+    process = server.start()
+    try:
+        yield server
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def server(running: Server) -> Iterator[Server]:
+    yield running
+    log = running.log.read_text() if running.log.exists() else ''
+    running.log.write_text('')
+    assert 'Traceback' not in log
+
+
+@pytest.fixture
+def guarded(server: Server) -> None:
+    """Needs more than one repository, and users."""
+    if server.kind == 'single':
+        pytest.skip('has no other repositories')
+
+
+@pytest.fixture
+def untouched(server: Server) -> Iterator[None]:
+    """Holds a test to leave all stores as they were."""
+    before = server.files()
+    yield
+    assert server.files() == before
+
+
+CONTENT = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def stored(server: Server) -> str:
+    assert server.put(CONTENT).status in (200, 201)
+    return oid_of(CONTENT)
+
+
+def chunked(*pieces: bytes) -> bytes:
+    lines = [b'%x\r\n%s\r\n' % (len(piece), piece) for piece in pieces]
+    return b''.join([*lines, b'0\r\n\r\n'])
+
+
+def head(method: str, path: str, *fields: str) -> bytes:
+    lines = [f'{method} {path} HTTP/1.1', 'Host: localhost', *fields]
+    return '\r\n'.join([*lines, '', '']).encode()
+
+
+def one(**changes: Any) -> dict[str, Any]:
+    entry: dict[str, Any] = {'oid': ABSENT, 'size': 5}
+    entry.update(changes)
+    return {'operation': 'upload', 'objects': [entry]}

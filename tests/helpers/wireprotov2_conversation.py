@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Client and server in one process, without sockets between them.
+
+The client is Mercurial with the extension, the server is hgweb; what is sent
+are the bytes of HTTP, which a test may cut or change. A response is computed
+once, so that hundreds of clones cost what their clients cost.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import threading
+import urllib.error
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from helpers import wireprotov2_wsgi  # noqa: F401  (makes hgweb serve version 2)
+from mercurial import commands, error, extensions, hg, keepalive, verify
+from mercurial import ui as uimod
+from mercurial import url as urlmod
+from mercurial.hgweb import hgweb
+
+from hgext3rd.wireprotov2 import compat
+
+URL = b'http://server.test/'
+
+# what discovery, over version 1, raises when it is cut
+V1_ERRORS = (error.RepoError, error.ResponseError)
+# what hg reports in a line
+ERRORS = (error.Error, *V1_ERRORS, OSError)
+
+
+def make_ui(
+    settings: Mapping[bytes, bytes] | None = None, **config: bytes
+) -> Any:
+    """Return a ui with the extension; ``config`` is of [wireprotov2].
+
+    ``settings`` are others, as "section.name".
+    """
+    ui = uimod.ui.load()
+    ui.setconfig(b'extensions', b'wireprotov2', b'')
+    ui.setconfig(b'ui', b'quiet', b'yes')
+    ui.setconfig(b'ui', b'username', b'test')
+    ui.setconfig(b'ui', b'interactive', b'no')
+    ui.setconfig(b'wireprotov2', b'retry', b'0')
+    ui.setconfig(b'wireprotov2', b'retry.delay', b'0.001')
+    ui.setconfig(b'http', b'timeout', b'20')
+    for name, value in config.items():
+        ui.setconfig(b'wireprotov2', name.encode(), value)
+    for place, value in (settings or {}).items():
+        ui.setconfig(*place.split(b'.', 1), value)
+    extensions.loadall(ui)
+    extensions.populateui(ui)
+    return ui
+
+
+class Outcome:
+    """What a clone did: its error, its warnings and its repository."""
+
+    def __init__(
+        self,
+        url: bytes,
+        dest: pathlib.Path,
+        settings: Mapping[bytes, bytes] | None = None,
+        insecure: bool = False,
+        update: bool = False,
+        **config: bytes,
+    ) -> None:
+        self.dest = dest
+        self.ui = make_ui(settings, **config)
+        self.ui.insecureconnections = insecure
+        self.error: BaseException | None = None
+        self.ui.ferr = messages = io.BytesIO()
+        try:
+            compat.clone_module().clone(
+                self.ui, {}, url, dest=os.fsencode(dest), update=update
+            )
+        except ERRORS as exc:
+            self.error = exc
+        self.output = messages.getvalue()
+
+    @property
+    def repo(self) -> Any:
+        return open_repo(self.ui, self.dest)
+
+    def check(self) -> int:
+        """Verify the repository; return how many changesets it has."""
+        return check(self.repo)
+
+
+def open_repo(ui: Any, path: pathlib.Path) -> Any:
+    """Open a repository as commands do, with what extensions do then."""
+    return hg.repository(ui, os.fsencode(path)).unfiltered()
+
+
+def check(repo: Any) -> int:
+    """Verify ``repo``; return how many changesets it has."""
+    repo.ui.pushbuffer(error=True)
+    failed = verify.verify(repo)
+    output = repo.ui.popbuffer()
+    assert not failed, output
+    return len(repo)
+
+
+def run(name: bytes, repo: Any, *args: bytes, **opts: Any) -> Any:
+    """Run a command with its default options but for ``opts``."""
+    function, options = commands.table[name][:2]
+    defaults = {
+        option[1].replace(b'-', b'_').decode(): option[2] for option in options
+    }
+    return function(repo.ui, repo, *args, **{**defaults, **opts})
+
+
+def pull(ui: Any, dest: pathlib.Path) -> Any:
+    """Run ``hg pull`` from the default path."""
+    repo = open_repo(ui, dest)
+    repo.ui.pushbuffer(error=True)
+    run(b'pull', repo)
+    repo.ui.popbuffer()
+    return repo
+
+
+def nodes(repo: Any) -> list[bytes]:
+    changelog = repo.unfiltered().changelog
+    return [changelog.node(rev) for rev in changelog]
+
+
+class Wire:
+    """What connects the two. All counts are of bytes of responses.
+
+    ``limit`` says how many are passed on, ``reset`` whether the connection is
+    then reset or merely ends; ``live`` that responses are not kept, because the
+    repository changes. ``edit(request, body)`` may change a body,
+    ``edit_all(request, response)`` a whole response; ``request`` is a method,
+    a space and a URL's path and query.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._app = hgweb(bytes(path))
+        self._known: dict[Any, tuple[bytes, list[bytes]]] = {}
+        self._lock = threading.Lock()
+        self.live = False
+        self.restart()
+
+    def restart(self) -> None:
+        self.limit: int | None = None
+        self.reset = False
+        self.sent = 0
+        self.edit: Callable[[str, bytes], bytes] | None = None
+        self.edit_all: Callable[[str, bytes], bytes] | None = None
+        self.requests: list[str] = []
+
+    def respond(self, request: Any) -> Iterator[bytes]:
+        """Return the response's bytes as they would leave a socket."""
+        url = urllib.parse.urlsplit(request.full_url)
+        name = f'{request.get_method()} {url.path}?{url.query}'
+        fields = {k.lower(): v for k, v in request.header_items()}
+        body = request.data or b''
+        if hasattr(body, 'read'):
+            body = _read_all(body)
+        with self._lock:
+            self.requests.append(name)
+            key = (name, tuple(sorted(fields.items())), body)
+            if self.live or key not in self._known:
+                self._known[key] = self._compute(request, url, fields, body)
+            head, chunks = self._known[key]
+            if self.edit is not None:
+                chunks = [self.edit(name, b''.join(chunks))]
+            response = b''.join([head, *_chunked(head, chunks)])
+            if self.edit_all is not None:
+                response = self.edit_all(name, response)
+            size = len(response)
+            if self.limit is not None:
+                size = max(0, min(size, self.limit - self.sent))
+            self.sent += size
+        return _Connection(response[:size], self.reset and size < len(response))
+
+    def _compute(self, request: Any, url: Any, fields: Any, body: bytes) -> Any:
+        env: dict[str, Any] = {
+            'REQUEST_METHOD': request.get_method(),
+            'SCRIPT_NAME': '',
+            'PATH_INFO': url.path,
+            'QUERY_STRING': url.query,
+            'SERVER_NAME': url.hostname,
+            'SERVER_PORT': '80',
+            'SERVER_PROTOCOL': 'HTTP/1.1',
+            'REMOTE_ADDR': '127.0.0.1',
+            'CONTENT_TYPE': fields.get('content-type', ''),
+            'CONTENT_LENGTH': str(len(body)),
+            'wsgi.version': (1, 0),
+            'wsgi.url_scheme': 'http',
+            'wsgi.input': io.BytesIO(body),
+            'wsgi.errors': io.StringIO(),
+            'wsgi.multithread': False,
+            'wsgi.multiprocess': False,
+            'wsgi.run_once': False,
+        }
+        for field, value in fields.items():
+            env['HTTP_' + field.upper().replace('-', '_')] = value
+        said: list[Any] = []
+
+        def start_response(status: str, headers: Any, *rest: Any) -> Any:
+            said[:] = [status, headers]
+            return lambda data: None
+
+        chunks = [bytes(chunk) for chunk in self._app(env, start_response)]
+        status, headers = said
+        lines = [f'HTTP/1.1 {status}']
+        lines += [f'{field}: {value}' for field, value in headers]
+        if not any(field.lower() == 'content-length' for field, _v in headers):
+            lines.append('Transfer-Encoding: chunked')
+        return '\r\n'.join([*lines, '', '']).encode('latin-1'), chunks
+
+
+def _read_all(stream: Any) -> bytes:
+    parts = []
+    while data := stream.read(65536):
+        parts.append(data)
+    return b''.join(parts)
+
+
+def _chunked(head: bytes, chunks: list[bytes]) -> Iterator[bytes]:
+    if b'Transfer-Encoding: chunked' not in head:
+        yield from chunks
+        return
+    for chunk in filter(None, chunks):
+        yield b'%x\r\n%s\r\n' % (len(chunk), chunk)
+    yield b'0\r\n\r\n'
+
+
+class _Connection(io.RawIOBase):
+    """The client's side of a socket with one response in it."""
+
+    def __init__(self, data: bytes, reset: bool) -> None:
+        self._data = io.BytesIO(data)
+        self._reset = reset
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = self._data.readinto(buffer)
+        if not size and self._reset:
+            raise ConnectionResetError(104, 'Connection reset by peer')
+        return size
+
+    def makefile(self, *_args: Any) -> Any:
+        return io.BufferedReader(self)
+
+    def fileno(self) -> int:
+        raise OSError('not a file')
+
+
+class Opener:
+    """Opens requests like ``urlmod.opener()`` does, over a ``Wire``."""
+
+    handlers = ()
+
+    def __init__(self, wire: Wire, others: Callable[[], Any]) -> None:
+        self._wire = wire
+        self._others = others
+        self.addheaders: list[Any] = []
+        self.requestscount = self.sentbytescount = 0
+        self.receivedbytescount = 0
+        self.parent = self
+
+    def open(self, request: Any, data: Any = None) -> Any:
+        url = request if isinstance(request, str) else request.full_url
+        if not url.startswith(URL.decode()):
+            return self._others().open(request, data)
+        response: Any = keepalive.HTTPResponse(
+            self._wire.respond(request), method=request.get_method()
+        )
+        try:
+            response.begin()
+        except (OSError, urlmod.httplib.HTTPException) as exc:
+            raise urllib.error.URLError(exc) from exc
+        response._handler = self
+        response._url = request.full_url
+        response.code = response.status
+        response.headers = response.msg
+        response.msg = response.reason
+        if response.status >= 400:
+            raise urllib.error.HTTPError(
+                request.full_url,
+                response.status,
+                response.reason,
+                response.headers,
+                response,
+            )
+        return response
+
+    def _request_closed(self, *_args: Any) -> None:
+        pass
+
+    def _remove_connection(self, *_args: Any, **_kwargs: Any) -> None:
+        pass
+
+
+def connect(monkeypatch: Any, path: pathlib.Path) -> Wire:
+    """Have all clients of this process talk to a server of ``path``."""
+    wire = Wire(path)
+    real = urlmod.opener
+
+    def opener(*args: Any, **kwargs: Any) -> Any:
+        return Opener(wire, lambda: real(*args, **kwargs))
+
+    monkeypatch.setattr(urlmod, 'opener', opener)
+    return wire
