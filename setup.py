@@ -11,7 +11,7 @@ import re
 
 from setuptools import setup
 
-METADATA = pathlib.Path(__file__).parent / 'hgext3rd/sqlitestore/metadata.py'
+METADATA = pathlib.Path(__file__).parent / 'hgext3rd/amalgam/metadata.py'
 
 
 def read_version() -> str:

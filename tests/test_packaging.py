@@ -21,6 +21,8 @@ import zipfile
 
 import pytest
 
+from hgext3rd.amalgam import metadata
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXTENSIONS = ('sqlitestore', 'wireprotov2', 'lfsserver')
 
@@ -158,9 +160,8 @@ def test_installs_beside_others(
     assert all('amalgam' in path or 'hgext3rd' in path for path in gone)
 
 
-def test_extensions_state_one_version() -> None:
-    stated = {
-        importlib.import_module(f'hgext3rd.{name}.metadata').__version__
-        for name in EXTENSIONS
-    }
-    assert len(stated) == 1
+@pytest.mark.parametrize('name', EXTENSIONS)
+def test_extensions_state_what_mercurial_asks(name: str) -> None:
+    extension = importlib.import_module(f'hgext3rd.{name}')
+    for fact in ('__version__', 'testedwith', 'minimumhgversion', 'buglink'):
+        assert getattr(extension, fact) == getattr(metadata, fact)

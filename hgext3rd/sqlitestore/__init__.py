@@ -41,11 +41,13 @@ from __future__ import annotations
 
 from mercurial import registrar
 
-from . import commands, hooks, metadata
+from ..amalgam import metadata
+from . import commands, hooks
 
 __version__ = metadata.__version__
 testedwith = metadata.testedwith
 minimumhgversion = metadata.minimumhgversion
+buglink = metadata.buglink
 
 configtable: dict = {}
 configitem = registrar.configitem(configtable)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Working with Mercurial's lazy modules.
+
+Mercurial imports modules on demand: a lazy module is a promise that is kept
+when an attribute is first read. That makes commands start fast, and has two
+consequences this module deals with:
+
+* wrapping a function of a module would load it, with everything it imports.
+  ``when_loaded`` waits until somebody else loads the module;
+* two threads that use a lazy module first at the same moment get in each
+  other's way. ``load_modules`` loads everything before threads start.
+
+Imported whenever an extension is loaded: keep it light.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+import threading
+import types
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+_LazyModule: Any = getattr(importlib.util, '_LazyModule', None)
+
+_lock = threading.Lock()
+_loaded: set[str] = set()
+
+
+def is_loaded(name: str) -> bool:
+    """Return whether the module ``name`` is imported and no mere promise."""
+    module = sys.modules.get(name)
+    return module is not None and type(module) is types.ModuleType
+
+
+def load_modules(names: Iterable[str]) -> None:
+    """Import ``names`` and every lazy module promised so far.
+
+    Call it before a process serves requests in threads. Threads that call it
+    at the same time wait for the first. Modules that cannot be imported here
+    are left to whoever needs them.
+    """
+    names = set(names)
+    if names <= _loaded:
+        return
+    from mercurial import demandimport
+
+    with _lock, demandimport.deactivated():
+        if names <= _loaded:
+            return
+        for name in names:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        # Loading one may add more to sys.modules; those are loaded eagerly.
+        for module in list(sys.modules.values()):
+            if type(module) is _LazyModule:
+                # Reading any attribute loads the module.
+                with contextlib.suppress(Exception):
+                    module.__doc__  # noqa: B018
+        _loaded.update(names)
+
+
+class _Loader:
+    """The loader of a module, which calls ``action`` after loading it."""
+
+    def __init__(self, loader: Any, action: Callable[[Any], None]) -> None:
+        self._loader = loader
+        # With strong references the modules would keep each other alive when
+        # the process ends, and taking them apart one by one takes 3 ms.
+        self._action = weakref.ref(action)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def exec_module(self, module: Any) -> None:
+        """Load the module, then call the action."""
+        self._loader.exec_module(module)
+        action = self._action()
+        if action is not None:
+            action(module)
+
+
+def when_loaded(module: Any, action: Callable[[Any], None]) -> None:
+    """Call ``action(module)`` now, or as soon as a lazy module is loaded.
+
+    ``action`` must be a function of a module: nothing here keeps it alive.
+    """
+    if _LazyModule is None or object.__getattribute__(
+        module, '__class__'
+    ) is not (_LazyModule):
+        action(module)
+        return
+    # Reading an attribute in the usual way would load the module.
+    spec = object.__getattribute__(module, '__spec__')
+    spec.loader = _Loader(spec.loader, action)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Options as data: one table per extension.
+
+From the table come the registration with Mercurial, the text of ``hg help`` and
+the reference in the documentation, so that none of them can miss an option or
+contradict another. Imported whenever an extension is loaded: keep it light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mercurial import registrar
+
+#: What values of an option look like.
+KINDS = ('boolean', 'integer', 'number', 'size', 'text', 'path', 'list')
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    ``default`` is what Mercurial's configuration returns for an option that is
+    not set; lists are given as tuples. ``help`` is one paragraph of
+    reStructuredText without the default. ``shown`` replaces the default in
+    texts where the value itself says little. A ``pattern`` is an option whose
+    name is a regular expression; texts show it under the name ``shown``.
+    """
+
+    section: str
+    name: str
+    default: Any
+    kind: str
+    help: str
+    shown: str | None = None
+    pattern: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name as texts show it."""
+        return self.shown if self.pattern and self.shown else self.name
+
+    @property
+    def default_text(self) -> str:
+        """The default as texts show it."""
+        if self.pattern:
+            return 'none'
+        if self.shown is not None:
+            return self.shown
+        if self.default is None:
+            return 'none'
+        if isinstance(self.default, bool):
+            return 'yes' if self.default else 'no'
+        if isinstance(self.default, tuple):
+            return ', '.join(name.decode() for name in self.default)
+        if isinstance(self.default, bytes):
+            return self.default.decode()
+        return str(self.default)
+
+
+def register(options: Iterable[Option]) -> dict:
+    """Return the ``configtable`` of an extension with these options."""
+    table: dict = {}
+    item = registrar.configitem(table)
+    for option in options:
+        default = option.default
+        item(
+            option.section.encode(),
+            option.name.encode(),
+            # Core wants mutable defaults made anew for each use.
+            default=(lambda value=default: list(value))
+            if isinstance(default, tuple)
+            else default,
+            generic=option.pattern,
+        )
+    return table
+
+
+def help_text(options: Iterable[Option]) -> str:
+    """Return the options as a definition list for ``hg help``."""
+    entries = []
+    for option in options:
+        lines = [line.strip() for line in option.help.strip().splitlines()]
+        text = '\n  '.join(lines)
+        entries.append(
+            f'``{option.section}.{option.title}``\n'
+            f'  {text} (default: {option.default_text})\n'
+        )
+    return '\n'.join(entries)
