@@ -13,6 +13,10 @@ import sys
 
 
 def fast_import_stream(repository: pathlib.Path, out: pathlib.Path) -> None:
+    """Write all changesets of a repository to ``out``, files included.
+
+    The format is that of git-fast-import(1).
+    """
     from mercurial import hg
     from mercurial import ui as uimod
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What git and fossil make of the same history: sizes to compare with."""
+"""The size of a history in git and in fossil, to compare with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 
+from benchmarks import processes
 from benchmarks.workspace import Workspace
 
 PROGRAM = pathlib.Path(__file__).with_name('fastimport.py')
@@ -16,30 +17,28 @@ PROGRAM = pathlib.Path(__file__).with_name('fastimport.py')
 def write_stream(
     workspace: Workspace, repository: pathlib.Path, out: pathlib.Path
 ) -> None:
-    """Write the history for ``git fast-import`` and ``fossil import``."""
-    subprocess.run(
-        [sys.executable, str(PROGRAM), str(repository), str(out)],
-        check=True,
-        env=workspace.environment('core'),
-    )
+    """Write a history for ``git fast-import`` and ``fossil import``."""
+    env = workspace.environment('core')
+    command = [sys.executable, str(PROGRAM), str(repository), str(out)]
+    processes.run(command, env, workspace.folder)
 
 
 def git_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
-    """MB of the blobs in git's aggressively packed repository."""
-    git = ['git', '-C', str(folder)]
+    """Return MB of the blobs in git's smallest pack of a history."""
     folder.mkdir()
-    subprocess.run([*git, 'init', '-q', '--bare'], check=True)
-    with stream.open('rb') as source:
-        subprocess.run(
-            [*git, 'fast-import', '--quiet'], stdin=source, check=True
-        )
-    pack = ['repack', '-adfq', '--depth=250', '--window=250']
-    subprocess.run([*git, *pack], check=True)
+
+    def git(*words: str, stdin: pathlib.Path | None = None) -> None:
+        processes.run(['git', *words], os.environ, folder, stdin)
+
+    git('init', '-q', '--bare')
+    git('fast-import', '--quiet', stdin=stream)
+    git('repack', '-adfq', '--depth=250', '--window=250')
     listing = subprocess.run(
         [
-            *(*git, 'cat-file', '--batch-all-objects'),
+            *('git', 'cat-file', '--batch-all-objects'),
             '--batch-check=%(objecttype) %(objectsize:disk)',
         ],
+        cwd=folder,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -49,15 +48,9 @@ def git_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
 
 
 def fossil_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
-    """MB of the whole fossil repository of the same history."""
+    """Return MB of the whole fossil repository of a history."""
     folder.mkdir()
-    with stream.open('rb') as source:
-        subprocess.run(
-            ['fossil', 'import', '--git', str(folder / 'h.fossil')],
-            stdin=source,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=dict(os.environ, HOME=str(folder), USER='bench'),
-        )
-    return (folder / 'h.fossil').stat().st_size / 1e6
+    target = folder / 'h.fossil'
+    env = dict(os.environ, HOME=str(folder), USER='bench')
+    processes.run(['fossil', 'import', '--git', target], env, folder, stream)
+    return processes.tree_size(target)
