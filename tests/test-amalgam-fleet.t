@@ -69,8 +69,8 @@ The servers
   >   "$deploy/nginx.conf" >> nginx.conf
   $ echo '}' >> nginx.conf
   $ nginx -c "$TESTTMP/nginx.conf" -p "$TESTTMP" 2>/dev/null
-  $ "$PYTHON" "$TESTDIR/helpers/waitfor.py" web.sock replica.sock $HGPORT $HGPORT1
-  $ "$PYTHON" "$TESTDIR/helpers/waitfor.py" redis.pid primary.pid replica.pid nginx.pid
+  $ "$PYTHON" "$TESTDIR/helpers/wait_for.py" web.sock replica.sock $HGPORT $HGPORT1
+  $ "$PYTHON" "$TESTDIR/helpers/wait_for.py" redis.pid primary.pid replica.pid nginx.pid
   $ cat redis.pid primary.pid replica.pid nginx.pid >> $DAEMON_PIDS
 
   $ events() {

@@ -44,11 +44,11 @@ Raw files are the store at one moment, while another process commits
   >   rm -f stop count
   >   "$PYTHON" commits.py $1 &
   >   # until there is something to be inconsistent with
-  >   "$PYTHON" $TESTDIR/helpers/waitfor.py count
+  >   "$PYTHON" $TESTDIR/helpers/wait_for.py count
   > }
   $ clones() {
   >   for n in 1 2 3; do
-  >     "$PYTHON" $TESTDIR/helpers/wireprotov2-rawclone.py http://$LOCALIP:$HGPORT \
+  >     "$PYTHON" $TESTDIR/helpers/clone_raw_files.py http://$LOCALIP:$HGPORT \
   >       $1 $1-$n
   >   done
   >   touch stop
@@ -107,7 +107,7 @@ Not where the server does not want to
   > uncompressed = no
   > EOF
   $ start closed
-  $ "$PYTHON" $TESTDIR/helpers/wireprotov2-rawclone.py http://$LOCALIP:$HGPORT \
+  $ "$PYTHON" $TESTDIR/helpers/clone_raw_files.py http://$LOCALIP:$HGPORT \
   >   closed none 2>&1 | tail -1
   urllib.error.HTTPError: HTTP Error 404: Not Found
 

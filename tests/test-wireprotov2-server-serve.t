@@ -21,14 +21,14 @@ Eight requests at once are the first a server gets
 
   $ for i in 1 2 3; do
   >   start -R server
-  >   "$PYTHON" $TESTDIR/helpers/wireprotov2-together.py 8 http://$LOCALIP:$HGPORT/
+  >   "$PYTHON" $TESTDIR/helpers/send_together.py 8 http://$LOCALIP:$HGPORT/
   >   killdaemons.py
   > done
   8: 200, complete
   8: 200, complete
   8: 200, complete
   $ start -R server
-  $ "$PYTHON" $TESTDIR/helpers/wireprotov2-together.py 8 http://$LOCALIP:$HGPORT/ \
+  $ "$PYTHON" $TESTDIR/helpers/send_together.py 8 http://$LOCALIP:$HGPORT/ \
   >   capabilities
   8: 200, complete
   $ killdaemons.py
@@ -53,7 +53,7 @@ Several repositories, only some of which have the extension
   > readonly = $TESTTMP/readonly
   > EOF
   $ start --web-conf web.conf
-  $ "$PYTHON" $TESTDIR/helpers/wireprotov2-together.py 8 \
+  $ "$PYTHON" $TESTDIR/helpers/send_together.py 8 \
   >   http://$LOCALIP:$HGPORT/a/server
   8: 200, complete
   $ "$PYTHON" -c "import sys, urllib.request as r
@@ -63,12 +63,12 @@ Several repositories, only some of which have the extension
   
   exp-http-v2-0002
   exp-http-v2-0003
-  $ "$PYTHON" $TESTDIR/helpers/wireprotov2-together.py 1 http://$LOCALIP:$HGPORT/other
+  $ "$PYTHON" $TESTDIR/helpers/send_together.py 1 http://$LOCALIP:$HGPORT/other
   1: 400, incomplete
-  $ "$PYTHON" $TESTDIR/helpers/wireprotov2-together.py 1 \
+  $ "$PYTHON" $TESTDIR/helpers/send_together.py 1 \
   >   http://$LOCALIP:$HGPORT/readonly
   1: 401, incomplete
-  $ "$PYTHON" $TESTDIR/helpers/wireprotov2-together.py 1 http://$LOCALIP:$HGPORT/none
+  $ "$PYTHON" $TESTDIR/helpers/send_together.py 1 http://$LOCALIP:$HGPORT/none
   1: 404, incomplete
   $ hg debugwireprotov2 http://$LOCALIP:$HGPORT/a/server << EOF | tail -3
   > command known
@@ -83,7 +83,7 @@ Several repositories, only some of which have the extension
 A prefix
 
   $ start -R server --prefix pre
-  $ "$PYTHON" $TESTDIR/helpers/wireprotov2-together.py 1 http://$LOCALIP:$HGPORT/pre
+  $ "$PYTHON" $TESTDIR/helpers/send_together.py 1 http://$LOCALIP:$HGPORT/pre
   1: 200, complete
   $ killdaemons.py
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Send one request on many connections at once; print how they ended.
 
-usage: wireprotov2-together.py COUNT URL [COMMAND]
+usage: send_together.py COUNT URL [COMMAND]
 """
 
 from __future__ import annotations

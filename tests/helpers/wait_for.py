@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Wait for servers that go to the background before they are ready.
 
-``waitfor.py WHAT...``: ports or sockets that are to accept connections, and
+``wait_for.py WHAT...``: ports or sockets that are to accept connections, and
 files, such as those with their process numbers, that are to be written.
 """
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fetch the last segment a server lists, as a client would.
 
-usage: get-segment.py URL FILE
+usage: get_segment.py URL FILE
 
 Prints what the response says of the segment, checks its size and digest, and
 writes it as a bundle.
@@ -15,7 +15,7 @@ import io
 import sys
 
 from mercurial import ui
-from wirecall import call
+from wire_call import call
 
 from hgext3rd.wireprotov2.segments import bundle
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Make a repository of what rawstorefiledata sends.
 
-usage: wireprotov2-rawclone.py URL SOURCE DEST
+usage: clone_raw_files.py URL SOURCE DEST
 
 The requirements are copied from SOURCE; DEST is made.
 """

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run one command of API exp-http-v2-0003, for tests.
 
-usage: wirecall.py URL COMMAND [ARGUMENT=VALUE...]
+usage: wire_call.py URL COMMAND [ARGUMENT=VALUE...]
 
 A VALUE is a Python literal, hexadecimal digits after ``hex:``, or after
 ``nodes:`` a list of one such. URL may end in a query. Prints the values of the response: bytes as hexadecimal digits if

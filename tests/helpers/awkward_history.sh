@@ -86,5 +86,5 @@ same_history() {
 }
 
 describe_history() {
-    "$PYTHON" "$TESTDIR/helpers/describe-history.py" "$1"
+    "$PYTHON" "$TESTDIR/helpers/describe_history.py" "$1"
 }
