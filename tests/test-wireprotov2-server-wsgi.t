@@ -1,6 +1,6 @@
 #require gunicorn
 
-Several processes with several threads each, below a WSGI server
+API requests to a WSGI server with several processes of several threads each
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -35,7 +35,8 @@ Several processes with several threads each, below a WSGI server
   $ hg -R copy log -T '{rev} {desc}\n'
   0 0
 
-A body without a length is fine here, one that lies is not
+A WSGI server also takes request bodies without a length. A body that ends within
+a wire frame is an error.
 
   $ cat > raw.py << EOF
   > import http.client, os
