@@ -81,7 +81,7 @@ Who may see hidden changesets fills the cache with them, others do not get them
   cacher exiting due to error
   $ cat > hiddenset.py << EOF
   > import sys
-  > sys.path.insert(0, '$TESTDIR')
+  > sys.path.insert(0, '$TESTDIR/helpers')
   > from wire_call import call, readable
   > revisions = [
   >     {b'type': b'changesetexplicit', b'nodes': [bytes.fromhex('$hiddenset')]}

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fetch the last segment a server lists, as a client would.
+"""Fetch the last segment that a server lists, as a client would.
 
 usage: get_segment.py URL FILE
 
-Prints what the response says of the segment, checks its size and digest, and
-writes it as a bundle.
+The script prints how the response describes the segment, checks the size and the
+digest of the data, and writes the data to FILE as a bundle.
 """
 
 from __future__ import annotations
