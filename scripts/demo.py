@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Show the three extensions working together on real content.
+"""Show the three extensions at work together on real content.
 
-Releases of a PyPI package become the changesets of a SQLite repository.  It is
-served with caching, cloned over wire protocol version 2 into SQLite, pulled
-from and pushed to, and carries a large file for hg and git-lfs clients.  Every
-claim printed is checked; the first that does not hold ends the demo.
+The releases of a PyPI package become the changesets of a repository in SQLite.  A
+server with a cache serves the repository.  The demo clones it over version 2 of
+the wire protocol into SQLite, pulls, pushes, and transfers large files with hg and
+with git-lfs.
+
+The demo checks everything that it prints.  The first check that fails ends it.
 """
 
 from __future__ import annotations
@@ -29,12 +31,20 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 HG = pathlib.Path(sys.executable).with_name('hg')
 
 PACKAGE = 'requests'
-# 2.3.0 renames a folder, 2.16.0 removes most of the files.
+# 2.3.0 renames a folder, and 2.16.0 removes most of the files.
 RELEASES = (
     *('2.0.0', '2.3.0', '2.5.3', '2.8.1', '2.10.0', '2.13.0', '2.16.0'),
     *('2.20.0', '2.25.1', '2.28.2', '2.31.0', '2.32.3'),
 )
+# Bytes of a large file.
 LARGE = 12 * 1024 * 1024
+
+# What the blackbox log says of the cache, and how the demo shows the count.
+CACHE_EVENTS = {
+    'cache hit': 'hits',
+    'cache miss': 'misses',
+    'storing cache entry': 'new entries',
+}
 
 COMMON = """
 [ui]
@@ -68,7 +78,10 @@ lfs.disableusercache = yes
 
 
 class Demo:
-    """The folders, the server and what has been said so far."""
+    """The folders and the server of one demo, and how to run hg in them.
+
+    ``url`` is the address of the server while it runs.
+    """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
@@ -83,16 +96,20 @@ class Demo:
     def hg(
         self, *words: object, side: str = 'client', cwd: object = None
     ) -> str:
-        """Run hg with the configuration of one side; return what it prints."""
+        """Run hg with the configuration of ``side``; return its output.
+
+        ``side`` is "server" or "client".
+        """
         env = self.environment(side)
         return execute(str(HG), *words, env=env, cwd=cwd or self.folder)
 
     def environment(self, side: str) -> dict[str, str]:
+        """Return the environment variables with which hg runs on ``side``."""
         rc = str(self.folder / f'{side}.rc')
         return dict(os.environ, HGRCPATH=rc, HGPLAIN='1')
 
     def requests(self) -> Counter[str]:
-        """Count the requests the server has seen, by what they asked for."""
+        """Count the requests in the server's access log by their commands."""
         counts: Counter[str] = Counter()
         for line in self.access_log.read_text(encoding='utf-8').splitlines():
             match = re.search(r'"[A-Z]+ (\S+) HTTP', line)
@@ -104,17 +121,15 @@ class Demo:
         return counts
 
     def cache_events(self) -> Counter[str]:
-        """Count the cache's decisions in the server's blackbox."""
+        """Count the cache events in the server's blackbox log."""
         log = self.server / '.hg' / 'blackbox.log'
         text = log.read_text(encoding='utf-8', errors='replace')
-        events = re.findall(
-            r'(cache hit|cache miss|storing cache entry) for', text
-        )
-        return Counter(events)
+        events = '|'.join(CACHE_EVENTS)
+        return Counter(re.findall(f'({events}) for', text))
 
 
 def execute(*words: object, env: dict[str, str], cwd: object) -> str:
-    """Run a program; return its output, or end the demo with it."""
+    """Run a program; return its output, or end the demo if it fails."""
     done = subprocess.run(
         [str(word) for word in words],
         env=env,
@@ -130,14 +145,15 @@ def execute(*words: object, env: dict[str, str], cwd: object) -> str:
     return output
 
 
-def check(claim: bool, what: str) -> None:
-    """End the demo unless the claim holds."""
-    if not claim:
-        raise SystemExit(f'demo: this does not hold: {what}')
+def check(is_true: bool, claim: str) -> None:
+    """End the demo with the claim unless it is true."""
+    if not is_true:
+        raise SystemExit(f'demo: this is not true: {claim}')
 
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
+    """Print the title of a step, and at its end the time it took."""
     print(f'\n== {title}', flush=True)
     start = time.monotonic()
     yield
@@ -145,11 +161,12 @@ def step(title: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
+    """Print a line of the present step."""
     print(f'   {text}', flush=True)
 
 
 def size(path: pathlib.Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
+    """Return the size in bytes of a file, or of all files below a folder."""
     if path.is_file():
         return path.stat().st_size
     return sum(
@@ -166,7 +183,10 @@ def sha256(path: pathlib.Path) -> str:
 
 
 def download(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Return the wheel of each release; those downloaded once are kept."""
+    """Download the wheels of all releases, unless they are there already.
+
+    Return their paths in the order of the releases.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     wheels: list[pathlib.Path] = []
     for release in RELEASES:
@@ -183,23 +203,22 @@ def download(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def commit_release(demo: Demo, wheel: pathlib.Path, release: str) -> None:
-    """Make the working copy of the server what the wheel holds; commit."""
+    """Replace the files in the server's working copy by a release; commit."""
     for entry in demo.server.iterdir():
         if entry.name != '.hg':
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     with zipfile.ZipFile(wheel) as archive:
         content = [n for n in archive.namelist() if '.dist-info/' not in n]
         archive.extractall(demo.server, content)
-    where = demo.server
-    demo.hg(
-        *('addremove', '-q', '--similarity', '60'), side='server', cwd=where
-    )
-    message = f'{PACKAGE} {release}'
-    demo.hg('commit', '-m', message, side='server', cwd=where)
+    for command in (
+        ('addremove', '-q', '--similarity', '60'),
+        ('commit', '-m', f'{PACKAGE} {release}'),
+    ):
+        demo.hg(*command, side='server', cwd=demo.server)
 
 
 def create(demo: Demo, wheels: list[pathlib.Path]) -> None:
-    """Create the server's repository of all releases but the last."""
+    """Create the server's repository with all releases except the last."""
     demo.hg('init', demo.server, side='server')
     requirements = (demo.server / '.hg' / 'requires').read_text()
     store_requires = demo.server / '.hg' / 'store' / 'requires'
@@ -216,24 +235,24 @@ def create(demo: Demo, wheels: list[pathlib.Path]) -> None:
     ).splitlines():
         copies, dels = line.split()
         renamed, removed = renamed + int(copies), removed + int(dels)
-    check(renamed > 0 and removed > 0, 'there are renames and removals')
+    check(renamed > 0 and removed > 0, 'the history has renames and removals')
     say(
-        f'{len(wheels) - 1} changesets with {renamed} renamed or copied'
+        f'{len(wheels) - 1} changesets, with {renamed} renamed or copied files'
         f' and {removed} removed files'
     )
     database = demo.server / '.hg' / 'store' / 'files.sqlite'
-    say(f'file history: {mib(size(database))} in {database.name}')
+    say(f'history of files: {mib(size(database))} in {database.name}')
     demo.hg('admin::sqlite-repack', '-q', side='server', cwd=demo.server)
     say(f'after hg admin::sqlite-repack: {mib(size(database))}')
     plain = demo.folder / 'revlog'
     backend = '--config=storage.new-repo-backend=revlogv1'
     demo.hg('clone', '-q', '-U', '--pull', backend, demo.server, plain)
-    say(f'the same as revlogs: {mib(size(plain / ".hg" / "store" / "data"))}')
+    say(f'the same in revlogs: {mib(size(plain / ".hg" / "store" / "data"))}')
 
 
 @contextmanager
 def serving(demo: Demo) -> Iterator[None]:
-    """Serve the repository on a free port of the loopback interface."""
+    """Run a server for the repository on a free loopback port."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
@@ -251,6 +270,8 @@ def serving(demo: Demo) -> Iterator[None]:
                 break
             except OSError:
                 time.sleep(0.05)
+        else:
+            raise SystemExit('demo: the server does not accept connections')
         demo.url = f'http://127.0.0.1:{port}/'
         yield
     finally:
@@ -259,7 +280,7 @@ def serving(demo: Demo) -> Iterator[None]:
 
 
 def clone(demo: Demo) -> None:
-    """Clone twice: the second time the cache answers."""
+    """Clone twice, the second time with responses from the cache."""
     for name in ('clone', 'second'):
         requests, events = demo.requests(), demo.cache_events()
         start = time.monotonic()
@@ -268,46 +289,52 @@ def clone(demo: Demo) -> None:
         seen = demo.requests() - requests
         decisions = demo.cache_events() - events
         v2 = {n[3:]: c for n, c in seen.items() if n.startswith('v2 ')}
-        check(bool(v2), 'the clone used wire protocol version 2')
-        check('v1 getbundle' not in seen, 'nothing came over version 1')
-        asked = ', '.join(f'{n} x{c}' for n, c in sorted(v2.items()))
-        told = ', '.join(f'{n} x{c}' for n, c in sorted(decisions.items()))
+        check(bool(v2), 'the clone used version 2')
+        check('v1 getbundle' not in seen, 'the clone did not use version 1')
+        asked = ', '.join(f'{c} {n}' for n, c in sorted(v2.items()))
+        told = ', '.join(
+            f'{decisions[event]} {outcome}'
+            for event, outcome in CACHE_EVENTS.items()
+            if decisions[event]
+        )
         say(f'{name}: {elapsed:.1f} s; v2 requests: {asked}; cache: {told}')
-    check(
-        decisions['cache hit'] > 0, 'the second clone was answered from cache'
-    )
-    check(decisions['cache miss'] == 0, 'the second clone missed nothing')
+    check(decisions['cache hit'] > 0, 'the second clone came from the cache')
+    check(decisions['cache miss'] == 0, 'the second clone had no cache misses')
     heads = ('log', '-r', 'all()', '-T', '{node} {manifest}\n')
     server = demo.hg(*heads, side='server', cwd=demo.server)
     check(server == demo.hg(*heads, cwd=demo.clone), 'the clone is identical')
     drafts = demo.hg('log', '-r', 'not public()', cwd=demo.clone)
-    check(not drafts, 'what a publishing server gave out is public')
+    check(not drafts, 'all changesets of the clone are public')
     database = demo.clone / '.hg' / 'store' / 'files.sqlite'
-    check(database.exists(), 'the clone keeps files in SQLite')
-    say(f'identical history; {database.name} is {mib(size(database))}')
+    check(database.exists(), 'the clone keeps the history of files in SQLite')
+    say(f'the history is identical; {database.name} has {mib(size(database))}')
 
 
 def pull_and_push(demo: Demo, wheel: pathlib.Path) -> None:
+    """Pull the last release into the clone, and push a changeset back."""
     commit_release(demo, wheel, RELEASES[-1])
     before = demo.requests()
     demo.hg('pull', '-q', '-u', cwd=demo.clone)
     seen = demo.requests() - before
     check(any(n.startswith('v2 ') for n in seen), 'the pull used version 2')
     tip = ('log', '-r', 'tip', '-T', '{desc|firstline}')
-    check(demo.hg(*tip, cwd=demo.clone).endswith(RELEASES[-1]), 'pulled')
-    say(f'pulled {demo.hg(*tip, cwd=demo.clone)!r} over v2')
+    pulled = demo.hg(*tip, cwd=demo.clone)
+    check(pulled.endswith(RELEASES[-1]), 'the pull brought the last release')
+    say(f'pulled "{pulled}" over version 2')
 
     note = demo.clone / 'NOTES'
     note.write_text('Written in the clone.\n', encoding='utf-8')
     demo.hg('commit', '-q', '-A', '-m', 'notes from the clone', cwd=demo.clone)
     demo.hg('push', '-q', cwd=demo.clone)
     pushed = demo.hg(*tip, side='server', cwd=demo.server)
-    check(pushed == 'notes from the clone', 'pushed')
-    say(f'pushed {pushed!r} back')
+    check(
+        pushed == 'notes from the clone', 'the server has the pushed changeset'
+    )
+    say(f'pushed "{pushed}" to the server')
 
 
 def large_file_hg(demo: Demo) -> None:
-    """Send a large file with hg's own lfs client and fetch it elsewhere."""
+    """Push a large file with hg's own LFS client; pull it into another clone."""
     blob = demo.clone / 'large.bin'
     blob.write_bytes(random.Random(1).randbytes(LARGE))
     track = '--config=lfs.track=size(">1MB")'
@@ -315,17 +342,23 @@ def large_file_hg(demo: Demo) -> None:
     demo.hg('push', '-q', cwd=demo.clone)
     stored = demo.server / '.hg/store/lfs/objects'
     name = sha256(blob)
-    check((stored / name[:2] / name[2:]).exists(), 'the server has the blob')
+    check(
+        (stored / name[:2] / name[2:]).exists(),
+        'the server stores the large file',
+    )
     second = demo.folder / 'second'
     demo.hg('pull', '-q', '-u', cwd=second)
-    check(sha256(second / 'large.bin') == name, 'the blob arrived intact')
-    say(f'{mib(LARGE)} up and down with hg, sha256 {name[:12]}')
+    check(sha256(second / 'large.bin') == name, 'the large file is identical')
+    say(f'{mib(LARGE)} pushed and pulled with hg, SHA-256 {name[:12]}...')
 
 
 def large_file_git(demo: Demo) -> None:
-    """The same with the git-lfs client; git keeps its history locally."""
+    """Push and clone a large file with git-lfs.
+
+    The git repositories are local.  Only the large file goes to the server.
+    """
     if not (shutil.which('git') and shutil.which('git-lfs')):
-        say('git-lfs is not installed: left out')
+        say('skipped: git-lfs is not installed')
         return
     env = dict(os.environ, HOME=str(demo.folder), GIT_CONFIG_NOSYSTEM='1')
     for who in ('AUTHOR', 'COMMITTER'):
@@ -349,13 +382,17 @@ def large_file_git(demo: Demo) -> None:
     git('push', '-q', 'origin', 'HEAD', cwd=work)
     stored = demo.server / '.hg/store/lfs/objects'
     name = sha256(blob)
-    check((stored / name[:2] / name[2:]).exists(), 'the server has the blob')
+    check(
+        (stored / name[:2] / name[2:]).exists(),
+        'the server stores the large file',
+    )
     git('-c', endpoint, 'clone', '-q', origin, other, cwd=demo.folder)
-    check(sha256(other / 'large.bin') == name, 'the blob arrived intact')
-    say(f'{mib(LARGE)} up and down with git-lfs, sha256 {name[:12]}')
+    check(sha256(other / 'large.bin') == name, 'the large file is identical')
+    say(f'{mib(LARGE)} pushed and cloned with git-lfs, SHA-256 {name[:12]}...')
 
 
 def verify(demo: Demo) -> None:
+    """Verify the server's repository and the clone."""
     for side, repository in (('server', demo.server), ('client', demo.clone)):
         output = demo.hg('verify', side=side, cwd=repository)
         last = [line for line in output.splitlines() if 'checked' in line]
@@ -368,22 +405,24 @@ def main() -> None:
         demo = Demo(pathlib.Path(folder).resolve())
         version = demo.hg('version', '-q').strip()
         print(version)
-        with step(f'download {len(RELEASES)} releases of {PACKAGE}'):
+        with step(f'Download {len(RELEASES)} releases of {PACKAGE}'):
             wheels = download(ROOT / '.cache' / 'demo')
-        with step('sqlitestore: create a repository, one changeset a release'):
+        with step(
+            'sqlitestore: create a repository with a changeset for each release'
+        ):
             create(demo, wheels)
         with serving(demo):
-            with step('wireprotov2: clone over HTTP, twice'):
+            with step('wireprotov2: clone twice over HTTP'):
                 clone(demo)
-            with step('wireprotov2: pull a new changeset, push one back'):
+            with step('wireprotov2: pull a new changeset and push another'):
                 pull_and_push(demo, wheels[-1])
-            with step('lfsserver: a large file with hg'):
+            with step('lfsserver: transfer a large file with hg'):
                 large_file_hg(demo)
-            with step('lfsserver: a large file with git-lfs'):
+            with step('lfsserver: transfer a large file with git-lfs'):
                 large_file_git(demo)
-        with step('hg verify on both sides'):
+        with step('Verify both repositories'):
             verify(demo)
-    print(f'\nAll of it held, in {time.monotonic() - start:.1f} s.')
+    print(f'\nAll checks passed in {time.monotonic() - start:.1f} s.')
 
 
 if __name__ == '__main__':

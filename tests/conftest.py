@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What several pytest modules share: feature checks and live servers.
+"""What all pytest modules share: feature checks, and servers of other projects.
 
-No test may depend on the speed of the machine, so hypothesis has no deadline.
+Helpers for one extension are in helpers/. No test may depend on the speed of the
+machine, so hypothesis has no deadline.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# The checkout may be used without being installed.
+# The tests also run from a checkout that is not installed.
 for folder in (ROOT, ROOT / 'tests'):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
@@ -42,7 +43,7 @@ pytest.register_assert_rewrite('helpers.lfsserver_http')
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have one set of LFS servers for all modules that talk to them."""
+    """Register the fixtures of LFS servers, so that all modules share them."""
     from helpers import lfsserver_http
 
     config.pluginmanager.register(lfsserver_http)
@@ -64,14 +65,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def plain_mercurial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the configuration of whoever runs the tests out of them."""
+    """Keep the developer's Mercurial configuration out of the tests."""
     monkeypatch.setenv('HGRCPATH', '')
     monkeypatch.setenv('HGUSER', 'test')
     monkeypatch.delenv('HGPLAIN', raising=False)
 
 
 def free_port() -> int:
-    """Return a TCP port nobody listens on now."""
+    """Return a TCP port that no process listens on at the moment."""
     with socket.socket() as sock:
         sock.bind(('127.0.0.1', 0))
         port: int = sock.getsockname()[1]
@@ -81,16 +82,19 @@ def free_port() -> int:
 def wait_for(
     ready: Callable[[], bool], what: str, patience: float = 60
 ) -> None:
-    """Poll until ``ready()``; fail the test after ``patience`` seconds."""
+    """Wait until ``ready()`` is true; fail the test after ``patience`` seconds.
+
+    ``what`` names the thing to be ready in the message of the failure.
+    """
     deadline = time.monotonic() + patience
     while not ready():
         if time.monotonic() > deadline:
-            pytest.fail(f'{what} did not start within {patience} s')
+            pytest.fail(f'{what} was not ready within {patience} s')
         time.sleep(0.05)
 
 
 def accepts(port: int) -> bool:
-    """True if something accepts connections on the loopback port."""
+    """Tell whether a process accepts connections on the loopback port."""
     try:
         socket.create_connection(('127.0.0.1', port), timeout=1).close()
     except OSError:
@@ -100,7 +104,7 @@ def accepts(port: int) -> bool:
 
 @pytest.fixture(scope='session')
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a private redis-server without persistence."""
+    """Start a redis-server without persistence; return its URL."""
     if not hghaveaddon.has_redis():
         pytest.skip('missing feature: redis')
     port = free_port()
@@ -120,14 +124,14 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class S3Server:
-    """A moto S3 server; ``bucket`` exists already."""
+    """An S3 server (moto) with a bucket that anybody may read."""
 
     endpoint: str
     bucket: str
 
-    #: What object-store clients read from their environment.
     @property
     def environment(self) -> dict[str, str]:
+        """The environment variables from which S3 clients take their settings."""
         return {
             'AWS_ACCESS_KEY_ID': 'testing',
             'AWS_SECRET_ACCESS_KEY': 'testing',
@@ -141,7 +145,7 @@ class S3Server:
 
 @pytest.fixture(scope='session')
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A private S3 server with one public bucket."""
+    """Start an S3 server with one public bucket."""
     if not hghaveaddon.has_s3():
         pytest.skip('missing feature: s3')
     port = free_port()
@@ -171,7 +175,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture
 def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """The S3 server, with this process's environment pointing at it."""
+    """Return the S3 server; set the environment so that clients use it."""
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     return s3_server

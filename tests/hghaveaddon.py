@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Features that .t files ask for with ``#require`` or ``#if``.
+"""Optional features that tests need, and how to find out whether they exist.
 
-Mercurial's ``hghave`` loads this file from the folder of the tests.  pytest
-modules use the same answers through the ``needs`` marker of conftest.py, where
-the ``hghave`` module does not exist.
+A .t file names them with ``#require`` or ``#if``; Mercurial's ``hghave`` loads
+this file from the folder of the tests.  A pytest module names them with the
+marker ``needs`` of conftest.py.  Under pytest there is no ``hghave`` module.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
-#: name -> (check, description), for whoever has no hghave module.
+#: The check and the description of each feature by name, for pytest.
 features: dict[str, tuple[Callable[[], bool], str]] = {}
 
 try:
@@ -26,7 +26,7 @@ except ImportError:
 def check(
     name: str, description: str
 ) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
-    """Register a feature here and, under run-tests.py, with hghave."""
+    """Return a decorator that registers a feature here and with hghave."""
 
     def register(func: Callable[[], bool]) -> Callable[[], bool]:
         features[name] = (func, description)
@@ -38,10 +38,11 @@ def check(
 
 
 def has_module(name: str) -> bool:
-    """True if the Python under test finds the module.
+    """Tell whether the Python under test can import a module.
 
-    run-tests.py starts hghave by a link to that Python, which thereby loses
-    its virtual environment; PYTHON names the real one.
+    run-tests.py starts hghave through a symbolic link to that Python.  Started
+    that way, Python does not find its virtual environment, so the Python that
+    the variable PYTHON names is asked.
     """
     python = os.environ.get('PYTHON')
     if hghave is None or not python:
@@ -57,7 +58,7 @@ def has_module(name: str) -> bool:
 
 
 def has_program(name: str) -> bool:
-    """True if ``name`` is on PATH; Debian keeps daemons in /usr/sbin."""
+    """Tell whether a program is on PATH or, as daemons on Debian, in /usr/sbin."""
     path = os.environ.get('PATH', '') + os.pathsep + '/usr/sbin'
     return shutil.which(name, path=path) is not None
 

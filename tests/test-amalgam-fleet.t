@@ -1,8 +1,9 @@
 #require gunicorn nginx redis
 
-A fleet as docs/operating.rst describes it: WSGI workers for a repository and
-for its replica, nginx in front, one Redis as cache for all of them. The files
-used are those in docs/deploy, with their paths changed.
+Several servers, set up as docs/operating.rst describes: WSGI workers for a
+repository, WSGI workers for its replica, nginx in front of them, and one Redis as
+the cache of all. The configuration files are those in docs/deploy with other
+paths.
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -69,29 +70,30 @@ The servers
   >   "$deploy/nginx.conf" >> nginx.conf
   $ echo '}' >> nginx.conf
   $ nginx -c "$TESTTMP/nginx.conf" -p "$TESTTMP" 2>/dev/null
-  $ "$PYTHON" "$TESTDIR/helpers/waitfor.py" web.sock replica.sock $HGPORT $HGPORT1
-  $ "$PYTHON" "$TESTDIR/helpers/waitfor.py" redis.pid primary.pid replica.pid nginx.pid
+  $ "$PYTHON" "$TESTDIR/helpers/wait_for.py" web.sock replica.sock $HGPORT $HGPORT1
+  $ "$PYTHON" "$TESTDIR/helpers/wait_for.py" redis.pid primary.pid replica.pid nginx.pid
   $ cat redis.pid primary.pid replica.pid nginx.pid >> $DAEMON_PIDS
 
-  $ events() {
+  $ cache_events() {
   >   cat */.hg/blackbox.log | grep -o 'cache miss\|cache hit\|storing cache entry' | sort | uniq -c
   > }
-  $ forget() {
+  $ clear_cache_events() {
   >   rm -f primary/.hg/blackbox.log replica/.hg/blackbox.log
   > }
 
-What one clone had computed, by whichever machine, all machines have
+A response that one server has computed for one clone is in the cache of all
+servers
 
-  $ forget
+  $ clear_cache_events
   $ hg clone -q http://127.0.0.1:$HGPORT/project one
-  $ events | grep -o 'cache miss\|storing cache entry'
+  $ cache_events | grep -o 'cache miss\|storing cache entry'
   cache miss
   storing cache entry
-  $ forget
+  $ clear_cache_events
   $ for n in 1 2 3 4; do
   >   hg clone -qU http://127.0.0.1:$HGPORT/project many$n & pids="$pids $!"
   > done; wait $pids
-  $ events | grep -v 'cache hit'
+  $ cache_events | grep -v 'cache hit'
   [1]
   $ for n in 1 2 3 4; do
   >   hg -R many$n verify -q && hg -R many$n log -r tip -T '{desc}\n'
@@ -101,7 +103,7 @@ What one clone had computed, by whichever machine, all machines have
   remove
   remove
 
-A push goes to the first machine, which tells the other
+nginx sends pushes to the primary. Its hook has the replica pull.
 
   $ cd one
   $ echo more >> file3
@@ -120,7 +122,7 @@ A push goes to the first machine, which tells the other
   from a clone public
   from a clone public
 
-Without Redis clones cost more and work
+Without Redis the servers compute every response, and clones still work
 
   $ "$RUNTESTDIR/killdaemons.py" redis.pid
   $ hg clone -qU http://127.0.0.1:$HGPORT/project uncached

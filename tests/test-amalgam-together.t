@@ -1,5 +1,6 @@
-The three extensions in one repository: file history in SQLite, served over
-version 2 of the protocol with a cache, with a large file in the LFS store.
+The three extensions work together: the repository keeps the history of files in
+SQLite, its server answers version 2 of the wire protocol with a cache, and a large
+file is in the LFS store of the server.
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -40,7 +41,7 @@ version 2 of the protocol with a cache, with a large file in the LFS store.
   $ cat hg.pid >> $DAEMON_PIDS
   $ cd ..
 
-A clone over version 2 into SQLite has the same history, and the large file
+A clone over version 2 into SQLite has the same history and the large file
 
   $ hg clone -q http://localhost:$HGPORT/ clone
   $ grep -c '/api/exp-http-v2-0003/ro/' access.log > /dev/null
@@ -62,7 +63,7 @@ The next clone is answered from the cache
   $ grep 'cache miss' server/.hg/blackbox.log
   [1]
 
-What is pushed reaches others, large files too
+A pushed changeset and its large file reach another clone
 
   $ cd clone
   $ "$PYTHON" -c "import random; open('large', 'wb').write(random.Random(2).randbytes(100000))"
@@ -78,7 +79,8 @@ What is pushed reaches others, large files too
   >   hg -R $repo verify -q
   > done
 
-A client without any of the extensions gets the same over version 1 into revlogs
+A client without these extensions gets the same history over version 1, and keeps
+it in revlogs
 
   $ cat > plain.rc << EOF
   > [extensions]

@@ -7,7 +7,7 @@ git-lfs against a server that knows who its users are.
   > [extensions]
   > blackbox =
   > lfsserver =
-  > basicauth = $TESTDIR/helpers/basicauth.py
+  > basic_auth = $TESTDIR/helpers/basic_auth.py
   > [web]
   > push_ssl = no
   > allow-push = alice, bob

@@ -139,7 +139,7 @@ Answers that are cut off, and a database that changes all the time
   $ echo $! >> $DAEMON_PIDS
   $ "$PYTHON" odd.py $HGPORT2 changes > odd.log 2>&1 &
   $ echo $! >> $DAEMON_PIDS
-  $ "$PYTHON" "$TESTDIR/helpers/waitfor.py" cut.ready changes.ready
+  $ "$PYTHON" "$TESTDIR/helpers/wait_for.py" cut.ready changes.ready
   $ hg clone -q static-http://localhost:$HGPORT1/remote cut
   abort: cannot fetch http://localhost:$HGPORT1/remote/.hg/store/files.sqlite: the response was cut off
   [255]

@@ -57,7 +57,7 @@ The listing of segments is not cached, a segment is, and survives a restart
     }
   ]
   $ get_segment() {
-  >     "$PYTHON" $TESTDIR/helpers/get-segment.py http://localhost:$HGPORT/ "$@"
+  >     "$PYTHON" $TESTDIR/helpers/get_segment.py http://localhost:$HGPORT/ "$@"
   > }
   $ get_segment one.hg
   2 changesets, changegroup 02, application/mercurial-bundle2

@@ -26,7 +26,7 @@ Clients fetch what is in an object store themselves
   > EOF
   $ "$PYTHON" publish.py $HGPORT1 > /dev/null 2>&1 &
   $ echo $! > $DAEMON_PIDS
-  $ "$PYTHON" $TESTDIR/helpers/waitfor.py $HGPORT1
+  $ "$PYTHON" $TESTDIR/helpers/wait_for.py $HGPORT1
   $ hg init server
   $ cat >> server/.hg/hgrc << EOF
   > [extensions]
@@ -60,7 +60,7 @@ Clients fetch what is in an object store themselves
 
 Capabilities announce where
 
-  $ "$PYTHON" $TESTDIR/helpers/wirecall.py http://localhost:$HGPORT/ capabilities \
+  $ "$PYTHON" $TESTDIR/helpers/wire_call.py http://localhost:$HGPORT/ capabilities \
   >     | grep -o "'redirect': {.*}\]}" | sed "s/$HGPORT1/PORT/"
   'redirect': {'hashes': ['sha256', 'sha1'], 'targets': [{'name': 'objectstore', 'protocol': 'http', 'uris': ['http://$LOCALIP:PORT']}]}
 

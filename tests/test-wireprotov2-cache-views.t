@@ -12,7 +12,7 @@ A cache never shows anybody what the repository would not
   > server.allow-hidden-access = *
   > EOF
   $ call() {
-  >     "$PYTHON" $TESTDIR/helpers/wirecall.py "$@"
+  >     "$PYTHON" $TESTDIR/helpers/wire_call.py "$@"
   > }
   $ events() {
   >     sed 's/.*> //; s/ for [0-9a-f]\{40\}$//' server/.hg/blackbox.log
@@ -81,8 +81,8 @@ Who may see hidden changesets fills the cache with them, others do not get them
   cacher exiting due to error
   $ cat > hiddenset.py << EOF
   > import sys
-  > sys.path.insert(0, '$TESTDIR')
-  > from wirecall import call, readable
+  > sys.path.insert(0, '$TESTDIR/helpers')
+  > from wire_call import call, readable
   > revisions = [
   >     {b'type': b'changesetexplicit', b'nodes': [bytes.fromhex('$hiddenset')]}
   > ]
@@ -147,9 +147,9 @@ The same for segments
   > EOF
   $ hg -R server phase --draft -r 2
   $ name=`call $URL segments | sed -n 's/.*name.: .\([0-9a-f]*\).*/\1/p'`
-  $ "$PYTHON" $TESTDIR/helpers/get-segment.py $URL one.hg
+  $ "$PYTHON" $TESTDIR/helpers/get_segment.py $URL one.hg
   2 changesets, changegroup 02, application/mercurial-bundle2
-  $ "$PYTHON" $TESTDIR/helpers/get-segment.py $URL two.hg
+  $ "$PYTHON" $TESTDIR/helpers/get_segment.py $URL two.hg
   2 changesets, changegroup 02, application/mercurial-bundle2
   $ events
   cacher constructed for segmentdata
@@ -158,7 +158,7 @@ The same for segments
   cacher constructed for segmentdata
   cache hit
   $ hg -R server phase --force --secret -r 2
-  $ "$PYTHON" $TESTDIR/helpers/get-segment.py $URL one.hg
+  $ "$PYTHON" $TESTDIR/helpers/get_segment.py $URL one.hg
   1 changesets, changegroup 02, application/mercurial-bundle2
 
   $ call $URL segmentdata name=hex:$name

@@ -1,6 +1,6 @@
 Clone and pull over version 2
 
-  $ . $TESTDIR/helpers/wireprotov2-history.sh
+  $ . $TESTDIR/helpers/awkward_history.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > wireprotov2 =

@@ -2,7 +2,7 @@
 
 Mercurial 6.0's server, the last with version 2 of its own
 
-  $ . $TESTDIR/helpers/wireprotov2-history.sh
+  $ . $TESTDIR/helpers/awkward_history.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > wireprotov2 =

@@ -1,6 +1,6 @@
 Clones of some paths, from servers that know nothing of the narrow extension
 
-  $ . $TESTDIR/helpers/wireprotov2-history.sh
+  $ . $TESTDIR/helpers/awkward_history.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > wireprotov2 =

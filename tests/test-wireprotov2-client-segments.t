@@ -1,6 +1,6 @@
 Clones in pieces
 
-  $ . $TESTDIR/helpers/wireprotov2-history.sh
+  $ . $TESTDIR/helpers/awkward_history.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > wireprotov2 =

@@ -1,13 +1,13 @@
 How public history is cut into segments
 
-  $ . $TESTDIR/helpers/wireprotov2-history.sh
+  $ . $TESTDIR/helpers/awkward_history.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > strip =
   > wireprotov2 =
   > EOF
   $ segments() {
-  >     "$PYTHON" "$TESTDIR/helpers/dump-segments.py" "$@"
+  >     "$PYTHON" "$TESTDIR/helpers/dump_segments.py" "$@"
   > }
   $ unbundle_all() {
   >     for bundle in "$2"/*.hg; do

@@ -1,18 +1,20 @@
 #require hg60
 
-Mercurial 6.0.3 clones and pulls with its own client
+Mercurial 6.0 clones and pulls with its own client for version 2
 
+  $ . $TESTDIR/helpers/serve.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > wireprotov2 =
   > EOF
-  $ old() {
+  $ hg60() {
   >   "$AMALGAM_HG60" --config extensions.wireprotov2=! \
   >     --config experimental.httppeer.advertise-v2=true "$@"
   > }
 
-A history with copies, renames, removals, merges of both, a file that comes
-back, a mode change, an empty changeset, and named branches:
+A history with copies, renames, removals, merges of both kinds of change, a
+removed file that is added again, a mode change, an empty changeset, and named
+branches
 
   $ hg init server
   $ cd server
@@ -50,20 +52,19 @@ back, a mode change, an empty changeset, and named branches:
   > publish = no
   > EOF
   $ cd ..
-  $ hg -R server serve -p $HGPORT -d --pid-file hg.pid -E error.log -A access.log
-  $ cat hg.pid >> $DAEMON_PIDS
+  $ serve -R server -A access.log
 
-  $ old clone -q -U http://$LOCALIP:$HGPORT/ full
+  $ hg60 clone -q -U http://$LOCALIP:$HGPORT/ full
   $ cut -d' ' -f6-7 access.log
   "GET /?cmd=capabilities
   "POST /api/exp-http-v2-0003/ro/multirequest
   "POST /api/exp-http-v2-0003/ro/changesetdata
   "POST /api/exp-http-v2-0003/ro/manifestdata
   "POST /api/exp-http-v2-0003/ro/filesdata
-  $ old -R full verify -q
+  $ hg60 -R full verify -q
   $ all='{rev}:{node} {phase} {bookmarks} {manifest} {file_copies}\n'
   $ hg -R server log -T "$all" > expected
-  $ old -R full log -T "$all" | diff expected -
+  $ hg60 -R full log -T "$all" | diff expected -
 
   $ for f in 1 2 3 two three dir/1 dir/2; do
   >   hg -R server debugindex $f > a 2>&1
@@ -71,33 +72,34 @@ back, a mode change, an empty changeset, and named branches:
   >   cut -c1-70 a > a2; cut -c1-70 b > b2; cmp a2 b2
   > done
 
-Parts of it, then the rest. (Where a changeset shares its manifest with another
-branch that the client has, that client fails by itself.)
+Pulls of one revision after the other. (Mercurial 6.0 cannot pull a changeset
+whose manifest is that of another branch that it has already. No such changeset is
+pulled here.)
 
   $ : > access.log
-  $ old init part
+  $ hg60 init part
   $ for rev in 1 3 5 tip; do
-  >   old -R part pull -q -r $(hg -R server log -r $rev -T '{node}') \
+  >   hg60 -R part pull -q -r $(hg -R server log -r $rev -T '{node}') \
   >     http://$LOCALIP:$HGPORT/
-  >   old -R part verify -q
+  >   hg60 -R part verify -q
   > done
   $ hg -R server log -T '{node} {phase} {p1node} {p2node}\n' | sort > expected
-  $ old -R part log -T '{node} {phase} {p1node} {p2node}\n' | sort | diff expected -
+  $ hg60 -R part log -T '{node} {phase} {p1node} {p2node}\n' | sort | diff expected -
   $ grep -c filesdata access.log
   4
 
-A server with nothing in it
+A clone of an empty repository
 
   $ killdaemons.py
   $ hg init empty
-  $ hg -R empty serve -p $HGPORT -d --pid-file hg.pid -E error.log
-  $ cat hg.pid >> $DAEMON_PIDS
-  $ old clone -q http://$LOCALIP:$HGPORT/ nothing
-  $ old -R nothing log
+  $ serve -R empty
+  $ hg60 clone -q http://$LOCALIP:$HGPORT/ nothing
+  $ hg60 -R nothing log
 
   $ cat error.log
 
-Large files: that client does not know pointers to them, so it gets the content
+Mercurial 6.0 over version 2 cannot resolve LFS pointers, so the server sends it
+the content of LFS files
 
   $ killdaemons.py
   $ hg init large --config extensions.lfs=
@@ -119,12 +121,11 @@ Large files: that client does not know pointers to them, so it gets the content
   $ cd ..
   $ hg --cwd large debugdata file 1 | head -1
   version https://git-lfs.github.com/spec/v1
-  $ hg -R large serve -p $HGPORT -d --pid-file hg.pid -E error.log
-  $ cat hg.pid >> $DAEMON_PIDS
-  $ old clone -q -U http://$LOCALIP:$HGPORT/ content
-  $ old -R content verify -q
+  $ serve -R large
+  $ hg60 clone -q -U http://$LOCALIP:$HGPORT/ content
+  $ hg60 -R content verify -q
   $ for rev in 0 1 2 3; do
-  >   old -R content cat -r $rev content/file > a
+  >   hg60 -R content cat -r $rev content/file > a
   >   hg -R large cat -r $rev large/file > b
   >   cmp a b
   > done

@@ -1,7 +1,8 @@
 #require prometheus
 
-Counters for Prometheus, of one repository each
+Each repository serves its own metrics for Prometheus
 
+  $ . $TESTDIR/helpers/serve.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > wireprotov2 =
@@ -23,10 +24,9 @@ Counters for Prometheus, of one repository each
   >   get-with-headers.py $LOCALIP:$HGPORT "$1/api/metrics" content-type
   > }
 
-They are not served unless asked for
+Without wireprotov2.metrics there are none
 
-  $ hg serve --web-conf web.conf -d -p $HGPORT --pid-file hg.pid -E errors.log
-  $ cat hg.pid >> $DAEMON_PIDS
+  $ serve --web-conf web.conf
   $ metrics one
   404 Not Found
   content-type: text/plain
@@ -36,12 +36,13 @@ They are not served unless asked for
   [1]
   $ killdaemons.py
 
+With it, clones and their cache events are counted
+
   $ cat >> $HGRCPATH << EOF
   > [wireprotov2]
   > metrics = yes
   > EOF
-  $ hg serve --web-conf web.conf -d -p $HGPORT --pid-file hg.pid -E errors.log
-  $ cat hg.pid >> $DAEMON_PIDS
+  $ serve --web-conf web.conf
   $ hg clone -q http://localhost:$HGPORT/one clone1
   $ hg clone -q http://localhost:$HGPORT/one clone2
 
@@ -57,7 +58,7 @@ They are not served unless asked for
   1
   $ grep -c '^amalgam_wire_sent_bytes_total' one.txt > /dev/null
 
-Nothing of one repository is shown to who may read another
+The metrics of a repository say nothing of another repository, and name no paths
 
   $ metrics two | grep -v '^#'
   200 OK
@@ -67,7 +68,7 @@ Nothing of one repository is shown to who may read another
   0
   [1]
 
-Who may not pull sees no numbers
+Users who may not pull from a repository may not read its metrics
 
   $ cat >> one/.hg/hgrc << EOF
   > [web]
@@ -75,4 +76,4 @@ Who may not pull sees no numbers
   > EOF
   $ metrics one > denied.txt; head -1 denied.txt
   401 read not authorized
-  $ cat errors.log
+  $ cat error.log

@@ -1,6 +1,6 @@
 #require gunicorn
 
-Several processes with several threads each, below a WSGI server
+API requests to a WSGI server with several processes of several threads each
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -24,18 +24,19 @@ Several processes with several threads each, below a WSGI server
   > EOF
   $ gunicorn --workers 2 --threads 4 --bind 127.0.0.1:$HGPORT --daemon \
   >   --pid hg.pid --error-logfile error.log app:application
-  $ "$PYTHON" $TESTDIR/helpers/waitfor.py $HGPORT hg.pid
+  $ "$PYTHON" $TESTDIR/helpers/wait_for.py $HGPORT hg.pid
   $ cat hg.pid >> $DAEMON_PIDS
   $ url=http://127.0.0.1:$HGPORT
-  $ "$PYTHON" $TESTDIR/helpers/wireprotov2-together.py 16 $url/one
+  $ "$PYTHON" $TESTDIR/helpers/send_together.py 16 $url/one
   16: 200, complete
-  $ "$PYTHON" $TESTDIR/helpers/wireprotov2-together.py 16 $url/two capabilities
+  $ "$PYTHON" $TESTDIR/helpers/send_together.py 16 $url/two capabilities
   16: 200, complete
   $ hg clone -q -U $url/one copy
   $ hg -R copy log -T '{rev} {desc}\n'
   0 0
 
-A body without a length is fine here, one that lies is not
+A WSGI server also takes request bodies without a length. A body that ends within
+a wire frame is an error.
 
   $ cat > raw.py << EOF
   > import http.client, os

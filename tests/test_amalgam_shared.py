@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The package that the three extensions share."""
+"""Tests of hgext3rd.amalgam, the package that the three extensions share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hgext3rd.amalgam import durable, options, sidefiles
 from hgext3rd.amalgam.lru import LRU
 
 
-def test_least_recently_used_goes_first() -> None:
+def test_the_least_recently_used_entry_is_dropped_first() -> None:
     cache: LRU[str, int] = LRU(10)
     cache.put('a', 1, 4)
     cache.put('b', 2, 4)
@@ -25,7 +25,7 @@ def test_least_recently_used_goes_first() -> None:
     assert cache.used == 8
 
 
-def test_a_look_is_no_use() -> None:
+def test_peek_does_not_count_as_a_use() -> None:
     cache: LRU[str, int] = LRU(2)
     cache.put('a', 1, 1)
     cache.put('b', 2, 1)
@@ -35,7 +35,7 @@ def test_a_look_is_no_use() -> None:
     assert 'a' not in cache
 
 
-def test_the_newest_entry_stays_even_above_the_limit() -> None:
+def test_the_newest_entry_stays_even_if_it_exceeds_the_limit() -> None:
     cache: LRU[str, int] = LRU(10)
     cache.put('small', 1, 5)
     cache.put('large', 2, 50)
@@ -55,7 +55,7 @@ operations = st.lists(
 
 
 @given(operations)
-def test_costs_add_up_and_stay_below_the_limit(
+def test_the_used_size_is_the_sum_of_costs_and_stays_within_the_limit(
     steps: list[tuple[str, int, int]],
 ) -> None:
     cache: LRU[int, int] = LRU(20)
@@ -78,7 +78,7 @@ def test_costs_add_up_and_stay_below_the_limit(
 
 
 @pytest.mark.parametrize('kind', [bytes, str])
-def test_side_files_are_named_and_removed(
+def test_a_database_is_removed_with_all_its_side_files(
     kind: type, tmp_path: pathlib.Path
 ) -> None:
     path = str(tmp_path / 'x.sqlite')
@@ -97,7 +97,7 @@ def test_side_files_are_named_and_removed(
     assert [p.name for p in tmp_path.iterdir()] == ['x.sqlite2']
 
 
-def test_what_is_synced_must_exist(tmp_path: pathlib.Path) -> None:
+def test_syncing_a_missing_file_is_an_error(tmp_path: pathlib.Path) -> None:
     (tmp_path / 'a').write_bytes(b'1')
     durable.sync_file(tmp_path.as_posix() + '/a')
     durable.sync_directory(bytes(tmp_path))
@@ -114,7 +114,7 @@ EXAMPLES = (
 )
 
 
-def test_options_are_registered() -> None:
+def test_the_table_of_options_has_their_names_and_defaults() -> None:
     table = options.register(EXAMPLES)
     assert set(table) == {b'x'}
     items = table[b'x']
@@ -125,7 +125,7 @@ def test_options_are_registered() -> None:
     assert items[b'store:.*'].generic
 
 
-def test_help_has_each_option_once() -> None:
+def test_the_help_text_has_each_option_once_with_its_default() -> None:
     assert options.help_text(EXAMPLES) == (
         '``x.on``\n  Whether it is on. (default: yes)\n'
         '\n``x.names``\n  Its\n  names. (default: a, b)\n'

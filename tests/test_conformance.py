@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The runner of Mercurial's suite notices what it is there to notice."""
+"""Tests of the runner in conformance/, which runs Mercurial's own suite.
+
+They show which results the runner reports as failures, and that it keeps results
+when it is interrupted.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,10 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, as_completed
+from concurrent.futures import TimeoutError as TimeIsUp
+from typing import Any
 
 import pytest
 
@@ -24,7 +32,7 @@ from results import Results
 from suite import Case
 from verdict import Known, Verdict
 
-# By its place: the benchmarks have a module of that name too.
+# Imported by path: the benchmarks also have a module named "run".
 _spec = importlib.util.spec_from_file_location(
     'conformance_run', FOLDER / 'run.py'
 )
@@ -49,7 +57,7 @@ def judge(
     return verdict.judge(case, baseline, known, TEXT, after)
 
 
-def test_the_committed_lists_name_each_test_once_with_a_reason() -> None:
+def test_the_committed_lists_name_each_test_once_and_with_a_reason() -> None:
     lines = (FOLDER / 'expected.txt').read_text(encoding='utf-8').splitlines()
     for name, known in verdict.parse_known(lines).items():
         assert name.startswith('test-'), name
@@ -73,7 +81,7 @@ def test_a_name_listed_twice_is_refused() -> None:
         verdict.parse_known(['test-a.t 1 reason', 'test-a.t 2 reason'])
 
 
-def test_a_variant_is_covered_by_its_file_unless_listed_itself() -> None:
+def test_a_variant_is_covered_by_the_line_of_its_file_or_by_its_own() -> None:
     known = verdict.parse_known(['test-a.t 1 all', 'test-a.t#x 2 one'])
     assert verdict.lookup(known, 'test-a.t#x') == Known(2, 'one')
     assert verdict.lookup(known, 'test-a.t#y') == Known(1, 'all')
@@ -87,7 +95,7 @@ def test_an_unknown_difference_fails_and_is_shown() -> None:
     assert '+  three' in found.diff
 
 
-def test_a_known_difference_passes_up_to_its_size() -> None:
+def test_a_known_difference_passes_if_it_is_no_larger_than_listed() -> None:
     assert judge(FAILED, known=Known(2, 'why'), after=OTHER) == Verdict(
         'test-a.t', verdict.EXPECTED, 'why', judge(FAILED, after=OTHER).diff
     )
@@ -95,25 +103,25 @@ def test_a_known_difference_passes_up_to_its_size() -> None:
     assert found.kind == verdict.FAILED
 
 
-def test_what_fails_alike_without_the_backend_does_not_count() -> None:
+def test_the_same_failure_without_the_backend_does_not_count() -> None:
     alike = verdict.judge(FAILED, FAILED, None, OTHER, OTHER)
     assert alike.kind == verdict.MACHINE
     more = verdict.judge(FAILED, FAILED, None, OTHER, OTHER + '  four\n')
     assert more.kind == verdict.FAILED
 
 
-def test_a_test_that_never_ended_fails_even_if_listed() -> None:
+def test_a_test_that_timed_out_fails_even_if_it_is_listed() -> None:
     case = Case('test-a.t', 'failed', reason='timed out')
     assert judge(case, known=Known(9, 'why')).kind == verdict.FAILED
     assert judge(case, baseline=case).kind == verdict.MACHINE
 
 
-def test_a_listed_test_that_passes_must_leave_the_list() -> None:
+def test_a_listed_test_that_passes_is_a_failure() -> None:
     assert judge(PASSED).kind == verdict.PASSED
     assert judge(PASSED, known=Known(2, 'why')).kind == verdict.FAILED
 
 
-def test_a_test_skipped_only_with_the_backend_fails() -> None:
+def test_a_test_that_is_skipped_only_with_the_backend_fails() -> None:
     assert judge(SKIPPED).kind == verdict.FAILED
     assert judge(SKIPPED, baseline=SKIPPED).kind == verdict.SKIPPED
 
@@ -129,7 +137,7 @@ def test_results_survive_an_interruption(tmp_path: pathlib.Path) -> None:
     assert again.case('test-a.t#y') is None
 
 
-def test_a_report_of_the_runner_is_read(tmp_path: pathlib.Path) -> None:
+def test_the_report_of_run_tests_is_read(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'report.json'
     report = {
         'test-a.t#x': {'result': 'success', 'time': '1.5'},
@@ -145,14 +153,14 @@ def test_a_report_of_the_runner_is_read(tmp_path: pathlib.Path) -> None:
     ]
 
 
-def test_a_runner_that_dies_is_a_failure(tmp_path: pathlib.Path) -> None:
+def test_a_run_without_a_report_is_a_failure(tmp_path: pathlib.Path) -> None:
     (case,) = suite.read_report(tmp_path / 'none', 'Traceback', 'test-a.t')
     assert case.status == 'failed'
     assert 'Traceback' in case.reason
 
 
-class OneThatHangs:
-    """A suite whose tests end at once, except for one."""
+class SuiteThatHangs:
+    """A suite whose tests end at once, except for test-long.t."""
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
@@ -167,26 +175,37 @@ class OneThatHangs:
         self.stopped.set()
 
     def reference(self, case: str) -> None:
-        """No output is compared."""
+        """Return no file, so that no output is compared."""
 
 
-def test_what_is_not_reached_in_time_is_named_and_not_failed(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+def complete_one(
+    futures: Iterable[Future[Any]], _limit: float
+) -> Iterator[Future[Any]]:
+    """Stand in for ``as_completed``: time is up when one file is done."""
+    yield next(as_completed(futures))
+    raise TimeIsUp
+
+
+def test_files_that_were_not_reached_in_time_are_named_and_do_not_fail(
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(run, 'as_completed', complete_one)
     names = ['test-a.t', 'test-long.t', 'test-later.t']
     runner = object.__new__(run.Conformance)
     runner.options = argparse.Namespace(
         jobs=1, lazy=True, keep=False, no_retry=False, junit=tmp_path / 'x.xml'
     )
-    runner.suite = OneThatHangs()
+    runner.suite = SuiteThatHangs()
     runner.with_backend = Results(tmp_path / 'with')
     runner.without = Results(tmp_path / 'without')
     runner.code, runner.known = 'code', {}
-    # A result of another state of the code, which does not count.
+    # A result with another state of the code does not count.
     runner.with_backend.add(
         'test-later.t', [Case('test-later.t', 'failed')], ''
     )
-    runner.deadline = time.monotonic() + 1
+    runner.deadline = time.monotonic() + 60
     runner.run(names)
     assert runner.report(names, show_diffs=False) == 0
     said = capsys.readouterr().out
@@ -200,7 +219,9 @@ def test_what_is_not_reached_in_time_is_named_and_not_failed(
     ]
 
 
-def test_the_report_tells_failures_apart(tmp_path: pathlib.Path) -> None:
+def test_the_junit_report_distinguishes_failures_and_skipped_tests(
+    tmp_path: pathlib.Path,
+) -> None:
     kinds = ('PASSED', 'EXPECTED', 'SKIPPED', 'MACHINE', 'FAILED')
     verdicts = [
         Verdict(kind, getattr(verdict, kind), 'why', ('-\x00\udc80\xe9',))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Results as a JUnit report, for those who sum up several runners."""
+"""Write verdicts as a JUnit report, which other tools can add up.
+
+Knows only verdicts; where they come from is for run.py.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,17 @@ from collections.abc import Iterable
 import verdict
 from verdict import Verdict
 
-# What XML cannot hold, whatever a test printed.
+# Characters that a test may print but that XML 1.0 does not allow.
 UNPRINTABLE = re.compile('[^\t\n\x20-\ud7ff\ue000-\ufffd]')
 
 
 def write(
     path: pathlib.Path, verdicts: Iterable[Verdict], missing: Iterable[str]
 ) -> None:
-    """Write a report; ``missing`` are files there was no time for.
+    """Write the report to ``path``.
 
-    These are skipped, and so is what fails on this machine by itself.
+    ``missing`` names the files that were not reached in time. They count as
+    skipped, and so do tests that also fail without the backend.
     """
     suite = ElementTree.Element('testsuite', name='conformance')
     for one in verdicts:

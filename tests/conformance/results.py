@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is remembered between runs: the results of each file, one a line.
+"""Keep the results of test files between runs.
 
-A line is appended when a file is done, so an interruption loses only what was
-running.  The last line of a file counts.
+``results.jsonl`` has one line for each run of a file.  The line is appended when
+the file is done, so an interruption loses only the files that were running.  If
+a file has several lines, the last one counts.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from suite import ROOT, Case
 
 @dataclass(frozen=True)
 class Entry:
-    """The cases of one file and the state of our code they were run with."""
+    """The cases of one file, and the fingerprint of the code they ran with."""
 
     cases: tuple[Case, ...]
     code: str
 
 
 class Results:
-    """Results of one side: with the backend or without."""
+    """The results of all files on one side: with the backend or without it."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,12 +42,13 @@ class Results:
         try:
             data = json.loads(line)
         except ValueError:
-            return  # cut off by an interruption: the file runs again
+            # An interruption cut the line off. The file will run again.
+            return
         cases = tuple(Case(**case) for case in data['cases'])
         self.entries[data['file']] = Entry(cases, data['code'])
 
     def add(self, name: str, cases: list[Case], code: str) -> None:
-        """Remember the cases of file ``name``."""
+        """Add the cases of the file ``name``, which ran with ``code``."""
         data = {
             'file': name,
             'code': code,
@@ -58,7 +60,7 @@ class Results:
             self.entries[name] = Entry(tuple(cases), code)
 
     def case(self, name: str) -> Case | None:
-        """Return the result of a case, if it has one."""
+        """Return the result of a case, None if it has not run."""
         entry = self.entries.get(name.split('#')[0])
         for case in entry.cases if entry else ():
             if case.name == name:
@@ -66,7 +68,7 @@ class Results:
         return None
 
     def output(self, name: str) -> str | None:
-        """Return what a case printed, if it failed by that."""
+        """Return the output of a case that failed, None for other cases."""
         path = self.outputs / f'{name}.err'
         if not path.exists():
             return None
@@ -74,8 +76,9 @@ class Results:
 
 
 def fingerprint() -> str:
-    """Return a name for the present state of the backend's code."""
+    """Return a short hash of the backend's present source code."""
     digest = hashlib.sha256()
-    for path in sorted((ROOT / 'hgext3rd' / 'sqlitestore').rglob('*.py')):
-        digest.update(path.name.encode() + b'\0' + path.read_bytes())
+    for package in ('amalgam', 'sqlitestore'):
+        for path in sorted((ROOT / 'hgext3rd' / package).rglob('*.py')):
+            digest.update(path.name.encode() + b'\0' + path.read_bytes())
     return digest.hexdigest()[:12]

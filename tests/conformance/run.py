@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run Mercurial's own test suite with SQLite as storage of all repositories.
+"""Run Mercurial's own test suite with SQLite as the backend of all repositories.
 
-Each test runs without the backend first, so that what fails by itself on this
-machine does not count.  What differs with the backend must be in expected.txt.
-Results are kept in .cache/conformance: a run that was interrupted goes on
-where it was, and only what has not run with the present code runs.  With a
-limit of time, what was not reached is named and does not count as failed.
+Each test also runs without the backend.  A test that fails in the same way
+without it does not count as failed.  Any other difference must be listed in
+expected.txt.
+
+Results are kept in .cache/conformance, so an interrupted run continues where it
+stopped.  Files that have a result with the present code do not run again.  With
+a time limit, the files that were not reached are named, and do not count as
+failed.
 """
 
 from __future__ import annotations
@@ -32,12 +35,12 @@ from verdict import Verdict
 HERE = pathlib.Path(__file__).resolve().parent
 EXPECTED = HERE / 'expected.txt'
 SUBSET = HERE / 'subset.txt'
-# The longest diff of a failed test that is printed.
+# How many lines of the diff of a failed test are printed.
 DIFF_LINES = 60
 
 
 class Conformance:
-    """Both sides of the comparison and what is known of it."""
+    """Runs files with the backend and without it, and compares the results."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -46,7 +49,7 @@ class Conformance:
         place = CACHE / 'conformance' / f'{version}-py{python}'
         place.mkdir(parents=True, exist_ok=True)
         chg = None if options.no_chg else build_chg(place)
-        how = 'chg' if chg else 'no chg, so slowly'
+        how = 'with chg' if chg else 'without chg, which is slow'
         print(
             f'Mercurial {version}, Python {platform.python_version()}, {how}',
             flush=True,
@@ -64,7 +67,7 @@ class Conformance:
             self.deadline = time.monotonic() + 60 * options.minutes
 
     def selection(self) -> list[str]:
-        """Return the files asked for, those most about storage first."""
+        """Return the selected files, those of subset.txt first."""
         files = self.suite.files()
         subset = [name for name in self.subset if name in files]
         if self.options.subset:
@@ -83,7 +86,7 @@ class Conformance:
         return files
 
     def verdicts(self, name: str) -> list[Verdict]:
-        """Return what became of the cases of a file that was run."""
+        """Return the verdicts on the cases of a file that has run."""
         found = []
         for case in self.with_backend.entries[name].cases:
             baseline = self.without.case(case.name)
@@ -96,11 +99,13 @@ class Conformance:
         return found
 
     def failed(self, name: str) -> bool:
+        """Tell whether a file has run and has a failed case."""
         if name not in self.with_backend.entries:
             return False
         return any(v.kind == verdict.FAILED for v in self.verdicts(name))
 
     def is_done(self, name: str) -> bool:
+        """Tell whether a file need not run again."""
         entry = self.with_backend.entries.get(name)
         if entry is None or self.options.rerun_failed:
             return False
@@ -109,14 +114,15 @@ class Conformance:
         return self.fresh(name)
 
     def fresh(self, name: str) -> bool:
-        """Tell whether a file's result is of the present state of the code."""
+        """Tell whether a file ran with the present code, or with any if kept."""
         entry = self.with_backend.entries[name]
         return self.options.keep or entry.code == self.code
 
     def run_without(self, name: str, slot: int) -> list[Verdict]:
-        """Run a file without the backend, unless that was done before.
+        """Run a file without the backend, unless it has a result.
 
-        ``slot`` numbers what runs at the same time.
+        ``slot`` is a number that no other file has while this one runs.  Return
+        no verdicts: a verdict needs the other side.
         """
         if name not in self.without.entries:
             cases = self.suite.run(name, slot, False, self.without.outputs)
@@ -124,12 +130,16 @@ class Conformance:
         return []
 
     def run_again(self, name: str, slot: int) -> list[Verdict]:
-        """Run a file on both sides, whatever is known of it."""
+        """Run a file on both sides, even if it has results."""
         self.without.entries.pop(name, None)
         self.run_without(name, slot)
         return self.run_both(name, slot)
 
     def run_both(self, name: str, slot: int) -> list[Verdict]:
+        """Run a file with the backend, and without it unless it has a result.
+
+        With --lazy, run it without the backend only if a case did not pass.
+        """
         if not self.options.lazy:
             self.run_without(name, slot)
         outputs = self.with_backend.outputs
@@ -140,24 +150,29 @@ class Conformance:
         return self.verdicts(name)
 
     def run(self, names: list[str]) -> None:
-        """Run files; those that fail run once more at the end, on both sides.
+        """Run files; run those that fail once more at the end, on both sides.
 
-        A test that depends on the load of the machine passes then, or is seen
-        to fail without the backend too.
+        A test that failed because the machine was busy passes then, or turns
+        out to fail without the backend as well.
         """
         failed = self._run(names, self.run_both)
         if failed and not self.options.no_retry:
-            print(f'once more: {len(failed)} that failed', flush=True)
+            print(f'{len(failed)} files failed and run again', flush=True)
             self._run(failed, self.run_again)
 
     def run_baseline(self, names: list[str]) -> None:
+        """Run files without the backend, except those that have a result."""
         todo = [n for n in names if n not in self.without.entries]
         self._run(todo, self.run_without)
 
     def _run(
         self, names: list[str], one: Callable[[str, int], list[Verdict]]
     ) -> list[str]:
-        """Run files, several at a time; return those that failed."""
+        """Run files, several at a time; return the names of those that failed.
+
+        At the deadline, interrupt what runs, and return no names: nothing is to
+        run again.
+        """
         slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(self.options.jobs):
             slots.put(slot)
@@ -195,14 +210,17 @@ class Conformance:
         return failed
 
     def reached(self, names: list[str]) -> list[str]:
-        """Return those that have a result that counts here."""
+        """Return the files that have a result that counts in this run.
+
+        With a time limit, results of earlier code do not count.
+        """
         entries = self.with_backend.entries
         if self.deadline is None:
             return [name for name in names if name in entries]
         return [name for name in names if name in entries and self.fresh(name)]
 
     def report(self, names: list[str], show_diffs: bool) -> int:
-        """Print the figures; return the number of unexpected differences."""
+        """Print a summary; return the number of failed cases."""
         ran = self.reached(names)
         verdicts = [one for name in ran for one in self.verdicts(name)]
         counts = collections.Counter(one.kind for one in verdicts)
@@ -216,7 +234,7 @@ class Conformance:
             self.with_backend.entries[name].code != self.code for name in ran
         )
         if old:
-            print(f'{old} files were run with an earlier state of the code')
+            print(f'{old} files ran with an earlier state of the code')
         missing = [name for name in names if name not in ran]
         if self.options.junit:
             junit.write(self.options.junit, verdicts, missing)
@@ -226,7 +244,7 @@ class Conformance:
             f'{len(ran)} of {len(names)} files ran, '
             f'{sum(counts.values())} cases: {counts[verdict.PASSED]} passed, '
             f'{counts[verdict.EXPECTED]} differ as expected, '
-            f'{counts[verdict.MACHINE]} fail here by themselves, '
+            f'{counts[verdict.MACHINE]} also fail without SQLite, '
             f'{counts[verdict.SKIPPED]} skipped, '
             f'{counts[verdict.FAILED]} failed',
             flush=True,
@@ -235,7 +253,7 @@ class Conformance:
 
 
 def show(failures: Iterable[Verdict]) -> None:
-    """Print what failed, with its differences."""
+    """Print failed cases with the beginning of their diffs."""
     for one in failures:
         print(f'failed: {one.case}: {one.text}')
         for line in one.diff[:DIFF_LINES]:
@@ -259,30 +277,38 @@ def read_text(path: pathlib.Path | None) -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     flags = {
-        '--subset': 'only the tests of subset.txt',
-        '--rerun-failed': 'run again what failed, and nothing else',
-        '--report': 'run nothing; print the figures of what has run',
-        '--diffs': 'with --report: print the differences too',
-        '--baseline': 'run only without the backend',
-        '--lazy': 'without the backend, run only what fails with it',
-        '--keep': 'also keep results of earlier states of the code',
+        '--subset': 'run only the tests in subset.txt',
+        '--rerun-failed': 'run only the tests that failed in the last run',
+        '--report': 'run no tests; print the summary of previous runs',
+        '--diffs': 'with --report, also print the diffs of failed tests',
+        '--baseline': 'run the tests only without the backend',
+        '--lazy': 'run without the backend only the tests that fail with it',
+        '--keep': 'do not run again what ran with earlier code',
         '--no-chg': 'do not use chg',
-        '--no-retry': 'do not run a second time what failed',
+        '--no-retry': 'do not run failed tests a second time',
     }
     for flag, text in flags.items():
         parser.add_argument(flag, action='store_true', help=text)
-    parser.add_argument('--only', help='patterns of names, with commas')
-    parser.add_argument('--jobs', type=int, default=2)
-    parser.add_argument('--port', type=int, default=27000)
-    parser.add_argument('--minutes', type=float, help='stop after so long')
     parser.add_argument(
-        '--junit', type=pathlib.Path, help='also write a report to this file'
+        '--only', help='run files that match one of these patterns (A,B,...)'
+    )
+    parser.add_argument(
+        '--jobs', type=int, default=2, help='files that run at the same time'
+    )
+    parser.add_argument(
+        '--port', type=int, default=27000, help='first TCP port for the tests'
+    )
+    parser.add_argument(
+        '--minutes', type=float, help='stop after this time and report'
+    )
+    parser.add_argument(
+        '--junit', type=pathlib.Path, help='also write a JUnit report here'
     )
     return parser.parse_args()
 
 
 def interrupt(signum: int, frame: object) -> None:
-    """Make an end from outside the same as Ctrl-C."""
+    """Handle SIGTERM as Ctrl-C is handled."""
     raise KeyboardInterrupt
 
 
@@ -297,12 +323,14 @@ def main() -> int:
             return 0
         if not options.report:
             if not backend_is_used():
-                print('new repositories are not in SQLite: nothing to test')
+                print(
+                    'new repositories are not in SQLite, so nothing is tested'
+                )
                 return 1
             todo = [n for n in names if not conformance.is_done(n)]
             conformance.run(todo)
     except KeyboardInterrupt:
-        print('interrupted; run it again to go on', flush=True)
+        print('interrupted; run it again to continue', flush=True)
         return 130
     failed = conformance.report(names, show_diffs=options.diffs)
     incomplete = len(conformance.reached(names)) < len(names)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mercurial's own test suite: where it is, what is in it, how one file runs.
+"""Mercurial's own test suite: its folder, its files, and how to run one of them.
 
-Knows run-tests.py and nothing of what its results mean for this project.
+This module knows run-tests.py.  It does not know what a result means for this
+project; that is for verdict.py.
 """
 
 from __future__ import annotations
@@ -27,20 +28,21 @@ sys.path.insert(0, str(ROOT / 'scripts'))
 import testenv
 
 CACHE = testenv.CACHE
-# Makes our backend the default of every repository a test creates.
+# Makes SQLite the backend of every repository that a test creates.
 CONFIG = ('extensions.sqlitestore=', 'storage.new-repo-backend=sqlite')
-# Seconds after which a file is given up.  The longest needs a minute on a
-# machine of its own.
+# Seconds after which a test fails.  The longest one takes a minute on an idle
+# machine.
 TIMEOUT = 900
 
 
 @dataclass(frozen=True)
 class Case:
-    """How one test case ended.
+    """The result of one test case.
 
-    ``name`` is that of its file, followed by ``#variant`` where the file has
-    several; ``status`` is passed, failed or skipped; ``reason`` what
-    run-tests.py said of one that failed other than by its output.
+    ``name`` is that of its file, followed by ``#variant`` if the file has
+    several variants.  ``status`` is "passed", "failed" or "skipped".  ``reason``
+    is the message of run-tests.py for a case that failed for another reason than
+    its output.
     """
 
     name: str
@@ -54,7 +56,10 @@ class Case:
 
 @dataclass
 class Suite:
-    """The tests of the installed Mercurial and the means to run them."""
+    """The tests of the installed Mercurial, and a way to run them.
+
+    ``port`` is the first of the TCP ports that the tests may use.
+    """
 
     chg: pathlib.Path | None
     port: int
@@ -73,7 +78,7 @@ class Suite:
         return sorted(found)
 
     def reference(self, case: str) -> pathlib.Path | None:
-        """Return the file a case's output is compared with, if there is one."""
+        """Return the file that has the expected output of a case, if any."""
         name = case.split('#')[0]
         if name.endswith('.py'):
             name += '.out'
@@ -83,10 +88,11 @@ class Suite:
     def run(
         self, name: str, slot: int, backend: bool, outputs: pathlib.Path
     ) -> list[Case]:
-        """Run one file; return how its cases ended.
+        """Run one file; return the results of its cases.
 
-        The output of each case that failed is left in ``outputs`` as
-        ``<case>.err``.  ``slot`` tells apart what runs at the same time.
+        The output of each failed case is copied to ``outputs`` as
+        ``<case>.err``.  Files that run at the same time have different numbers
+        as ``slot``, and by that different ports.
         """
         with tempfile.TemporaryDirectory(prefix='conf') as scratch:
             command = [
@@ -114,7 +120,7 @@ class Suite:
         return re.search(rb'^#require .*\bno-chg\b', text, re.M) is not None
 
     def _execute(self, command: list[str]) -> str:
-        """Run run-tests.py; return what it printed."""
+        """Run run-tests.py; return its output."""
         with self.lock:
             if self.stopped:
                 raise KeyboardInterrupt
@@ -136,7 +142,7 @@ class Suite:
         return said
 
     def stop(self) -> None:
-        """Interrupt all that runs; run-tests.py then ends its servers."""
+        """Interrupt all running tests; run-tests.py then stops their servers."""
         with self.lock:
             self.stopped = True
             for process in self.running:
@@ -145,7 +151,10 @@ class Suite:
 
 
 def read_report(path: pathlib.Path, said: str, name: str) -> list[Case]:
-    """Return the cases of run-tests.py's report (``testreport ={...}``)."""
+    """Return the cases in a report of run-tests.py (``testreport ={...}``).
+
+    ``said`` is the output of run-tests.py, and ``name`` the file that ran.
+    """
     try:
         text = path.read_text(encoding='utf-8')
         report = json.loads(text.partition('=')[2])
@@ -160,15 +169,16 @@ def read_report(path: pathlib.Path, said: str, name: str) -> list[Case]:
             reason = ''
         seconds = float(result.get('time', 0))
         cases.append(Case(case, status[result['result']], seconds, reason))
-    # A file that asks for nothing this machine has reports nothing at all.
+    # If no variant of a file can run on this machine, its report is empty.
     return cases or [Case(name, 'skipped')]
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of run-tests.py.
+    """Return the environment for run-tests.py.
 
-    Helper scripts of the suite import mercurial with whatever python3 is, so
-    the folder it was installed to must be on the path; so must our checkout.
+    Helper scripts of the suite import mercurial with any python3 on PATH.  So
+    PYTHONPATH must have the folder where Mercurial is installed.  It must also
+    have this checkout.
     """
     env = dict(os.environ)
     for name in ('HGRCPATH', 'HGPLAIN', 'PYTHONHOME'):
@@ -189,7 +199,7 @@ def mercurial_version() -> str:
 
 
 def backend_is_used() -> bool:
-    """Tell whether the configuration has the effect that is to be tested."""
+    """Tell whether new repositories are in SQLite with CONFIG."""
     env = environment()
     env['HGRCPATH'] = ''
     with tempfile.TemporaryDirectory() as folder:
@@ -204,10 +214,10 @@ def backend_is_used() -> bool:
 
 
 def build_chg(folder: pathlib.Path) -> pathlib.Path | None:
-    """Return chg, built from the sdist into ``folder`` on first use.
+    """Build chg from Mercurial's sdist into ``folder``, unless it is there.
 
-    None if that cannot be done here: then each command starts its own hg,
-    which takes about four times as long.
+    Return the path of the program, or None if it cannot be built here.  Without
+    chg every command starts its own hg, which takes about four times as long.
     """
     chg = folder / 'chg' / 'chg'
     if chg.exists():

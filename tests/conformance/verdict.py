@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a result means: is the difference known, and no larger than known?
+"""Decide what a result means: whether its difference is known, and no larger.
 
-Pure: texts and results in, verdicts out.
+Pure functions: texts and results go in, verdicts come out.  Nothing here reads
+files or runs tests.
 
 A line of the list of known differences is ``NAME  LINES  REASON``: the test
-file or case, how many lines of its output may differ, and why they do.  The
+file or case, how many lines of its output may differ, and why they differ.  The
 number keeps a known difference from hiding a new one.
 """
 
@@ -19,14 +20,14 @@ from suite import Case
 PASSED = 'passed'
 EXPECTED = 'expected'
 SKIPPED = 'skipped'
-# Differs in the same way without the backend: the machine's doing.
+# The test fails in the same way without the backend, because of this machine.
 MACHINE = 'machine'
 FAILED = 'failed'
 
 
 @dataclass(frozen=True)
 class Known:
-    """A known difference: at most ``lines`` lines, because of ``reason``."""
+    """A known difference of at most ``lines`` lines, and the reason for it."""
 
     lines: int
     reason: str
@@ -34,7 +35,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a case; ``text`` says why and ``diff`` how."""
+    """The verdict on a case: its kind, the reason, and the difference."""
 
     case: str
     kind: str
@@ -63,7 +64,7 @@ def parse_known(lines: Iterable[str]) -> dict[str, Known]:
 
 
 def lookup(known: dict[str, Known], case: str) -> Known | None:
-    """Return what is known of a case or else of its whole file."""
+    """Return the known difference of a case, or else that of its file."""
     return known.get(case) or known.get(case.split('#')[0])
 
 
@@ -87,10 +88,12 @@ def judge(
     before: str,
     after: str | None,
 ) -> Verdict:
-    """Compare a case with and without the backend.
+    """Compare a case with the backend and without it; return the verdict.
 
-    ``before`` is what it ought to print (what it printed without the backend,
-    if that failed); ``after`` what it printed with it, if that failed.
+    ``case`` is the result with the backend, and ``baseline`` the result without
+    it, None if it did not run. ``before`` is the output without the backend: that
+    of the run if it failed, otherwise the expected output. ``after`` is the output
+    with the backend, None unless the case failed by its output.
     """
     name = case.name
     if case.status == 'skipped':
@@ -99,7 +102,9 @@ def judge(
         return Verdict(name, FAILED, 'skipped only with the backend')
     if case.status == 'passed':
         if known and (baseline is None or baseline.status == 'passed'):
-            return Verdict(name, FAILED, 'passes, though listed as different')
+            return Verdict(
+                name, FAILED, 'passes, although it is listed as different'
+            )
         return Verdict(name, PASSED)
     if after is None or case.reason:
         if baseline and baseline.status == 'failed' and baseline.reason:

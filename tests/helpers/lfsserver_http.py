@@ -43,7 +43,7 @@ timeout = 2
 
 AUTHENTICATION = f"""\
 [extensions]
-basicauth = {ROOT}/tests/helpers/basicauth.py
+basic_auth = {ROOT}/tests/helpers/basic_auth.py
 """
 
 GUARDED = """\

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Client and server in one process, without sockets between them.
+"""A client and a server in one process: Wire connects them without sockets.
 
-The client is Mercurial with the extension, the server is hgweb; what is sent
-are the bytes of HTTP, which a test may cut or change. A response is computed
-once, so that hundreds of clones cost what their clients cost.
+The client is Mercurial with the extension, and the server is hgweb. They
+exchange the bytes of HTTP, which a test may cut off or change. The server
+computes each response only once, so that a test can make hundreds of clones.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ from hgext3rd.wireprotov2 import compat
 
 URL = b'http://server.test/'
 
-# what discovery, over version 1, raises when it is cut
+# What discovery over version 1 raises when its response is cut off.
 V1_ERRORS = (error.RepoError, error.ResponseError)
-# what hg reports in a line
+# Errors that hg reports in one line, without a traceback.
 ERRORS = (error.Error, *V1_ERRORS, OSError)
 
 
 def make_ui(
     settings: Mapping[bytes, bytes] | None = None, **config: bytes
 ) -> Any:
-    """Return a ui with the extension; ``config`` is of [wireprotov2].
+    """Return a ui with the extension loaded.
 
-    ``settings`` are others, as "section.name".
+    ``config`` has options of section [wireprotov2]. ``settings`` has other
+    options by "section.name".
     """
     ui = uimod.ui.load()
     ui.setconfig(b'extensions', b'wireprotov2', b'')
@@ -58,7 +59,11 @@ def make_ui(
 
 
 class Outcome:
-    """What a clone did: its error, its warnings and its repository."""
+    """Make a clone; keep its error, its messages and its repository.
+
+    ``output`` has the warnings and error messages. The keyword arguments are
+    those of ``make_ui``.
+    """
 
     def __init__(
         self,
@@ -84,6 +89,7 @@ class Outcome:
 
     @property
     def repo(self) -> Any:
+        """The clone, opened anew."""
         return open_repo(self.ui, self.dest)
 
     def check(self) -> int:
@@ -92,7 +98,7 @@ class Outcome:
 
 
 def open_repo(ui: Any, path: pathlib.Path) -> Any:
-    """Open a repository as commands do, with what extensions do then."""
+    """Open a repository as commands do, so that extensions see it."""
     return hg.repository(ui, os.fsencode(path)).unfiltered()
 
 
@@ -106,7 +112,7 @@ def check(repo: Any) -> int:
 
 
 def run(name: bytes, repo: Any, *args: bytes, **opts: Any) -> Any:
-    """Run a command with its default options but for ``opts``."""
+    """Run a command; options that ``opts`` does not have are the defaults."""
     function, options = commands.table[name][:2]
     defaults = {
         option[1].replace(b'-', b'_').decode(): option[2] for option in options
@@ -115,7 +121,7 @@ def run(name: bytes, repo: Any, *args: bytes, **opts: Any) -> Any:
 
 
 def pull(ui: Any, dest: pathlib.Path) -> Any:
-    """Run ``hg pull`` from the default path."""
+    """Run ``hg pull`` from the default path; return the repository."""
     repo = open_repo(ui, dest)
     repo.ui.pushbuffer(error=True)
     run(b'pull', repo)
@@ -124,18 +130,26 @@ def pull(ui: Any, dest: pathlib.Path) -> Any:
 
 
 def nodes(repo: Any) -> list[bytes]:
+    """Return the nodes of all changesets, hidden ones too."""
     changelog = repo.unfiltered().changelog
     return [changelog.node(rev) for rev in changelog]
 
 
 class Wire:
-    """What connects the two. All counts are of bytes of responses.
+    """The connection between client and server.
 
-    ``limit`` says how many are passed on, ``reset`` whether the connection is
-    then reset or merely ends; ``live`` that responses are not kept, because the
-    repository changes. ``edit(request, body)`` may change a body,
-    ``edit_all(request, response)`` a whole response; ``request`` is a method,
-    a space and a URL's path and query.
+    ``sent`` counts the bytes of responses that the client has received. The
+    test may set these attributes:
+
+    ``limit``      after so many bytes of responses the connection ends
+    ``reset``      the connection ends with a reset
+    ``live``       responses are computed each time, for a server that changes
+    ``edit``       called with a request and the body of its response; returns
+                   the body to send
+    ``edit_all``   the same for a whole response
+
+    A request is shown as its method, a space, and the path and query of its
+    URL.
     """
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -146,6 +160,7 @@ class Wire:
         self.restart()
 
     def restart(self) -> None:
+        """Reset the counter and the attributes, except for ``live``."""
         self.limit: int | None = None
         self.reset = False
         self.sent = 0
@@ -154,7 +169,7 @@ class Wire:
         self.requests: list[str] = []
 
     def respond(self, request: Any) -> Iterator[bytes]:
-        """Return the response's bytes as they would leave a socket."""
+        """Return a connection from which the client reads the response."""
         url = urllib.parse.urlsplit(request.full_url)
         name = f'{request.get_method()} {url.path}?{url.query}'
         fields = {k.lower(): v for k, v in request.header_items()}
@@ -232,7 +247,7 @@ def _chunked(head: bytes, chunks: list[bytes]) -> Iterator[bytes]:
 
 
 class _Connection(io.RawIOBase):
-    """The client's side of a socket with one response in it."""
+    """Stands for the client's socket; holds the bytes of one response."""
 
     def __init__(self, data: bytes, reset: bool) -> None:
         self._data = io.BytesIO(data)
@@ -255,7 +270,10 @@ class _Connection(io.RawIOBase):
 
 
 class Opener:
-    """Opens requests like ``urlmod.opener()`` does, over a ``Wire``."""
+    """Opens requests as the result of ``urlmod.opener()`` does, over a Wire.
+
+    Requests to other servers go to the opener that ``others`` returns.
+    """
 
     handlers = ()
 
@@ -301,7 +319,7 @@ class Opener:
 
 
 def connect(monkeypatch: Any, path: pathlib.Path) -> Wire:
-    """Have all clients of this process talk to a server of ``path``."""
+    """Serve the repository at ``path`` to all clients in this process."""
     wire = Wire(path)
     real = urlmod.opener
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What stands between clients and servers: TLS, proxies, redirects, passwords.
+"""What may stand between a client and a server: TLS, proxies, redirects, passwords.
 
-All in this process, on loopback ports of the system's choice.
+Everything runs in threads of the test's process, on free loopback ports.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ class _Handler(wsgiref.simple_server.WSGIRequestHandler):
 
 class _Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
     daemon_threads = True
-    # each connection of a client is one here
+    # Clients open many connections at the same moment.
     request_queue_size = 50
 
 
 class Web:
-    """Serves a WSGI application; ``seen`` are the requests, with headers."""
+    """An HTTP server for a WSGI application.
+
+    ``seen`` has the header fields of each request, and its ``path`` with query.
+    """
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self._app = app
@@ -47,7 +50,8 @@ class Web:
 
     def _run(self, env: dict[str, Any], start_response: Any) -> Any:
         if '://' in env['PATH_INFO']:
-            # servers must understand whole URLs, RFC 9112 section 3.2.2
+            # A request through a proxy names the whole URL, which servers must
+            # accept (RFC 9112, section 3.2.2).
             env['PATH_INFO'] = urllib.parse.urlsplit(env['PATH_INFO']).path
         headers = {
             name[5:].lower(): value
@@ -88,7 +92,10 @@ def with_password(app: Callable[..., Any], user: str, password: str) -> Any:
 
 
 def elsewhere(status: str, base: bytes, keep_query: bool = True) -> Any:
-    """Return an application that redirects what is below "/old"."""
+    """Return an application that redirects every request to below ``base``.
+
+    It removes the path prefix "/old" if there is one.
+    """
 
     def run(env: dict[str, Any], start_response: Any) -> Any:
         target = base.decode() + env['PATH_INFO'].removeprefix('/old').lstrip(
@@ -122,7 +129,7 @@ def _pending(sock: socket.socket) -> bool:
 
 
 class _Listener:
-    """Accepts connections, a thread for each."""
+    """A server that handles each connection in a thread of its own."""
 
     def __init__(self) -> None:
         self._socket = socket.create_server(('127.0.0.1', 0), backlog=50)
@@ -142,17 +149,18 @@ class _Listener:
             self.run(client)
 
     def run(self, client: socket.socket) -> None:
-        raise OSError('nobody serves')  # pragma: no cover
+        """Handle one connection; subclasses do."""
+        raise NotImplementedError  # pragma: no cover
 
     def close(self) -> None:
         self._socket.close()
 
 
 class TLS(_Listener):
-    """Ends TLS before the server at port ``target``.
+    """A TLS endpoint in front of the plain server at port ``target``.
 
-    ``names`` are the server names clients asked for, ``people`` who showed a
-    certificate, None for those who did not.
+    ``names`` has the server name that each client asked for. ``people`` has the
+    client certificate of each connection, empty or None without one.
     """
 
     def __init__(self, target: int, pem: pathlib.Path) -> None:
@@ -175,15 +183,17 @@ class TLS(_Listener):
 
     def run(self, client: socket.socket) -> None:
         wrapped = self._context.wrap_socket(client, server_side=True)
-        # a client that refuses us says so after the handshake
+        # A client that rejects the server's certificate does so only after the
+        # handshake, so its connection is counted as well.
         self.people.append(wrapped.getpeercert())
         pump(wrapped, socket.create_connection(('127.0.0.1', self._target)))
 
 
 class Proxy(_Listener):
-    """An HTTP proxy; ``seen`` are the heads of requests.
+    """An HTTP proxy; ``seen`` has the head of each request.
 
-    With ``password`` ("user:password") others are refused.
+    If ``password`` ("user:password") is given, the proxy refuses requests with
+    other credentials or none.
     """
 
     def __init__(self, password: str | None = None) -> None:
@@ -224,7 +234,7 @@ class Proxy(_Listener):
 
 
 def make_certificate(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """Return a file with a new key and certificate of a host."""
+    """Create a key and a certificate for a host; return their file."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -265,7 +275,7 @@ def make_certificate(folder: pathlib.Path, name: str) -> pathlib.Path:
 def encrypted(
     pem: pathlib.Path, folder: pathlib.Path, passphrase: bytes
 ) -> pathlib.Path:
-    """Return a file with the key of ``pem``, encrypted."""
+    """Encrypt the key in the file ``pem``; return the new file."""
     from cryptography.hazmat.primitives import serialization
 
     key = serialization.load_pem_private_key(pem.read_bytes(), None)
@@ -281,7 +291,7 @@ def encrypted(
 
 
 def fingerprint(pem: pathlib.Path) -> bytes:
-    """Return a certificate's fingerprint as [hostsecurity] has it."""
+    """Return a certificate's fingerprint in the form of [hostsecurity]."""
     import hashlib
 
     text = pem.read_text()

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tests of the server's end of the protocol send, and how they look at
-what comes back."""
+"""Build request bytes and parse response bytes, for tests of proto.server."""
 
 from __future__ import annotations
 
@@ -28,6 +27,7 @@ def request(
     flags: int = NEW,
     typeid: int = frames.COMMAND_REQUEST,
 ) -> bytes:
+    """Return one wire frame; a payload that is not bytes becomes CBOR."""
     if not isinstance(payload, bytes):
         payload = cbor.encode(payload)
     return frames.build(
@@ -36,10 +36,13 @@ def request(
 
 
 def settings(value: Any, flags: int = frames.EOS, begin: int = BEGIN) -> bytes:
+    """Return one wire frame with the settings of the client's stream."""
+    # 8 is the type "sender protocol settings".
     return request(value, streamflags=begin, flags=flags, typeid=8)
 
 
 def parsed(data: bytes) -> list[tuple[int, int, int, int, int, bytes]]:
+    """Return the fields of each wire frame in ``data``."""
     return [
         (
             f.requestid,

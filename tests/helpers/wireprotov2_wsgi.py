@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A repository behind hgweb, in this process: what server tests call."""
+"""A repository behind hgweb in the process of the test: Server and Answer.
+
+Tests call the WSGI application directly, without sockets. Importing this module
+provides the fixtures ``built`` (one Server for all tests of a module) and
+``server`` (the same, with its configuration reset after each test).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from typing import Any
 
 import pytest
 
-# newer versions of Mercurial want this before anything else
+# hg >= 7.2 must be initialized before its other modules are imported.
 with contextlib.suppress(ImportError):
     importlib.import_module('mercurial.initialization').init()
 
@@ -37,7 +42,7 @@ limit.commands = 20
 
 
 class Answer:
-    """What a request led to: ``errors`` is what the server logged."""
+    """The response to a request; ``errors`` is what the server logged."""
 
     def __init__(
         self, status: str, headers: dict[str, str], body: bytes, errors: str
@@ -51,6 +56,7 @@ class Answer:
 
     @property
     def frames(self) -> list[frames.Frame]:
+        """The wire frames of a response with status 200."""
         assert self.code == 200, (self.status, self.body)
         parser = frames.FrameParser()
         found = parser.feed(self.body)
@@ -59,7 +65,7 @@ class Answer:
 
     @property
     def values(self) -> dict[int, list[Any]]:
-        """Values of each response without the status, by request id."""
+        """The values of each command response by request id, status first."""
         found: dict[int, bytes] = {}
         for frame in self.frames:
             if frame.typeid == frames.COMMAND_RESPONSE:
@@ -69,7 +75,10 @@ class Answer:
 
     @property
     def error(self) -> bytes | None:
-        """The message of the only response if that is an error."""
+        """The error of the only response, None if it succeeded.
+
+        An error frame gives "type: message", an error status its message.
+        """
         for frame in self.frames:
             if frame.typeid == frames.ERROR_RESPONSE:
                 value: Any = cbor.decode_all(frame.payload)[0]
@@ -90,8 +99,8 @@ Call = Callable[..., Answer]
 class Server:
     """A repository behind hgweb.
 
-    ``nodes`` are its changesets: two public, a draft one, and a secret one
-    that has the files "secret" and "a", the latter changed.
+    ``nodes`` are its changesets: two public, one draft and one secret. The
+    secret changeset adds the file "secret" and changes the file "a".
     """
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -121,7 +130,7 @@ class Server:
         self.public_a = repo[self.nodes[0]][b'a'].filenode()
 
     def write(self, extra: str) -> None:
-        """Write the configuration; a new application reads it."""
+        """Write the configuration; start an application that reads it."""
         (self.path / '.hg' / 'hgrc').write_text(
             HGRC + '[phases]\npublish = no\n' + extra
         )
@@ -137,6 +146,11 @@ class Server:
         drop: tuple[str, ...] = (),
         **extra: Any,
     ) -> Answer:
+        """Send a request to the application; return its response.
+
+        ``extra`` changes the WSGI environment; ``drop`` names what is removed
+        from it.
+        """
         media = MEDIA5 if '0002' in path else MEDIA6
         errors = io.StringIO()
         env = {
@@ -179,7 +193,10 @@ class Server:
         return self.call(API3 + half + name, body, user=user, **kw)
 
     def result(self, name: str, args: Any = None, **kw: Any) -> list[Any]:
-        """Return the values a command answers."""
+        """Run one command; return the values of its response after the status.
+
+        The command must succeed.
+        """
         status, *values = self.command(name, args, **kw).values[1]
         assert status == {b'status': b'ok'}, status
         return values
@@ -188,6 +205,7 @@ class Server:
 def request(
     name: bytes, args: Any = None, requestid: int = 1, begin: bool = True
 ) -> bytes:
+    """Return a wire frame with a command request."""
     value = {b'name': name}
     if args is not None:
         value[b'args'] = args
@@ -203,6 +221,7 @@ def frame(
     flags: int = 1,
     more: int = 0,
 ) -> bytes:
+    """Return a wire frame; ``more`` are further stream flags."""
     return frames.build(
         requestid, streamid, int(begin) | more, typeid, flags, payload
     )
@@ -224,6 +243,7 @@ def server_fixture(built: Server) -> Iterator[Server]:
 
 
 def explicit(*nodes: bytes) -> dict[bytes, Any]:
+    """Return the arguments that ask a command for these changesets."""
     return {
         b'revisions': [{b'type': b'changesetexplicit', b'nodes': list(nodes)}]
     }

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Mercurial extension for tests: logs users in as a web server would.
+"""A Mercurial extension that authenticates users, for tests of permissions.
 
-Whoever sends Basic credentials with the password "secret" becomes
-REMOTE_USER; nobody else does.
+It does what a web server in front of hgweb does. A request with Basic
+credentials and the password "secret" gets its user name as REMOTE_USER. Other
+requests stay anonymous.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from mercurial.hgweb import request
 
 
 def login(orig: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
-    """Set REMOTE_USER before hgweb looks at the request."""
+    """Set REMOTE_USER in the WSGI environment before hgweb reads it."""
     if 'REMOTE_USER' in env:
-        # hgwebdir parses the request once more for the repository
+        # hgwebdir has parsed the request. It is parsed again for the repository.
         return orig(env, *args, **kwargs)
     field = env.get('HTTP_AUTHORIZATION', '')
     if isinstance(field, bytes):

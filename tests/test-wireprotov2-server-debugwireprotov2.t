@@ -1,5 +1,6 @@
-hg debugwireprotov2, and the bytes of API exp-http-v2-0003
+hg debugwireprotov2 shows the bytes of API exp-http-v2-0003
 
+  $ . $TESTDIR/helpers/serve.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > wireprotov2 =
@@ -8,13 +9,13 @@ hg debugwireprotov2, and the bytes of API exp-http-v2-0003
   $ echo a > server/a
   $ hg -R server commit -q -A -m 0
   $ hg -R server phase -p 0
-  $ hg -R server serve -p $HGPORT -d --pid-file hg.pid -E error.log
-  $ cat hg.pid >> $DAEMON_PIDS
+  $ serve -R server
   $ send() {
   >   hg debugwireprotov2 http://$LOCALIP:$HGPORT/ "$@"
   > }
 
-The client says what it decodes, the server names an encoding for its stream
+The client sends the encodings that it can decode, and the server names the
+encoding of its stream
 
   $ send << EOF
   > # a comment
@@ -67,9 +68,10 @@ The client says what it decodes, the server names an encoding for its stream
     ]
   ]
 
-Several commands in one request, each with a stream of its own
+Several commands in one request: each response has a stream of its own. The HTTP
+header fields are those above, but for the path and the length.
 
-  $ send << EOF
+  $ send << EOF | grep -v '^s>     [A-Za-z-]*: '
   > batchbegin
   > command known
   >     nodes eval:[b'\x00\x01', b'12345678901234567890']
@@ -82,20 +84,10 @@ Several commands in one request, each with a stream of its own
   creating http peer for wire protocol version 2
   sending batch with 3 sub-commands
   s>     POST /api/exp-http-v2-0003/ro/multirequest HTTP/1.1\r\n
-  s>     Accept-Encoding: identity\r\n
-  s>     accept: application/mercurial-exp-framing-0006\r\n
-  s>     content-type: application/mercurial-exp-framing-0006\r\n
-  s>     content-length: 178\r\n
-  s>     host: $LOCALIP:$HGPORT\r\n (glob)
-  s>     user-agent: Mercurial debugwireproto\r\n
   s>     \r\n
   s>     \x1c\x00\x00\x01\x00\x01\x01\x82\xa1Pcontentencodings\x81Hidentity1\x00\x00\x01\x00\x01\x00\x11\xa2Dargs\xa1Enodes\x82B\x00\x01T12345678901234567890DnameEknown\x1f\x00\x00\x03\x00\x01\x00\x11\xa2Dargs\xa1CkeyGnothingDnameFlookup&\x00\x00\x05\x00\x01\x00\x11\xa2Dargs\xa1InamespaceFphasesDnameHlistkeys
   s> makefile('rb', None)
   s>     HTTP/1.1 200 OK\r\n
-  s>     Server: testing stub value\r\n
-  s>     Date: *\r\n (glob)
-  s>     Content-Type: application/mercurial-exp-framing-0006\r\n
-  s>     Transfer-Encoding: chunked\r\n
   s>     \r\n
   s>     11\r\n
   s>     \t\x00\x00\x01\x00\x02\x01\x92
@@ -152,7 +144,7 @@ Several commands in one request, each with a stream of its own
     }
   ]
 
-Encoded responses
+A compressed response, as frames and decoded
 
   $ send --content-encoding zlib << EOF | grep -v '^s>'
   > command lookup
@@ -168,7 +160,8 @@ Encoded responses
     b'\xf7\xb1\xeb\x17\xad$s\n\x16Q\xfc\xcdF\xc48&\xd1\xbb\xc2\xac'
   ]
 
-The handshake, and requests as they are written
+Requests that the script writes field by field: the handshake, and an API that
+does not exist
 
   $ send << EOF | grep -v 'Date:'
   > httprequest GET ?cmd=capabilities
@@ -206,16 +199,15 @@ The handshake, and requests as they are written
   s>     \r\n
   s>     Unknown API: unknown\n
   s>     Known APIs: exp-http-v2-0002, exp-http-v2-0003
+
+Frames from a file
+
   $ printf '\014\000\000\001\000\001\001\021\241DnameEheads' > body
-  $ send << EOF | grep -v 'Date:'
+  $ send << EOF | sed -n '1,/200 OK/p'
   > httprequest POST api/exp-http-v2-0003/ro/heads
   >     accept: application/mercurial-exp-framing-0006
   >     content-type: application/mercurial-exp-framing-0006
   >     BODYFILE body
-  > httprequest POST api/exp-http-v2-0003/ro/heads
-  >     accept: application/mercurial-exp-framing-0006
-  >     content-type: application/mercurial-exp-framing-0006
-  >     frame 1 1 stream-begin command-request new|more cbor:{b'name': b'heads'}
   > EOF
   creating http peer for wire protocol version 2
   using raw connection to peer
@@ -229,25 +221,16 @@ The handshake, and requests as they are written
   s>     \x0c\x00\x00\x01\x00\x01\x01\x11\xa1DnameEheads
   s> makefile('rb', None)
   s>     HTTP/1.1 200 OK\r\n
-  s>     Server: testing stub value\r\n
-  s>     Content-Type: application/mercurial-exp-framing-0006\r\n
-  s>     Transfer-Encoding: chunked\r\n
-  s>     \r\n
-  s>     11\r\n
-  s>     \t\x00\x00\x01\x00\x02\x01\x92Hidentity
-  s>     \r\n
-  s>     13\r\n
-  s>     \x0b\x00\x00\x01\x00\x02\x041\xa1FstatusBok
-  s>     \r\n
-  s>     1e\r\n
-  s>     \x16\x00\x00\x01\x00\x02\x041\x81T\xf7\xb1\xeb\x17\xad$s\n
-  s>     \x16Q\xfc\xcdF\xc48&\xd1\xbb\xc2\xac
-  s>     \r\n
-  s>     8\r\n
-  s>     \x00\x00\x00\x01\x00\x02\x002
-  s>     \r\n
-  s>     0\r\n
-  s>     \r\n
+
+Frames that the script describes: this one announces more frames, but none follow
+
+  $ send << EOF | grep -v 'Date:'
+  > httprequest POST api/exp-http-v2-0003/ro/heads
+  >     accept: application/mercurial-exp-framing-0006
+  >     content-type: application/mercurial-exp-framing-0006
+  >     frame 1 1 stream-begin command-request new|more cbor:{b'name': b'heads'}
+  > EOF
+  creating http peer for wire protocol version 2
   using raw connection to peer
   s>     POST /api/exp-http-v2-0003/ro/heads HTTP/1.1\r\n
   s>     Accept-Encoding: identity\r\n
@@ -265,7 +248,7 @@ The handshake, and requests as they are written
   s>     \r\n
   s>     data ends inside a request\n
 
-Errors of users
+Mistakes in options and scripts
 
   $ send --api exp-http-v2-0001 < /dev/null
   abort: unknown API: exp-http-v2-0001

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Make a repository of what rawstorefiledata sends.
+"""Create a repository from the files that the command rawstorefiledata sends.
 
-usage: wireprotov2-rawclone.py URL SOURCE DEST
+usage: clone_raw_files.py URL SOURCE DEST
 
-The requirements are copied from SOURCE; DEST is made.
+The new repository DEST has the requirements of the repository SOURCE, which the
+server at URL serves.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ MEDIATYPE = 'application/mercurial-exp-framing-0006'
 
 
 def fetch(url: str) -> list:
+    """Return the values of the response without the status."""
     request = cbor.encode(
         {
             b'name': b'rawstorefiledata',

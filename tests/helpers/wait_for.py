@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Wait for servers that go to the background before they are ready.
+"""Wait until servers in the background are ready.
 
-``waitfor.py WHAT...``: ports or sockets that are to accept connections, and
-files, such as those with their process numbers, that are to be written.
+usage: wait_for.py WHAT...
+
+WHAT is a TCP port or a Unix socket that must accept connections, or a file that
+must have content, for instance one with a process number. The script fails after
+waiting a minute for one of them.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import time
 
 
 def is_ready(what: str) -> bool:
-    """Try a TCP port of the loopback interface, a unix socket or a file."""
+    """Tell whether a port, a socket or a file is ready."""
     try:
         if what.isdigit():
             socket.create_connection(('127.0.0.1', int(what))).close()

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run one command of API exp-http-v2-0003, for tests.
 
-usage: wirecall.py URL COMMAND [ARGUMENT=VALUE...]
+usage: wire_call.py URL COMMAND [ARGUMENT=VALUE...]
 
-A VALUE is a Python literal, hexadecimal digits after ``hex:``, or after
-``nodes:`` a list of one such. URL may end in a query. Prints the values of the response: bytes as hexadecimal digits if
-they are no text.
+A VALUE is a Python literal, ``hex:`` and the hexadecimal digits of bytes, or
+``nodes:`` and the hexadecimal digits of a node, which makes a list of that node.
+URL may end in a query. The script prints the values of the response, the status
+first. Bytes that are not ASCII text are printed as hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -22,15 +23,21 @@ import cbor2
 MEDIA_TYPE = 'application/mercurial-exp-framing-0006'
 
 
-def call(url: str, name: bytes, args: dict[bytes, Any]) -> list[Any]:
-    """Return the values of the response; status first."""
-    base, mark, query = url.partition('?')
+def command_request(name: bytes, args: dict[bytes, Any]) -> bytes:
+    """Return one wire frame with a command request."""
     payload = cbor2.dumps({b'name': name, b'args': args})
-    # one command-request frame, new, in a stream that it begins
-    frame = len(payload).to_bytes(3, 'little') + b'\x01\x00\x01\x01\x11'
+    # Length of the payload, request 1, stream 1, beginning of the stream, and
+    # a byte for the type (1, command request) and the flags (1, new).
+    header = len(payload).to_bytes(3, 'little') + b'\x01\x00\x01\x01\x11'
+    return header + payload
+
+
+def call(url: str, name: bytes, args: dict[bytes, Any]) -> list[Any]:
+    """Run a command; return the values of the response, the status first."""
+    base, mark, query = url.partition('?')
     request = urllib.request.Request(
         f'{base}api/exp-http-v2-0003/ro/{name.decode()}{mark}{query}',
-        data=frame + payload,
+        data=command_request(name, args),
         headers={'Accept': MEDIA_TYPE, 'Content-Type': MEDIA_TYPE},
     )
     with urllib.request.urlopen(request) as response:
@@ -38,7 +45,8 @@ def call(url: str, name: bytes, args: dict[bytes, Any]) -> list[Any]:
     body = b''
     while data:
         size = int.from_bytes(data[:3], 'little')
-        # frames of other types say how the stream is encoded: it is not
+        # Only command responses (type 3) have values. The stream settings can
+        # be ignored: the request offers no encoding, so the server uses none.
         if data[7] >> 4 == 3:
             body += data[8 : 8 + size]
         data = data[8 + size :]
@@ -50,7 +58,7 @@ def call(url: str, name: bytes, args: dict[bytes, Any]) -> list[Any]:
 
 
 def value(text: str) -> Any:
-    """Return an argument's value."""
+    """Return the value that a command line argument stands for."""
     if text.startswith('hex:'):
         return bytes.fromhex(text[4:])
     if text.startswith('nodes:'):

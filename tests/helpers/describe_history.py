@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Print all of a repository's history, its linkrevs, phases and bookmarks."""
+"""Print the whole history of a repository, so that two can be compared.
+
+usage: describe_history.py REPO
+
+The lines name every changeset with its phase, every manifest and file revision
+with its linkrev and parents, and every bookmark.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +34,7 @@ def main(path: str) -> None:
     paths = set()
     for rev in changelog:
         paths.update(repo[rev].files())
-    # the order of revisions inside a store may differ, their sets may not
+    # Two stores may keep the same revisions in another order.
     print('\n'.join(sorted(lines(repo.manifestlog.getstorage(b''), 'm'))))
     for name in sorted(paths):
         print('\n'.join(sorted(lines(repo.file(name), ascii(name)))))

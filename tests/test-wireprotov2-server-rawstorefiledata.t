@@ -1,12 +1,13 @@
-Raw files are the store at one moment, while another process commits
+Raw files are those of one state of the store, even while another process commits
 
+  $ . $TESTDIR/helpers/serve.sh
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > wireprotov2 =
   > [devel]
   > all-warnings = no
   > EOF
-  $ history() {
+  $ create_history() {
   >   cd $1
   >   mkdir d
   >   for i in 1 2 3; do echo $i > $i; echo $i > d/$i; done
@@ -16,11 +17,7 @@ Raw files are the store at one moment, while another process commits
   >   hg commit -m 1
   >   cd ..
   > }
-  $ start() {
-  >   hg -R $1 serve -p $HGPORT -d --pid-file hg.pid -E error.log
-  >   cat hg.pid >> $DAEMON_PIDS
-  > }
-  $ commits() {
+  $ start_commits() {
   >   cat > commits.py << EOF
   > import contextlib, importlib, os, sys
   > with contextlib.suppress(ImportError):
@@ -43,18 +40,22 @@ Raw files are the store at one moment, while another process commits
   > EOF
   >   rm -f stop count
   >   "$PYTHON" commits.py $1 &
-  >   # until there is something to be inconsistent with
-  >   "$PYTHON" $TESTDIR/helpers/waitfor.py count
+  >   # Wait for the first commit: from then on the store changes.
+  >   "$PYTHON" $TESTDIR/helpers/wait_for.py count
   > }
-  $ clones() {
+
+Clones are made of raw files while commits go on. Each must be valid, and must have
+a contiguous part of the history.
+
+  $ check_clones() {
   >   for n in 1 2 3; do
-  >     "$PYTHON" $TESTDIR/helpers/wireprotov2-rawclone.py http://$LOCALIP:$HGPORT \
+  >     "$PYTHON" $TESTDIR/helpers/clone_raw_files.py http://$LOCALIP:$HGPORT \
   >       $1 $1-$n
   >   done
   >   touch stop
   >   wait
   >   for n in 1 2 3; do
-  >     # the list of file logs is the client's business
+  >     # The list of file logs is not transferred.
   >     hg -R $1-$n debugrebuildfncache > /dev/null
   >     hg -R $1-$n verify -q
   >     hg -R $1-$n log -T '{node}\n' > nodes
@@ -66,10 +67,10 @@ Raw files are the store at one moment, while another process commits
   > }
 
   $ hg init revlogs
-  $ history revlogs
-  $ start revlogs
-  $ commits revlogs
-  $ clones revlogs
+  $ create_history revlogs
+  $ serve -R revlogs
+  $ start_commits revlogs
+  $ check_clones revlogs
   5d9299349fc01ddd25d0070d149b124d8f10411e 644   2
   2661d26c649684b482d10f91960cc3db683c38b4 644   3
   b8e02f6433738021a065f94175c7cd23db5f05be 644   d/1
@@ -77,7 +78,7 @@ Raw files are the store at one moment, while another process commits
   c9d3ba3864c818e54ce561932a1e6e7d89415d22 644   one
   $ killdaemons.py
 
-The same where the file store is a database
+The same with files in SQLite
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -86,10 +87,10 @@ The same where the file store is a database
   > new-repo-backend = sqlite
   > EOF
   $ hg init sqlite
-  $ history sqlite
-  $ start sqlite
-  $ commits sqlite
-  $ clones sqlite
+  $ create_history sqlite
+  $ serve -R sqlite
+  $ start_commits sqlite
+  $ check_clones sqlite
   5d9299349fc01ddd25d0070d149b124d8f10411e 644   2
   2661d26c649684b482d10f91960cc3db683c38b4 644   3
   b8e02f6433738021a065f94175c7cd23db5f05be 644   d/1
@@ -99,15 +100,15 @@ The same where the file store is a database
   files.sqlite
   $ killdaemons.py
 
-Not where the server does not want to
+A server that does not allow stream clones does not send raw files
 
   $ hg init closed
   $ cat > closed/.hg/hgrc << EOF
   > [server]
   > uncompressed = no
   > EOF
-  $ start closed
-  $ "$PYTHON" $TESTDIR/helpers/wireprotov2-rawclone.py http://$LOCALIP:$HGPORT \
+  $ serve -R closed
+  $ "$PYTHON" $TESTDIR/helpers/clone_raw_files.py http://$LOCALIP:$HGPORT \
   >   closed none 2>&1 | tail -1
   urllib.error.HTTPError: HTTP Error 404: Not Found
 

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Print the segments of a repository and write each as a bundle file.
 
-usage: dump-segments.py REPO FOLDER CHANGESETS [LEVEL]
+usage: dump_segments.py REPO FOLDER CHANGESETS [LEVEL]
 
-LEVEL is that of compression; CHANGESETS is how many a segment is closed at. A line is: file, number of
-changesets, revisions, whether it is closed, short name.
+A segment is closed when it has CHANGESETS changesets. LEVEL is the compression
+level of zstd. Each printed line describes a segment: its file, the number of its
+changesets, its revisions, whether it is closed, and its short name.
 """
 
 from __future__ import annotations

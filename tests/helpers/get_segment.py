@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fetch the last segment a server lists, as a client would.
+"""Fetch the last segment that a server lists, as a client would.
 
-usage: get-segment.py URL FILE
+usage: get_segment.py URL FILE
 
-Prints what the response says of the segment, checks its size and digest, and
-writes it as a bundle.
+The script prints how the response describes the segment, checks the size and the
+digest of the data, and writes the data to FILE as a bundle.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import io
 import sys
 
 from mercurial import ui
-from wirecall import call
+from wire_call import call
 
 from hgext3rd.wireprotov2.segments import bundle
 
 url, path = sys.argv[1:]
-_status, _head, *pieces = call(url, b'segments', {})
+_status, _head, *segments = call(url, b'segments', {})
 status, about, payload = call(
-    url, b'segmentdata', {b'name': pieces[-1][b'name']}
+    url, b'segmentdata', {b'name': segments[-1][b'name']}
 )
 assert status == {b'status': b'ok'}, status
 assert about[b'size'] == len(payload)
 assert about[b'sha256'] == hashlib.sha256(payload).digest()
-assert about[b'name'] == pieces[-1][b'name']
+assert about[b'name'] == segments[-1][b'name']
 print(
     f'{about[b"changesets"]} changesets, changegroup '
     f'{about[b"cgversion"].decode()}, {about[b"mediatype"].decode()}'

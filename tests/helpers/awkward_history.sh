@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Sourced by test-wireprotov2-client-*.t.
+# Sourced by .t files that transfer history.
 #
-# awkward_history REPO makes a history with what transfers get wrong: removed
-# files, copies and renames across directories, flags, a file that becomes a
-# symlink, criss-cross merges, a file node introduced twice, an empty manifest,
-# a closed branch, a tag, a subrepository, a bookmark, public and draft parts.
-# same_history A B compares nodes, parents, linkrevs, phases and bookmarks.
+# awkward_history REPO    Create a repository with everything that is hard to
+#     transfer: removed files, copies and renames across directories, flags, a
+#     file that becomes a symlink, criss-cross merges, a file node that two
+#     changesets introduce, an empty manifest, a closed branch, a tag, a
+#     subrepository, a bookmark, and both public and draft changesets.
+# same_history A B        Compare the nodes, parents, linkrevs, phases and
+#     bookmarks of two repositories.
+# describe_history REPO   Print what same_history compares.
 
 awkward_history() {
     hg init "$1"
@@ -86,5 +89,5 @@ same_history() {
 }
 
 describe_history() {
-    "$PYTHON" "$TESTDIR/helpers/describe-history.py" "$1"
+    "$PYTHON" "$TESTDIR/helpers/describe_history.py" "$1"
 }
