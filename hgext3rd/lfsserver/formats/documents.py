@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The JSON documents of Git LFS as dataclasses, and their validation.
+"""The JSON documents of Git LFS: parsing, validation and encoding.
 
-Bytes in, frozen dataclasses out, and back.  Knows neither HTTP nor a store;
-raises only what is in ``errors``.  Source of all member names:
-docs/api/{batch,locking,basic-transfers}.md of the git-lfs project.
+Parsers take bytes and return frozen dataclasses; encoders do the reverse. This
+module knows neither HTTP nor a store, and it raises only what ``errors``
+defines. The member names come from docs/api/{batch,locking,basic-transfers}.md
+of the git-lfs project.
 """
 
 from __future__ import annotations
@@ -16,26 +17,27 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .. import errors
-from ..stores import blobs
+from . import oids
 
 MEDIA_TYPE = 'application/vnd.git-lfs+json'
 
 HASH_ALGO = 'sha256'
 
-# The only transfer adapter clients agree on.
+# The only transfer adapter that all clients support.
 TRANSFER = 'basic'
 
 DOWNLOAD = 'download'
 UPLOAD = 'upload'
 VERIFY = 'verify'
 
-# Sizes travel as JSON numbers and are kept in 64-bit integers by every client.
+# Sizes travel as JSON numbers, and every client keeps them in signed 64-bit
+# integers.
 MAX_SIZE = 2**63 - 1
 
-# Longest path Linux opens; a lock on a longer one cannot name a file.
+# PATH_MAX of Linux: a lock on a longer path cannot name a file.
 MAX_PATH_BYTES = 4096
 
-# Longest ref name git accepts is bounded by PATH_MAX as well.
+# Git stores refs as files, so PATH_MAX bounds their names as well.
 MAX_REF_BYTES = 4096
 
 _CONTROL = re.compile(r'[\x00-\x1f\x7f]')
@@ -43,7 +45,11 @@ _CONTROL = re.compile(r'[\x00-\x1f\x7f]')
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """One object as a client names it; ``problem`` says why it is invalid."""
+    """An object as a client names it.
+
+    ``size`` is in bytes. ``problem`` says why the pointer is invalid, or is
+    None for a valid one.
+    """
 
     oid: str
     size: int
@@ -52,7 +58,10 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """A parsed request for ``objects/batch``."""
+    """A parsed request for ``objects/batch``.
+
+    ``operation`` is DOWNLOAD or UPLOAD.
+    """
 
     operation: str
     objects: tuple[Pointer, ...]
@@ -61,7 +70,7 @@ class BatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class LockRequest:
-    """A parsed request for a new lock."""
+    """A parsed request to create a lock; a lock without ``ref`` covers all."""
 
     path: str
     ref: str | None
@@ -86,7 +95,11 @@ class UnlockRequest:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Where and how a client transfers one object; ``lifetime`` in seconds."""
+    """A request that the client has to send for one object.
+
+    ``header`` holds the header fields to send. The action expires after
+    ``lifetime`` seconds.
+    """
 
     href: str
     header: Mapping[str, str]
@@ -94,8 +107,13 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectAnswer:
-    """What a batch answers for one object: actions, an error, or neither."""
+class ObjectResult:
+    """The result of a batch request for one object.
+
+    An object has actions by name, or an ``error`` (code and message), or
+    neither if the client has nothing to do. ``authenticated`` tells the client
+    that the actions need no other credentials.
+    """
 
     oid: str
     size: int
@@ -105,16 +123,19 @@ class ObjectAnswer:
 
 
 def utc(seconds: float) -> str:
-    """RFC 3339 text of a POSIX time, in UTC with the Z LFS clients expect."""
+    """Return a POSIX time as RFC 3339 text in UTC.
+
+    LFS clients expect the suffix "Z".
+    """
     moment = datetime.fromtimestamp(seconds, timezone.utc)
     return moment.strftime('%Y-%m-%dT%H:%M:%SZ')
 
 
 def parse_document(data: bytes) -> dict[str, Any]:
-    """The JSON object in ``data``.
+    """Return the JSON object in ``data``.
 
-    Raises BadRequest for what is not JSON, Invalid for JSON that is not an
-    object.
+    Raises BadRequest if the data is not JSON, and Invalid if it is JSON but
+    not an object.
     """
     try:
         document = json.loads(data)
@@ -134,7 +155,12 @@ def _text(document: Mapping[str, Any], name: str, limit: int) -> str:
 
 
 def checked_text(value: str, name: str, limit: int) -> str:
-    """``value`` if it is printable, encodable and short, else Invalid."""
+    """Return ``value``.
+
+    Raises Invalid if the text is empty, has more than ``limit`` bytes in
+    UTF-8, cannot be encoded, or contains control characters. ``name`` is the
+    member that the error message names.
+    """
     try:
         length = len(value.encode('utf-8'))
     except UnicodeEncodeError:
@@ -153,13 +179,17 @@ def _ref(document: Mapping[str, Any]) -> str | None:
     if not isinstance(ref, dict):
         raise errors.Invalid('"ref" must be an object with a "name"')
     if ref.get('name') in (None, ''):
-        # git-lfs sends an empty name on a detached head
+        # git-lfs sends an empty name while HEAD is detached.
         return None
     return _text(ref, 'name', MAX_REF_BYTES)
 
 
-def is_size(value: object) -> bool:
-    """Whether a JSON value is an integer; True and 1.0 are none here."""
+def is_integer(value: object) -> bool:
+    """Return whether a JSON value is an integer.
+
+    ``true`` and ``1.0`` are not integers here, although Python's ``bool`` is a
+    subclass of ``int``.
+    """
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -170,11 +200,11 @@ def _pointer(entry: object) -> Pointer:
     size = entry.get('size')
     if not isinstance(oid, str):
         raise errors.Invalid('"oid" must be a string')
-    if not is_size(size):
+    if not is_integer(size):
         raise errors.Invalid('"size" must be an integer')
     assert isinstance(size, int)
     problem = None
-    if not blobs.is_oid(oid):
+    if not oids.is_oid(oid):
         problem = '"oid" must be 64 lower-case hexadecimal digits'
     elif not 0 <= size <= MAX_SIZE:
         problem = f'"size" must be between 0 and {MAX_SIZE}'
@@ -182,7 +212,10 @@ def _pointer(entry: object) -> Pointer:
 
 
 def parse_pointer(data: bytes) -> Pointer:
-    """The object a ``verify`` action names; Invalid if it is not valid."""
+    """Return the object that a ``verify`` action names.
+
+    Raises BadRequest, or Invalid if the pointer has a problem.
+    """
     pointer = _pointer(parse_document(data))
     if pointer.problem is not None:
         raise errors.Invalid(pointer.problem)
@@ -190,9 +223,13 @@ def parse_pointer(data: bytes) -> Pointer:
 
 
 def parse_batch(data: bytes, max_objects: int) -> BatchRequest:
-    """A batch request; objects with a problem are kept unless all have one.
+    """Return a parsed batch request.
 
-    Raises BadRequest, Invalid, Conflict (hash algorithm), TooLarge.
+    Objects with a problem are kept, so that the response can report it for
+    each of them. If all objects have one, the first is raised.
+
+    Raises BadRequest, Invalid, Conflict (for an unknown hash algorithm) or
+    TooLarge (for more than ``max_objects`` objects).
     """
     document = parse_document(data)
     operation = document.get('operation')
@@ -201,13 +238,13 @@ def parse_batch(data: bytes, max_objects: int) -> BatchRequest:
     _check_transfers(document.get('transfers'))
     algorithm = document.get('hash_algo')
     if algorithm is not None and algorithm != HASH_ALGO:
-        raise errors.Conflict(f'the only "hash_algo" served is "{HASH_ALGO}"')
+        raise errors.Conflict(f'"hash_algo" must be "{HASH_ALGO}"')
     entries = document.get('objects')
     if not isinstance(entries, list):
         raise errors.Invalid('"objects" must be an array')
     if len(entries) > max_objects:
         raise errors.TooLarge(
-            f'a batch may name {max_objects} objects, not {len(entries)}'
+            f'the batch has {len(entries)} objects, the limit is {max_objects}'
         )
     objects = tuple(_pointer(entry) for entry in entries)
     problems = [pointer.problem for pointer in objects if pointer.problem]
@@ -217,6 +254,10 @@ def parse_batch(data: bytes, max_objects: int) -> BatchRequest:
 
 
 def _check_transfers(transfers: object) -> None:
+    """Raise Invalid unless TRANSFER is among the client's transfer adapters.
+
+    A client that names no adapter supports TRANSFER.
+    """
     if transfers is None or transfers == []:
         return
     if not isinstance(transfers, list) or not all(
@@ -224,61 +265,70 @@ def _check_transfers(transfers: object) -> None:
     ):
         raise errors.Invalid('"transfers" must be an array of strings')
     if TRANSFER not in transfers:
-        raise errors.Invalid(f'the only transfer served is "{TRANSFER}"')
+        raise errors.Invalid(f'"transfers" must contain "{TRANSFER}"')
 
 
-def encode_batch(answers: Iterable[ObjectAnswer], now: float) -> bytes:
-    """The response to a batch; ``now`` is a POSIX time."""
+def encode_batch(results: Iterable[ObjectResult], now: float) -> bytes:
+    """Return the response to a batch request; ``now`` is a POSIX time."""
     return encode(
         {
             'transfer': TRANSFER,
-            'objects': [_object(answer, now) for answer in answers],
+            'objects': [_object(result, now) for result in results],
             'hash_algo': HASH_ALGO,
         }
     )
 
 
-def _object(answer: ObjectAnswer, now: float) -> dict[str, Any]:
-    result: dict[str, Any] = {'oid': answer.oid, 'size': answer.size}
-    if answer.error is not None:
-        code, message = answer.error
-        result['error'] = {'code': code, 'message': message}
-    if answer.actions:
-        if answer.authenticated:
-            result['authenticated'] = True
-        result['actions'] = {
+def _object(result: ObjectResult, now: float) -> dict[str, Any]:
+    document: dict[str, Any] = {'oid': result.oid, 'size': result.size}
+    if result.error is not None:
+        code, message = result.error
+        document['error'] = {'code': code, 'message': message}
+    if result.actions:
+        if result.authenticated:
+            document['authenticated'] = True
+        document['actions'] = {
             name: {
                 'href': action.href,
                 'header': dict(action.header),
                 'expires_in': action.lifetime,
                 'expires_at': utc(now + action.lifetime),
             }
-            for name, action in answer.actions.items()
+            for name, action in result.actions.items()
         }
-    return result
+    return document
 
 
 def parse_lock(data: bytes) -> LockRequest:
-    """A request for a new lock."""
+    """Return a parsed request to create a lock.
+
+    Raises BadRequest or Invalid.
+    """
     document = parse_document(data)
     path = _text(document, 'path', MAX_PATH_BYTES)
     return LockRequest(path, _ref(document))
 
 
 def parse_lock_verify(data: bytes) -> LockVerifyRequest:
-    """A request for our and their locks; an empty body asks for all."""
+    """Return a parsed request for ``locks/verify``.
+
+    An empty body asks for all locks. Raises BadRequest or Invalid.
+    """
     document = parse_document(data or b'{}')
     cursor = document.get('cursor')
     if cursor is not None and not isinstance(cursor, str):
         raise errors.Invalid('"cursor" must be a string')
     limit = document.get('limit')
-    if limit is not None and not is_size(limit):
+    if limit is not None and not is_integer(limit):
         raise errors.Invalid('"limit" must be an integer')
     return LockVerifyRequest(_ref(document), cursor or None, limit)
 
 
 def parse_unlock(data: bytes) -> UnlockRequest:
-    """A request to delete a lock; an empty body means without force."""
+    """Return a parsed request to delete a lock.
+
+    An empty body means "without force". Raises BadRequest or Invalid.
+    """
     document = parse_document(data or b'{}')
     force = document.get('force', False)
     if not isinstance(force, bool):
@@ -287,10 +337,10 @@ def parse_unlock(data: bytes) -> UnlockRequest:
 
 
 def encode_error(message: str) -> bytes:
-    """The body of every answer that is an error."""
+    """Return the body of an error response."""
     return encode({'message': message})
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
-    """JSON without needless blanks, ASCII only."""
+    """Return compact JSON in ASCII."""
     return json.dumps(document, separators=(',', ':')).encode('ascii')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The JSON documents: literal ones in and out, and any others in."""
+"""The JSON documents: literal documents, and random input to the parsers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgext3rd.lfsserver import errors
-from hgext3rd.lfsserver.api import documents
+from hgext3rd.lfsserver.formats import documents
 
 OID = '31cf46fbc4ecd458a0943c5b4881f1f5a6dd36c53d6167d5b69ac45149b38e5b'
 
@@ -45,7 +45,7 @@ parsers = [
 
 
 @given(values | st.binary())
-def test_parsers_accept_or_say_why(value: object) -> None:
+def test_parsers_raise_only_client_errors(value: object) -> None:
     data = value if isinstance(value, bytes) else json.dumps(value).encode()
     for parse in parsers:
         try:
@@ -56,7 +56,7 @@ def test_parsers_accept_or_say_why(value: object) -> None:
 
 
 def test_batch() -> None:
-    # as git-lfs 3.3.0 sends it
+    # From git-lfs 3.3.0.
     data = (
         b'{"operation":"upload","objects":[{"oid":"%s","size":12}],'
         b'"transfers":["lfs-standalone-file","basic","ssh"],'
@@ -65,7 +65,7 @@ def test_batch() -> None:
     assert documents.parse_batch(data, 1) == documents.BatchRequest(
         'upload', (documents.Pointer(OID, 12),), 'refs/heads/main'
     )
-    # as core's lfs client sends it
+    # From core's lfs client.
     data = (
         b'{"objects": [{"oid": "%s", "size": 12}], "operation": "download"}'
     ) % OID.encode()
@@ -74,7 +74,7 @@ def test_batch() -> None:
     )
 
 
-def test_batch_keeps_bad_objects_among_good_ones() -> None:
+def test_batch_keeps_invalid_objects_among_valid_ones() -> None:
     entries = [
         {'oid': OID, 'size': 1},
         {'oid': OID, 'size': -1},
@@ -95,15 +95,15 @@ def test_encode_batch() -> None:
     action = documents.Action(
         'http://h/x', {'Authorization': 'Basic eA=='}, 600
     )
-    answers = [
-        documents.ObjectAnswer(OID, 12, {'download': action}, True),
-        documents.ObjectAnswer(OID, 13),
-        documents.ObjectAnswer(
+    results = [
+        documents.ObjectResult(OID, 12, {'download': action}, True),
+        documents.ObjectResult(OID, 13),
+        documents.ObjectResult(
             OID, 14, error=(404, 'The object does not exist')
         ),
-        documents.ObjectAnswer(OID, 15, {'upload': action}),
+        documents.ObjectResult(OID, 15, {'upload': action}),
     ]
-    assert documents.encode_batch(answers, 1e9) == (
+    assert documents.encode_batch(results, 1e9) == (
         b'{"transfer":"basic","objects":['
         b'{"oid":"%(oid)s","size":12,"authenticated":true,"actions":'
         b'{"download":{"href":"http://h/x",'
@@ -124,7 +124,7 @@ def test_locks() -> None:
     assert documents.parse_lock(b'{"path":"a","ref":{"name":"r"}}') == (
         documents.LockRequest('a', 'r')
     )
-    # a detached head
+    # git-lfs sends this while HEAD is detached.
     assert documents.parse_lock(b'{"path":"a","ref":{"name":""}}') == (
         documents.LockRequest('a', None)
     )
@@ -159,7 +159,7 @@ def test_pointer() -> None:
         (b'{"path":"a","ref":5}', errors.Invalid),
     ],
 )
-def test_bad_locks(data: bytes, error: type[Exception]) -> None:
+def test_invalid_locks(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         documents.parse_lock(data)
 
@@ -178,14 +178,14 @@ def test_bad_locks(data: bytes, error: type[Exception]) -> None:
         ({'objects': [{'oid': OID, 'size': 5}] * 2}, errors.TooLarge),
     ],
 )
-def test_bad_batches(changes: object, error: type[Exception]) -> None:
+def test_invalid_batches(changes: object, error: type[Exception]) -> None:
     assert isinstance(changes, dict)
     document = {'operation': 'upload', 'objects': [], **changes}
     with pytest.raises(error):
         documents.parse_batch(json.dumps(document).encode(), 1)
 
 
-def test_bad_verifications() -> None:
+def test_invalid_lock_verifications_and_unlocks() -> None:
     for data in (b'{"cursor":5}', b'{"limit":"5"}', b'{"limit":true}'):
         with pytest.raises(errors.Invalid):
             documents.parse_lock_verify(data)
