@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..formats import documents
+from ..formats import batches
 from ..stores.blobs import Blob, SignedLink
 from .endpoint import Endpoint
 from .messages import PUSH, LfsRequest, LfsResponse, json_response
@@ -29,28 +29,28 @@ def respond(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
     The caller has checked PULL; an upload needs PUSH as well.
     """
     data = request.document(endpoint.limits.batch_document)
-    batch = documents.parse_batch(data, endpoint.limits.batch)
-    if batch.operation == documents.UPLOAD:
+    wanted = batches.parse_batch(data, endpoint.limits.batch)
+    if wanted.operation == batches.UPLOAD:
         request.permit(PUSH)
-    valid = {p.oid for p in batch.objects if p.problem is None}
+    valid = {p.oid for p in wanted.objects if p.problem is None}
     blobs = endpoint.store.examine(valid)
-    respond_to = _upload if batch.operation == documents.UPLOAD else _download
+    respond_to = _upload if wanted.operation == batches.UPLOAD else _download
     results = [
-        documents.ObjectResult(p.oid, p.size, error=(422, p.problem))
+        batches.ObjectResult(p.oid, p.size, error=(422, p.problem))
         if p.problem is not None
         else respond_to(endpoint, request, p, blobs)
-        for p in batch.objects
+        for p in wanted.objects
     ]
-    endpoint.log(f'batch {batch.operation} of {len(results)} objects')
-    return json_response(200, documents.encode_batch(results, endpoint.now()))
+    endpoint.log(f'batch {wanted.operation} of {len(results)} objects')
+    return json_response(200, batches.encode_batch(results, endpoint.now()))
 
 
 def _download(
     endpoint: Endpoint,
     request: LfsRequest,
-    pointer: documents.Pointer,
+    pointer: batches.Pointer,
     blobs: Mapping[str, Blob],
-) -> documents.ObjectResult:
+) -> batches.ObjectResult:
     blob = blobs.get(pointer.oid)
     if blob is None:
         return _failed(pointer, 404, 'The object does not exist')
@@ -58,34 +58,34 @@ def _download(
         return _failed(pointer, 422, 'The object is corrupt')
     if blob.size != pointer.size:
         return _wrong_size(pointer, blob)
-    actions = {documents.DOWNLOAD: _link(endpoint, 'GET', pointer)}
+    actions = {batches.DOWNLOAD: _link(endpoint, 'GET', pointer)}
     return _with_actions(endpoint, request, pointer, actions)
 
 
 def _upload(
     endpoint: Endpoint,
     request: LfsRequest,
-    pointer: documents.Pointer,
+    pointer: batches.Pointer,
     blobs: Mapping[str, Blob],
-) -> documents.ObjectResult:
+) -> batches.ObjectResult:
     blob = blobs.get(pointer.oid)
     if blob is not None and blob.intact:
         if blob.size != pointer.size:
             return _wrong_size(pointer, blob)
         # Without actions: the client has nothing to do.
-        return documents.ObjectResult(pointer.oid, pointer.size)
+        return batches.ObjectResult(pointer.oid, pointer.size)
     limit = endpoint.limits.object_size
     if limit and pointer.size > limit:
         return _failed(pointer, 413, f'The object is larger than {limit} bytes')
     actions = {
-        documents.UPLOAD: _link(endpoint, 'PUT', pointer),
-        documents.VERIFY: None,
+        batches.UPLOAD: _link(endpoint, 'PUT', pointer),
+        batches.VERIFY: None,
     }
     return _with_actions(endpoint, request, pointer, actions)
 
 
 def _link(
-    endpoint: Endpoint, method: str, pointer: documents.Pointer
+    endpoint: Endpoint, method: str, pointer: batches.Pointer
 ) -> SignedLink | None:
     """Return a link to the store, or None if clients transfer through here."""
     if endpoint.links is None:
@@ -94,16 +94,14 @@ def _link(
 
 
 def _failed(
-    pointer: documents.Pointer, code: int, message: str
-) -> documents.ObjectResult:
-    return documents.ObjectResult(
+    pointer: batches.Pointer, code: int, message: str
+) -> batches.ObjectResult:
+    return batches.ObjectResult(
         pointer.oid, pointer.size, error=(code, message)
     )
 
 
-def _wrong_size(
-    pointer: documents.Pointer, blob: Blob
-) -> documents.ObjectResult:
+def _wrong_size(pointer: batches.Pointer, blob: Blob) -> batches.ObjectResult:
     return _failed(
         pointer, 422, f'The object has {blob.size} bytes, not {pointer.size}'
     )
@@ -112,9 +110,9 @@ def _wrong_size(
 def _with_actions(
     endpoint: Endpoint,
     request: LfsRequest,
-    pointer: documents.Pointer,
+    pointer: batches.Pointer,
     links: Mapping[str, SignedLink | None],
-) -> documents.ObjectResult:
+) -> batches.ObjectResult:
     """Return a result with actions.
 
     ``links`` maps names of actions to signed links; an action whose link is
@@ -123,11 +121,11 @@ def _with_actions(
     lifetime = endpoint.limits.lifetime
     header = _credentials(request)
     actions = {
-        name: documents.Action(link.href, link.header, lifetime)
+        name: batches.Action(link.href, link.header, lifetime)
         if link is not None
-        else documents.Action(
+        else batches.Action(
             _own_href(endpoint, name, pointer),
-            header if name == documents.VERIFY else {**_ACCEPT, **header},
+            header if name == batches.VERIFY else {**_ACCEPT, **header},
             lifetime,
         )
         for name, link in links.items()
@@ -137,14 +135,14 @@ def _with_actions(
     # Clients that authenticate in other ways (certificates, Kerberos) have to
     # do so again.
     authenticated = request.user is None or bool(header)
-    return documents.ObjectResult(
+    return batches.ObjectResult(
         pointer.oid, pointer.size, actions, authenticated
     )
 
 
-def _own_href(endpoint: Endpoint, name: str, pointer: documents.Pointer) -> str:
+def _own_href(endpoint: Endpoint, name: str, pointer: batches.Pointer) -> str:
     href = f'{endpoint.url}/.hg/lfs/objects/{pointer.oid}'
-    return f'{href}/verify' if name == documents.VERIFY else href
+    return f'{href}/verify' if name == batches.VERIFY else href
 
 
 def _credentials(request: LfsRequest) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import errors
-from ..formats import documents
+from ..formats import documents, lockrequests
 from ..stores.locks import Lock, LockHeld, LockStore
 from .endpoint import Endpoint
 from .messages import MAX_DOCUMENT, LfsRequest, LfsResponse, json_response
@@ -42,7 +42,7 @@ def _document(lock: Lock) -> dict[str, Any]:
 def create(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
     """Create a lock: answer 201, or 409 with the lock that excludes it."""
     locks = _locks(endpoint)
-    wanted = documents.parse_lock(request.document(MAX_DOCUMENT))
+    wanted = lockrequests.parse_lock(request.document(MAX_DOCUMENT))
     try:
         lock = locks.create(
             wanted.path, wanted.ref, _owner(request), endpoint.now()
@@ -77,7 +77,7 @@ def _query_limit(request: LfsRequest) -> int | None:
 def listing(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
     """Answer with a page of the locks that match the filters of the query."""
     page = _locks(endpoint).page(
-        path=_query_text(request, 'path', documents.MAX_PATH_BYTES),
+        path=_query_text(request, 'path', lockrequests.MAX_PATH_BYTES),
         lock_id=_query_text(request, 'id', 64),
         ref=_query_text(request, 'refspec', documents.MAX_REF_BYTES),
         cursor=request.query.get('cursor') or None,
@@ -98,7 +98,7 @@ def verify(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
     git-lfs refuses to push.
     """
     locks = _locks(endpoint)
-    wanted = documents.parse_lock_verify(request.document(MAX_DOCUMENT))
+    wanted = lockrequests.parse_lock_verify(request.document(MAX_DOCUMENT))
     page = locks.page(ref=wanted.ref, cursor=wanted.cursor, limit=wanted.limit)
     owner = _owner(request)
     document: dict[str, Any] = {'ours': [], 'theirs': []}
@@ -118,7 +118,7 @@ def unlock(
     Any user who may push can delete the locks of others by force.
     """
     locks = _locks(endpoint)
-    wanted = documents.parse_unlock(request.document(MAX_DOCUMENT))
+    wanted = lockrequests.parse_unlock(request.document(MAX_DOCUMENT))
     lock = locks.delete(lock_id, _owner(request), wanted.force)
     endpoint.log(f'unlocked {lock.path} of {lock.owner}')
     return json_response(200, documents.encode({'lock': _document(lock)}))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from .. import errors
-from ..formats import documents
+from ..formats import batches, documents
 from ..formats.oids import is_oid
 from ..http import fields as httpfields
 from ..stores.blobs import Blob
@@ -142,7 +142,7 @@ def verify(
 
     ``oid`` is the one in the address, or None if the address has none.
     """
-    pointer = documents.parse_pointer(request.document(MAX_DOCUMENT))
+    pointer = batches.parse_pointer(request.document(MAX_DOCUMENT))
     if oid is not None and oid != pointer.oid:
         raise errors.Invalid('"oid" differs from the one in the address')
     if endpoint.links is not None:

@@ -119,7 +119,7 @@ def _request(exchange: Exchange) -> LfsRequest:
 
 
 def _forbidden(error: Any, user: bytes | None) -> errors.Forbidden:
-    """Return our error for one that hgweb's permission check has raised."""
+    """Return a Forbidden for an ErrorResponse of hgweb's permission check."""
     headers = {
         key.decode('latin-1'): value.decode('latin-1')
         for key, value in error.headers

@@ -204,7 +204,7 @@ class FastPath:
 
 
 def _may_skip_hgweb(app: type) -> bool:
-    """Return whether nobody has wrapped hgweb to see LFS requests.
+    """Return whether no wrapper of hgweb has to see LFS requests.
 
     ``app`` is the class of the hgweb application.
     """
