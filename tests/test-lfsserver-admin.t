@@ -198,7 +198,7 @@ A store that cannot be used
   (see lfsserver.store in 'hg help -e lfsserver')
   [255]
 
-The help of the commands
+The help of the commands, and of the extension with its ten options
 
   $ hg help admin::lfs-gc | head -n 3
   hg admin::lfs-gc [--delete] [--keep-days DAYS] [--also REPO]...
@@ -208,3 +208,5 @@ The help of the commands
   hg admin::lfs-verify [-n]
   
   aliases: admin::lfsverify
+  $ hg help -e lfsserver | grep -c '^"lfsserver\.'
+  10

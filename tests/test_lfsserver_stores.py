@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 
 from hgext3rd.lfsserver import errors
-from hgext3rd.lfsserver.stores import files, local
+from hgext3rd.lfsserver.stores import content, local
 from hgext3rd.lfsserver.stores.blobs import BlobMaintenance, BlobStore
 from hgext3rd.lfsserver.stores.content import Block
 from hgext3rd.lfsserver.stores.files import FileCreator
@@ -210,7 +210,7 @@ class TestLocal(BlobStoreConformance):
         self.path(oid).parent.mkdir(parents=True)
         self.path(oid).write_bytes(self.SMALL)
         hashed = []
-        real = local.hash_file
+        real = content.hash_file
 
         def counting(file: Any) -> str:
             hashed.append(file.name)
@@ -261,7 +261,7 @@ class TestLocal(BlobStoreConformance):
         def full(fd: int, data: bytes) -> int:
             raise OSError(28, 'No space left on device')
 
-        monkeypatch.setattr(files.os, 'write', full)
+        monkeypatch.setattr(os, 'write', full)
         with pytest.raises(errors.OutOfSpace):
             put(store, self.SMALL)
         monkeypatch.undo()
@@ -340,7 +340,7 @@ class TestLocalWithCache(TestLocal):
         def impossible(source: str, target: str) -> None:
             raise OSError(18, 'Invalid cross-device link')
 
-        monkeypatch.setattr(files.os, 'link', impossible)
+        monkeypatch.setattr(os, 'link', impossible)
         self.test_offered_to_cache(store)
         self.path(oid_of(b'x')).unlink()
         assert self.content(store, oid_of(b'x')) == b'x'

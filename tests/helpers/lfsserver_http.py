@@ -126,7 +126,14 @@ class Server:
             f'broken = {self.folder}/broken\n'
         )
         if self.by_hg:
-            command = [hg, 'serve', '-p', str(self.port), '-E', str(self.log)]
+            command = [
+                str(hg),
+                'serve',
+                '-p',
+                str(self.port),
+                '-E',
+                str(self.log),
+            ]
             command += ['-A', str(self.folder / 'access.log')]
             if single:
                 command += ['-R', str(self.folder / 'open'), '--prefix', 'open']

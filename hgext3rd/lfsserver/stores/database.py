@@ -49,10 +49,11 @@ _local = threading.local()
 
 
 def _pool() -> dict[str, sqlite3.Connection]:
+    """Return this thread's connections by path, in order of use."""
     pid = os.getpid()
     if getattr(_local, 'pid', None) != pid:
-        # After a fork the child must not even close the parent's connections:
-        # that would drop the parent's locks.
+        # A child process must not use the connections of its parent; see
+        # https://www.sqlite.org/howtocorrupt.html, section 2.6.
         _local.pid = pid
         _local.pool = {}
     pool: dict[str, sqlite3.Connection] = _local.pool
