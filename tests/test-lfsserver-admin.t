@@ -1,6 +1,6 @@
 #require serve
 
-Verification and collection of blobs.
+The administrative commands: verification and garbage collection of blobs.
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -20,7 +20,7 @@ Verification and collection of blobs.
   $ hg admin::lfs-verify
   0 blobs verified (0 bytes), 0 corrupt
   $ hg admin::lfs-gc
-  0 blobs (0 bytes) are not referred to
+  0 unreferenced blobs (0 bytes)
   $ echo one > a
   $ hg ci -qAm one
   $ echo two > a
@@ -54,7 +54,7 @@ verify
   $ cp $blob good
   $ cp -p $blob stamp
 
-Damage that leaves size and time as they were is found.
+Damage is found even if the size and the modification time stay the same.
 
   $ chmod u+w $blob
   $ echo TWO > $blob
@@ -78,7 +78,7 @@ Damage that leaves size and time as they were is found.
   $ hg admin::lfs-verify -T '{oid}\n'
   3 blobs verified (16 bytes), 0 corrupt
 
-It can come back.
+A good copy can be put back.
 
   $ mv good $blob
   $ rm stamp
@@ -87,7 +87,7 @@ It can come back.
 gc
 --
 
-Young blobs are kept; those of hidden and secret changesets too.
+New blobs are kept, and so are those of hidden and secret changesets.
 
   $ echo nobody > .hg/store/lfs/objects/x
   $ put() {
@@ -105,12 +105,12 @@ Young blobs are kept; those of hidden and secret changesets too.
   1
   $ hg admin::lfs-gc
   01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee            4
-  1 blobs (4 bytes) are not referred to
+  1 unreferenced blobs (4 bytes)
   (use --delete to delete them)
   $ hg admin::lfs-gc --keep-days 0
   01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee            4
   2b3def7931a792d20cfa87583ac13ae533523577719a7320d2a04e73d38efcf0            6
-  2 blobs (10 bytes) are not referred to
+  2 unreferenced blobs (10 bytes)
   (use --delete to delete them)
   $ hg admin::lfs-gc --keep-days 0 -T json
   [
@@ -125,7 +125,7 @@ Young blobs are kept; those of hidden and secret changesets too.
     "size": 6
    }
   ]
-  2 blobs (10 bytes) are not referred to
+  2 unreferenced blobs (10 bytes)
   (use --delete to delete them)
 
 Nothing has been deleted so far.
@@ -152,7 +152,7 @@ Nothing has been deleted so far.
   [10]
   $ cd ..
 
-Blobs of another repository with the same store
+Another repository uses the same store
 
   $ hg init other
   $ cd other
@@ -161,13 +161,13 @@ Blobs of another repository with the same store
   $ cd ..
   $ cp -r other/.hg/store/lfs/objects/* repo/.hg/store/lfs/objects/
   $ hg -R repo admin::lfs-gc --keep-days 0 --also other
-  0 blobs (0 bytes) are not referred to
+  0 unreferenced blobs (0 bytes)
   $ hg -R repo admin::lfs-gc --keep-days 0
   7e4fa2eb8c7ac089739d5defc4489fad68a100d92082ca35c6b40a4524821f87            6
-  1 blobs (6 bytes) are not referred to
+  1 unreferenced blobs (6 bytes)
   (use --delete to delete them)
 
-A repository that keeps its files in SQLite
+A repository that stores its files in SQLite
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -180,7 +180,7 @@ A repository that keeps its files in SQLite
   $ put ../old 202001010000
   $ hg admin::lfs-gc --keep-days 0
   01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee            4
-  1 blobs (4 bytes) are not referred to
+  1 unreferenced blobs (4 bytes)
   (use --delete to delete them)
   $ cd ..
 
@@ -191,14 +191,14 @@ A store that cannot be used
   $ touch broken/.hg/store/lfs
   $ hg -R broken admin::lfs-gc
   abort: the blob store failed: [Errno 20] Not a directory: '$TESTTMP/broken/.hg/store/lfs/objects'
-  (see 'hg help -e lfsserver', section 'store')
+  (see lfsserver.store in 'hg help -e lfsserver')
   [255]
   $ hg -R repo admin::lfs-verify --config lfsserver.store=nonsense
   abort: the blob store cannot be opened: relative URL without a base
-  (see 'hg help -e lfsserver', section 'store')
+  (see lfsserver.store in 'hg help -e lfsserver')
   [255]
 
-Help
+The help of the commands, and of the extension with its ten options
 
   $ hg help admin::lfs-gc | head -n 3
   hg admin::lfs-gc [--delete] [--keep-days DAYS] [--also REPO]...
@@ -208,3 +208,5 @@ Help
   hg admin::lfs-verify [-n]
   
   aliases: admin::lfsverify
+  $ hg help -e lfsserver | grep -c '^"lfsserver\.'
+  10

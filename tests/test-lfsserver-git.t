@@ -1,6 +1,6 @@
 #require serve git-lfs
 
-git-lfs against a server that knows who its users are.
+git-lfs as the client of a server that authenticates its users.
 
   $ hg init server
   $ cat >> server/.hg/hgrc << EOF
@@ -46,8 +46,8 @@ git-lfs against a server that knows who its users are.
   $ cd alice
   $ setup alice
 
-Push, with all locks verified before
-------------------------------------
+Push, after a verification of the locks
+---------------------------------------
 
   $ git lfs track --lockable '*.bin' > /dev/null
   $ for n in 1 2 3 4 5 6; do
@@ -73,7 +73,7 @@ Push, with all locks verified before
   $ (cd ../server/.hg/store/lfs && find objects incoming -type f | wc -l | tr -d ' ')
   6
 
-Nothing is sent twice.
+A second push sends nothing.
 
   $ git lfs push --all origin > /dev/null
   $ requests
@@ -101,8 +101,8 @@ Fetch and checkout
   Git LFS fsck OK
   $ cmp 3.bin ../alice/3.bin
 
-An interrupted download goes on where it was
---------------------------------------------
+An interrupted download is continued
+------------------------------------
 
   $ oid=`sha256sum 3.bin | cut -c 1-64`
   $ rm -r .git/lfs/objects .git/lfs/incomplete
@@ -119,7 +119,7 @@ An interrupted download goes on where it was
   1 200 POST /.git/info/lfs/objects/batch
   1 206 GET /.hg/lfs/objects/edf69602
 
-The server breaks off in the middle: git-lfs tries again.
+The server closes the connection in the middle: git-lfs tries again.
 
   $ killdaemons.py
   $ hg -R ../server serve -d -p $HGPORT --pid-file=../hg.pid -A ../access.log \
@@ -156,16 +156,16 @@ Locks
   1
   $ cd ../bob
   $ git lfs lock 1.bin
-  Locking 1.bin failed: 1.bin is locked by alice already
+  Locking 1.bin failed: 1.bin is already locked by alice
   [2]
   $ git lfs unlock 1.bin
-  the lock belongs to alice; it takes force
+  the lock belongs to alice; deleting it requires force
   [2]
   $ git lfs locks --verify | sed 's/ID:.*/ID/'
     1.bin	alice	ID
     2.bin	alice	ID
 
-A push that changes a file somebody else has locked is refused.
+git-lfs refuses to push a change of a file that another user has locked.
 
   $ chmod u+w 1.bin 3.bin
   $ echo changed > 1.bin
@@ -179,7 +179,7 @@ A push that changes a file somebody else has locked is refused.
   $ git commit -q -a -m 'change a free file'
   $ git push -q origin main > /dev/null 2>&1
 
-Locks survive a restart of the server, and can be taken over.
+Locks survive a restart of the server, and another user can take them over.
 
   $ killdaemons.py
   $ hg -R ../server serve -d -p $HGPORT --pid-file=../hg.pid -A ../access.log -E ../errors.log
@@ -195,8 +195,8 @@ Locks survive a restart of the server, and can be taken over.
     1.bin	bob	ID
   $ requests > /dev/null
 
-Prune removes what the server has
----------------------------------
+Prune removes local copies of what the server has
+-------------------------------------------------
 
   $ git pull -q
   $ git rm -q 5.bin && git commit -q -m remove
@@ -215,8 +215,8 @@ Prune removes what the server has
   1 200 GET /.hg/lfs/objects/edf69602
   1 200 POST /.git/info/lfs/objects/batch
 
-Nobody, and somebody without permission
----------------------------------------
+A user without credentials, and one without permission
+------------------------------------------------------
 
   $ git config lfs.url http://localhost:$HGPORT/.git/info/lfs
   $ git lfs lock 4.bin 2>&1 | grep -v credential
@@ -228,7 +228,7 @@ Nobody, and somebody without permission
   [2]
   $ cat ../errors.log
 
-What happened is in the blackbox of the server.
+The blackbox of the server has recorded the requests.
 
   $ hg -R ../server blackbox -l 1000 | sed -e 's/.*> //' \
   >   -e 's/\([0-9a-f]\{8\}\)[0-9a-f]\{56\}/\1/' \
@@ -240,7 +240,7 @@ What happened is in the blackbox of the server.
   sending edf69602 (300000 bytes)
   locked 1.bin for alice
   locked 2.bin for alice
-  POST .git/info/lfs/locks/ID/unlock: 403 the lock belongs to alice; it takes force
+  POST .git/info/lfs/locks/ID/unlock: 403 the lock belongs to alice; deleting it requires force
   unlocked 1.bin of alice
   locked 1.bin for bob
   unlocked 2.bin of alice

@@ -1,9 +1,9 @@
 #require serve no-chg
 #testcases workers single
 
-What core's lfs client does with a server, from push to a server that lost its
-blobs. Repositories are pushed to and updated from each other on disk; only
-blobs go through the server.
+Core's lfs client with this server, from a first push to a server that has lost
+its blobs. The repositories exchange changesets on disk; only blobs go through
+the server.
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -36,8 +36,8 @@ blobs go through the server.
   > EOF
 #endif
 
-The server has a cache of its own, or it would see what the client commits and
-never ask for anything.
+The server has a cache of its own. With the cache of the client, it would see
+each blob that the client commits, and the client would never upload one.
 
   $ serve() {
   >   hg --config extensions.lfsserver= --config extensions.forceworker=! \
@@ -57,8 +57,8 @@ never ask for anything.
   $ hg init server
   $ serve server
 
-A push is served from the user's cache if the blob is not in the store
-----------------------------------------------------------------------
+A push takes a blob from the user's cache if it is not in the store
+-------------------------------------------------------------------
 
   $ hg init repo1
   $ cd repo1
@@ -89,8 +89,8 @@ Update
   $ cat a
   THIS-IS-LFS
 
-Known blobs are not sent again
-------------------------------
+Blobs that the server has are not sent again
+--------------------------------------------
 
   $ hg mv a b
   $ echo ANOTHER-LARGE-FILE > c
@@ -112,8 +112,8 @@ Known blobs are not sent again
   200 GET /.hg/lfs/objects/d11e1a64
   200 POST /.git/info/lfs/objects/batch
 
-A corrupt blob is not sent
---------------------------
+The server does not send a corrupt blob
+---------------------------------------
 
   $ blob=store/lfs/objects/d1/1e1a642b60813aee592094109b406089b8dff4cb157157f753418ec7857998
   $ cp ../server/.hg/$blob blob
@@ -126,7 +126,7 @@ A corrupt blob is not sent
   $ test -f ../repo1/.hg/$blob
   [1]
 
-and gets repaired by a push of somebody who has it
+A push from a client with a good copy repairs it.
 
   $ requests > /dev/null
   $ echo ANOTHER-LARGE-FILE > e
@@ -139,8 +139,8 @@ and gets repaired by a push of somebody who has it
   200 POST /.git/info/lfs/objects/batch
   200 PUT /.hg/lfs/objects/d11e1a64
 
-A corrupt blob is not received
-------------------------------
+A client does not upload a corrupt blob
+---------------------------------------
 
   $ echo 'another lfs blob' > b
   $ hg commit -m 'another blob'
@@ -156,8 +156,8 @@ A corrupt blob is not received
   $ hg rollback -q --config ui.rollback=yes
   $ hg update -qC 1
 
-Archive, cat and revert fetch in groups
----------------------------------------
+Archive, cat and revert fetch all blobs with one batch request
+--------------------------------------------------------------
 
   $ fresh .
   $ hg archive -r 1 ../archive | grep lfs:
@@ -197,8 +197,8 @@ Archive, cat and revert fetch in groups
   200 GET /.hg/lfs/objects/d11e1a64
   200 POST /.git/info/lfs/objects/batch
 
-The server never had a blob
----------------------------
+The server has never had a blob
+-------------------------------
 
   $ echo FFFFF > b
   $ hg commit -qm b -A b

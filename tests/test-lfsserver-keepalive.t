@@ -1,8 +1,8 @@
 #require serve no-chg
 #testcases workers single
 
-The server drops a kept-alive connection in the middle of an upload: the retry
-delivers the whole content, and nothing of the first attempt stays.
+The server closes a kept-alive connection in the middle of an upload. The retry
+delivers the whole content, and nothing is left of the first attempt.
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -55,7 +55,7 @@ delivers the whole content, and nothing of the first attempt stays.
   $ hg commit -qAm large
   $ cd ..
 
-Each connection is closed after a part of its second upload.
+Each connection is closed in the middle of its second upload.
 
   $ serve --config extensions.badserver=$RUNTESTDIR/testlib/badserverext.py \
   >   --config badserver.close-after-recv-patterns='PUT /.hg.*PUT /.hg,PUT /.hg.*PUT /.hg,PUT /.hg.*PUT /.hg' \
@@ -70,7 +70,7 @@ Each connection is closed after a part of its second upload.
   3 (single !)
   $ killdaemons.py
 
-Each connection is closed instead of the answer to its second upload.
+Each connection is closed instead of the response to its second upload.
 
   $ rm -r server servercache
   $ hg init server
@@ -83,7 +83,7 @@ Each connection is closed instead of the answer to its second upload.
   4
   $ killdaemons.py
 
-A download that is cut off is noticed, and succeeds the next time.
+The client notices a truncated download, and the next attempt succeeds.
 
   $ serve --config extensions.badserver=$RUNTESTDIR/testlib/badserverext.py \
   >   --config badserver.close-after-send-patterns='octet-stream,octet-stream' \

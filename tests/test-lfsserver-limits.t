@@ -1,6 +1,6 @@
 #require serve
 
-What a server can refuse.
+Requests that the server refuses, and its limits.
 
   $ cat > request.py << EOF
   > import http.client, sys
@@ -24,7 +24,7 @@ What a server can refuse.
   > }
   $ hg init server
 
-A full disk (here a limit for files, in blocks of 512 bytes)
+A full disk, simulated by a limit for file sizes (in blocks of 512 bytes)
 
   $ (ulimit -f 2000; serve)
   $ "$PYTHON" request.py PUT big
@@ -32,8 +32,8 @@ A full disk (here a limit for files, in blocks of 512 bytes)
   $ find server/.hg/store/lfs -type f
   $ killdaemons.py
 
-Too many transfers at a time: one client is slow, the other has to wait. What
-does not transfer is answered.
+Too many concurrent transfers: one client is slow, so the other has to wait.
+Requests that transfer no content are answered.
 
   $ serve --config lfsserver.max-transfers=1
   $ cat > slow.py << EOF
@@ -49,7 +49,7 @@ does not transfer is answered.
   > run('PUT', 'big')
   > run('GET', '/info/lfs/locks')
   > s.close()
-  > # the place of the one that broke off is free a little later
+  > # The slot of the client that disconnected is free a little later.
   > while True:
   >     again = [sys.executable, 'request.py', 'PUT', 'big']
   >     said = subprocess.check_output(again).decode()
@@ -60,22 +60,22 @@ does not transfer is answered.
   > print(list(incoming.iterdir()))
   > EOF
   $ "$PYTHON" slow.py
-  429 1 {"message":"1 transfers are running already"}
+  429 1 {"message":"too many concurrent transfers (the limit is 1)"}
   200  {"locks":[]}
   201  
   []
   $ killdaemons.py
 
-No locks
+Locks are disabled
 
   $ serve --config lfsserver.locks=no
   $ "$PYTHON" request.py GET /info/lfs/locks
-  404  {"message":"this server does not serve locks"}
+  404  {"message":"file locks are disabled on this server"}
   $ "$PYTHON" request.py POST /info/lfs/locks/verify '{}'
-  404  {"message":"this server does not serve locks"}
+  404  {"message":"file locks are disabled on this server"}
   $ killdaemons.py
 
-Not served at all, or not by us
+LFS is disabled
 
   $ serve --config lfsserver.serve=no
   $ "$PYTHON" request.py GET /info/lfs/locks | cut -c 1-4
@@ -100,7 +100,7 @@ A store that cannot be reached
   $ killdaemons.py
 #endif
 
-A lock database that is none
+A file in place of the lock database
 
   $ rm -f server/.hg/store/lfs/locks.sqlite
   $ echo nonsense nonsense nonsense nonsense > server/.hg/store/lfs/locks.sqlite
@@ -111,7 +111,7 @@ A lock database that is none
   nonsense nonsense nonsense nonsense
   $ killdaemons.py
 
-Somebody else's repository, on a disk that cannot be written
+A repository that the server cannot write
 
 #if no-root unix-permissions
   $ rm server/.hg/store/lfs/locks.sqlite

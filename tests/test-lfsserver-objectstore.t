@@ -1,6 +1,6 @@
 #require serve s3
 
-Blobs in an object store: clients get them there, or through the server.
+Blobs in an object store. Clients transfer them directly or through the server.
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -52,7 +52,7 @@ Blobs in an object store: clients get them there, or through the server.
   $ serve
 
 Signed links: no content passes through the server
----------------------------------------------------
+--------------------------------------------------
 
   $ hg init client
   $ cd client
@@ -69,8 +69,8 @@ Signed links: no content passes through the server
   $ cmp client/b clone/b
   $ requests
 
-The client of Mercurial does not say when it is done; what it has sent became a
-blob when it was asked for. git-lfs says so.
+Mercurial's client does not verify its uploads. They became blobs when they were
+first requested. git-lfs verifies them.
 
   $ "$PYTHON" s3.py list
   repo/objects/2c/8b08da5ce603...
@@ -101,8 +101,8 @@ blob when it was asked for. git-lfs says so.
   repo/objects/a6/415c2257d691...
 #endif
 
-A private store: everything passes through the server
------------------------------------------------------
+Without signed links, all content passes through the server
+-----------------------------------------------------------
 
   $ killdaemons.py hg.pid
   $ serve --config lfsserver.signed-links=no
@@ -122,8 +122,8 @@ A private store: everything passes through the server
   find: 'server/.hg/store/lfs': No such file or directory
   [1]
 
-Administration works as on a disk
----------------------------------
+The administrative commands work as with a local store
+------------------------------------------------------
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -134,7 +134,7 @@ Administration works as on a disk
   4 blobs verified (25.7 MB), 0 corrupt
   $ hg admin::lfs-gc --keep-days 0 | cut -c 1-8
   0abc68d9
-  1 blobs 
+  1 unrefe
   (use --d
   $ hg strip -q --config extensions.strip= --no-backup 1
   $ hg admin::lfs-gc --keep-days 0 --delete | cut -c 1-8

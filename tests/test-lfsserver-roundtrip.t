@@ -1,7 +1,7 @@
 #require serve
 
-Large files travel with core's lfs client and with git-lfs, over both kinds of
-hgweb, with and without core's extension on the server.
+Round trips of large files with core's lfs client and with git-lfs: with one
+served repository and several, with and without core's lfs on the server.
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -40,7 +40,7 @@ Push and clone
   $ hg init server
   $ serve -R server
   $ peak() {
-  >   # kB; Linux only, elsewhere nothing is compared
+  >   # in kB; 0 on systems other than Linux, so nothing is compared there
   >   awk '/VmHWM/ { n = $2 } END { print n + 0 }' \
   >     /proc/`cat $TESTTMP/hg.pid`/status 2> /dev/null || echo 0
   > }
@@ -73,7 +73,8 @@ Push and clone
   $ f --size clone/empty
   clone/empty: size=0
 
-Eight clients at once get it whole, and the server needed no memory for it.
+Eight concurrent clients get the whole file, and the memory of the server does
+not grow with them.
 
   $ cat > eight.py << EOF
   > import hashlib, http.client, sys, threading
@@ -96,8 +97,8 @@ Eight clients at once get it whole, and the server needed no memory for it.
   $ after=`peak`
   $ test $after -lt `expr $before + 16384` || echo "$before kB grew to $after kB"
 
-The blobs are where core keeps them, the cache of the server has them too, and
-nothing else has been left.
+The blobs are in core's place and in the cache of the server. There are no other
+files.
 
   $ (cd server/.hg/store/lfs && find . -type f | sort)
   ./locks.sqlite
@@ -110,8 +111,8 @@ nothing else has been left.
   ./e3/b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
   $ cat errors.log
 
-Update in several repositories
-------------------------------
+A server of several repositories
+--------------------------------
 
   $ killdaemons.py
   $ cat > web.conf << EOF
@@ -158,7 +159,7 @@ git-lfs, on a server without core's extension
   ./objects/4c/47b3e816fbe7d40cef9f665ba8f0be1ae68b5e8e7ed70f5b6bab7f70528e8f
   ./objects/70/37d1b5ee4253b46acc6a4c2344101d1e8395e433d25122759f48b7d72ddaf5
 
-The other prefix:
+The other address of the API
 
   $ GIT_LFS_SKIP_SMUDGE=1 git clone -q -b main remote.git fetched
   $ cd fetched

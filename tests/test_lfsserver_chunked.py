@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The chunked transfer coding, whole and broken."""
+"""The decoder of the chunked transfer coding."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def encode(chunks: list[bytes], trailers: bytes = b'') -> bytes:
 
 
 def read_all(data: bytes, size: int = 7) -> tuple[bytes, bytes]:
-    """The content, and what stands behind the body."""
+    """Return the content, and what follows the body in the stream."""
     stream = io.BytesIO(data)
     reader = ChunkedReader(stream)
     content = b''
-    while piece := reader.read(size):
-        content += piece
+    while block := reader.read(size):
+        content += block
     assert reader.finished
     assert reader.read(1) == b''
     return content, stream.read()
@@ -47,7 +47,7 @@ def test_truncated(chunks: list[bytes], data: st.DataObject) -> None:
 
 
 @given(st.binary())
-def test_anything(data: bytes) -> None:
+def test_random_input(data: bytes) -> None:
     try:
         read_all(data)
     except errors.BadRequest:
@@ -69,7 +69,7 @@ def test_anything(data: bytes) -> None:
         b'0\r\n' + b'a' * 10000 + b'\r\n\r\n',
     ],
 )
-def test_broken(data: bytes) -> None:
+def test_malformed(data: bytes) -> None:
     with pytest.raises(errors.BadRequest) as caught:
         read_all(data)
     assert not isinstance(caught.value, errors.ShortBody)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Batch requests, good and bad ones."""
+"""Batch requests over HTTP, valid and invalid ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from helpers.lfsserver_http import (
     one,
 )
 
-from hgext3rd.lfsserver.api.endpoint import MAX_DOCUMENT
+from hgext3rd.lfsserver.api.messages import MAX_DOCUMENT
 
 
 @pytest.mark.parametrize('prefix', ['.git/info/lfs', 'info/lfs'])
@@ -114,7 +114,7 @@ def test_batch_upload(server: Server, stored: str) -> None:
     ],
 )
 @pytest.mark.usefixtures('untouched')
-def test_bad_batch(server: Server, document: Any, status: int) -> None:
+def test_invalid_batch(server: Server, document: Any, status: int) -> None:
     if isinstance(document, str):
         document = document.encode('latin-1')
     answer = server.batch(document, headers=JSON_FIELDS)
@@ -163,7 +163,7 @@ def test_media_types(
     assert answer.json
 
 
-def test_no_accept_nor_type(server: Server) -> None:
+def test_neither_accept_nor_content_type(server: Server) -> None:
     body = b'{"operation": "download", "objects": []}'
     answer = server.raw(
         head(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Blobs up and down: ranges, conditions, kept connections, chunks."""
+"""Uploads and downloads over HTTP: ranges, conditions, keep-alive, chunks."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def test_range_ignored(server: Server, stored: str, field: str) -> None:
 
 
 @pytest.mark.parametrize('field', ['bytes=10240-', 'bytes=99999-999999'])
-def test_range_outside(server: Server, stored: str, field: str) -> None:
+def test_range_outside_the_content(
+    server: Server, stored: str, field: str
+) -> None:
     answer = server.get(stored, Range=field)
     assert answer.status == 416
     assert answer.headers['Content-Range'] == 'bytes */10240'
@@ -103,7 +105,7 @@ def test_conditions(server: Server, stored: str) -> None:
 
 
 def test_keep_alive(server: Server, stored: str) -> None:
-    """Answers of all kinds leave the connection usable."""
+    """Responses of all kinds leave the connection usable."""
     connection = http.client.HTTPConnection('127.0.0.1', server.port)
     path = f'/open/.hg/lfs/objects/{stored}'
     with contextlib.closing(connection):
@@ -161,7 +163,7 @@ def test_chunked_batch(server: Server, stored: str) -> None:
 
 
 def test_expect_continue(server: Server) -> None:
-    """A body is asked for once, and only if it is wanted."""
+    """The server sends "100 Continue" once, and only if it needs the body."""
     data = os.urandom(5000)
     for oid, fields, status in [
         (oid_of(data), ['Content-Length: 5000'], 201),
@@ -181,7 +183,7 @@ def test_expect_continue(server: Server) -> None:
             stream = sock.makefile('rb')
             line = stream.readline()
             if status == 201 or server.kind == 'gunicorn':
-                # gunicorn asks for the body before the application is called
+                # gunicorn sends 100 before it calls the application.
                 if line.startswith(b'HTTP/1.1 100 '):
                     stream.readline()
                     sock.sendall(data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The locking API."""
+"""The locking API over HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures('guarded')
 
 
 class Locks:
-    """The locking API as one user sees it."""
+    """Calls the locking API as one user."""
 
     def __init__(self, server: Server, user: str) -> None:
         self._server = server
@@ -23,7 +23,7 @@ class Locks:
         path = f'{GUARDED_PATH}/.git/info/lfs/locks{path}'
         return self._server.request(method, path, body, user=self._user)
 
-    def take(self, path: str, ref: str | None = None) -> str:
+    def lock(self, path: str, ref: str | None = None) -> str:
         body: dict[str, Any] = {'path': path}
         if ref is not None:
             body['ref'] = {'name': ref}
@@ -54,7 +54,7 @@ def bob(server: Server) -> Locks:
 
 
 def test_lock_and_unlock(alice: Locks, bob: Locks) -> None:
-    lock_id = alice.take('a.bin')
+    lock_id = alice.lock('a.bin')
     clash = bob('POST', body={'path': 'a.bin'})
     assert clash.status == 409
     assert clash.json['lock']['id'] == lock_id
@@ -69,7 +69,7 @@ def test_lock_and_unlock(alice: Locks, bob: Locks) -> None:
 
 
 def test_force_unlock(alice: Locks, bob: Locks) -> None:
-    lock_id = alice.take('a.bin')
+    lock_id = alice.lock('a.bin')
     reader = Locks(alice._server, 'carol')
     force = {'force': True}
     assert reader('POST', f'/{lock_id}/unlock', force).status == 403
@@ -78,9 +78,9 @@ def test_force_unlock(alice: Locks, bob: Locks) -> None:
 
 
 def test_lock_refs(alice: Locks, bob: Locks) -> None:
-    alice.take('a', 'refs/heads/main')
-    bob.take('a', 'refs/heads/next')
-    bob.take('b')
+    alice.lock('a', 'refs/heads/main')
+    bob.lock('a', 'refs/heads/next')
+    bob.lock('b')
     assert alice('POST', body={'path': 'a'}).status == 409
     clash = {'path': 'b', 'ref': {'name': 'refs/heads/main'}}
     assert alice('POST', body=clash).status == 409
@@ -94,7 +94,7 @@ def test_lock_refs(alice: Locks, bob: Locks) -> None:
 
 def test_lock_pages(alice: Locks, bob: Locks) -> None:
     for number in range(5):
-        (alice if number % 2 else bob).take(f'f{number}')
+        (alice if number % 2 else bob).lock(f'f{number}')
     seen = []
     query = '?limit=2'
     while True:
@@ -113,8 +113,8 @@ def test_lock_pages(alice: Locks, bob: Locks) -> None:
 
 
 def test_lock_filters(alice: Locks) -> None:
-    lock_id = alice.take('dir/ä b.bin')
-    alice.take('other')
+    lock_id = alice.lock('dir/ä b.bin')
+    alice.lock('other')
     assert alice.paths('?path=dir/%C3%A4%20b.bin') == ['dir/ä b.bin']
     assert alice.paths(f'?id={lock_id}') == ['dir/ä b.bin']
     assert alice.paths('?id=nothing') == []
@@ -147,7 +147,7 @@ def test_lock_filters(alice: Locks) -> None:
         ('GET', '/1/2/3', None, 404),
     ],
 )
-def test_bad_lock_requests(
+def test_invalid_lock_requests(
     alice: Locks, method: str, path: str, body: Any, status: int
 ) -> None:
     answer = alice(method, path, body)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who may do what, checked before anything is read."""
+"""Permissions, which are checked before a request body is read."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def test_upload_permission(server: Server) -> None:
     assert header['Authorization'].startswith('Basic ')
 
 
-def test_large_body_refused_unread(server: Server) -> None:
-    """An answer comes although the body has not been sent."""
+def test_large_body_is_refused_unread(server: Server) -> None:
+    """The response arrives although the body has not been sent."""
     if not server.by_hg:
-        pytest.skip('other servers read on')
+        pytest.skip('WSGI servers read the body first')
     with socket.create_connection(('127.0.0.1', server.port), 60) as sock:
         sock.sendall(
             head(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Transfers that go wrong, and verification."""
+"""Failing transfers over HTTP, and verification."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from helpers.lfsserver_http import (
     ],
 )
 @pytest.mark.usefixtures('untouched')
-def test_bad_upload(
+def test_invalid_upload(
     server: Server, fields: list[str], body: bytes, status: int
 ) -> None:
     answer = server.raw(
@@ -55,7 +55,7 @@ def test_bad_upload(
         assert line.startswith(b'HTTP/1.1 %d ' % status)
         assert b'{"message":"' in answer
     else:
-        # gunicorn refuses broken framing itself, or just hangs up
+        # gunicorn rejects broken framing itself, or closes the connection.
         assert not line or line.split()[1].startswith(b'4') or b' 501 ' in line
 
 
@@ -63,7 +63,7 @@ def test_bad_upload(
     'oid', ['1' * 63, 'A' * 64, 'g' * 64, '..%2f..%2fetc%2fpasswd', '%00', '5']
 )
 @pytest.mark.usefixtures('untouched')
-def test_bad_oid(server: Server, oid: str) -> None:
+def test_invalid_oid(server: Server, oid: str) -> None:
     path = f'/open/.hg/lfs/objects/{oid}'
     assert server.request('GET', path).status == 404
     answer = server.request('PUT', path, b'abc')
@@ -79,7 +79,7 @@ def test_missing_blob(server: Server) -> None:
     answer = server.request('HEAD', path)
     assert (answer.status, answer.body) == (404, b'')
     answer = server.request('DELETE', path)
-    # hg serve knows fewer methods than WSGI servers
+    # hg serve does not know this method; WSGI servers pass it on.
     assert answer.status == (501 if server.by_hg else 405)
 
 
@@ -90,7 +90,7 @@ def test_wrong_hash(server: Server) -> None:
     assert 'does not match' in answer.message
 
 
-def test_good_blob_survives(server: Server, stored: str) -> None:
+def test_intact_blob_is_kept(server: Server, stored: str) -> None:
     assert server.put(b'bad', oid=stored).status == 422
     assert server.get(stored).body == CONTENT
 
@@ -105,7 +105,7 @@ def test_corrupt_blob(server: Server) -> None:
     answer = server.batch({'operation': 'download', 'objects': [entry]})
     assert answer.json['objects'][0]['error']['code'] == 422
     assert server.get(oid).status == 422
-    # it can be uploaded again
+    # The blob can be uploaded again.
     answer = server.batch({'operation': 'upload', 'objects': [entry]})
     assert 'upload' in answer.json['objects'][0]['actions']
     assert server.put(data).status == 200
@@ -114,7 +114,7 @@ def test_corrupt_blob(server: Server) -> None:
 
 @pytest.mark.usefixtures('untouched')
 def test_lost_connection(server: Server) -> None:
-    """A client that goes away in the middle, or falls silent."""
+    """A client disconnects in the middle of an upload, or stops sending."""
     request = head(
         'PUT', f'/open/.hg/lfs/objects/{ABSENT}', 'Content-Length: 1000000'
     ) + bytes(300000)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Header fields, with the examples of RFC 9110."""
+"""The parsers of header fields, with the examples of RFC 9110."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def test_byte_range_outside(text: str) -> None:
     assert caught.value.headers == {'Content-Range': 'bytes */10000'}
 
 
-def test_byte_range_of_nothing() -> None:
+def test_byte_range_of_empty_content() -> None:
     with pytest.raises(errors.RangeNotSatisfiable):
         fields.byte_range('bytes=0-', 0)
 
 
 @given(st.text(), st.integers(0, 2**63))
-def test_byte_range_of_anything(text: str, size: int) -> None:
+def test_byte_range_of_random_text(text: str, size: int) -> None:
     try:
         span = fields.byte_range('bytes=' + text, size)
     except errors.RangeNotSatisfiable:
@@ -62,7 +62,7 @@ def test_byte_range_of_anything(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize('text', ['', '-1', '1.0', '1 2', 'x', '٣', '1' * 20])
-def test_bad_content_length(text: str) -> None:
+def test_invalid_content_length(text: str) -> None:
     with pytest.raises(errors.BadRequest):
         fields.content_length(text)
 
@@ -90,7 +90,7 @@ def test_conditions() -> None:
 
 
 @given(st.text(), st.text())
-def test_conditions_of_anything(one: str, other: str) -> None:
+def test_random_fields(one: str, other: str) -> None:
     fields.not_modified(one, other, '"b"', SECONDS)
     fields.not_modified(None, other, '"b"', SECONDS)
     fields.matches(one, other, '"b"', SECONDS)

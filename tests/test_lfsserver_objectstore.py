@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Object stores pass what all blob stores pass, and sign links."""
+"""Object stores: the conformance class of all stores, and signed links."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from typing import Any
 
 import pytest
 from conftest import S3Server
-from test_lfsserver_blobs import ABSENT, BlobStoreConformance, oid_of
+from test_lfsserver_stores import ABSENT, BlobStoreConformance, Store, oid_of
 
 from hgext3rd.lfsserver import errors
-from hgext3rd.lfsserver.stores.blobs import BlobStore
 
-objectstore = pytest.importorskip('hgext3rd.lfsserver.stores.objectstore')
+pytest.importorskip('obstore')
+
+from hgext3rd.lfsserver.stores import byurl, objectclient, signedstore
+from hgext3rd.lfsserver.stores.signedstore import SignedObjectStore
 
 
 class TestFolder(BlobStoreConformance):
     """An object store on a local disk."""
 
     @pytest.fixture
-    def store(self, tmp_path: pathlib.Path) -> BlobStore:
+    def store(self, tmp_path: pathlib.Path) -> Store:
         self.root = tmp_path / 'objects of all'
         url = 'file://' + str(self.root).replace(' ', '%20')
-        store: BlobStore = objectstore.open_store(url, {}, signed=True)
-        assert store.link('GET', ABSENT, 60) is None
+        store = byurl.open_store(url, {}, signed=True)
+        assert not isinstance(store, SignedObjectStore)
         return store
 
     def damage(self, oid: str) -> None:
@@ -36,10 +38,12 @@ class TestFolder(BlobStoreConformance):
 
 @pytest.mark.needs('s3')
 class TestS3Proxied(BlobStoreConformance):
+    """An S3 bucket whose content passes through this server."""
+
     SIGNED = False
 
     @pytest.fixture
-    def store(self, s3: S3Server, request: Any) -> BlobStore:
+    def store(self, s3: S3Server, request: Any) -> Store:
         self.prefix = f'lfs/{type(self).__name__}/{time.monotonic_ns()}'
         options = {
             'endpoint': s3.endpoint,
@@ -50,9 +54,8 @@ class TestS3Proxied(BlobStoreConformance):
         self.options = options
         self.url = f's3://{s3.bucket}/{self.prefix}'
         self.http = f'{s3.endpoint}/{s3.bucket}'
-        store: BlobStore = objectstore.open_store(
-            self.url, options, signed=self.SIGNED
-        )
+        store = byurl.open_store(self.url, options, signed=self.SIGNED)
+        assert isinstance(store, SignedObjectStore) is self.SIGNED
         return store
 
     def overwrite(self, key: str, data: bytes) -> None:
@@ -66,30 +69,26 @@ class TestS3Proxied(BlobStoreConformance):
     def damage(self, oid: str) -> None:
         self.overwrite(f'objects/{oid[:2]}/{oid[2:]}', b'damage')
 
-    def check_empty(self, store: BlobStore) -> None:
+    def check_empty(self, store: Store) -> None:
         super().check_empty(store)
         with urllib.request.urlopen(f'{self.http}?uploads') as answer:
             assert self.prefix not in answer.read().decode()
 
-    def test_no_links(self, store: BlobStore) -> None:
-        if not self.SIGNED:
-            assert store.link('GET', ABSENT, 60) is None
-
 
 class TestS3Signed(TestS3Proxied):
+    """An S3 bucket that clients reach by signed links."""
+
     SIGNED = True
 
-    def send(self, store: BlobStore, data: bytes, oid: str) -> None:
+    def send(self, store: SignedObjectStore, data: bytes, oid: str) -> None:
         link = store.link('PUT', oid, 60)
-        assert link is not None
         request = urllib.request.Request(
             link.href, data, {'Content-Type': 'x'}, method='PUT'
         )
         urllib.request.urlopen(request).close()
 
-    def fetch(self, store: BlobStore, oid: str) -> bytes:
+    def fetch(self, store: SignedObjectStore, oid: str) -> bytes:
         link = store.link('GET', oid, 60)
-        assert link is not None
         with urllib.request.urlopen(link.href) as answer:
             content: bytes = answer.read()
             return content
@@ -99,7 +98,9 @@ class TestS3Signed(TestS3Proxied):
         [b'', BlobStoreConformance.SMALL, BlobStoreConformance.LARGE],
         ids=len,
     )
-    def test_uploaded_by_link(self, store: BlobStore, data: bytes) -> None:
+    def test_uploaded_by_link(
+        self, store: SignedObjectStore, data: bytes
+    ) -> None:
         oid = oid_of(data)
         with pytest.raises(urllib.error.HTTPError):
             self.fetch(store, oid)
@@ -107,22 +108,22 @@ class TestS3Signed(TestS3Proxied):
         store.settle(oid)
         assert self.fetch(store, oid) == data
         assert store.sweep(time.time() + 3600) == 0
-        # the link is still good, but spoils nothing
-        self.send(store, b'spoiled', oid)
+        # The link is still valid, but cannot replace the blob.
+        self.send(store, b'replaced', oid)
         store.settle(oid)
         assert self.fetch(store, oid) == data
 
-    def test_unsettled(self, store: BlobStore) -> None:
-        """Clients that never verify are found out at the next look."""
+    def test_settled_by_examine(self, store: SignedObjectStore) -> None:
+        """An upload that was never verified becomes a blob when it is needed."""
         self.send(store, self.SMALL, oid_of(self.SMALL))
         assert store.examine([oid_of(self.SMALL)])
-        self.check_empty_but(store, {oid_of(self.SMALL)})
+        self.check_only(store, {oid_of(self.SMALL)})
 
-    def check_empty_but(self, store: BlobStore, oids: set[str]) -> None:
+    def check_only(self, store: SignedObjectStore, oids: set[str]) -> None:
         assert {blob.oid for blob in store.walk()} == oids
         assert store.sweep(time.time() + 3600) == 0
 
-    def test_wrong_content_by_link(self, store: BlobStore) -> None:
+    def test_wrong_content_by_link(self, store: SignedObjectStore) -> None:
         self.send(store, self.SMALL, ABSENT)
         with pytest.raises(errors.Invalid):
             store.settle(ABSENT)
@@ -131,21 +132,26 @@ class TestS3Signed(TestS3Proxied):
         assert store.examine([ABSENT]) == {}
         self.check_empty(store)
 
-    def test_sweep(self, store: BlobStore) -> None:
+    def test_nothing_to_settle(self, store: SignedObjectStore) -> None:
+        store.settle(ABSENT)
+        self.check_empty(store)
+
+    def test_sweep(self, store: SignedObjectStore) -> None:
         self.send(store, self.SMALL, ABSENT)
         assert store.sweep(time.time() - 3600) == 0
         assert store.sweep(time.time() + 3600) == 1
 
-    def test_public_endpoint(self, store: BlobStore) -> None:
+    def test_public_endpoint(self, store: SignedObjectStore) -> None:
         options = {**self.options, 'public-endpoint': 'https://files.example'}
-        public = objectstore.open_store(self.url, options, signed=True)
+        public = byurl.open_store(self.url, options, signed=True)
+        assert isinstance(public, SignedObjectStore)
         link = public.link('GET', ABSENT, 60)
         assert link.href.startswith('https://files.example/')
 
     def test_too_large_to_copy(
-        self, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+        self, store: SignedObjectStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(objectstore, 'MAX_COPY', 1000)
+        monkeypatch.setattr(signedstore, 'MAX_COPY', 1000)
         self.test_uploaded_by_link(store, self.LARGE)
 
 
@@ -163,9 +169,9 @@ def test_unreachable(
 ) -> None:
     for name in ('ACCESS_KEY_ID', 'SECRET_ACCESS_KEY', 'REGION'):
         monkeypatch.setenv(f'AWS_{name}', 'x')
-    monkeypatch.setattr(objectstore, 'RETRIES', 0)
+    monkeypatch.setattr(objectclient, 'RETRIES', 0)
     with pytest.raises(errors.StoreUnavailable) as caught:
-        store = objectstore.open_store(url, options, signed=True)
+        store = byurl.open_store(url, options, signed=True)
         store.examine([ABSENT])
     assert '127' not in caught.value.message
     assert '\n' not in caught.value.full_text

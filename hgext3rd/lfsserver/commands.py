@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``hg admin::lfs-verify`` and ``hg admin::lfs-gc``."""
+"""The commands ``hg admin::lfs-verify`` and ``hg admin::lfs-gc``.
+
+They use only the maintenance role of a store. Every hg command imports this
+module, so it must stay light.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,7 @@ from . import compat, errors
 from .stores import configured, references
 
 if TYPE_CHECKING:
-    # every hg command imports this module; dataclasses are slow to import
-    from .stores.blobs import Blob, BlobStore
+    from .stores.blobs import Blob, BlobMaintenance
 
 cmdtable: dict = {}
 command = registrar.command(cmdtable)
@@ -22,9 +25,9 @@ command = registrar.command(cmdtable)
 _DAY = 24 * 60 * 60
 
 
-def _store(repo: Any) -> BlobStore:
+def _store(repo: Any) -> BlobMaintenance:
     try:
-        return configured.blob_store(repo)
+        return configured.blob_store(repo).maintenance
     except errors.LfsServerError as failure:
         raise _abort(failure) from failure
 
@@ -32,11 +35,11 @@ def _store(repo: Any) -> BlobStore:
 def _abort(failure: errors.LfsServerError) -> error.Abort:
     return error.Abort(
         failure.full_text.encode('utf-8', 'replace'),
-        hint=_(b"see 'hg help -e lfsserver', section 'store'"),
+        hint=_(b"see lfsserver.store in 'hg help -e lfsserver'"),
     )
 
 
-def _sorted_blobs(store: BlobStore) -> list[Blob]:
+def _sorted_blobs(store: BlobMaintenance) -> list[Blob]:
     return sorted(store.walk(), key=lambda blob: blob.oid)
 
 
@@ -47,7 +50,7 @@ def _sorted_blobs(store: BlobStore) -> list[Blob]:
             b'n',
             b'dry-run',
             None,
-            _(b'report corrupt blobs, but leave them where they are'),
+            _(b'report corrupt blobs, but do not move them'),
         ),
     ]
     + cmdutil.formatteropts,
@@ -55,12 +58,13 @@ def _sorted_blobs(store: BlobStore) -> list[Blob]:
     helpcategory=command.CATEGORY_MAINTENANCE,
 )
 def lfsverify(ui: Any, repo: Any, **opts: Any) -> int:
-    """read all large files again and take corrupt ones out of service
+    """read all large files again and quarantine corrupt ones
 
-    Every blob in the store of this repository is read and compared with its
-    name, whatever was known about it before. Corrupt blobs are moved to
-    ``.hg/store/lfs/quarantine`` (or ``quarantine/`` in an object store), so
-    that clients which have a good copy are asked to upload it again.
+    This command reads every blob in the store of the repository and compares
+    its hash with its name, even if the server has verified the blob before. It
+    moves corrupt blobs to ``.hg/store/lfs/quarantine`` (or ``quarantine/`` in
+    an object store). The server then asks clients that have a good copy to
+    upload it again.
 
     Returns 0 if all blobs are intact, 1 otherwise.
     """
@@ -91,15 +95,17 @@ def lfsverify(ui: Any, repo: Any, **opts: Any) -> int:
     return 1 if corrupt else 0
 
 
-def _rehash(store: BlobStore, blob: Blob) -> bool:
+def _rehash(store: BlobMaintenance, blob: Blob) -> bool:
     try:
         return store.rehash(blob.oid)
     except errors.NotFound:
-        # deleted meanwhile
+        # The blob has been deleted meanwhile.
         return True
 
 
-def _report_corrupt(store: BlobStore, blob: Blob, fm: Any, dry: bool) -> None:
+def _report_corrupt(
+    store: BlobMaintenance, blob: Blob, fm: Any, dry: bool
+) -> None:
     place = '' if dry else store.quarantine(blob.oid)
     fm.startitem()
     fm.write(b'oid', b'%s is corrupt', blob.oid.encode('ascii'))
@@ -118,7 +124,7 @@ def _report_corrupt(store: BlobStore, blob: Blob, fm: Any, dry: bool) -> None:
             b'',
             b'keep-days',
             14,
-            _(b'keep blobs that are younger than this'),
+            _(b'keep blobs that are newer than this'),
             _(b'DAYS'),
         ),
         (
@@ -136,17 +142,20 @@ def _report_corrupt(store: BlobStore, blob: Blob, fm: Any, dry: bool) -> None:
 def lfsgc(ui: Any, repo: Any, **opts: Any) -> int:
     """find large files that no changeset refers to
 
-    Blobs are listed which no changeset of this repository, hidden and secret
-    ones included, refers to. Nothing is deleted without --delete.
+    This command lists the blobs that no changeset of the repository refers to.
+    Hidden and secret changesets count too. It deletes the blobs only with
+    --delete.
 
-    Young blobs are kept in any case: clients upload blobs before the
-    changesets that refer to them. With --delete, what uploads that were
-    interrupted as long ago have left behind is removed as well.
+    Clients upload blobs before the changesets that refer to them. Therefore
+    blobs that are newer than --keep-days are never listed. With --delete, the
+    command also removes the leftovers of uploads that were interrupted before
+    that time.
 
-    If other repositories use the same store (an object store configured for
-    several of them), name them all with --also. Blobs which only Git
-    repositories refer to are not known here; do not use --delete on a store
-    that serves git-lfs clients of other repositories.
+    If other repositories use the same store, such as an object store that is
+    configured for several repositories, name them all with --also.
+
+    References from Git repositories are unknown to this command. Do not use
+    --delete on a store that also serves git-lfs clients of Git repositories.
 
     Returns 0 on success.
     """
@@ -188,7 +197,7 @@ def lfsgc(ui: Any, repo: Any, **opts: Any) -> int:
         if swept:
             ui.status(_(b'removed %d interrupted uploads\n') % swept)
     else:
-        ui.status(_(b'%d blobs (%s) are not referred to\n') % (count, total))
+        ui.status(_(b'%d unreferenced blobs (%s)\n') % (count, total))
         if count:
             ui.status(_(b'(use --delete to delete them)\n'))
     return 0

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What differs between the Mercurial versions supported."""
+"""The differences between the supported versions of Mercurial."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# Modules that are imported when a process is about to serve, and only then.
+# Modules that Mercurial imports only in a process that serves requests.
 SERVING_MODULES = (
     'mercurial.hgweb.hgweb_mod_inner',
     'mercurial.hgweb.hgwebdir_mod_inner',
@@ -15,7 +15,7 @@ SERVING_MODULES = (
 
 
 def open_repository(ui: Any, path: bytes) -> Any:
-    """The repository at ``path``."""
+    """Return the repository at ``path``."""
     try:
         from mercurial.repo import factory
 

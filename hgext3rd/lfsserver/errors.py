@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Everything that can go wrong in this package.
+"""The errors of this package.
 
-Each error carries the HTTP status an LFS client is answered with; texts are
-plain English for the ``message`` member of the JSON body.  Nothing here knows
-Mercurial, SQLite or a socket.
+Each error carries the HTTP status of the response. Its text becomes the
+``message`` member of the JSON body. This module knows nothing of Mercurial,
+SQLite or sockets.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Mapping
 
 
 class LfsServerError(Exception):
-    """Base of all errors; answered as an LFS error document.
+    """The base of all errors; the server sends them as LFS error documents.
 
-    ``status`` is the HTTP status, ``headers`` go into the response; what
-    only the operator should see is ``detail``.
+    ``status`` is the HTTP status, and ``headers`` are added to the response.
+    ``detail`` is written to the error log and never sent to clients: it may
+    contain paths or addresses.
     """
 
     status = 500
@@ -37,14 +38,14 @@ class LfsServerError(Exception):
 
     @property
     def full_text(self) -> str:
-        """The message with what the operator needs to know."""
+        """The message with the detail for the operator."""
         if self.detail is None:
             return self.message
         return f'{self.message}: {self.detail}'
 
 
 class BadRequest(LfsServerError):
-    """The request cannot be read: broken JSON, broken framing."""
+    """The JSON or the framing of the request is malformed."""
 
     status = 400
 
@@ -54,90 +55,90 @@ class ShortBody(BadRequest):
 
 
 class Forbidden(LfsServerError):
-    """The user may not do this (403), or has to say who they are (401)."""
+    """The user lacks the permission (403), or must authenticate (401)."""
 
     status = 403
 
 
 class NotFound(LfsServerError):
-    """No such blob, lock, or path."""
+    """The blob, the lock or the address does not exist."""
 
     status = 404
 
 
 class MethodNotAllowed(LfsServerError):
-    """The path exists, but not for this HTTP method."""
+    """The address exists, but does not support this HTTP method."""
 
     status = 405
 
 
 class NotAcceptable(LfsServerError):
-    """The client does not accept the media type of LFS answers."""
+    """The client does not accept the media type of LFS responses."""
 
     status = 406
 
 
 class SlowClient(LfsServerError):
-    """The client sent or took no byte for as long as the server waits."""
+    """The client neither sent nor received a byte within the timeout."""
 
     status = 408
 
 
 class Conflict(LfsServerError):
-    """Another lock is in the way, or the hash algorithm is not ours."""
+    """Another lock excludes this one, or the hash algorithm is unsupported."""
 
     status = 409
 
 
 class LengthRequired(LfsServerError):
-    """A body was needed, but neither its length nor its chunks were sent."""
+    """The request has neither a Content-Length nor a chunked body."""
 
     status = 411
 
 
 class PreconditionFailed(LfsServerError):
-    """If-Match named other content."""
+    """If-Match or If-Unmodified-Since does not hold."""
 
     status = 412
 
 
 class TooLarge(LfsServerError):
-    """A blob, a batch or a document above the limit of this server."""
+    """A blob, a batch or a document exceeds a limit of this server."""
 
     status = 413
 
 
 class UnsupportedMediaType(LfsServerError):
-    """The body is not declared as LFS JSON."""
+    """The media type of the body is not LFS JSON."""
 
     status = 415
 
 
 class RangeNotSatisfiable(LfsServerError):
-    """The range lies outside of the blob."""
+    """The range lies outside the blob."""
 
     status = 416
 
 
 class Invalid(LfsServerError):
-    """Well-formed, but it makes no sense: wrong types, wrong hash."""
+    """The request is well-formed, but has wrong types or a wrong hash."""
 
     status = 422
 
 
 class Busy(LfsServerError):
-    """As many transfers as this server allows are running already."""
+    """The limit of concurrent transfers is reached."""
 
     status = 429
 
 
 class StoreUnavailable(LfsServerError):
-    """The blob store or the lock database cannot be reached."""
+    """The blob store or the lock database cannot be used."""
 
     status = 503
 
 
 class OutOfSpace(LfsServerError):
-    """The blob does not fit on the disk of the server."""
+    """The server has not enough disk space for the blob."""
 
     status = 507

@@ -1,46 +1,57 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every place where this extension changes what Mercurial does.
+"""All changes that this extension makes to Mercurial, each with its reason.
 
-Most hg processes serve nothing: what serving needs is imported when it
-starts, so that enabling the extension costs other commands next to nothing.
+The only other one is a subclass: ``hgweb.connection`` extends the request
+handler of ``hg serve``, and ``init_server`` installs it.
+
+Most hg processes do not serve requests. What serving needs is imported when a
+server starts, so that enabling the extension hardly slows down other commands.
 """
 
 from __future__ import annotations
 
-import sys
-import types
 from typing import Any
 
 from mercurial import commands, extensions
 
+from ..amalgam import loading, wrapping
 from . import compat
+
+# Modules that nothing but a request imports. Most of them import others.
+REQUEST_MODULES = (
+    'mercurial.hgweb.hgweb_mod',
+    'mercurial.hgweb.hgwebdir_mod',
+    'mercurial.hgweb.webcommands',
+    'mercurial.profiling',
+    f'{__package__}.hgweb.wsgi',
+    f'{__package__}.hgweb.fastpath',
+    f'{__package__}.hgweb.connection',
+    f'{__package__}.stores.local',
+)
 
 _wrapped = False
 
 
 def uisetup(ui: Any) -> None:
-    if any(_is_loaded(name) for name in compat.SERVING_MODULES):
-        # a WSGI server, or a repository that enables the extension is served
+    """Wrap what answers requests, or what starts a server."""
+    if any(loading.is_loaded(name) for name in compat.SERVING_MODULES):
+        # This is a WSGI server, or a server has opened a repository whose own
+        # configuration enables the extension.
         _wrap_hgweb()
     else:
-        # nothing else makes a server of an hg process
-        extensions.wrapcommand(commands.table, b'serve', _serve)
+        # An hg process can become a server only by this command.
+        extensions.wrapcommand(commands.table, b'serve', serve)
 
 
-def _is_loaded(name: str) -> bool:
-    """Whether a module is there, and not a promise of demandimport."""
-    return type(sys.modules.get(name)) is types.ModuleType
-
-
-def _serve(orig: Any, *args: Any, **opts: Any) -> Any:
-    from .hgweb import startup
-
+def serve(orig: Any, *args: Any, **opts: Any) -> Any:
+    """Wrap hgweb before the server starts, and load all modules it needs."""
     _wrap_hgweb()
-    startup.load_modules()
+    loading.load_modules(REQUEST_MODULES)
     return orig(*args, **opts)
 
 
 def _wrap_hgweb() -> None:
+    """Wrap the functions of hgweb, once per process."""
     global _wrapped
     if _wrapped:
         return
@@ -49,22 +60,29 @@ def _wrap_hgweb() -> None:
     from mercurial import hg, wireprotoserver
     from mercurial.hgweb import request, server
 
-    # hgweb asks this function first, in single and in multi-repository mode.
+    # To answer LFS requests. hgweb calls this function before it looks at the
+    # address itself, for one repository and for several.
     extensions.wrapfunction(
-        wireprotoserver, 'handlewsgirequest', handlewsgirequest
+        wireprotoserver, 'handlewsgirequest', handle_request
     )
-    # It keeps a repository with its configuration until history changes.
-    extensions.wrapfunction(hg.cachedlocalrepo, '_repostate', repostate)
-    # It fails for the query of a lock whose path is not ASCII.
-    extensions.wrapfunction(request, 'parserequestfromenv', parserequestfromenv)
-    # The request handler of hg serve cannot stream, nor close when it should.
-    extensions.wrapfunction(server.MercurialHTTPServer, '__init__', initserver)
+    # To apply changed permissions at once. hgweb keeps a repository open with
+    # its configuration until history changes.
+    extensions.wrapfunction(hg.cachedlocalrepo, '_repostate', repository_state)
+    # To accept queries for locks whose path is not ASCII, which hgweb's parser
+    # cannot decode.
+    extensions.wrapfunction(
+        request, 'parserequestfromenv', parse_request_from_env
+    )
+    # To transfer large bodies: the request handler of hg serve cannot stream
+    # them, and does not close connections when it has to.
+    extensions.wrapfunction(server.MercurialHTTPServer, '__init__', init_server)
 
 
-def handlewsgirequest(
+@wrapping.own_addresses_only
+def handle_request(
     orig: Any, rctx: Any, req: Any, res: Any, checkperm: Any
 ) -> Any:
-    """Answer LFS requests ourselves, leave all others to the rest."""
+    """Answer LFS requests, and pass all others on."""
     from .hgweb import wsgi
 
     return wsgi.handle(rctx, req, res, checkperm) or orig(
@@ -72,22 +90,25 @@ def handlewsgirequest(
     )
 
 
-def repostate(orig: Any, self: Any) -> Any:
-    """Have hgweb open repositories anew when who may do what changes."""
-    from .hgweb import hgrcs
+def repository_state(orig: Any, self: Any) -> Any:
+    """Make hgweb reopen a repository when its configuration changes."""
+    from .hgweb import configfiles
 
     state, mtime = orig(self)
-    return (state, hgrcs.states(hgrcs.files_of(self._repo))), mtime
+    files = configfiles.files_of(self._repo)
+    return (state, configfiles.states(files)), mtime
 
 
-def parserequestfromenv(orig: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
-    """Keep queries that are not ASCII from hgweb's parser."""
+def parse_request_from_env(
+    orig: Any, env: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Keep the query of an LFS request from hgweb's parser."""
     from .hgweb import wsgi
 
     return orig(wsgi.hide_query(env), *args, **kwargs)
 
 
-def initserver(
+def init_server(
     orig: Any,
     self: Any,
     ui: Any,
@@ -96,17 +117,18 @@ def initserver(
     handler: Any,
     **kwargs: Any,
 ) -> None:
-    """Give ``hg serve`` a request handler that is fit for large bodies."""
+    """Create the server with a request handler that can do LFS."""
     from .hgweb import connection, fastpath
 
     timeout = ui.configint(b'lfsserver', b'timeout') or None
-    # Python's default of 5 is less than one client opens: some are reset
+    # Python's default is 5. A single client opens more connections than that
+    # at once, and some of them would be reset.
     self.request_queue_size = connection.BACKLOG
     orig(
         self,
         ui,
         app,
         addr,
-        connection.connection_class(handler, timeout, fastpath.answerer(app)),
+        connection.connection_class(handler, timeout, fastpath.fast_path(app)),
         **kwargs,
     )

@@ -21,6 +21,7 @@ from mercurial.hgweb import server as hgwebserver
 from mercurial.i18n import _
 from mercurial.revlogutils import rewrite
 
+from ..amalgam import wrapping
 from . import censoring, compat, peer, requirements
 from .pull import parents, resume
 from .server import hgserve, wsgi
@@ -80,6 +81,7 @@ def _setup_server() -> None:
     )
 
 
+@wrapping.own_addresses_only
 def _handlewsgirequest(orig: Any, *args: Any) -> bool:
     hgserve.load_modules()
     return wsgi.handlewsgirequest(orig, *args)
@@ -90,7 +92,9 @@ def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
     hgserve.prepare(ui)
     # lengths that are no numbers, and answers to clients that still send
     extensions.wrapfunction(
-        hgwebserver._httprequesthandler, 'do_hgweb', hgserve.do_hgweb
+        hgwebserver._httprequesthandler,
+        'do_hgweb',
+        wrapping.own_addresses_only(hgserve.do_hgweb),
     )
     return orig(ui, repo, **opts)
 

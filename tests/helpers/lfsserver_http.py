@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The endpoint over HTTP, below hg serve and below gunicorn: what tests share.
+"""Servers and requests for the tests of the endpoint over HTTP.
 
-Every request must be answered with LFS JSON or LFS content, whatever it is;
-none may leave a traceback in the log of the server or a file on its disk.
-Registered as a plugin, so that all modules share the servers.
+The servers are ``hg serve`` and gunicorn. They must answer every request with
+LFS JSON or LFS content. No request may cause a traceback in the error log or
+leave a file on disk. This is a plugin of pytest, so that all modules share the
+servers.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def oid_of(data: bytes) -> str:
 
 
 class Answer:
-    """A response that has been read."""
+    """A response whose body has been read."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self.status = response.status
@@ -78,10 +79,11 @@ class Answer:
 
 
 class Server:
-    """A running server with the repositories "open" and "guarded".
+    """A server of the repositories "open", "guarded" and "broken".
 
-    The kind "single" has only the first, and no authentication but what
-    ``extra`` configures: hgweb is not asked then.
+    ``kind`` is "serve", "single" or "gunicorn". The server of the kind "single"
+    has only the repository "open" and does not authenticate users, so that it
+    answers by the fast path. ``extra`` is added to its configuration.
     """
 
     def __init__(
@@ -124,7 +126,14 @@ class Server:
             f'broken = {self.folder}/broken\n'
         )
         if self.by_hg:
-            command = [hg, 'serve', '-p', str(self.port), '-E', str(self.log)]
+            command = [
+                str(hg),
+                'serve',
+                '-p',
+                str(self.port),
+                '-E',
+                str(self.log),
+            ]
             command += ['-A', str(self.folder / 'access.log')]
             if single:
                 command += ['-R', str(self.folder / 'open'), '--prefix', 'open']
@@ -152,7 +161,10 @@ class Server:
         headers: dict[str, str] | None = None,
         user: str | None = None,
     ) -> Answer:
-        """One request on a connection of its own; ``body`` may be JSON."""
+        """Send a request on a connection of its own.
+
+        A dictionary or list as ``body`` is sent as JSON.
+        """
         fields = dict(headers or {})
         if isinstance(body, (dict, list)):
             body = json.dumps(body)
@@ -168,15 +180,15 @@ class Server:
             return Answer(connection.getresponse())
 
     def raw(self, data: bytes, shut: bool = False) -> bytes:
-        """What comes back until the server closes the connection."""
+        """Send ``data`` and return what arrives until the server disconnects."""
         with socket.create_connection(('127.0.0.1', self.port), 60) as sock:
             sock.sendall(data)
             if shut:
                 sock.shutdown(socket.SHUT_WR)
             received = b''
             with contextlib.suppress(ConnectionError):
-                while piece := sock.recv(65536):
-                    received += piece
+                while block := sock.recv(65536):
+                    received += block
             return received
 
     def batch(self, document: Any, repo: str = 'open', **kwargs: Any) -> Answer:
@@ -194,7 +206,7 @@ class Server:
         )
 
     def files(self) -> set[str]:
-        """All files of the LFS stores."""
+        """Return the paths of all files in the stores, except lock databases."""
         return {
             str(path.relative_to(self.folder))
             for name in ('open', 'guarded')
@@ -228,14 +240,14 @@ def server(running: Server) -> Iterator[Server]:
 
 @pytest.fixture
 def guarded(server: Server) -> None:
-    """Needs more than one repository, and users."""
+    """Skip a test that needs several repositories and users."""
     if server.kind == 'single':
-        pytest.skip('has no other repositories')
+        pytest.skip('this server has one repository and no users')
 
 
 @pytest.fixture
 def untouched(server: Server) -> Iterator[None]:
-    """Holds a test to leave all stores as they were."""
+    """Check that a test leaves the stores unchanged."""
     before = server.files()
     yield
     assert server.files() == before
@@ -250,17 +262,20 @@ def stored(server: Server) -> str:
     return oid_of(CONTENT)
 
 
-def chunked(*pieces: bytes) -> bytes:
-    lines = [b'%x\r\n%s\r\n' % (len(piece), piece) for piece in pieces]
+def chunked(*chunks: bytes) -> bytes:
+    """Return a body in the chunked coding."""
+    lines = [b'%x\r\n%s\r\n' % (len(chunk), chunk) for chunk in chunks]
     return b''.join([*lines, b'0\r\n\r\n'])
 
 
 def head(method: str, path: str, *fields: str) -> bytes:
+    """Return a request line and a header."""
     lines = [f'{method} {path} HTTP/1.1', 'Host: localhost', *fields]
     return '\r\n'.join([*lines, '', '']).encode()
 
 
 def one(**changes: Any) -> dict[str, Any]:
+    """Return a batch request to upload one object."""
     entry: dict[str, Any] = {'oid': ABSENT, 'size': 5}
     entry.update(changes)
     return {'operation': 'upload', 'objects': [entry]}

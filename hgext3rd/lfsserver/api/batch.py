@@ -1,52 +1,56 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``objects/batch``: what a client has to do for each of its objects.
+"""The handler of ``objects/batch``.
 
-docs/api/batch.md of the git-lfs project; the endpoint's own addresses are
-defined here and routed in ``routes``.
+It tells a client how to transfer each of its objects. Source: docs/api/batch.md
+of the git-lfs project. The addresses of transfers that come to this server are
+composed here and routed in ``routes``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..stores.blobs import Blob, Link
-from . import documents
-from .endpoint import PUSH, Endpoint, Request, Response, json_response
+from ..formats import batches
+from ..stores.blobs import Blob, SignedLink
+from .endpoint import Endpoint
+from .messages import PUSH, LfsRequest, LfsResponse, json_response
 
-# Schemes whose credentials are good for any request, so that they can be
-# handed back for the transfers.
+# Authentication schemes whose credentials are valid for any request, so that
+# the client can send them with the transfers too.
 _REUSABLE = ('basic ', 'bearer ')
 
-
-# What core's endpoint and lfs-test-server tell clients to send with content.
+# Core's endpoint and lfs-test-server tell clients to send this for content.
 _ACCEPT = {'Accept': 'application/vnd.git-lfs'}
 
 
-def answer(endpoint: Endpoint, request: Request) -> Response:
-    """Answer a batch request; the caller has checked PULL."""
+def respond(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
+    """Answer a batch request.
+
+    The caller has checked PULL; an upload needs PUSH as well.
+    """
     data = request.document(endpoint.limits.batch_document)
-    batch = documents.parse_batch(data, endpoint.limits.batch)
-    if batch.operation == documents.UPLOAD:
+    wanted = batches.parse_batch(data, endpoint.limits.batch)
+    if wanted.operation == batches.UPLOAD:
         request.permit(PUSH)
-    valid = {p.oid for p in batch.objects if p.problem is None}
+    valid = {p.oid for p in wanted.objects if p.problem is None}
     blobs = endpoint.store.examine(valid)
-    judge = _upload if batch.operation == documents.UPLOAD else _download
-    answers = [
-        documents.ObjectAnswer(p.oid, p.size, error=(422, p.problem))
+    respond_to = _upload if wanted.operation == batches.UPLOAD else _download
+    results = [
+        batches.ObjectResult(p.oid, p.size, error=(422, p.problem))
         if p.problem is not None
-        else judge(endpoint, request, p, blobs)
-        for p in batch.objects
+        else respond_to(endpoint, request, p, blobs)
+        for p in wanted.objects
     ]
-    endpoint.log(f'batch {batch.operation} of {len(answers)} objects')
-    return json_response(200, documents.encode_batch(answers, endpoint.now()))
+    endpoint.log(f'batch {wanted.operation} of {len(results)} objects')
+    return json_response(200, batches.encode_batch(results, endpoint.now()))
 
 
 def _download(
     endpoint: Endpoint,
-    request: Request,
-    pointer: documents.Pointer,
+    request: LfsRequest,
+    pointer: batches.Pointer,
     blobs: Mapping[str, Blob],
-) -> documents.ObjectAnswer:
+) -> batches.ObjectResult:
     blob = blobs.get(pointer.oid)
     if blob is None:
         return _failed(pointer, 404, 'The object does not exist')
@@ -54,45 +58,50 @@ def _download(
         return _failed(pointer, 422, 'The object is corrupt')
     if blob.size != pointer.size:
         return _wrong_size(pointer, blob)
-    link = endpoint.store.link('GET', pointer.oid, endpoint.limits.lifetime)
-    return _with_actions(endpoint, request, pointer, {documents.DOWNLOAD: link})
+    actions = {batches.DOWNLOAD: _link(endpoint, 'GET', pointer)}
+    return _with_actions(endpoint, request, pointer, actions)
 
 
 def _upload(
     endpoint: Endpoint,
-    request: Request,
-    pointer: documents.Pointer,
+    request: LfsRequest,
+    pointer: batches.Pointer,
     blobs: Mapping[str, Blob],
-) -> documents.ObjectAnswer:
+) -> batches.ObjectResult:
     blob = blobs.get(pointer.oid)
     if blob is not None and blob.intact:
         if blob.size != pointer.size:
             return _wrong_size(pointer, blob)
-        # no actions: the client has nothing to do
-        return documents.ObjectAnswer(pointer.oid, pointer.size)
+        # Without actions: the client has nothing to do.
+        return batches.ObjectResult(pointer.oid, pointer.size)
     limit = endpoint.limits.object_size
     if limit and pointer.size > limit:
         return _failed(pointer, 413, f'The object is larger than {limit} bytes')
-    link = endpoint.store.link('PUT', pointer.oid, endpoint.limits.lifetime)
-    return _with_actions(
-        endpoint,
-        request,
-        pointer,
-        {documents.UPLOAD: link, documents.VERIFY: None},
-    )
+    actions = {
+        batches.UPLOAD: _link(endpoint, 'PUT', pointer),
+        batches.VERIFY: None,
+    }
+    return _with_actions(endpoint, request, pointer, actions)
+
+
+def _link(
+    endpoint: Endpoint, method: str, pointer: batches.Pointer
+) -> SignedLink | None:
+    """Return a link to the store, or None if clients transfer through here."""
+    if endpoint.links is None:
+        return None
+    return endpoint.links.link(method, pointer.oid, endpoint.limits.lifetime)
 
 
 def _failed(
-    pointer: documents.Pointer, code: int, message: str
-) -> documents.ObjectAnswer:
-    return documents.ObjectAnswer(
+    pointer: batches.Pointer, code: int, message: str
+) -> batches.ObjectResult:
+    return batches.ObjectResult(
         pointer.oid, pointer.size, error=(code, message)
     )
 
 
-def _wrong_size(
-    pointer: documents.Pointer, blob: Blob
-) -> documents.ObjectAnswer:
+def _wrong_size(pointer: batches.Pointer, blob: Blob) -> batches.ObjectResult:
     return _failed(
         pointer, 422, f'The object has {blob.size} bytes, not {pointer.size}'
     )
@@ -100,38 +109,44 @@ def _wrong_size(
 
 def _with_actions(
     endpoint: Endpoint,
-    request: Request,
-    pointer: documents.Pointer,
-    links: Mapping[str, Link | None],
-) -> documents.ObjectAnswer:
-    """Actions by name; those without a link come to this server."""
+    request: LfsRequest,
+    pointer: batches.Pointer,
+    links: Mapping[str, SignedLink | None],
+) -> batches.ObjectResult:
+    """Return a result with actions.
+
+    ``links`` maps names of actions to signed links; an action whose link is
+    None comes to this server.
+    """
     lifetime = endpoint.limits.lifetime
     header = _credentials(request)
     actions = {
-        name: documents.Action(link.href, link.header, lifetime)
+        name: batches.Action(link.href, link.header, lifetime)
         if link is not None
-        else documents.Action(
+        else batches.Action(
             _own_href(endpoint, name, pointer),
-            header if name == documents.VERIFY else {**_ACCEPT, **header},
+            header if name == batches.VERIFY else {**_ACCEPT, **header},
             lifetime,
         )
         for name, link in links.items()
     }
-    # Whoever has proven nothing so far will not be asked by the transfer
-    # either; credentials handed back need no second asking.  Other ways to
-    # authenticate (certificates, Kerberos) are the client's to repeat.
+    # A client that did not have to authenticate for this request does not have
+    # to for the transfer, and one whose credentials are handed back has them.
+    # Clients that authenticate in other ways (certificates, Kerberos) have to
+    # do so again.
     authenticated = request.user is None or bool(header)
-    return documents.ObjectAnswer(
+    return batches.ObjectResult(
         pointer.oid, pointer.size, actions, authenticated
     )
 
 
-def _own_href(endpoint: Endpoint, name: str, pointer: documents.Pointer) -> str:
+def _own_href(endpoint: Endpoint, name: str, pointer: batches.Pointer) -> str:
     href = f'{endpoint.url}/.hg/lfs/objects/{pointer.oid}'
-    return f'{href}/verify' if name == documents.VERIFY else href
+    return f'{href}/verify' if name == batches.VERIFY else href
 
 
-def _credentials(request: Request) -> Mapping[str, str]:
+def _credentials(request: LfsRequest) -> Mapping[str, str]:
+    """Return the Authorization field for transfers, if it can be reused."""
     value = request.headers.get('authorization', '')
     if value.lower().startswith(_REUSABLE):
         return {'Authorization': value}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The locking API: JSON and queries in front of ``locks``.
+"""The handlers of the locking API.
 
+They translate JSON documents and queries to calls of ``stores.locks``. Source:
 docs/api/locking.md of the git-lfs project.
 """
 
@@ -9,22 +10,23 @@ from __future__ import annotations
 from typing import Any
 
 from .. import errors
+from ..formats import documents, lockrequests
 from ..stores.locks import Lock, LockHeld, LockStore
-from . import documents
-from .endpoint import MAX_DOCUMENT, Endpoint, Request, Response, json_response
+from .endpoint import Endpoint
+from .messages import MAX_DOCUMENT, LfsRequest, LfsResponse, json_response
 
-# Whom a lock belongs to on a server that asks nobody who they are.
+# The owner of locks on a server that does not authenticate users.
 ANONYMOUS = 'anonymous'
 
 
 def _locks(endpoint: Endpoint) -> LockStore:
     if endpoint.locks is None:
-        # 404 is what makes git-lfs go on without locks
-        raise errors.NotFound('this server does not serve locks')
+        # git-lfs continues without locks if the status is 404.
+        raise errors.NotFound('file locks are disabled on this server')
     return endpoint.locks
 
 
-def _owner(request: Request) -> str:
+def _owner(request: LfsRequest) -> str:
     return request.user or ANONYMOUS
 
 
@@ -37,10 +39,10 @@ def _document(lock: Lock) -> dict[str, Any]:
     }
 
 
-def create(endpoint: Endpoint, request: Request) -> Response:
-    """Take a lock: 201, or 409 with the lock that is in the way."""
+def create(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
+    """Create a lock: answer 201, or 409 with the lock that excludes it."""
     locks = _locks(endpoint)
-    wanted = documents.parse_lock(request.document(MAX_DOCUMENT))
+    wanted = lockrequests.parse_lock(request.document(MAX_DOCUMENT))
     try:
         lock = locks.create(
             wanted.path, wanted.ref, _owner(request), endpoint.now()
@@ -56,14 +58,14 @@ def create(endpoint: Endpoint, request: Request) -> Response:
     return json_response(201, documents.encode({'lock': _document(lock)}))
 
 
-def _query_text(request: Request, name: str, limit: int) -> str | None:
+def _query_text(request: LfsRequest, name: str, limit: int) -> str | None:
     value = request.query.get(name)
     if not value:
         return None
     return documents.checked_text(value, name, limit)
 
 
-def _query_limit(request: Request) -> int | None:
+def _query_limit(request: LfsRequest) -> int | None:
     value = request.query.get('limit')
     if not value:
         return None
@@ -72,10 +74,10 @@ def _query_limit(request: Request) -> int | None:
     return int(value)
 
 
-def listing(endpoint: Endpoint, request: Request) -> Response:
-    """One page of the locks that pass the filters of the query."""
+def listing(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
+    """Answer with a page of the locks that match the filters of the query."""
     page = _locks(endpoint).page(
-        path=_query_text(request, 'path', documents.MAX_PATH_BYTES),
+        path=_query_text(request, 'path', lockrequests.MAX_PATH_BYTES),
         lock_id=_query_text(request, 'id', 64),
         ref=_query_text(request, 'refspec', documents.MAX_REF_BYTES),
         cursor=request.query.get('cursor') or None,
@@ -89,10 +91,14 @@ def listing(endpoint: Endpoint, request: Request) -> Response:
     return json_response(200, documents.encode(document))
 
 
-def verify(endpoint: Endpoint, request: Request) -> Response:
-    """One page of locks, told apart: ours, and theirs that forbid a push."""
+def verify(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
+    """Answer with a page of locks, separated by owner.
+
+    "ours" are the locks of the user; "theirs" are those of others, for which
+    git-lfs refuses to push.
+    """
     locks = _locks(endpoint)
-    wanted = documents.parse_lock_verify(request.document(MAX_DOCUMENT))
+    wanted = lockrequests.parse_lock_verify(request.document(MAX_DOCUMENT))
     page = locks.page(ref=wanted.ref, cursor=wanted.cursor, limit=wanted.limit)
     owner = _owner(request)
     document: dict[str, Any] = {'ours': [], 'theirs': []}
@@ -104,10 +110,15 @@ def verify(endpoint: Endpoint, request: Request) -> Response:
     return json_response(200, documents.encode(document))
 
 
-def unlock(endpoint: Endpoint, request: Request, lock_id: str) -> Response:
-    """Give up a lock; any user who may push can force that of another."""
+def unlock(
+    endpoint: Endpoint, request: LfsRequest, lock_id: str
+) -> LfsResponse:
+    """Delete a lock.
+
+    Any user who may push can delete the locks of others by force.
+    """
     locks = _locks(endpoint)
-    wanted = documents.parse_unlock(request.document(MAX_DOCUMENT))
+    wanted = lockrequests.parse_unlock(request.document(MAX_DOCUMENT))
     lock = locks.delete(lock_id, _owner(request), wanted.force)
     endpoint.log(f'unlocked {lock.path} of {lock.owner}')
     return json_response(200, documents.encode({'lock': _document(lock)}))

@@ -1,46 +1,55 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which address does what, as a table, with the permission it takes.
+"""The addresses of LFS: a table of handlers and required permissions.
 
-Permissions are checked before the handler is called, so before a byte of a
-body is read.
+``dispatch`` checks the permission before it calls the handler, so no byte of a
+request body is read for a user who lacks it. Nothing here knows hgweb.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from .. import errors
 from . import batch, locking, transfer
-from .endpoint import PULL, PUSH, UPLOAD, Endpoint, Request, Response
+from .endpoint import Endpoint
+from .messages import PULL, PUSH, UPLOAD, LfsRequest, LfsResponse
 
-Handler = Callable[..., Response]
+Handler = Callable[..., LfsResponse]
 
-# Both below the address of the repository.  Git adds the first to the URL of
-# a remote, people write the second.
+# Path segments below the address of the repository. Git appends the first
+# prefix to the URL of a remote; the second is for people who write an address.
 API_PREFIXES = (('.git', 'info', 'lfs'), ('info', 'lfs'))
 TRANSFER_PREFIX = ('.hg', 'lfs')
 
-# Stands for one path segment that is handed to the handler.
+# What every LFS address contains, whatever stands before the repository.
+_MARKS = ('/info/lfs/', '/.hg/lfs/')
+
+# Stands for one path segment, which is passed to the handler.
 ANY = '*'
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A handler and the permission its requests need."""
+    """A handler, and the permission that its requests need.
+
+    ``json`` says whether the response is LFS JSON, which the client has to
+    accept.
+    """
 
     permission: str
     handler: Handler
     json: bool = True
 
 
-Table = dict[tuple[str, ...], dict[str, Route]]
+RouteTable = dict[tuple[str, ...], dict[str, Route]]
 
-# A table, and the path of an address in it.
-Target = tuple[Table, tuple[str, ...]]
+# A table, and the path segments to look up in it.
+RouteTarget = tuple[RouteTable, tuple[str, ...]]
 
-API: Table = {
-    ('objects', 'batch'): {'POST': Route(PULL, batch.answer)},
+API: RouteTable = {
+    ('objects', 'batch'): {'POST': Route(PULL, batch.respond)},
     ('locks',): {
         'GET': Route(PULL, locking.listing),
         'POST': Route(PUSH, locking.create),
@@ -49,7 +58,7 @@ API: Table = {
     ('locks', ANY, 'unlock'): {'POST': Route(PUSH, locking.unlock)},
 }
 
-TRANSFERS: Table = {
+TRANSFERS: RouteTable = {
     ('verify',): {'POST': Route(PUSH, transfer.verify)},
     ('objects', 'verify'): {'POST': Route(PUSH, transfer.verify)},
     ('objects', ANY): {
@@ -61,12 +70,23 @@ TRANSFERS: Table = {
 }
 
 
-def find(parts: Sequence[str]) -> Target | None:
-    """The table for a path below a repository and the rest of the path.
+def may_be_lfs(request_target: str) -> bool:
+    """Return whether a request target can be an LFS address.
 
-    None if the path is not one of LFS.
+    This takes the whole target of the request line, which may contain a query
+    and the path of the repository. ``find`` decides for the path below it.
     """
-    path = tuple(parts)
+    path = unquote(request_target.partition('?')[0])
+    return any(mark in path for mark in _MARKS)
+
+
+def find(segments: Sequence[str]) -> RouteTarget | None:
+    """Return the table and the remaining path for an address.
+
+    ``segments`` are those of the path below a repository. Returns None if it
+    is not an LFS address.
+    """
+    path = tuple(segments)
     for prefix in API_PREFIXES:
         if path[: len(prefix)] == prefix:
             return API, path[len(prefix) :]
@@ -76,7 +96,7 @@ def find(parts: Sequence[str]) -> Target | None:
 
 
 def _match(pattern: tuple[str, ...], path: tuple[str, ...]) -> list[str] | None:
-    """The segments that stand for ANY, or None if the path is another."""
+    """Return the segments that ANY stands for, or None if they differ."""
     if len(pattern) != len(path):
         return None
     found = []
@@ -89,12 +109,14 @@ def _match(pattern: tuple[str, ...], path: tuple[str, ...]) -> list[str] | None:
 
 
 def dispatch(
-    endpoint: Endpoint,
-    request: Request,
-    table: Table,
-    path: tuple[str, ...],
-) -> Response:
-    """Answer a request for ``path`` of ``table``; raises LfsServerError."""
+    endpoint: Endpoint, request: LfsRequest, target: RouteTarget
+) -> LfsResponse:
+    """Return the response to a request for ``target``.
+
+    Raises LfsServerError if there is no route, the permission is missing, or
+    the handler fails.
+    """
+    table, path = target
     for pattern, methods in table.items():
         arguments = _match(pattern, path)
         if arguments is None:
@@ -103,7 +125,7 @@ def dispatch(
         if route is None:
             allowed = ', '.join(sorted(methods))
             raise errors.MethodNotAllowed(
-                f'only {allowed} is possible here',
+                f'this address supports only {allowed}',
                 headers={'Allow': allowed},
             )
         request.permit(route.permission)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The basic transfer: GET, HEAD and PUT of one blob, and its verification.
 
-docs/api/basic-transfers.md of the git-lfs project.  Content streams through;
-nothing here holds more than a piece of it.
+Source: docs/api/basic-transfers.md of the git-lfs project. Content is streamed;
+nothing here holds more than one block of it.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from .. import errors
+from ..formats import batches, documents
+from ..formats.oids import is_oid
 from ..http import fields as httpfields
-from ..stores.blobs import Blob, FileSlice, Piece, is_oid
-from . import documents
-from .endpoint import (
-    MAX_DOCUMENT,
-    Endpoint,
-    Request,
-    Response,
-    Slot,
-    json_response,
-)
+from ..stores.blobs import Blob
+from ..stores.content import Block, FileSlice
+from .endpoint import Endpoint, TransferSlot
+from .messages import MAX_DOCUMENT, LfsRequest, LfsResponse, json_response
 
-# Content never changes under its name; only its users keep it, not proxies.
+# The content of an oid never changes. Permissions decide who may read it, so
+# only clients may keep it, not shared proxies.
 _CACHE_CONTROL = 'private, max-age=31536000, immutable'
 
 
@@ -35,8 +32,8 @@ def _intact(endpoint: Endpoint, oid: str) -> Blob:
     return blob
 
 
-def download(endpoint: Endpoint, request: Request, oid: str) -> Response:
-    """Send a blob, or the range of it that is asked for."""
+def download(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
+    """Answer GET or HEAD with a blob, or with the requested range of it."""
     if not is_oid(oid):
         raise errors.NotFound('The object does not exist')
     blob = _intact(endpoint, oid)
@@ -50,7 +47,7 @@ def download(endpoint: Endpoint, request: Request, oid: str) -> Response:
     if httpfields.not_modified(
         get('if-none-match'), get('if-modified-since'), etag, blob.modified
     ):
-        return Response(304, headers)
+        return LfsResponse(304, headers)
     headers['Accept-Ranges'] = 'bytes'
     headers['Content-Type'] = 'application/octet-stream'
     headers['Last-Modified'] = httpfields.http_date(blob.modified)
@@ -66,40 +63,44 @@ def download(endpoint: Endpoint, request: Request, oid: str) -> Response:
             f'bytes {span.start}-{span.stop - 1}/{blob.size}'
         )
     if request.method == 'HEAD':
-        return Response(status, headers, None, span.length)
+        return LfsResponse(status, headers, None, span.length)
     slot = endpoint.admit()
-    pieces = endpoint.store.read(blob, span.start, span.stop)
+    content = endpoint.store.read(blob, span.start, span.stop)
     endpoint.log(f'sending {oid} ({span.length} bytes)')
-    return Response(status, headers, Transfer(pieces, slot), span.length)
+    return LfsResponse(status, headers, Download(content, slot), span.length)
 
 
-class Transfer:
-    """The pieces of a download; gives the slot back when it ends."""
+class Download:
+    """The content of a download; releases its slot when iteration ends."""
 
-    def __init__(self, pieces: Iterable[bytes], slot: Slot) -> None:
-        self._pieces = pieces
+    def __init__(self, content: Iterable[bytes], slot: TransferSlot) -> None:
+        self._content = content
         self._slot = slot
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._pieces
+            yield from self._content
         finally:
             self._slot.release()
 
     def slices(self) -> Iterator[bytes | FileSlice]:
-        """As iteration, but a file is left for the server to send."""
+        """Yield the content like ``__iter__``, but a file as one FileSlice.
+
+        This is for servers that can send a file without reading it. The file
+        is closed afterwards.
+        """
         try:
-            if isinstance(self._pieces, FileSlice):
-                with self._pieces.file:
-                    yield self._pieces
+            if isinstance(self._content, FileSlice):
+                with self._content.file:
+                    yield self._content
             else:
-                yield from self._pieces
+                yield from self._content
         finally:
             self._slot.release()
 
 
-def upload(endpoint: Endpoint, request: Request, oid: str) -> Response:
-    """Receive a blob: 201, or 200 if it has been there before."""
+def upload(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
+    """Store a blob; answer 201 if it is new, and 200 if it existed before."""
     if not is_oid(oid):
         raise errors.Invalid('"oid" must be 64 lower-case hexadecimal digits')
     request.require_length()
@@ -109,38 +110,43 @@ def upload(endpoint: Endpoint, request: Request, oid: str) -> Response:
         raise _too_large(limit)
     slot = endpoint.admit()
     try:
-        pieces = request.body.pieces()
+        content = request.body.blocks()
         if limit:
-            pieces = _limited(pieces, limit)
-        created = endpoint.store.put(oid, pieces, length)
+            content = _limited(content, limit)
+        created = endpoint.store.put(oid, content, length)
     finally:
         slot.release()
     endpoint.log(f'received {oid}')
     fields = {'Content-Type': 'text/plain; charset=utf-8'}
-    return Response(201 if created else 200, fields)
+    return LfsResponse(201 if created else 200, fields)
 
 
 def _too_large(limit: int) -> errors.TooLarge:
     return errors.TooLarge(f'The object is larger than {limit} bytes')
 
 
-def _limited(pieces: Iterable[Piece], limit: int) -> Iterator[Piece]:
+def _limited(content: Iterable[Block], limit: int) -> Iterator[Block]:
+    """Pass ``content`` through; raise TooLarge after ``limit`` bytes."""
     left = limit
-    for piece in pieces:
-        left -= len(piece)
+    for block in content:
+        left -= len(block)
         if left < 0:
             raise _too_large(limit)
-        yield piece
+        yield block
 
 
 def verify(
-    endpoint: Endpoint, request: Request, oid: str | None = None
-) -> Response:
-    """Say whether an upload has arrived; ``oid`` is that of the address."""
-    pointer = documents.parse_pointer(request.document(MAX_DOCUMENT))
+    endpoint: Endpoint, request: LfsRequest, oid: str | None = None
+) -> LfsResponse:
+    """Confirm that an upload has arrived.
+
+    ``oid`` is the one in the address, or None if the address has none.
+    """
+    pointer = batches.parse_pointer(request.document(MAX_DOCUMENT))
     if oid is not None and oid != pointer.oid:
-        raise errors.Invalid('"oid" is not the one of the address')
-    endpoint.store.settle(pointer.oid)
+        raise errors.Invalid('"oid" differs from the one in the address')
+    if endpoint.links is not None:
+        endpoint.links.settle(pointer.oid)
     blob = _intact(endpoint, pointer.oid)
     if blob.size != pointer.size:
         raise errors.Invalid(

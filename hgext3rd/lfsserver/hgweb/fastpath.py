@@ -1,68 +1,75 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""LFS requests of ``hg serve``, answered before hgweb prepares for a page.
+"""LFS requests that ``hg serve`` answers without calling hgweb.
 
-For each request hgweb looks whether history has changed and sets up what
-pages need, which takes longer than to answer a request for a small blob.
-Blobs need none of it.  Who may have them is asked as hgweb asks, and of the
-configuration as it is now.
+For each request hgweb checks whether history has changed and prepares what
+pages need. That takes longer than to send a small blob, which needs none of it.
+The permission check of hgweb is used here too, with the configuration as it is
+at the time of the request.
 
-This is only for a server as Mercurial makes it: of a single repository, with
-Mercurial's own permission check, nobody's wrapper in the way, and no logger
-that wants a repository of its own.  All else is left to hgweb.
+The fast path is only for servers that are as Mercurial makes them: for a single
+repository, with Mercurial's own permission check, without wrappers that want to
+see LFS requests, and without a logger, which would need a repository of its
+own. All other requests go to hgweb and from there to ``wsgi``.
 """
 
 from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from mercurial import extensions, wireprotoserver
 from mercurial.hgweb import common as hgwebcommon
 from mercurial.hgweb import server as hgwebserver
 
+from ...amalgam import wrapping
 from .. import compat, errors
-from ..api import routes
-from ..api.endpoint import Endpoint, Request, Response, error_response
-from ..stores.blobs import FileSlice
-from . import hgrcs, wsgi
-from .connection import Answer, Connection, ServedBody
+from ..api.messages import LfsResponse, error_response
+from ..stores.content import FileSlice
+from . import configfiles, exchange
+from .body import ConnectionBody
+from .connection import Connection, Reply
+from .endpoints import EndpointFactory
 
-# Whose wrappers of what is passed by are known to concern no LFS request, or
-# to be done here as well.
-_KNOWN = (
-    'mercurial.',
-    'hgext.lfs.',
-    'hgext3rd.lfsserver.',
-    'hgext3rd.wireprotov2.',
+# Packages whose functions and wrappers may be skipped: Mercurial itself, and
+# core's lfs, whose endpoint this extension replaces. Wrappers of other
+# extensions have to declare it, see ``amalgam.wrapping``.
+_SKIPPED_PACKAGES = ('mercurial.', 'hgext.lfs.')
+
+# The methods of an hgweb application that the fast path skips.
+_SKIPPED_METHODS = (
+    '__call__',
+    'run_wsgi',
+    '_runwsgi',
+    '_obtainrepo',
+    'check_perm',
 )
-_PASSED = ('__call__', 'run_wsgi', '_runwsgi', '_obtainrepo', 'check_perm')
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
-    """What hgweb's permission check looks at in a request."""
+class PermissionRequest:
+    """The attributes of a request that hgweb's permission check reads."""
 
     method: bytes
     urlscheme: bytes
-    # hg serve does not authenticate
+    # hg serve does not authenticate users.
     remoteuser: None = None
 
 
-class Context:
-    """What hgweb's permission check looks at in the context of a request.
+class PermissionContext:
+    """The part of a request context that hgweb's permission check reads.
 
-    Shared by threads, which is fine for reading the configuration.
+    Threads share it: reading the configuration is thread-safe.
     """
 
     def __init__(self, repo: Any) -> None:
         self.repo = repo
         self.allowpull = self.configbool(b'web', b'allow-pull')
 
-    # As hgweb: owners of repositories may say who reads them.
+    # Like hgweb, this trusts the owners of repositories to say who reads them.
     def configbool(self, section: bytes, name: bytes) -> Any:
         return self.repo.ui.configbool(section, name, untrusted=True)
 
@@ -71,37 +78,43 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class _Served:
-    """The repository with the configuration ``files`` had in ``states``.
+class OpenedRepository:
+    """A repository, opened while its configuration ``files`` had ``states``.
 
-    ``make`` takes an address; it is None if requests are left to hgweb.
+    ``endpoints`` is None if requests have to go through hgweb.
     """
 
     files: list[bytes]
-    states: tuple[hgrcs.State, ...]
-    context: Context
-    make: Callable[[str], Endpoint] | None
+    states: tuple[configfiles.FileState, ...]
+    context: PermissionContext
+    endpoints: EndpointFactory | None
 
 
-def answerer(app: Any) -> Answerer | None:
-    """What answers for a WSGI application; None where only hgweb can."""
+def fast_path(app: Any) -> FastPath | None:
+    """Return the fast path for a WSGI application.
+
+    Returns None unless it is Mercurial's application for one repository.
+    """
     module = sys.modules.get(type(app).__module__)
     if type(app) is not getattr(module, 'hgweb', None):
         return None
-    return Answerer(app)
+    return FastPath(app)
 
 
-class Answerer:
-    """Answers requests for the repository of an hgweb application."""
+class FastPath:
+    """Answers requests for the repository of the hgweb application ``app``.
+
+    Threads share it.
+    """
 
     def __init__(self, app: Any) -> None:
         self._app = app
-        self._served: _Served | None = None
+        self._opened: OpenedRepository | None = None
 
     def __call__(
-        self, connection: Connection, body: ServedBody
-    ) -> Answer | None:
-        """The answer to the request on ``connection``; None if not ours."""
+        self, connection: Connection, body: ConnectionBody
+    ) -> Reply | None:
+        """Return the reply to a request, or None if hgweb has to answer it."""
         raw, _, query = connection.path.partition('?')
         path = unquote_to_bytes(raw)
         prefix: bytes = connection.server.prefix or b''
@@ -109,56 +122,70 @@ class Answerer:
         if not host or not path.startswith(prefix + b'/'):
             return None
         path = path[len(prefix) :].strip(b'/')
-        target = wsgi.target_of(path.split(b'/'))
+        target = exchange.target_of(path.split(b'/'))
         if target is None:
             return None
 
-        def tell(text: str) -> None:
-            for line in wsgi.operator_text(path, text).splitlines():
+        def write_error(text: str) -> None:
+            for line in text.splitlines():
                 connection.log_error('HG error:  %s', line)
 
         try:
-            served = self._current()
+            opened = self._current()
         except Exception:
-            # who may do what is not known then
-            tell(f'failed:\n{traceback.format_exc()}')
+            # The configuration cannot be read, so the permissions are unknown.
+            text = f'failed:\n{traceback.format_exc()}'
+            write_error(exchange.error_log_text(path, text))
+            body.refuse()
             error = errors.LfsServerError('the repository cannot be opened')
-            return _answer(error_response(error), connection, body, tell)
-        make, context = served.make, served.context
-        if make is None or hgwebcommon.permhooks != [hgwebcommon.checkauthz]:
+            return _reply(error_response(error), connection.command, ())
+        endpoints, context = opened.endpoints, opened.context
+        if endpoints is None or hgwebcommon.permhooks != [
+            hgwebcommon.checkauthz
+        ]:
             return None
         scheme: bytes = connection.url_scheme
-        asker = Asker(connection.command.encode('latin-1'), scheme)
-        url = f'{scheme.decode()}://{host}{prefix.decode("utf-8", "replace")}'
-        request = Request(
+        asked = PermissionRequest(connection.command.encode('latin-1'), scheme)
+        received = exchange.Exchange(
+            target=target,
             method=connection.command,
-            query=dict(parse_qsl(query)) if query else {},
+            path=path,
+            query=query,
             headers={k.lower(): v for k, v in connection.headers.items()},
             body=body,
             user=None,
-            permit=_permit(context, asker),
+            check_permission=lambda operation: hgwebcommon.checkauthz(
+                context, asked, operation
+            ),
+            write_error=write_error,
         )
-        response = wsgi.guarded(
-            lambda: routes.dispatch(make(url), request, *target),
-            context.repo.ui,
-            b'%s %s' % (asker.method, path),
-            tell,
+        url = f'{scheme.decode()}://{host}{prefix.decode("utf-8", "replace")}'
+        response = exchange.respond(
+            received, context.repo.ui, lambda: endpoints.at(url)
         )
-        return _answer(response, connection, body, tell)
+        content = response.body
+        return _reply(
+            response,
+            connection.command,
+            ()
+            if content is None or isinstance(content, bytes)
+            else exchange.stream(received, content),
+        )
 
-    def _current(self) -> _Served:
-        """The repository, opened again if its configuration has changed."""
-        served = self._served
-        if served is None or hgrcs.states(served.files) != served.states:
-            served = self._served = self._read()
-        return served
+    def _current(self) -> OpenedRepository:
+        """Return the repository; reopen it if its configuration has changed."""
+        opened = self._opened
+        if opened is None or configfiles.states(opened.files) != opened.states:
+            opened = self._opened = self._open()
+        return opened
 
-    def _read(self) -> _Served:
+    def _open(self) -> OpenedRepository:
         with self._app._obtainrepo() as known:
             baseui, root = known.baseui, known.root
-            files = hgrcs.files_of(known)
-        # before reading: what changes meanwhile is read once more
-        states = hgrcs.states(files)
+            files = configfiles.files_of(known)
+        # The states are taken before the files are read. If a file changes in
+        # between, the next request reopens the repository.
+        states = configfiles.states(files)
         repo = compat.open_repository(baseui, root)
         ui = repo.ui
         possible = (
@@ -166,52 +193,48 @@ class Answerer:
             and not ui.configbool(b'profiling', b'enabled')
             and not ui.config(b'web', b'csp')
             and not ui._loggers
-            and _nothing_between(type(self._app))
+            and _may_skip_hgweb(type(self._app))
         )
-        make = wsgi.endpoint_maker(repo) if possible else None
-        return _Served(files, states, Context(repo), make)
+        return OpenedRepository(
+            files,
+            states,
+            PermissionContext(repo),
+            EndpointFactory(repo) if possible else None,
+        )
 
 
-def _nothing_between(app: type) -> bool:
-    """Whether requests come to our handler as Mercurial passes them."""
-    passed = [
-        *((app, name) for name in _PASSED),
+def _may_skip_hgweb(app: type) -> bool:
+    """Return whether no wrapper of hgweb has to see LFS requests.
+
+    ``app`` is the class of the hgweb application.
+    """
+    skipped = [
+        *((app, name) for name in _SKIPPED_METHODS),
         (wireprotoserver, 'handlewsgirequest'),
         (hgwebserver._httprequesthandler, 'do_hgweb'),
     ]
     return all(
-        f'{wrapper.__module__}.'.startswith(_KNOWN)
-        for container, name in passed
+        wrapping.has_own_addresses_only(wrapper)
+        or f'{wrapper.__module__}.'.startswith(_SKIPPED_PACKAGES)
+        for container, name in skipped
         for wrapper in extensions.getwrapperchain(container, name)
     )
 
 
-def _answer(
-    response: Response,
-    connection: Connection,
-    body: ServedBody,
-    tell: Callable[[str], None],
-) -> Answer:
+def _reply(
+    response: LfsResponse, method: str, streamed: Iterable[bytes | FileSlice]
+) -> Reply:
+    """Return a response in the form that Connection sends.
+
+    ``streamed`` is the content if the body of the response is not bytes.
+    """
     headers = list(response.headers.items())
-    content = response.body
-    length = len(content) if isinstance(content, bytes) else response.length
-    pieces: Iterable[bytes | FileSlice] = ()
     if response.status != hgwebcommon.HTTP_NOT_MODIFIED:
-        headers.append(('Content-Length', str(length)))
-    if connection.command != 'HEAD' and content:
-        if isinstance(content, bytes):
-            pieces = (content,)
-        else:
-            pieces = wsgi.served_pieces(body, content, tell)
+        headers.append(('Content-Length', str(response.content_length)))
+    content: Iterable[bytes | FileSlice] = streamed
+    if method == 'HEAD':
+        content = ()
+    elif isinstance(response.body, bytes):
+        content = (response.body,) if response.body else ()
     status: bytes = hgwebcommon.statusmessage(response.status)
-    return status.decode('ascii'), headers, pieces
-
-
-def _permit(context: Context, asker: Asker) -> Callable[[str], None]:
-    def permit(operation: str) -> None:
-        try:
-            hgwebcommon.checkauthz(context, asker, operation.encode('ascii'))
-        except hgwebcommon.ErrorResponse as error:
-            raise wsgi.forbidden(error, asker.remoteuser) from error
-
-    return permit
+    return status.decode('ascii'), headers, content

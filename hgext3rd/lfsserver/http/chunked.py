@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The chunked transfer coding of HTTP/1.1, read from a buffered stream.
+"""A decoder for the chunked transfer coding of HTTP/1.1.
 
-``hg serve`` hands the raw connection to the application, so the coding has to
-be undone here; WSGI servers such as gunicorn do it themselves.  RFC 9112,
-section 7.1.
+It reads from a buffered stream and knows no socket. ``hg serve`` passes the raw
+connection to the application, so the coding has to be undone there; WSGI
+servers such as gunicorn do it themselves. Source: RFC 9112, section 7.1.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from typing import Protocol
 
 from .. import errors
 
-# A chunk-size line is a hexadecimal number and, in theory, extensions.
+# Bytes of a chunk-size line: a hexadecimal number and, in theory, extensions.
 MAX_SIZE_LINE = 256
 
-# Trailer fields are read and ignored; nobody sends more than a few.
+# Trailer fields are read and ignored. Real clients send a few at most, so a
+# body costs no more than MAX_TRAILERS * MAX_TRAILER_LINE bytes (256 KiB) here.
 MAX_TRAILERS = 32
 MAX_TRAILER_LINE = 8192
 
-# 16 hexadecimal digits are 64 bits, beyond any file.
+# 16 hexadecimal digits are 64 bits, more than the size of any file.
 _SIZE = re.compile(rb'[0-9a-fA-F]{1,16}\Z')
 
 
 class Stream(Protocol):
-    """What is read from: the part of a buffered reader needed here."""
+    """The methods of a buffered reader that the decoder needs."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -33,9 +34,10 @@ class Stream(Protocol):
 
 
 class ChunkedReader:
-    """The content of a chunked body.
+    """Reads the content of a chunked body.
 
-    After ``read`` has returned b'' the stream stands behind the body.
+    Once ``read`` has returned b'', ``finished`` is true and the stream is
+    positioned after the body.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -45,9 +47,10 @@ class ChunkedReader:
         self.finished = False
 
     def read(self, size: int) -> bytes:
-        """Up to ``size`` bytes; b'' at the end.
+        """Return up to ``size`` bytes of content, or b'' at the end.
 
-        Raises BadRequest for a broken coding, ShortBody if the stream ends.
+        Raises BadRequest if the coding is malformed, and ShortBody if the
+        stream ends before the body does.
         """
         if not self._left and not self.finished:
             self._next_chunk()
@@ -69,11 +72,11 @@ class ChunkedReader:
 
     def _next_chunk(self) -> None:
         if self._started and self._line(MAX_SIZE_LINE):
-            raise errors.BadRequest('a chunk is longer than it said')
+            raise errors.BadRequest('a chunk is longer than its size line says')
         self._started = True
         digits = self._line(MAX_SIZE_LINE).partition(b';')[0].strip()
         if not _SIZE.match(digits):
-            raise errors.BadRequest('a chunk has no size')
+            raise errors.BadRequest('a chunk has no valid size')
         self._left = int(digits, 16)
         if not self._left:
             self._skip_trailers()
@@ -83,4 +86,4 @@ class ChunkedReader:
         for _ in range(MAX_TRAILERS):
             if not self._line(MAX_TRAILER_LINE):
                 return
-        raise errors.BadRequest('too many trailer fields')
+        raise errors.BadRequest('the chunked body has too many trailer fields')

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Header fields of HTTP, parsed: pure functions from text to values.
+"""Parsers for HTTP header fields: ranges, conditions and media types.
 
-Ranges, conditions, media types.  RFC 9110 is the source of the grammar; knows
-nothing of LFS stores or of hgweb.
+All functions are pure; they take the text of a field and return values. This
+module knows nothing of stores or of hgweb. Source of the grammar: RFC 9110.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from email.utils import formatdate, parsedate_to_datetime
 
 from .. import errors
 
-# Longest Range or Accept field looked at.  A longer one is no honest request;
-# it is treated as absent, which for both fields is always a valid answer.
+# Characters of a Range or Accept field that are parsed. Real clients send far
+# shorter ones. A longer field is treated as absent, which is always allowed for
+# these two.
 MAX_FIELD = 1024
 
 _RANGE = re.compile(r'\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*\Z', re.ASCII)
@@ -25,28 +26,33 @@ _ETAG = re.compile(r'(?:W/)?"[^"]*"')
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Bytes ``start`` to ``stop`` (exclusive) of something."""
+    """A range of bytes, from ``start`` to ``stop`` (exclusive)."""
 
     start: int
     stop: int
 
     @property
     def length(self) -> int:
+        """The number of bytes."""
         return self.stop - self.start
 
 
 def content_length(text: str) -> int:
-    """The value of Content-Length; BadRequest unless it is a plain number."""
+    """Return the value of a Content-Length field.
+
+    Raises BadRequest unless it is a plain decimal number.
+    """
     if not _LENGTH.match(text.strip()):
         raise errors.BadRequest('Content-Length is not a number')
     return int(text)
 
 
 def byte_range(text: str | None, size: int) -> Span | None:
-    """The part of ``size`` bytes a Range field asks for, None for all of it.
+    """Return the range that a Range field asks for, or None for everything.
 
-    Several ranges at once, other units and nonsense are ignored, as a server
-    may; a range outside of the content raises RangeNotSatisfiable.
+    ``size`` is the number of bytes of the content. Several ranges at once,
+    units other than bytes and malformed fields are ignored, as RFC 9110 allows
+    (section 14.2). Raises RangeNotSatisfiable for a range outside the content.
     """
     if not text or len(text) > MAX_FIELD:
         return None
@@ -66,13 +72,14 @@ def byte_range(text: str | None, size: int) -> Span | None:
         return None
     if start >= stop:
         raise errors.RangeNotSatisfiable(
-            f'the range is outside of the {size} bytes of the object',
+            f'the range is outside the {size} bytes of the object',
             headers={'Content-Range': f'bytes */{size}'},
         )
     return Span(start, stop)
 
 
 def _tags(text: str) -> set[str]:
+    """Return the entity tags of a field, weak ones without their prefix."""
     return {tag.removeprefix('W/') for tag in _ETAG.findall(text)}
 
 
@@ -82,7 +89,10 @@ def not_modified(
     etag: str,
     modified: float,
 ) -> bool:
-    """Whether a conditional GET is answered with 304."""
+    """Return whether a conditional GET is answered with status 304.
+
+    ``etag`` includes its quotation marks; ``modified`` is a POSIX time.
+    """
     if if_none_match is not None:
         return if_none_match.strip() == '*' or etag in _tags(if_none_match)
     since = _seconds(if_modified_since)
@@ -95,7 +105,10 @@ def matches(
     etag: str,
     modified: float,
 ) -> bool:
-    """Whether the conditions that guard against other content hold."""
+    """Return whether the If-Match and If-Unmodified-Since fields allow a request.
+
+    ``etag`` includes its quotation marks; ``modified`` is a POSIX time.
+    """
     if if_match is not None:
         return if_match.strip() == '*' or etag in _tags(if_match)
     since = _seconds(if_unmodified_since)
@@ -103,7 +116,10 @@ def matches(
 
 
 def range_applies(if_range: str | None, etag: str, modified: float) -> bool:
-    """Whether an If-Range field lets the Range field count."""
+    """Return whether an If-Range field allows the Range field to be used.
+
+    ``etag`` includes its quotation marks; ``modified`` is a POSIX time.
+    """
     if if_range is None:
         return True
     if '"' in if_range:
@@ -113,6 +129,7 @@ def range_applies(if_range: str | None, etag: str, modified: float) -> bool:
 
 
 def _seconds(text: str | None) -> float | None:
+    """Return an HTTP date as POSIX time, or None if it is absent or malformed."""
     if not text:
         return None
     try:
@@ -122,16 +139,17 @@ def _seconds(text: str | None) -> float | None:
 
 
 def http_date(seconds: float) -> str:
-    """A POSIX time as the fixed-length date of HTTP."""
+    """Return a POSIX time in the fixed-length date format of HTTP."""
     return formatdate(seconds, usegmt=True)
 
 
 def media_type(text: str | None) -> str:
-    """The type of a Content-Type field, without its parameters."""
+    """Return the lower-case type of a Content-Type field, without parameters."""
     return (text or '').partition(';')[0].strip().lower()
 
 
 def _accepted(text: str) -> Iterator[tuple[str, float]]:
+    """Yield the media ranges of an Accept field with their weights."""
     for element in text.split(','):
         name, _sep, parameters = element.partition(';')
         weight = 1.0
@@ -146,7 +164,10 @@ def _accepted(text: str) -> Iterator[tuple[str, float]]:
 
 
 def accepts(text: str | None, *types: str) -> bool:
-    """Whether an Accept field admits one of ``types``; a missing one does."""
+    """Return whether an Accept field admits one of ``types``.
+
+    A missing, empty or overlong field admits everything.
+    """
     if not text or not text.strip() or len(text) > MAX_FIELD:
         return True
     wanted = {'*/*'}

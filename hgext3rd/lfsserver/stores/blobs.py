@@ -1,40 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a store of blobs is: the one interface all backends implement.
+"""The roles of a blob store, as the interfaces that its users ask for.
 
-Blobs are named by the SHA-256 of their content (``oid``, 64 lower-case
-hexadecimal digits) and never change.  No HTTP and no Mercurial here.
+Blobs are named by the SHA-256 of their content and never change. Every store
+can serve content (BlobStore) and be maintained (BlobMaintenance). Some can also
+let clients transfer content without this server (SignedLinks). Nothing here
+knows HTTP or Mercurial.
+
+All methods raise StoreUnavailable if the storage itself fails.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import Protocol
 
-from .. import errors
-
-# Pieces in which blobs are read and written.  Large enough that the cost per
-# piece vanishes, small enough that hundreds of transfers fit in memory.
-CHUNK = 256 * 1024
-
-_OID = re.compile(r'[0-9a-f]{64}\Z')
-
-# Anything a socket, a file or a hash takes without a copy.
-Piece = bytes | memoryview
-
-
-def is_oid(text: str) -> bool:
-    """Whether ``text`` is a SHA-256 as LFS writes it: 64 lower-case digits."""
-    return _OID.match(text) is not None
+from .content import Block
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A blob a store has: ``size`` in bytes, ``modified`` in POSIX seconds.
+    """A blob in a store: ``size`` is in bytes, ``modified`` a POSIX time.
 
-    ``intact`` is False for content known not to match its name.
+    ``intact`` is False if the content is known not to match the name.
     """
 
     oid: str
@@ -44,132 +32,91 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A signed URL, and the header fields its requests need."""
+class SignedLink:
+    """A signed URL, and the header fields that requests to it need."""
 
     href: str
     header: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class FileSlice:
-    """``count`` bytes of an open file, for servers that can use sendfile."""
-
-    file: IO[bytes]
-    start: int
-    count: int
-
-    def __iter__(self) -> Iterator[bytes]:
-        """The bytes themselves, in pieces; ShortBody if the file ends early.
-
-        The file is closed with the last piece, or when iteration stops.
-        """
-        with self.file as file:
-            if self.start:
-                file.seek(self.start)
-            left = self.count
-            while left:
-                data = file.read(min(CHUNK, left))
-                if not data:
-                    raise errors.StoreUnavailable('a blob has been truncated')
-                left -= len(data)
-                yield data
-
-
 class BlobStore(Protocol):
-    """Content by hash.
-
-    All methods raise StoreUnavailable when the storage itself fails.
-    """
+    """The role that serves requests: look up, read and store content."""
 
     def examine(self, oids: Iterable[str]) -> Mapping[str, Blob]:
-        """The blobs that exist among ``oids``, each with its verdict.
+        """Return those of ``oids`` that exist, checked for corruption.
 
-        Content never seen before is hashed; later calls remember.
+        Content that the store has not seen before is hashed. The result is
+        remembered.
         """
 
     def read(self, blob: Blob, start: int, stop: int) -> Iterable[bytes]:
-        """Bytes ``start`` to ``stop``; a FileSlice where there is a file.
+        """Return the bytes ``start`` to ``stop`` (exclusive).
 
-        Raises NotFound if the blob has gone meanwhile.
+        The result is a FileSlice if the store has the blob as a file. Raises
+        NotFound if the blob has been deleted meanwhile.
         """
 
-    def put(self, oid: str, pieces: Iterable[Piece], size: int | None) -> bool:
-        """Store content as ``oid`` if it hashes to that, else raise Invalid.
+    def put(self, oid: str, blocks: Iterable[Block], size: int | None) -> bool:
+        """Store content as ``oid`` and return whether the blob is new.
 
-        ``size`` is the expected number of bytes, if known.  Whatever
-        ``pieces`` raises is passed on.  After any exception the store is as
-        before; a good blob is never replaced.  Returns whether the blob is
-        new.  ``pieces`` may reuse its buffer.
+        ``size`` is the announced number of bytes, or None. ``blocks`` may
+        reuse its buffer.
+
+        Raises Invalid if the content does not match ``oid`` or ``size``, and
+        passes on what ``blocks`` raises. After any exception the store is as
+        before. An intact blob is never replaced.
         """
+
+
+class BlobMaintenance(Protocol):
+    """The role that administrators use."""
 
     def walk(self) -> Iterator[Blob]:
-        """All blobs, in no order; nothing is hashed, ``intact`` is True."""
+        """Yield all blobs in no particular order.
+
+        Nothing is hashed, so ``intact`` is always True.
+        """
 
     def rehash(self, oid: str) -> bool:
-        """Read the whole blob again: whether it matches its name.
+        """Read a blob again and return whether it matches its name.
 
         Raises NotFound.
         """
 
     def delete(self, oid: str) -> None:
-        """Forget a blob; a missing one is fine."""
+        """Delete a blob; do nothing if it does not exist."""
 
     def quarantine(self, oid: str) -> str:
-        """Take a corrupt blob out of service, keeping its bytes.
+        """Take a corrupt blob out of service, but keep its bytes.
 
-        Returns where it is now, for people.  Raises NotFound.
+        Returns the new location, to be shown to people. Raises NotFound.
         """
 
     def sweep(self, before: float) -> int:
-        """Remove what interrupted uploads left behind before a POSIX time.
+        """Remove leftovers of uploads that were interrupted before a POSIX time.
 
-        Returns how many.
+        Returns the number of uploads.
         """
 
-    def link(self, method: str, oid: str, lifetime: int) -> Link | None:
-        """How clients GET or PUT the blob without this server.
 
-        None where they have to come here.  ``lifetime`` in seconds.
-        """
+class SignedLinks(Protocol):
+    """The role that lets clients transfer content without this server."""
+
+    def link(self, method: str, oid: str, lifetime: int) -> SignedLink:
+        """Return a link to GET or PUT a blob for ``lifetime`` seconds."""
 
     def settle(self, oid: str) -> None:
-        """Take in what a client PUT by ``link``, if its content is right.
+        """Make a blob of what a client has PUT by a link.
 
-        Raises Invalid for other content, which is then gone.
+        Does nothing if there is no such upload. Raises Invalid if the content
+        is wrong; the upload is then deleted.
         """
 
 
-class Checked:
-    """``pieces`` passed through, hashed and counted on the way."""
+@dataclass(frozen=True, slots=True)
+class StoreRoles:
+    """The roles of one store; ``links`` is None if it cannot sign links."""
 
-    def __init__(self, pieces: Iterable[Piece]) -> None:
-        self._pieces = pieces
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    def __iter__(self) -> Iterator[Piece]:
-        update = self._digest.update
-        for piece in self._pieces:
-            update(piece)
-            self.size += len(piece)
-            yield piece
-
-    def finish(self, oid: str, size: int | None) -> None:
-        """Raise Invalid unless exactly the content of ``oid`` went by."""
-        if size is not None and size != self.size:
-            raise errors.Invalid(
-                f'the content has {self.size} bytes, not {size} as announced'
-            )
-        if self._digest.hexdigest() != oid:
-            raise errors.Invalid('the content does not match its oid')
-
-
-def hash_file(file: IO[bytes]) -> str:
-    """The oid of everything in ``file`` from its position on."""
-    digest = hashlib.sha256()
-    buffer = bytearray(CHUNK)
-    view = memoryview(buffer)
-    while count := file.readinto(buffer):  # type: ignore[attr-defined]
-        digest.update(view[:count])
-    return digest.hexdigest()
+    blobs: BlobStore
+    maintenance: BlobMaintenance
+    links: SignedLinks | None = None

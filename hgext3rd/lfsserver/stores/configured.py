@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a repository and its configuration to its stores."""
+"""The stores of a repository, as its configuration says.
+
+This and ``references`` are the only modules of this folder that know Mercurial.
+"""
 
 from __future__ import annotations
 
@@ -10,43 +13,47 @@ from typing import Any
 from mercurial import demandimport, util
 
 from .. import errors
-from .blobs import BlobStore
+from .blobs import StoreRoles
+from .files import FileCreator
 from .local import LocalStore
 from .locks import LockStore
-from .verified import Verified
+from .usercache import UserCache
+from .verdicts import VerdictCache
 
 LOCAL = b'local'
 
 _import_lock = threading.Lock()
 
-# One per repository served by this process, so that verdicts stay in memory.
-_verified: dict[str, Verified] = {}
+# One per repository that this process serves, so that verdicts stay in memory.
+_verdict_caches: dict[str, VerdictCache] = {}
 
 
 def lock_store(repo: Any) -> LockStore:
-    """The locks of ``repo``; shares have those of their source."""
+    """Return the locks of ``repo``; a share has those of its source."""
     return LockStore(os.fsdecode(repo.svfs.join(b'lfs/locks.sqlite')))
 
 
-def blob_store(repo: Any) -> BlobStore:
-    """The store ``lfsserver.store`` names.
+def blob_store(repo: Any) -> StoreRoles:
+    """Return the store that ``lfsserver.store`` names.
 
-    Raises StoreUnavailable if it cannot be set up.
+    Raises StoreUnavailable.
     """
     url = repo.ui.config(b'lfsserver', b'store')
     if url == LOCAL:
-        return local_store(repo)
+        local = _local_store(repo)
+        return StoreRoles(local, local)
     try:
-        # obstore's modules are made by its library, not found as files
+        # obstore's library creates its modules itself, and there are no files
+        # that Mercurial's lazy imports could find.
         with _import_lock, demandimport.deactivated():
-            from . import objectstore
+            from . import byurl, signedstore
     except ImportError:
         raise errors.StoreUnavailable(
             'the blob store cannot be opened',
             detail='an object store needs the Python package obstore',
         ) from None
     _main, options = repo.ui.configsuboptions(b'lfsserver', b'store')
-    return objectstore.open_store(
+    store = byurl.open_store(
         url.decode('utf-8', 'replace'),
         {
             key.decode('utf-8', 'replace'): value.decode('utf-8', 'replace')
@@ -54,30 +61,30 @@ def blob_store(repo: Any) -> BlobStore:
         },
         signed=repo.ui.configbool(b'lfsserver', b'signed-links'),
     )
+    if isinstance(store, signedstore.SignedObjectStore):
+        return StoreRoles(store, store, store)
+    return StoreRoles(store, store)
 
 
-def local_store(repo: Any) -> LocalStore:
-    """The blobs in ``.hg/store/lfs``, where core's extension keeps them."""
-    createmode = repo.svfs.createmode
-    mode = createmode if createmode is not None else 0o777 & ~util.umask
+def _local_store(repo: Any) -> LocalStore:
+    """Return the store in ``.hg/store/lfs``, which core's lfs also uses."""
+    directory_mode = repo.svfs.createmode
+    mode = directory_mode if directory_mode is not None else 0o777 & ~util.umask
+    creator = FileCreator(mode & 0o666, directory_mode)
+    verdicts = os.fsdecode(repo.cachevfs.join(b'lfs-verified.sqlite'))
     return LocalStore(
         os.fsdecode(repo.svfs.join(b'lfs')),
-        _verified_of(os.fsdecode(repo.cachevfs.join(b'lfs-verified.sqlite'))),
-        cache=_user_cache(repo),
-        file_mode=mode & 0o666,
-        directory_mode=createmode,
+        _verdict_caches.setdefault(verdicts, VerdictCache(verdicts)),
+        creator,
+        _user_cache(repo, creator),
     )
 
 
-def _verified_of(path: str) -> Verified:
-    return _verified.setdefault(path, Verified(path))
+def _user_cache(repo: Any, creator: FileCreator) -> UserCache | None:
+    """Return the cache of core's lfs extension, or None if it has none.
 
-
-def _user_cache(repo: Any) -> str | None:
-    """The cache core's lfs extension shares between repositories.
-
-    Its own object knows all rules of where that is, and whether.
+    Core's store object applies the rules for its place and its use.
     """
     store = getattr(repo.svfs, 'lfslocalblobstore', None)
     base = getattr(getattr(store, 'cachevfs', None), 'base', None)
-    return None if base is None else os.fsdecode(base)
+    return None if base is None else UserCache(os.fsdecode(base), creator)

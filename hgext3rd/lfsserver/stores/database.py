@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Small SQLite files: opened by their kind, one connection a thread.
+"""Small SQLite databases: one connection per thread, process and file.
 
-A kind is an ``application_id``, a schema version and the statements that
-create it.  Connections are neither shared by threads nor kept over a fork.
+Connections are neither shared between threads nor used after a fork. This
+module knows nothing about the content of a database except its format.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ from dataclasses import dataclass
 
 from .. import errors
 
-# How long a writer waits for another one, in seconds.  Transactions here take
-# milliseconds; a longer wait means a stuck process.
+# Seconds that a writer waits for another one. Transactions here take
+# milliseconds, so a longer wait means that a process is stuck.
 BUSY_TIMEOUT = 10.0
 
-# Connections a thread keeps.  A server thread meets few repositories, and
-# each connection costs two file descriptors.
+# Connections that a thread keeps open. A thread of a server works for few
+# repositories, and each connection costs two file descriptors.
 MAX_OPEN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What a database file is for.
+class DatabaseFormat:
+    """The format of a database file.
 
-    ``durable`` data survives a power loss; other data is a cache that may be
-    thrown away and is written without waiting for the disk.
+    ``application_id`` and ``version`` (SQLite's ``user_version``) identify it,
+    and ``schema`` has the statements that create it. ``durable`` data survives
+    a power loss. Other data is a cache, which may be deleted at any time and is
+    written without waiting for the disk.
     """
 
     application_id: int
@@ -39,33 +41,37 @@ class Kind:
     durable: bool
 
 
-class UnknownSchema(errors.StoreUnavailable):
-    """The file is not ours, or of a version this release does not know."""
+class UnknownFormat(errors.StoreUnavailable):
+    """The file has another application id or an unknown version."""
 
 
 _local = threading.local()
 
 
 def _pool() -> dict[str, sqlite3.Connection]:
+    """Return this thread's connections by path, in order of use."""
     pid = os.getpid()
     if getattr(_local, 'pid', None) != pid:
-        # After a fork the parent's connections must not even be closed here.
+        # A child process must not use the connections of its parent; see
+        # https://www.sqlite.org/howtocorrupt.html, section 2.6.
         _local.pid = pid
         _local.pool = {}
     pool: dict[str, sqlite3.Connection] = _local.pool
     return pool
 
 
-def connection(path: str, kind: Kind) -> sqlite3.Connection:
-    """This thread's connection to the file at ``path``, created if missing.
+def connection(path: str, wanted: DatabaseFormat) -> sqlite3.Connection:
+    """Return this thread's connection to the file at ``path``.
 
-    Raises sqlite3.Error, or UnknownSchema.
+    The file is created if it does not exist. Raises sqlite3.Error, OSError or
+    UnknownFormat.
     """
     pool = _pool()
     known = pool.pop(path, None)
     if known is None or not os.path.exists(path):
-        known = _open(path, kind)
+        known = _open(path, wanted)
     pool[path] = known
+    # The pool is in order of use: the first connection is the oldest.
     while len(pool) > MAX_OPEN:
         pool.pop(next(iter(pool))).close()
     return known
@@ -78,16 +84,16 @@ def forget(path: str) -> None:
         known.close()
 
 
-def _open(path: str, kind: Kind) -> sqlite3.Connection:
+def _open(path: str, wanted: DatabaseFormat) -> sqlite3.Connection:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     opened = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
-        if not kind.durable:
+        if not wanted.durable:
             opened.execute('PRAGMA journal_mode=WAL')
             opened.execute('PRAGMA synchronous=OFF')
         else:
             opened.execute('PRAGMA synchronous=FULL')
-        _prepare(opened, path, kind)
+        _prepare(opened, path, wanted)
     except BaseException:
         opened.close()
         raise
@@ -95,24 +101,28 @@ def _open(path: str, kind: Kind) -> sqlite3.Connection:
 
 
 def _identity(opened: sqlite3.Connection) -> tuple[int, int]:
+    """Return the application id and the version of a database."""
     (application_id,) = opened.execute('PRAGMA application_id').fetchone()
     (version,) = opened.execute('PRAGMA user_version').fetchone()
     return application_id, version
 
 
-def _prepare(opened: sqlite3.Connection, path: str, kind: Kind) -> None:
-    wanted = (kind.application_id, kind.version)
-    if _identity(opened) == wanted:
+def _prepare(
+    opened: sqlite3.Connection, path: str, wanted: DatabaseFormat
+) -> None:
+    """Create the schema in a new database; raise UnknownFormat for others."""
+    identity = (wanted.application_id, wanted.version)
+    if _identity(opened) == identity:
         return
     with transaction(opened):
         found = _identity(opened)
         if found == (0, 0):
-            for statement in kind.schema:
+            for statement in wanted.schema:
                 opened.execute(statement)
-            opened.execute(f'PRAGMA application_id={kind.application_id}')
-            opened.execute(f'PRAGMA user_version={kind.version}')
-        elif found != wanted:
-            raise UnknownSchema(
+            opened.execute(f'PRAGMA application_id={wanted.application_id}')
+            opened.execute(f'PRAGMA user_version={wanted.version}')
+        elif found != identity:
+            raise UnknownFormat(
                 'the lock database cannot be used',
                 detail=f'{path} has an unknown format (version {found[1]})',
             )
@@ -120,7 +130,7 @@ def _prepare(opened: sqlite3.Connection, path: str, kind: Kind) -> None:
 
 @contextmanager
 def transaction(opened: sqlite3.Connection) -> Iterator[None]:
-    """One write transaction: committed at the end, undone by an exception."""
+    """Run a write transaction; roll it back if the block raises."""
     opened.execute('BEGIN IMMEDIATE')
     try:
         yield

@@ -1,126 +1,61 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Blobs as files, in the layout of Mercurial's own lfs extension.
+"""A store of blobs in a directory, in the layout of core's lfs extension.
 
-``objects/ab/cdef…`` below the root; a blob may also be found in a second
-tree of the same layout, the cache which that extension shares between all
-repositories of a user.  Files appear complete, synced and under their final
-name, or not at all.
+A blob is the file ``objects/ab/cdef…`` below the root. This module knows
+neither HTTP nor Mercurial.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
-from .. import errors
-from .blobs import Blob, Checked, FileSlice, Link, Piece, hash_file, is_oid
-from .verified import Verdict, Verified
+from ...amalgam import durable
+from ..formats.oids import is_oid
+from .blobs import Blob
+from .content import Block, CheckedContent, FileSlice, hash_file
+from .files import FileCreator, NewFile, names_in, translated_errors
+from .usercache import UserCache
+from .verdicts import Verdict, VerdictCache
 
 OBJECTS = 'objects'
 INCOMING = 'incoming'
 QUARANTINE = 'quarantine'
 
-# What the system says when there is no room: the disk, a quota, a limit.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-_COPY_CHUNK = 1024 * 1024
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn errors of the file system into ours."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise errors.NotFound('the object does not exist') from None
-    except OSError as error:
-        if error.errno in _FULL:
-            raise errors.OutOfSpace(
-                'there is not enough space left for the object'
-            ) from error
-        raise errors.StoreUnavailable(
-            'the blob store failed', detail=str(error)
-        ) from error
-
-
-class _Incoming:
-    """A file being written; it has left the directory once closed."""
-
-    def __init__(self, directory: str, prefix: str) -> None:
-        self._fd, self._name = tempfile.mkstemp(prefix=prefix, dir=directory)
-
-    def write(self, piece: Piece) -> None:
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(self._fd, view) :]
-
-    def install(self, target: str, mode: int) -> os.stat_result:
-        """Sync the file and give it its final name."""
-        os.fchmod(self._fd, mode)
-        os.fsync(self._fd)
-        os.replace(self._name, target)
-        _sync_directory(os.path.dirname(target))
-        return os.fstat(self._fd)
-
-    def close(self) -> None:
-        os.close(self._fd)
-        with suppress(FileNotFoundError):
-            os.unlink(self._name)
-
-    def __enter__(self) -> _Incoming:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-def _sync_directory(path: str) -> None:
-    """Make a rename inside of ``path`` survive a power loss."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        # Some network file systems cannot sync a directory; what they keep
-        # is out of our hands.
-        with suppress(OSError):
-            os.fsync(opened)
-    finally:
-        os.close(opened)
-
 
 class LocalStore:
-    """A directory of blobs.
+    """The blobs below the directory ``root``.
 
-    ``root`` holds ``objects``; ``cache`` is the root of the shared cache
-    (blobs directly below), or None; ``verified`` remembers hashes.
-    ``file_mode`` and ``directory_mode`` are the permissions of what is
-    created, the latter None for what the umask says.
+    ``verdicts`` remembers which files have been hashed. ``creator`` creates new
+    files and directories. ``cache`` is an additional source of blobs, which
+    also receives new ones.
+
+    Implements BlobStore and BlobMaintenance.
     """
 
     def __init__(
         self,
         root: str,
-        verified: Verified,
-        *,
-        cache: str | None = None,
-        file_mode: int = 0o644,
-        directory_mode: int | None = None,
+        verdicts: VerdictCache,
+        creator: FileCreator,
+        cache: UserCache | None = None,
     ) -> None:
         self._root = root
         self._objects = os.path.join(root, OBJECTS)
         self._incoming = os.path.join(root, INCOMING)
+        self._verdicts = verdicts
+        self._creator = creator
         self._cache = cache
-        self._verified = verified
-        self._file_mode = file_mode
-        self._directory_mode = directory_mode
 
     def path(self, oid: str) -> str:
-        """Where the file of the blob is, or would be."""
+        """Return the path of a blob, whether it exists or not."""
         return os.path.join(self._objects, oid[:2], oid[2:])
 
     def examine(self, oids: Iterable[str]) -> Mapping[str, Blob]:
-        with translated():
+        """See BlobStore."""
+        with translated_errors():
             states = {}
             for oid in oids:
                 state = self._state(oid)
@@ -129,7 +64,8 @@ class LocalStore:
             return self._judge(states)
 
     def _judge(self, states: Mapping[str, os.stat_result]) -> dict[str, Blob]:
-        known = self._verified.get(states)
+        """Return blobs by oid; hash the files without a valid verdict."""
+        known = self._verdicts.get(states)
         fresh = {}
         found = {}
         for oid, state in states.items():
@@ -142,7 +78,7 @@ class LocalStore:
             found[oid] = Blob(
                 oid, verdict.size, verdict.mtime / 1e9, verdict.intact
             )
-        self._verified.add(fresh)
+        self._verdicts.add(fresh)
         return found
 
     def _hash(self, oid: str) -> Verdict:
@@ -152,102 +88,49 @@ class LocalStore:
         return Verdict(state.st_size, state.st_mtime_ns, intact)
 
     def _state(self, oid: str) -> os.stat_result | None:
-        """The blob's file, fetched from the shared cache if need be."""
+        """Return the state of a blob's file, after a look in the cache."""
         path = self.path(oid)
         try:
             return os.stat(path)
         except FileNotFoundError:
-            if not self._take_cached(oid):
+            if self._cache is None or not self._cache.take(oid, path):
                 return None
         return os.stat(path)
 
-    def _take_cached(self, oid: str) -> bool:
-        """Link a blob from the shared cache, if it is there and intact."""
-        if self._cache is None:
-            return False
-        source = os.path.join(self._cache, oid[:2], oid[2:])
-        try:
-            with open(source, 'rb', buffering=0) as file:
-                if hash_file(file) != oid:
-                    return False
-        except OSError:
-            # nothing depends on what a cache has
-            return False
-        self._link(source, self.path(oid))
-        return True
-
-    def _offer_cached(self, oid: str, mended: bool) -> None:
-        """Let the shared cache have a new blob; it may decline.
-
-        What replaces a corrupt blob also replaces the cache's: they may have
-        been one file.
-        """
-        if self._cache is None:
-            return
-        cached = os.path.join(self._cache, oid[:2], oid[2:])
-        with suppress(OSError):
-            if mended:
-                with suppress(FileNotFoundError):
-                    os.unlink(cached)
-            self._link(self.path(oid), cached)
-
-    def _makedirs(self, path: str) -> None:
-        if os.path.isdir(path):
-            return
-        self._makedirs(os.path.dirname(path))
-        with suppress(FileExistsError):
-            os.mkdir(path)
-            if self._directory_mode is not None:
-                os.chmod(path, self._directory_mode)
-
-    def _link(self, source: str, target: str) -> None:
-        """Give a file a second name, or copy it where that is impossible."""
-        directory = os.path.dirname(target)
-        self._makedirs(directory)
-        try:
-            os.link(source, target)
-        except FileExistsError:
-            return
-        except OSError:
-            with (
-                open(source, 'rb', buffering=0) as file,
-                _Incoming(directory, '.') as new,
-            ):
-                while data := file.read(_COPY_CHUNK):
-                    new.write(data)
-                new.install(target, self._file_mode)
-
     def read(self, blob: Blob, start: int, stop: int) -> Iterable[bytes]:
-        with translated():
+        """Return a FileSlice; see BlobStore."""
+        with translated_errors():
             file = open(self.path(blob.oid), 'rb', buffering=0)
         return FileSlice(file, start, stop - start)
 
-    def put(self, oid: str, pieces: Iterable[Piece], size: int | None) -> bool:
-        checked = Checked(pieces)
+    def put(self, oid: str, blocks: Iterable[Block], size: int | None) -> bool:
+        """See BlobStore; also raises OutOfSpace."""
+        checked = CheckedContent(blocks)
         known = self.examine([oid]).get(oid)
         if known is not None and known.intact:
-            for _piece in checked:
+            for _block in checked:
                 pass
             checked.finish(oid, size)
             return False
-        with translated():
-            self._makedirs(self._incoming)
+        with translated_errors():
+            self._creator.make_directories(self._incoming)
             self._check_room(size)
-            with _Incoming(self._incoming, f'{oid[:16]}-') as new:
-                for piece in checked:
-                    new.write(piece)
+            with NewFile(self._incoming, f'{oid[:16]}-') as new:
+                for block in checked:
+                    new.write(block)
                 checked.finish(oid, size)
                 path = self.path(oid)
-                self._makedirs(os.path.dirname(path))
-                state = new.install(path, self._file_mode)
-            self._offer_cached(oid, mended=known is not None)
-        self._verified.add(
+                self._creator.make_directories(os.path.dirname(path))
+                state = new.install(path, self._creator.file_mode)
+            if self._cache is not None:
+                self._cache.offer(oid, path, repaired=known is not None)
+        self._verdicts.add(
             {oid: Verdict(state.st_size, state.st_mtime_ns, True)}
         )
         return known is None
 
     def _check_room(self, size: int | None) -> None:
-        """Refuse what cannot fit before a byte of it is received."""
+        """Raise OSError for an upload that cannot fit, before it is received."""
         if size is None:
             return
         room = os.statvfs(self._incoming)
@@ -255,12 +138,13 @@ class LocalStore:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def walk(self) -> Iterator[Blob]:
-        with translated():
-            for shard in _names(self._objects):
+        """See BlobMaintenance; other files in the directory are skipped."""
+        with translated_errors():
+            for shard in names_in(self._objects):
                 directory = os.path.join(self._objects, shard)
                 if len(shard) != 2 or not os.path.isdir(directory):
                     continue
-                for name in _names(directory):
+                for name in names_in(directory):
                     oid = shard + name
                     if not is_oid(oid):
                         continue
@@ -269,46 +153,37 @@ class LocalStore:
                         yield Blob(oid, state.st_size, state.st_mtime)
 
     def rehash(self, oid: str) -> bool:
-        with translated():
+        """See BlobMaintenance."""
+        with translated_errors():
             verdict = self._hash(oid)
-        self._verified.add({oid: verdict})
+        self._verdicts.add({oid: verdict})
         return verdict.intact
 
     def delete(self, oid: str) -> None:
-        with translated(), suppress(FileNotFoundError):
+        """See BlobMaintenance."""
+        with translated_errors(), suppress(FileNotFoundError):
             os.unlink(self.path(oid))
-        self._verified.discard(oid)
+        self._verdicts.discard(oid)
 
     def quarantine(self, oid: str) -> str:
+        """See BlobMaintenance; returns the new path."""
         directory = os.path.join(self._root, QUARANTINE)
         target = os.path.join(directory, oid)
-        with translated():
-            self._makedirs(directory)
+        with translated_errors():
+            self._creator.make_directories(directory)
             os.replace(self.path(oid), target)
-            _sync_directory(directory)
-        self._verified.discard(oid)
+            durable.sync_directory(directory)
+        self._verdicts.discard(oid)
         return target
 
     def sweep(self, before: float) -> int:
+        """See BlobMaintenance."""
         count = 0
-        with translated():
-            for name in _names(self._incoming):
+        with translated_errors():
+            for name in names_in(self._incoming):
                 path = os.path.join(self._incoming, name)
                 with suppress(FileNotFoundError):
                     if os.stat(path).st_mtime < before:
                         os.unlink(path)
                         count += 1
         return count
-
-    def link(self, method: str, oid: str, lifetime: int) -> Link | None:
-        return None
-
-    def settle(self, oid: str) -> None:
-        """Nothing to do: all content comes through ``put``."""
-
-
-def _names(path: str) -> list[str]:
-    try:
-        return sorted(os.listdir(path))
-    except FileNotFoundError:
-        return []

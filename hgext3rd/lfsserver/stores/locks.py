@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""File locks: who holds which path on which ref, kept in SQLite.
+"""The file locks of a repository, kept in SQLite.
 
-A lock belongs to one ref, or to all of them if it was taken without naming
-one.  Two locks on one path exclude each other when their refs overlap.  No
-HTTP and no JSON here.
+A lock belongs to one ref, or to all refs if it was created without one. Two
+locks on the same path exclude each other if their refs are the same or one of
+them belongs to all refs. Nothing here knows HTTP or JSON.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from .. import errors
 from . import database
 
-KIND = database.Kind(
+FORMAT = database.DatabaseFormat(
     application_id=0x4C46534C,  # "LFSL"
     version=1,
     schema=(
-        # seq orders the pages of a listing and is never used twice
+        # seq orders listings; AUTOINCREMENT never uses a number twice.
         'CREATE TABLE lock ('
         ' seq INTEGER PRIMARY KEY AUTOINCREMENT,'
         ' id TEXT NOT NULL UNIQUE,'
@@ -40,7 +40,7 @@ INSERT = (
     'INSERT INTO lock (id, path, ref, owner, locked_at) VALUES (?, ?, ?, ?, ?)'
 )
 SELECT_ID = f'SELECT {COLUMNS} FROM lock WHERE id = ?'
-SELECT_RIVAL = (
+SELECT_CONFLICT = (
     f'SELECT {COLUMNS} FROM lock WHERE path = ?1'
     " AND (?2 = '' OR ref IN (?2, '')) ORDER BY seq LIMIT 1"
 )
@@ -55,7 +55,7 @@ DELETE = 'DELETE FROM lock WHERE id = ?'
 
 DEFAULT_LIMIT = 100
 
-# A page of this many locks is about 200 kB of JSON.
+# A page with this many locks has about 200 kB of JSON.
 MAX_LIMIT = 1000
 
 _MAX_SEQ = 2**63 - 1
@@ -63,7 +63,7 @@ _MAX_SEQ = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A held lock; ``ref`` is None for all refs, ``locked_at`` in seconds."""
+    """A lock; ``ref`` is None for all refs, ``locked_at`` is a POSIX time."""
 
     seq: int
     id: str
@@ -74,23 +74,29 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some locks in the order they were taken, and where the next ones are."""
+class LockPage:
+    """A page of a listing, in the order of creation.
+
+    ``next_cursor`` requests the next page; it is None on the last one.
+    """
 
     locks: tuple[Lock, ...]
     next_cursor: str | None
 
 
 class LockHeld(errors.Conflict):
-    """The path is locked already, by ``lock``."""
+    """The existing ``lock`` excludes the requested one."""
 
     def __init__(self, lock: Lock) -> None:
-        super().__init__(f'{lock.path} is locked by {lock.owner} already')
+        super().__init__(f'{lock.path} is already locked by {lock.owner}')
         self.lock = lock
 
 
 def page_size(limit: int | None) -> int:
-    """The number of locks a page has when ``limit`` is asked for."""
+    """Return the number of locks on a page for a requested ``limit``.
+
+    Raises Invalid for a limit below 1.
+    """
     if limit is None:
         return DEFAULT_LIMIT
     if limit < 1:
@@ -99,10 +105,11 @@ def page_size(limit: int | None) -> int:
 
 
 def _first(cursor: str | None) -> int:
+    """Return the first ``seq`` of the page that a cursor requests."""
     if cursor is None:
         return 0
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 19:
-        raise errors.Invalid('"cursor" is not one of this server')
+        raise errors.Invalid('"cursor" does not come from this server')
     return min(int(cursor), _MAX_SEQ)
 
 
@@ -123,7 +130,7 @@ class LockStore:
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
         try:
-            yield database.connection(self._path, KIND)
+            yield database.connection(self._path, FORMAT)
         except (sqlite3.Error, OSError) as error:
             database.forget(self._path)
             raise errors.StoreUnavailable(
@@ -133,11 +140,14 @@ class LockStore:
     def create(
         self, path: str, ref: str | None, owner: str, now: float
     ) -> Lock:
-        """Take a lock; raises LockHeld if one is in the way."""
+        """Create a lock; raises LockHeld if another one excludes it.
+
+        ``now`` is the POSIX time.
+        """
         with self._database() as db, database.transaction(db):
-            rival = db.execute(SELECT_RIVAL, (path, ref or '')).fetchone()
-            if rival is not None:
-                raise LockHeld(_lock(rival))
+            conflict = db.execute(SELECT_CONFLICT, (path, ref or '')).fetchone()
+            if conflict is not None:
+                raise LockHeld(_lock(conflict))
             lock_id = secrets.token_hex(16)
             cursor = db.execute(INSERT, (lock_id, path, ref or '', owner, now))
             assert cursor.lastrowid is not None
@@ -151,10 +161,11 @@ class LockStore:
         ref: str | None = None,
         cursor: str | None = None,
         limit: int | None = None,
-    ) -> Page:
-        """Locks that pass all filters; those of all refs pass any ``ref``.
+    ) -> LockPage:
+        """Return a page of the locks that match all filters.
 
-        Raises Invalid for a cursor or a limit that makes no sense.
+        A lock on all refs matches any ``ref``. Raises Invalid for a malformed
+        cursor or a limit below 1.
         """
         size = page_size(limit)
         first = _first(cursor)
@@ -163,12 +174,13 @@ class LockStore:
                 SELECT_PAGE, (first, path, lock_id, ref, size + 1)
             ).fetchall()
         following = str(rows[size][0]) if len(rows) > size else None
-        return Page(tuple(_lock(row) for row in rows[:size]), following)
+        return LockPage(tuple(_lock(row) for row in rows[:size]), following)
 
     def delete(self, lock_id: str, owner: str, force: bool) -> Lock:
-        """Give a lock up; the lock of someone else only by ``force``.
+        """Delete a lock and return it.
 
-        Raises NotFound, or Forbidden.
+        Raises NotFound, or Forbidden if the lock belongs to another user and
+        ``force`` is false.
         """
         with self._database() as db, database.transaction(db):
             row = db.execute(SELECT_ID, (lock_id,)).fetchone()
@@ -177,7 +189,7 @@ class LockStore:
             lock = _lock(row)
             if lock.owner != owner and not force:
                 raise errors.Forbidden(
-                    f'the lock belongs to {lock.owner}; it takes force'
+                    f'the lock belongs to {lock.owner}; deleting it requires force'
                 )
             db.execute(DELETE, (lock_id,))
             return lock

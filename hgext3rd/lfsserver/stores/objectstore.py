@@ -1,164 +1,85 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Blobs in an object store: S3, GCS, Azure, or whatever obstore opens.
+"""A store of blobs in an object store: S3, GCS, Azure or whatever obstore opens.
 
-Verified blobs are ``objects/ab/cdef…`` below the URL, the layout of the local
-store.  What clients upload by signed links goes to ``incoming/<oid>`` first
-and becomes a blob when its content has been checked: a signed link cannot
-spoil or replace one.
+Blobs are the objects ``objects/ab/cdef…`` below the URL of the store, which is
+the layout of the local store. Their content has been verified before they get
+that name. This module knows neither HTTP nor Mercurial.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
-from obstore.store import AzureStore, GCSStore, S3Store, from_url
 
 from .. import errors
-from .blobs import Blob, Checked, Link, Piece, is_oid
+from ..formats.oids import is_oid
+from .blobs import Blob
+from .content import Block, CheckedContent
+from .objectclient import translated_errors
 
 OBJECTS = 'objects'
 INCOMING = 'incoming'
 QUARANTINE = 'quarantine'
 
-# Bytes fetched by one request while a blob streams through; what a transfer
-# costs in memory.  A request a block also means that a slow client never
-# makes the store's connection time out.
+# Bytes fetched by one request while a blob is streamed, and so the memory that
+# a download needs. Because each block is a request of its own, a slow client
+# never makes the connection to the store time out.
 READ_BLOCK = 4 * 1024 * 1024
 
-# Blobs up to this size are stored by one request.
+# Blobs up to this size (in bytes) are stored by one request. Larger ones are
+# multipart uploads with parts of at least this size.
 PART = 8 * 1024 * 1024
 
-# S3 allows 10,000 parts.
+# Parts of a multipart upload; S3 allows 10,000.
 MAX_PARTS = 9_000
 
-# Parts of one upload on their way at a time, each of them in memory.
+# Parts of one upload that are sent at the same time. Each is held in memory.
 MAX_PARTS_AT_ONCE = 2
 
-# Largest object S3 copies by one request.
-MAX_COPY = 5 * 1024**3
-
-# Requests at a time while the objects of a batch are looked up.
+# Concurrent requests while the objects of a batch are looked up.
 LOOKUPS = 16
 
-RETRIES = 3
-RETRY_TIMEOUT = timedelta(seconds=15)
 
-_SIGNING = (S3Store, GCSStore, AzureStore)
-
-# One a configuration; the clients inside pool their connections.  Keyed by
-# process, for they do not survive a fork.
-_open: dict[Any, ObjectStore] = {}
-_open_lock = threading.Lock()
-
-
-def open_store(
-    url: str, options: Mapping[str, str], *, signed: bool
-) -> ObjectStore:
-    """The store at ``url``; ``options`` are those of obstore for its kind.
-
-    The option ``public-endpoint`` is ours: the endpoint in signed links, where
-    clients reach the store under another address.  Raises StoreUnavailable.
-    """
-    key = (os.getpid(), url, tuple(sorted(options.items())), signed)
-    with _open_lock:
-        if key not in _open:
-            _open[key] = _new_store(url, dict(options), signed)
-        return _open[key]
-
-
-def _new_store(url: str, options: dict[str, str], signed: bool) -> ObjectStore:
-    public = options.pop('public-endpoint', None)
-    store = _connect(url, options)
-    signer = None
-    if signed and isinstance(store, _SIGNING):
-        signer = store
-        if public is not None:
-            signer = _connect(url, {**options, 'endpoint': public})
-    return ObjectStore(store, signer)
-
-
-def _connect(url: str, options: Mapping[str, str]) -> Any:
-    if urlsplit(url).scheme == 'file':
-        arguments: dict[str, Any] = {'mkdir': True}
-    else:
-        arguments = {
-            'config': dict(options),
-            'retry_config': {
-                'max_retries': RETRIES,
-                'retry_timeout': RETRY_TIMEOUT,
-            },
-        }
-        if options.get('endpoint', '').startswith('http:'):
-            # who writes such an address means it
-            arguments['client_options'] = {'allow_http': True}
-    try:
-        return from_url(url, **arguments)
-    except (BaseError, ValueError, OSError) as error:
-        raise errors.StoreUnavailable(
-            'the blob store cannot be opened', detail=_first_line(error)
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].strip()
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn errors of obstore into ours."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise errors.NotFound('the object does not exist') from None
-    except (BaseError, OSError) as error:
-        raise errors.StoreUnavailable(
-            'the blob store failed', detail=_first_line(error)
-        ) from error
-
-
-def _key(oid: str) -> str:
+def object_key(oid: str) -> str:
+    """Return the key of a blob below the URL of the store."""
     return f'{OBJECTS}/{oid[:2]}/{oid[2:]}'
 
 
 class ObjectStore:
-    """Blobs in ``store``; links are signed by ``signer``, if there is one."""
+    """The blobs that obstore's ``client`` reaches.
 
-    def __init__(self, store: Any, signer: Any = None) -> None:
-        self._store = store
-        self._signer = signer
+    Implements BlobStore and BlobMaintenance.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
 
     def _head(self, key: str) -> Mapping[str, Any] | None:
+        """Return the metadata of an object, or None if it does not exist."""
         try:
-            found: Mapping[str, Any] = obstore.head(self._store, key)
+            found: Mapping[str, Any] = obstore.head(self._client, key)
         except FileNotFoundError:
             return None
         return found
 
     def _blob(self, oid: str) -> Blob | None:
-        found = self._head(_key(oid))
-        if found is None and self._signer is not None:
-            # Core's lfs client uploads by links, but never verifies.
-            with suppress(errors.Invalid):
-                self.settle(oid)
-                found = self._head(_key(oid))
+        found = self._head(object_key(oid))
         if found is None:
             return None
         return Blob(oid, found['size'], found['last_modified'].timestamp())
 
     def examine(self, oids: Iterable[str]) -> Mapping[str, Blob]:
-        """See BlobStore; what is in ``objects`` has been hashed before."""
+        """See BlobStore.
+
+        Nothing is hashed: content was verified when it was stored.
+        """
         wanted = list(oids)
-        with translated():
+        with translated_errors():
             if len(wanted) < 2:
                 blobs = [self._blob(oid) for oid in wanted]
             else:
@@ -167,64 +88,68 @@ class ObjectStore:
         return {blob.oid: blob for blob in blobs if blob is not None}
 
     def read(self, blob: Blob, start: int, stop: int) -> Iterable[bytes]:
-        return self._blocks(_key(blob.oid), start, stop)
+        """See BlobStore; NotFound is raised while the result is iterated."""
+        return self._blocks(object_key(blob.oid), start, stop)
 
     def _blocks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
         while start < stop:
             end = min(start + READ_BLOCK, stop)
-            with translated():
+            with translated_errors():
                 block = obstore.get_range(
-                    self._store, key, start=start, end=end
+                    self._client, key, start=start, end=end
                 )
             if len(block) != end - start:
                 raise errors.StoreUnavailable('a blob has been truncated')
             yield bytes(block)
             start = end
 
-    def put(self, oid: str, pieces: Iterable[Piece], size: int | None) -> bool:
-        checked = Checked(pieces)
+    def put(self, oid: str, blocks: Iterable[Block], size: int | None) -> bool:
+        """See BlobStore."""
+        checked = CheckedContent(blocks)
         if self.examine([oid]):
-            for _piece in checked:
+            for _block in checked:
                 pass
             checked.finish(oid, size)
             return False
-        self._upload(_key(oid), oid, checked, size)
+        self._upload(object_key(oid), oid, checked, size)
         return True
 
     def _upload(
-        self, key: str, oid: str, checked: Checked, size: int | None
+        self, key: str, oid: str, checked: CheckedContent, size: int | None
     ) -> None:
+        """Store ``checked`` at ``key`` if it is the content of ``oid``."""
         part = max(PART, (size or 0) // MAX_PARTS)
         parts = _parts(checked, part)
         first = next(parts, b'')
         if len(first) < part:
             checked.finish(oid, size)
-            with translated():
-                obstore.put(self._store, key, first, use_multipart=False)
+            with translated_errors():
+                obstore.put(self._client, key, first, use_multipart=False)
             return
 
-        def rest() -> Iterator[bytes]:
+        def all_parts() -> Iterator[bytes]:
             yield first
             yield from parts
-            # raising here makes obstore give up the multipart upload
+            # An exception here makes obstore abort the multipart upload.
             checked.finish(oid, size)
 
-        with translated():
+        with translated_errors():
             obstore.put(
-                self._store,
+                self._client,
                 key,
-                rest(),
+                all_parts(),
                 use_multipart=True,
                 chunk_size=part,
                 max_concurrency=MAX_PARTS_AT_ONCE,
             )
 
     def _list(self, folder: str) -> Iterator[Mapping[str, Any]]:
-        for page in obstore.list(self._store, folder):
+        for page in obstore.list(self._client, folder):
             yield from page
 
     def walk(self) -> Iterator[Blob]:
-        with translated():
+        """See BlobMaintenance; other objects are skipped."""
+        with translated_errors():
             for item in self._list(OBJECTS):
                 oid = ''.join(item['path'].split('/')[1:])
                 if is_oid(oid):
@@ -238,27 +163,35 @@ class ObjectStore:
         return digest.hexdigest()
 
     def rehash(self, oid: str) -> bool:
-        with translated():
-            found = obstore.head(self._store, _key(oid))
-            return self._hash(_key(oid), found['size']) == oid
+        """See BlobMaintenance."""
+        with translated_errors():
+            found = obstore.head(self._client, object_key(oid))
+            return self._hash(object_key(oid), found['size']) == oid
 
     def _delete(self, key: str) -> None:
         with suppress(FileNotFoundError):
-            obstore.delete(self._store, key)
+            obstore.delete(self._client, key)
 
     def delete(self, oid: str) -> None:
-        with translated():
-            self._delete(_key(oid))
+        """See BlobMaintenance."""
+        with translated_errors():
+            self._delete(object_key(oid))
 
     def quarantine(self, oid: str) -> str:
+        """See BlobMaintenance; returns the new key."""
         target = f'{QUARANTINE}/{oid}'
-        with translated():
-            obstore.copy(self._store, _key(oid), target)
-            self._delete(_key(oid))
+        with translated_errors():
+            obstore.copy(self._client, object_key(oid), target)
+            self._delete(object_key(oid))
         return target
 
     def sweep(self, before: float) -> int:
-        with translated():
+        """See BlobMaintenance.
+
+        This removes uploads by signed links. The store itself has to remove
+        unfinished multipart uploads.
+        """
+        with translated_errors():
             old = [
                 item['path']
                 for item in self._list(INCOMING)
@@ -268,61 +201,12 @@ class ObjectStore:
                 self._delete(path)
         return len(old)
 
-    def link(self, method: str, oid: str, lifetime: int) -> Link | None:
-        if self._signer is None:
-            return None
-        key = _key(oid) if method == 'GET' else f'{INCOMING}/{oid}'
-        with translated():
-            href = obstore.sign(
-                self._signer, method, key, timedelta(seconds=lifetime)
-            )
-        header = {}
-        if method == 'PUT' and isinstance(self._signer, AzureStore):
-            header['x-ms-blob-type'] = 'BlockBlob'
-        return Link(href, header)
 
-    def settle(self, oid: str) -> None:
-        incoming = f'{INCOMING}/{oid}'
-        with translated():
-            found = self._head(incoming)
-            if found is None:
-                return
-            if self._head(_key(oid)) is None:
-                self._take_in(oid, incoming, found)
-            self._delete(incoming)
-
-    def _take_in(
-        self, oid: str, incoming: str, found: Mapping[str, Any]
-    ) -> None:
-        """Make an object that has been uploaded a blob; Invalid if wrong."""
-        size = found['size']
-        if self._hash(incoming, size) != oid:
-            self._delete(incoming)
-            raise errors.Invalid('the content does not match its oid')
-        if size > MAX_COPY:
-            blocks = _elsewhere(self._blocks(incoming, 0, size))
-            self._upload(_key(oid), oid, Checked(blocks), size)
-            return
-        obstore.copy(self._store, incoming, _key(oid))
-        # The link may have been used again while we were reading.
-        after = self._head(incoming)
-        if after is None or after['e_tag'] != found['e_tag']:
-            self._delete(_key(oid))
-            raise errors.Invalid('the content changed while it was checked')
-
-
-def _elsewhere(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """``blocks``, made by another thread: obstore cannot call itself."""
-    with ThreadPoolExecutor(1) as pool:
-        while block := pool.submit(next, blocks, b'').result():
-            yield block
-
-
-def _parts(pieces: Iterable[Piece], size: int) -> Iterator[bytes]:
-    """``pieces`` rearranged: all of ``size`` bytes but the last."""
+def _parts(blocks: Iterable[Block], size: int) -> Iterator[bytes]:
+    """Yield the content in parts of ``size`` bytes; only the last is shorter."""
     buffer = bytearray()
-    for piece in pieces:
-        buffer += piece
+    for block in blocks:
+        buffer += block
         while len(buffer) >= size:
             yield bytes(memoryview(buffer)[:size])
             del buffer[:size]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which blobs the changesets of a repository refer to."""
+"""The blobs that the changesets of a repository refer to.
+
+This module reads history and knows nothing of stores.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _OID_LINE = re.compile(rb'^oid sha256:([0-9a-f]{64})$', re.MULTILINE)
 
 
 def _paths(repo: Any) -> set[bytes]:
-    """All paths any changeset has touched, narrowed-out ones excepted."""
+    """Return all paths that changesets have touched, within the narrowspec."""
     paths: set[bytes] = set()
     matches = repo.narrowmatch()
     changelog = repo.changelog
@@ -28,7 +31,7 @@ def _paths(repo: Any) -> set[bytes]:
 
 
 def _pointers(filelog: Any) -> Iterator[bytes]:
-    """The texts of all revisions whose content is kept as a blob."""
+    """Yield the pointers: raw texts of revisions whose content is a blob."""
     flags = _flags(filelog)
     for rev in filelog:
         if flags(rev) & revlog.REVIDX_EXTSTORED:
@@ -36,12 +39,13 @@ def _pointers(filelog: Any) -> Iterator[bytes]:
 
 
 def _flags(filelog: Any) -> Any:
+    """Return the function from a revision to its storage flags."""
     inner = getattr(filelog, '_revlog', filelog)
     return inner.flags
 
 
 def oids(repo: Any) -> set[str]:
-    """The names of all blobs that are needed, by hidden changesets too."""
+    """Return the oids that changesets refer to, including hidden ones."""
     repo = repo.unfiltered()
     found: set[str] = set()
     paths = sorted(_paths(repo))

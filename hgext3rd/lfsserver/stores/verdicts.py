@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which blobs have been hashed already: a cache from file state to verdict.
+"""A cache of verdicts: which files have been hashed, and with what result.
 
-A verdict holds as long as size and modification time of the file stay.  The
-cache lives in memory and in SQLite; without a writable disk it is memory
-only.  Losing it costs a hash per blob, nothing else.
+A verdict is valid while the size and the modification time of the file stay the
+same. The cache is kept in memory and in SQLite; where the disk cannot be
+written, in memory only. Losing it costs one hash per blob and nothing else, so
+errors of the database are never reported.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from os import stat_result, unlink
+from os import stat_result
 
+from ...amalgam import sidefiles
+from ...amalgam.lru import LRU
 from . import database
 
-KIND = database.Kind(
+FORMAT = database.DatabaseFormat(
     application_id=0x4C465356,  # "LFSV"
     version=1,
     schema=(
@@ -35,42 +38,51 @@ SELECT = 'SELECT oid, size, mtime, intact FROM verified WHERE oid IN (%s)'
 INSERT = 'INSERT OR REPLACE INTO verified VALUES (?, ?, ?, ?)'
 DELETE = 'DELETE FROM verified WHERE oid = ?'
 
-# Bound parameters a statement; SQLite guarantees 999.
+# Bound parameters of a statement; every build of SQLite allows 999.
 BATCH = 900
 
-# Verdicts kept in memory, about 200 bytes each; the oldest go first.
+# Verdicts kept in memory, at about 200 bytes each.
 MAX_REMEMBERED = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """That a file of this state did or did not match its name."""
+    """Whether a file with this ``size`` and ``mtime`` (ns) matches its name."""
 
     size: int
     mtime: int
     intact: bool
 
     def holds(self, state: stat_result) -> bool:
-        """Whether the file is still in the state that was hashed."""
+        """Return whether the file is still in the state that was hashed."""
         return (self.size, self.mtime) == (state.st_size, state.st_mtime_ns)
 
 
-class Verified:
-    """The verdicts of one store, kept in the database at ``path``."""
+class VerdictCache:
+    """The verdicts of one store, kept in the database at ``path``.
+
+    Threads may share it.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._memory: dict[str, Verdict] = {}
+        self._memory: LRU[str, Verdict] = LRU(MAX_REMEMBERED)
         self._lock = threading.Lock()
 
     def get(self, oids: Iterable[str]) -> Mapping[str, Verdict]:
-        """What is known about ``oids``; callers compare the file's state."""
+        """Return the known verdicts on ``oids``.
+
+        Callers have to compare them with the states of the files.
+        """
+        known = {}
+        missing = []
         with self._lock:
-            wanted = list(oids)
-            known = {
-                oid: self._memory[oid] for oid in wanted if oid in self._memory
-            }
-        missing = [oid for oid in wanted if oid not in known]
+            for oid in oids:
+                verdict = self._memory.get(oid)
+                if verdict is None:
+                    missing.append(oid)
+                else:
+                    known[oid] = verdict
         if missing:
             found = self._select(missing)
             self._remember(found)
@@ -88,23 +100,20 @@ class Verified:
             self._write(INSERT, rows)
 
     def discard(self, oid: str) -> None:
-        """Forget about a blob that is gone."""
+        """Forget the verdict on a blob that has been removed."""
         with self._lock:
-            self._memory.pop(oid, None)
+            self._memory.pop(oid)
         self._write(DELETE, [(bytes.fromhex(oid),)])
 
     def _remember(self, verdicts: Mapping[str, Verdict]) -> None:
         with self._lock:
-            self._memory.update(verdicts)
-            excess = len(self._memory) - MAX_REMEMBERED
-            if excess > 0:
-                for oid in list(self._memory)[:excess]:
-                    del self._memory[oid]
+            for oid, verdict in verdicts.items():
+                self._memory.put(oid, verdict, 1)
 
     def _select(self, oids: list[str]) -> dict[str, Verdict]:
         found = {}
         try:
-            opened = database.connection(self._path, KIND)
+            opened = database.connection(self._path, FORMAT)
             for start in range(0, len(oids), BATCH):
                 keys = [bytes.fromhex(o) for o in oids[start : start + BATCH]]
                 marks = ','.join('?' * len(keys))
@@ -112,7 +121,7 @@ class Verified:
                     SELECT % marks, keys
                 ):
                     found[oid.hex()] = Verdict(size, mtime, bool(intact))
-        except (sqlite3.Error, database.UnknownSchema, OSError) as error:
+        except (sqlite3.Error, database.UnknownFormat, OSError) as error:
             self._drop(error)
         return found
 
@@ -120,20 +129,19 @@ class Verified:
         self, statement: str, rows: Sequence[tuple[object, ...]]
     ) -> None:
         try:
-            opened = database.connection(self._path, KIND)
+            opened = database.connection(self._path, FORMAT)
             with database.transaction(opened):
                 opened.executemany(statement, rows)
-        except (sqlite3.Error, database.UnknownSchema, OSError) as error:
+        except (sqlite3.Error, database.UnknownFormat, OSError) as error:
             self._drop(error)
 
     def _drop(self, error: Exception) -> None:
-        """After an error go on without the file; remove it if it is broken."""
+        """Close the database after an error; remove it if it is damaged."""
         database.forget(self._path)
-        broken = isinstance(error, database.UnknownSchema) or (
+        damaged = isinstance(error, database.UnknownFormat) or (
             isinstance(error, sqlite3.DatabaseError)
             and not isinstance(error, sqlite3.OperationalError)
         )
-        if broken:
-            for suffix in ('', '-wal', '-shm'):
-                with suppress(OSError):
-                    unlink(self._path + suffix)
+        if damaged:
+            with suppress(OSError):
+                sidefiles.remove(self._path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The JSON documents: literal ones in and out, and any others in."""
+"""The JSON documents: literal documents, and random input to the parsers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgext3rd.lfsserver import errors
-from hgext3rd.lfsserver.api import documents
+from hgext3rd.lfsserver.formats import batches, documents, lockrequests
 
 OID = '31cf46fbc4ecd458a0943c5b4881f1f5a6dd36c53d6167d5b69ac45149b38e5b'
 
@@ -36,16 +36,16 @@ values = st.recursive(
 )
 
 parsers = [
-    lambda data: documents.parse_batch(data, 10),
-    documents.parse_pointer,
-    documents.parse_lock,
-    documents.parse_lock_verify,
-    documents.parse_unlock,
+    lambda data: batches.parse_batch(data, 10),
+    batches.parse_pointer,
+    lockrequests.parse_lock,
+    lockrequests.parse_lock_verify,
+    lockrequests.parse_unlock,
 ]
 
 
 @given(values | st.binary())
-def test_parsers_accept_or_say_why(value: object) -> None:
+def test_parsers_raise_only_client_errors(value: object) -> None:
     data = value if isinstance(value, bytes) else json.dumps(value).encode()
     for parse in parsers:
         try:
@@ -56,54 +56,50 @@ def test_parsers_accept_or_say_why(value: object) -> None:
 
 
 def test_batch() -> None:
-    # as git-lfs 3.3.0 sends it
+    # From git-lfs 3.3.0.
     data = (
         b'{"operation":"upload","objects":[{"oid":"%s","size":12}],'
         b'"transfers":["lfs-standalone-file","basic","ssh"],'
         b'"ref":{"name":"refs/heads/main"},"hash_algo":"sha256"}\n'
     ) % OID.encode()
-    assert documents.parse_batch(data, 1) == documents.BatchRequest(
-        'upload', (documents.Pointer(OID, 12),), 'refs/heads/main'
+    assert batches.parse_batch(data, 1) == batches.BatchRequest(
+        'upload', (batches.Pointer(OID, 12),), 'refs/heads/main'
     )
-    # as core's lfs client sends it
+    # From core's lfs client.
     data = (
         b'{"objects": [{"oid": "%s", "size": 12}], "operation": "download"}'
     ) % OID.encode()
-    assert documents.parse_batch(data, 1) == documents.BatchRequest(
-        'download', (documents.Pointer(OID, 12),), None
+    assert batches.parse_batch(data, 1) == batches.BatchRequest(
+        'download', (batches.Pointer(OID, 12),), None
     )
 
 
-def test_batch_keeps_bad_objects_among_good_ones() -> None:
+def test_batch_keeps_invalid_objects_among_valid_ones() -> None:
     entries = [
         {'oid': OID, 'size': 1},
         {'oid': OID, 'size': -1},
         {'oid': OID.upper(), 'size': 1},
     ]
     document = {'operation': 'upload', 'objects': entries, 'transfers': []}
-    batch = documents.parse_batch(json.dumps(document).encode(), 3)
+    batch = batches.parse_batch(json.dumps(document).encode(), 3)
     problems = [pointer.problem for pointer in batch.objects]
     assert problems[0] is None
     assert '"size"' in (problems[1] or '')
     assert '"oid"' in (problems[2] or '')
     document['objects'] = entries[1:]
     with pytest.raises(errors.Invalid, match='"size"'):
-        documents.parse_batch(json.dumps(document).encode(), 3)
+        batches.parse_batch(json.dumps(document).encode(), 3)
 
 
 def test_encode_batch() -> None:
-    action = documents.Action(
-        'http://h/x', {'Authorization': 'Basic eA=='}, 600
-    )
-    answers = [
-        documents.ObjectAnswer(OID, 12, {'download': action}, True),
-        documents.ObjectAnswer(OID, 13),
-        documents.ObjectAnswer(
-            OID, 14, error=(404, 'The object does not exist')
-        ),
-        documents.ObjectAnswer(OID, 15, {'upload': action}),
+    action = batches.Action('http://h/x', {'Authorization': 'Basic eA=='}, 600)
+    results = [
+        batches.ObjectResult(OID, 12, {'download': action}, True),
+        batches.ObjectResult(OID, 13),
+        batches.ObjectResult(OID, 14, error=(404, 'The object does not exist')),
+        batches.ObjectResult(OID, 15, {'upload': action}),
     ]
-    assert documents.encode_batch(answers, 1e9) == (
+    assert batches.encode_batch(results, 1e9) == (
         b'{"transfer":"basic","objects":['
         b'{"oid":"%(oid)s","size":12,"authenticated":true,"actions":'
         b'{"download":{"href":"http://h/x",'
@@ -121,30 +117,32 @@ def test_encode_batch() -> None:
 
 
 def test_locks() -> None:
-    assert documents.parse_lock(b'{"path":"a","ref":{"name":"r"}}') == (
-        documents.LockRequest('a', 'r')
+    assert lockrequests.parse_lock(b'{"path":"a","ref":{"name":"r"}}') == (
+        lockrequests.LockRequest('a', 'r')
     )
-    # a detached head
-    assert documents.parse_lock(b'{"path":"a","ref":{"name":""}}') == (
-        documents.LockRequest('a', None)
+    # git-lfs sends this while HEAD is detached.
+    assert lockrequests.parse_lock(b'{"path":"a","ref":{"name":""}}') == (
+        lockrequests.LockRequest('a', None)
     )
-    assert documents.parse_lock_verify(b'') == (
-        documents.LockVerifyRequest(None, None, None)
+    assert lockrequests.parse_lock_verify(b'') == (
+        lockrequests.LockVerifyRequest(None, None, None)
     )
-    assert documents.parse_lock_verify(b'{"cursor":"5","limit":2}') == (
-        documents.LockVerifyRequest(None, '5', 2)
+    assert lockrequests.parse_lock_verify(b'{"cursor":"5","limit":2}') == (
+        lockrequests.LockVerifyRequest(None, '5', 2)
     )
-    assert documents.parse_unlock(b'') == documents.UnlockRequest(False, None)
-    assert documents.parse_unlock(b'{"force":true}') == (
-        documents.UnlockRequest(True, None)
+    assert lockrequests.parse_unlock(b'') == lockrequests.UnlockRequest(
+        False, None
+    )
+    assert lockrequests.parse_unlock(b'{"force":true}') == (
+        lockrequests.UnlockRequest(True, None)
     )
 
 
 def test_pointer() -> None:
     data = json.dumps({'oid': OID, 'size': 5}).encode()
-    assert documents.parse_pointer(data) == documents.Pointer(OID, 5)
+    assert batches.parse_pointer(data) == batches.Pointer(OID, 5)
     with pytest.raises(errors.Invalid):
-        documents.parse_pointer(json.dumps({'oid': 'x', 'size': 5}).encode())
+        batches.parse_pointer(json.dumps({'oid': 'x', 'size': 5}).encode())
 
 
 @pytest.mark.parametrize(
@@ -159,9 +157,9 @@ def test_pointer() -> None:
         (b'{"path":"a","ref":5}', errors.Invalid),
     ],
 )
-def test_bad_locks(data: bytes, error: type[Exception]) -> None:
+def test_invalid_locks(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
-        documents.parse_lock(data)
+        lockrequests.parse_lock(data)
 
 
 @pytest.mark.parametrize(
@@ -178,16 +176,16 @@ def test_bad_locks(data: bytes, error: type[Exception]) -> None:
         ({'objects': [{'oid': OID, 'size': 5}] * 2}, errors.TooLarge),
     ],
 )
-def test_bad_batches(changes: object, error: type[Exception]) -> None:
+def test_invalid_batches(changes: object, error: type[Exception]) -> None:
     assert isinstance(changes, dict)
     document = {'operation': 'upload', 'objects': [], **changes}
     with pytest.raises(error):
-        documents.parse_batch(json.dumps(document).encode(), 1)
+        batches.parse_batch(json.dumps(document).encode(), 1)
 
 
-def test_bad_verifications() -> None:
+def test_invalid_lock_verifications_and_unlocks() -> None:
     for data in (b'{"cursor":5}', b'{"limit":"5"}', b'{"limit":true}'):
         with pytest.raises(errors.Invalid):
-            documents.parse_lock_verify(data)
+            lockrequests.parse_lock_verify(data)
     with pytest.raises(errors.Invalid):
-        documents.parse_unlock(b'{"force":1}')
+        lockrequests.parse_unlock(b'{"force":1}')

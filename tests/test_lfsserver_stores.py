@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Blob stores: every backend passes the same class."""
+"""The stores of blobs: every store passes the same conformance class."""
 
 from __future__ import annotations
 
@@ -8,71 +8,80 @@ import os
 import pathlib
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from hgext3rd.lfsserver import errors
-from hgext3rd.lfsserver.stores import local
-from hgext3rd.lfsserver.stores.blobs import BlobStore, Piece, hash_file
+from hgext3rd.lfsserver.stores import content, local
+from hgext3rd.lfsserver.stores.blobs import BlobMaintenance, BlobStore
+from hgext3rd.lfsserver.stores.content import Block
+from hgext3rd.lfsserver.stores.files import FileCreator
 from hgext3rd.lfsserver.stores.local import LocalStore
-from hgext3rd.lfsserver.stores.verified import Verified
+from hgext3rd.lfsserver.stores.usercache import UserCache
+from hgext3rd.lfsserver.stores.verdicts import VerdictCache
 
 ABSENT = '0' * 64
+
+
+class Store(BlobStore, BlobMaintenance, Protocol):
+    """The roles that every store has."""
 
 
 def oid_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def reused(data: bytes, size: int) -> Iterator[Piece]:
-    """The content in pieces which overwrite each other."""
+def reused(data: bytes, size: int) -> Iterator[Block]:
+    """Yield the content in blocks that share one buffer."""
     buffer = bytearray(size)
     for start in range(0, len(data), size):
-        piece = data[start : start + size]
-        buffer[: len(piece)] = piece
-        yield memoryview(buffer)[: len(piece)]
+        block = data[start : start + size]
+        buffer[: len(block)] = block
+        yield memoryview(buffer)[: len(block)]
 
 
-def put(store: BlobStore, data: bytes, size: int | None = -1) -> bool:
+def put(store: Store, data: bytes, size: int | None = -1) -> bool:
     if size == -1:
         size = len(data)
     return store.put(oid_of(data), reused(data, 100_000), size)
 
 
 class Interrupted(Exception):
-    """Raised by a source of content that breaks off."""
+    """Raised by content that ends prematurely."""
 
 
-def broken(data: bytes) -> Iterator[Piece]:
+def broken(data: bytes) -> Iterator[Block]:
     yield data
     raise Interrupted
 
 
 class BlobStoreConformance:
-    """What each store does.  Subclasses provide ``store``; see also
+    """What every store has to do.
+
+    Subclasses provide ``store`` and ``damage``. More of them are in
     test_lfsserver_objectstore.
     """
 
-    #: Content of several parts, and of one.
+    #: Content that an object store receives in several parts, and in one.
     LARGE = os.urandom(1 << 20) * 20
     SMALL = os.urandom(5000)
 
     @pytest.fixture
-    def store(self) -> BlobStore:
-        raise AssertionError('a subclass says which store')
+    def store(self) -> Store:
+        raise AssertionError('subclasses provide a store')
 
     def damage(self, oid: str) -> None:
-        """Replace the stored content of a blob by something else."""
-        raise AssertionError('a subclass knows how')
+        """Overwrite the stored content of a blob."""
+        raise AssertionError('subclasses know how')
 
-    def content(self, store: BlobStore, oid: str) -> bytes:
+    def content(self, store: Store, oid: str) -> bytes:
         blob = store.examine([oid])[oid]
         return b''.join(store.read(blob, 0, blob.size))
 
     @pytest.mark.parametrize('data', [b'', SMALL, LARGE], ids=len)
     @pytest.mark.parametrize('announced', [True, False])
-    def test_put(self, store: BlobStore, data: bytes, announced: bool) -> None:
+    def test_put(self, store: Store, data: bytes, announced: bool) -> None:
         oid = oid_of(data)
         assert put(store, data, len(data) if announced else None) is True
         blob = store.examine([oid, ABSENT])[oid]
@@ -83,7 +92,7 @@ class BlobStoreConformance:
         assert self.content(store, oid) == data
         assert store.rehash(oid)
 
-    def test_ranges(self, store: BlobStore) -> None:
+    def test_ranges(self, store: Store) -> None:
         put(store, self.LARGE)
         blob = store.examine([oid_of(self.LARGE)])[oid_of(self.LARGE)]
         size = len(self.LARGE)
@@ -98,18 +107,17 @@ class BlobStoreConformance:
             found = b''.join(store.read(blob, start, stop))
             assert found == self.LARGE[start:stop]
 
-    def test_missing(self, store: BlobStore) -> None:
+    def test_missing(self, store: Store) -> None:
         assert store.examine([ABSENT]) == {}
         assert store.examine([]) == {}
         assert list(store.walk()) == []
         store.delete(ABSENT)
-        store.settle(ABSENT)
         with pytest.raises(errors.NotFound):
             store.rehash(ABSENT)
         with pytest.raises(errors.NotFound):
             store.quarantine(ABSENT)
 
-    def test_gone_while_read(self, store: BlobStore) -> None:
+    def test_deleted_before_read(self, store: Store) -> None:
         put(store, self.SMALL)
         oid = oid_of(self.SMALL)
         blob = store.examine([oid])[oid]
@@ -118,7 +126,7 @@ class BlobStoreConformance:
             b''.join(store.read(blob, 0, blob.size))
 
     @pytest.mark.parametrize('data', [SMALL, LARGE], ids=len)
-    def test_wrong_content(self, store: BlobStore, data: bytes) -> None:
+    def test_wrong_content(self, store: Store, data: bytes) -> None:
         for size in (len(data), None):
             with pytest.raises(errors.Invalid):
                 store.put(ABSENT, reused(data, 100_000), size)
@@ -130,11 +138,11 @@ class BlobStoreConformance:
             store.put(oid_of(data), broken(data), None)
         self.check_empty(store)
 
-    def check_empty(self, store: BlobStore) -> None:
+    def check_empty(self, store: Store) -> None:
         assert list(store.walk()) == []
         assert store.sweep(time.time() + 3600) == 0
 
-    def test_good_blob_stays(self, store: BlobStore) -> None:
+    def test_intact_blob_is_kept(self, store: Store) -> None:
         oid = oid_of(self.SMALL)
         put(store, self.SMALL)
         with pytest.raises(errors.Invalid):
@@ -143,7 +151,7 @@ class BlobStoreConformance:
             store.put(oid, broken(self.SMALL), None)
         assert self.content(store, oid) == self.SMALL
 
-    def test_walk_and_delete(self, store: BlobStore) -> None:
+    def test_walk_and_delete(self, store: Store) -> None:
         contents = [b'%d' % number for number in range(20)]
         for data in contents:
             put(store, data)
@@ -154,7 +162,7 @@ class BlobStoreConformance:
             store.delete(oid_of(data))
         self.check_empty(store)
 
-    def test_quarantine(self, store: BlobStore) -> None:
+    def test_quarantine(self, store: Store) -> None:
         oid = oid_of(self.SMALL)
         put(store, self.SMALL)
         self.damage(oid)
@@ -170,8 +178,11 @@ class TestLocal(BlobStoreConformance):
     @pytest.fixture
     def store(self, tmp_path: pathlib.Path) -> LocalStore:
         self.root = tmp_path / 'lfs'
-        self.verdicts = Verified(str(tmp_path / 'verified.sqlite'))
-        return LocalStore(str(self.root), self.verdicts, file_mode=0o640)
+        return LocalStore(
+            str(self.root),
+            VerdictCache(str(tmp_path / 'verified.sqlite')),
+            FileCreator(file_mode=0o640),
+        )
 
     def path(self, oid: str) -> pathlib.Path:
         return self.root / 'objects' / oid[:2] / oid[2:]
@@ -184,9 +195,9 @@ class TestLocal(BlobStoreConformance):
         path = self.path(oid_of(b'x'))
         assert path.read_bytes() == b'x'
         assert path.stat().st_mode & 0o777 == 0o640
-        files = [p for p in self.root.rglob('*') if p.is_file()]
-        assert files == [path]
-        # files of others are left alone
+        paths = [p for p in self.root.rglob('*') if p.is_file()]
+        assert paths == [path]
+        # Other files are not blobs.
         (path.parent / 'README').write_text('x')
         (self.root / 'objects' / 'README').write_text('x')
         assert [blob.oid for blob in store.walk()] == [oid_of(b'x')]
@@ -194,12 +205,12 @@ class TestLocal(BlobStoreConformance):
     def test_hashed_once(
         self, store: LocalStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What has been hashed is hashed again only after a change."""
+        """A file is hashed again only after it has changed."""
         oid = oid_of(self.SMALL)
         self.path(oid).parent.mkdir(parents=True)
         self.path(oid).write_bytes(self.SMALL)
         hashed = []
-        real = hash_file
+        real = content.hash_file
 
         def counting(file: Any) -> str:
             hashed.append(file.name)
@@ -209,9 +220,11 @@ class TestLocal(BlobStoreConformance):
         for _ in range(3):
             assert store.examine([oid])[oid].intact
         assert len(hashed) == 1
-        # another process reads it from disk
+        # Another process reads the verdict from the database.
         other = LocalStore(
-            str(self.root), Verified(str(self.root.parent / 'verified.sqlite'))
+            str(self.root),
+            VerdictCache(str(self.root.parent / 'verified.sqlite')),
+            FileCreator(),
         )
         assert other.examine([oid])[oid].intact
         assert len(hashed) == 1
@@ -219,13 +232,13 @@ class TestLocal(BlobStoreConformance):
         assert not store.examine([oid])[oid].intact
         assert not other.examine([oid])[oid].intact
         assert len(hashed) == 3 or len(hashed) == 2
-        # what was received was hashed on the way
+        # An upload was hashed while it was received.
         put(store, b'new')
         before = len(hashed)
         assert store.examine([oid_of(b'new')])
         assert len(hashed) == before
 
-    def test_corrupt_is_replaced(self, store: LocalStore) -> None:
+    def test_corrupt_blob_is_replaced(self, store: LocalStore) -> None:
         oid = oid_of(self.SMALL)
         put(store, self.SMALL)
         self.damage(oid)
@@ -235,11 +248,11 @@ class TestLocal(BlobStoreConformance):
         assert put(store, self.SMALL) is False
         assert self.content(store, oid) == self.SMALL
 
-    def test_no_room(
+    def test_no_space(
         self, store: LocalStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def never() -> Iterator[Piece]:
-            raise AssertionError('nothing may be read')
+        def never() -> Iterator[Block]:
+            raise AssertionError('the content must not be read')
             yield b''
 
         with pytest.raises(errors.OutOfSpace):
@@ -254,7 +267,7 @@ class TestLocal(BlobStoreConformance):
         monkeypatch.undo()
         self.check_empty(store)
 
-    def test_unusable(self, store: LocalStore) -> None:
+    def test_unusable_directory(self, store: LocalStore) -> None:
         self.root.write_text('a file is in the way')
         with pytest.raises(errors.StoreUnavailable):
             put(store, self.SMALL)
@@ -269,38 +282,31 @@ class TestLocal(BlobStoreConformance):
 
 
 class TestLocalWithCache(TestLocal):
-    """The cache of core's lfs extension takes and gives blobs."""
+    """A store with the cache of core's lfs extension."""
 
     @pytest.fixture
     def store(self, tmp_path: pathlib.Path) -> LocalStore:
         self.root = tmp_path / 'lfs'
         self.cache = tmp_path / 'cache'
+        creator = FileCreator(file_mode=0o640, directory_mode=0o750)
         return LocalStore(
             str(self.root),
-            Verified(str(tmp_path / 'verified.sqlite')),
-            cache=str(self.cache),
-            file_mode=0o640,
-            directory_mode=0o750,
+            VerdictCache(str(tmp_path / 'verified.sqlite')),
+            creator,
+            UserCache(str(self.cache), creator),
         )
 
-    def clear(self, oid: str) -> None:
-        (self.cache / oid[:2] / oid[2:]).unlink()
-
-    def check_empty(self, store: BlobStore) -> None:
+    def check_empty(self, store: Store) -> None:
         super().check_empty(store)
-        files = [p for p in (self.root).rglob('*') if p.is_file()]
-        assert all('quarantine' in p.parts for p in files)
+        paths = [p for p in self.root.rglob('*') if p.is_file()]
+        assert all('quarantine' in p.parts for p in paths)
 
-    def test_gone_while_read(self, store: BlobStore) -> None:
-        # a cached blob comes back
+    def test_deleted_before_read(self, store: Store) -> None:
+        # The blob is taken from the cache again.
         put(store, self.SMALL)
         oid = oid_of(self.SMALL)
         store.delete(oid)
         assert self.content(store, oid) == self.SMALL
-
-    def damage(self, oid: str) -> None:
-        # both names belong to one file
-        super().damage(oid)
 
     def test_taken_from_cache(self, store: LocalStore) -> None:
         data = b'cached by a commit elsewhere'
@@ -319,7 +325,7 @@ class TestLocalWithCache(TestLocal):
         assert (self.cache / oid[:2] / oid[2:]).read_bytes() == b'x'
         assert (self.root / 'objects').stat().st_mode & 0o777 == 0o750
 
-    def test_mended(self, store: LocalStore) -> None:
+    def test_repaired_in_cache(self, store: LocalStore) -> None:
         put(store, b'x')
         self.damage(oid_of(b'x'))
         self.test_offered_to_cache(store)

@@ -6,15 +6,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-# Files below .hg, also of the source of a share.
+# Files below .hg. A share has its own, and also those of its source.
 NAMES = (b'hgrc', b'hgrc-not-shared')
 
-# What tells states of a file apart; None if there is no file.
-State = tuple[int, int, int] | None
+# The modification time (ns), size and inode of a file; None if it is missing.
+FileState = tuple[int, int, int] | None
 
 
 def files_of(repo: Any) -> list[bytes]:
-    """Where ``repo`` may have configuration files."""
+    """Return the paths where ``repo`` may have configuration files."""
     return [
         os.path.join(folder, name)
         for folder in sorted({repo.path, repo.sharedpath})
@@ -22,12 +22,12 @@ def files_of(repo: Any) -> list[bytes]:
     ]
 
 
-def states(files: list[bytes]) -> tuple[State, ...]:
-    """What changes when one of ``files`` is written, made or removed."""
+def states(files: list[bytes]) -> tuple[FileState, ...]:
+    """Return a value that differs after a file was written or removed."""
     return tuple(_state(path) for path in files)
 
 
-def _state(path: bytes) -> State:
+def _state(path: bytes) -> FileState:
     try:
         found = os.stat(path)
     except OSError:

@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``hg serve`` answering LFS requests without hgweb: when it may, and not.
+"""The fast path of ``hg serve``: when it is used, and when hgweb is called.
 
-That the answers are the same is for the tests of the endpoint over HTTP, whose
-server "single" answers this way.
+The tests of the endpoint over HTTP check that both give the same responses; the
+server "single" there uses the fast path.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
 from collections.abc import Iterator
 
 import pytest
 from helpers.lfsserver_http import CONTENT, Server, oid_of
 
+from hgext3rd.lfsserver import hooks
+
 OBJECT = f'/open/.hg/lfs/objects/{oid_of(CONTENT)}'
 
-# An extension that wants to be asked for each request, in one way or another.
+# Extensions that want to check each request, in different ways.
 GATEKEEPERS = {
     'permission hook': """
 from mercurial.hgweb import common
@@ -45,12 +48,12 @@ def uisetup(ui):
 def server(
     request: pytest.FixtureRequest, tmp_path: pathlib.Path
 ) -> Iterator[Server]:
-    """A server of a single repository; ``param`` is an extension, or None."""
+    """A server of one repository; ``param`` is the text of an extension, or None."""
     extra = ''
     if request.param:
-        extension = tmp_path / 'gatekeeper.py'
+        extension = tmp_path / 'other.py'
         extension.write_text(request.param)
-        extra = f'[extensions]\ngatekeeper = {extension}\n'
+        extra = f'[extensions]\nwireprotov2 =\nother = {extension}\n'
     server = Server('single', tmp_path, extra)
     process = server.start()
     try:
@@ -65,7 +68,7 @@ plain = pytest.mark.parametrize('server', [None], indirect=True)
 
 @plain
 def test_configuration_is_current(server: Server) -> None:
-    """Restrictions hold from the request after they were written."""
+    """A changed hgrc applies to the next request."""
     assert server.put(CONTENT).status == 201
     hgrc = server.folder / 'open' / '.hg' / 'hgrc'
     for text, get, put in [
@@ -85,7 +88,7 @@ def test_configuration_is_current(server: Server) -> None:
 
 @plain
 def test_configuration_is_broken(server: Server) -> None:
-    """Who may do what is unknown: nobody may do anything."""
+    """No request is permitted while the configuration cannot be read."""
     assert server.put(CONTENT).status == 201
     hgrc = server.folder / 'open' / '.hg' / 'hgrc'
     hgrc.write_text('this is no configuration\n')
@@ -99,11 +102,11 @@ def test_configuration_is_broken(server: Server) -> None:
 
 @plain
 def test_no_longer_served(server: Server) -> None:
-    """Then these are addresses of hgweb, which does not know them."""
+    """hgweb gets the requests after LFS was turned off, and reports an error."""
     assert server.put(CONTENT).status == 201
     hgrc = server.folder / 'open' / '.hg' / 'hgrc'
     hgrc.write_text('')
-    # hgweb has the repository open as it is now
+    # Now hgweb has opened the repository with this configuration.
     assert server.request('GET', '/open/log').status == 200
     hgrc.write_text('[lfsserver]\nserve = no\n')
     answer = server.get(oid_of(CONTENT))
@@ -115,8 +118,39 @@ def test_no_longer_served(server: Server) -> None:
 @pytest.mark.parametrize(
     'server', GATEKEEPERS.values(), ids=GATEKEEPERS, indirect=True
 )
-def test_others_are_asked(server: Server) -> None:
+def test_foreign_checks_are_called(server: Server) -> None:
     for key, get, put in [('sesame', 404, 201), ('wrong', 403, 403)]:
         fields = {'X-Key': key}
         assert server.request('GET', OBJECT, headers=fields).status == get
         assert server.put(CONTENT, headers=fields).status == put
+
+
+# Beside an extension of this project that wraps hgweb too. The wrapper here
+# would make every request fail, but declares that LFS requests may skip it.
+BESIDE_OTHERS = """
+from mercurial import extensions
+from hgext3rd.amalgam import wrapping
+@wrapping.own_addresses_only
+def fail(orig, self, *args, **kwargs):
+    raise RuntimeError('hgweb has been called')
+def uisetup(ui):
+    try:
+        from mercurial.hgweb.hgweb_mod_inner import hgweb
+    except ImportError:
+        from mercurial.hgweb.hgweb_mod import hgweb
+    extensions.wrapfunction(hgweb, '_runwsgi', fail)
+"""
+
+
+@pytest.mark.parametrize('server', [BESIDE_OTHERS], indirect=True)
+def test_declared_wrappers_are_skipped(server: Server) -> None:
+    assert server.put(CONTENT).status == 201
+    assert server.get(oid_of(CONTENT)).body == CONTENT
+
+
+def test_modules_to_load_exist() -> None:
+    """A misspelled name would be skipped when the server loads its modules."""
+    own = [n for n in hooks.REQUEST_MODULES if n.startswith('hgext3rd.')]
+    assert own
+    for name in own:
+        assert importlib.util.find_spec(name), name

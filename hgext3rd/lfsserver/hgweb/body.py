@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The body of a request on a connection of ``hg serve``.
+
+``hg serve`` passes its connection to the application as it is. This module
+finds the end of the body, undoes the chunked coding, asks for a body with
+"100 Continue" only when it is read, and decides whether the connection can be
+used again afterwards. It knows nothing of LFS.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from .. import errors
+from ..http import fields
+from ..http.chunked import ChunkedReader
+from ..stores.content import BLOCK_SIZE
+from .handler import HandlerBase
+
+# Bytes of an unwanted body that are read to keep the connection. About as much
+# is in flight anyway. The connection is closed if more is left.
+MAX_DISCARD = 256 * 1024
+
+
+def body_of(handler: HandlerBase) -> ConnectionBody:
+    """Return the body of the request that ``handler`` has parsed.
+
+    Raises BadRequest if the end of the body is ambiguous.
+    """
+    coding = handler.headers.get('Transfer-Encoding')
+    lengths = handler.headers.get_all('Content-Length') or []
+    if coding is not None:
+        if lengths or coding.strip().lower() != 'chunked':
+            raise errors.BadRequest('the framing of the body is ambiguous')
+        return ConnectionBody(handler, None, True)
+    if len(lengths) > 1:
+        raise errors.BadRequest('there is more than one Content-Length')
+    length = fields.content_length(lengths[0]) if lengths else None
+    return ConnectionBody(handler, length, False)
+
+
+class ConnectionBody(io.RawIOBase):
+    """A request body; serves as ``wsgi.input`` and as a RequestBody.
+
+    ``length`` is the Content-Length, or None without one. ``chunked`` says
+    whether the chunked coding is used instead. If ``must_close`` is true, the
+    connection has to be closed after the response.
+    """
+
+    def __init__(
+        self, handler: HandlerBase, length: int | None, chunked: bool
+    ) -> None:
+        super().__init__()
+        self._handler = handler
+        self._stream = handler.rfile
+        self.length = length
+        self.chunked = chunked
+        self._left = length or 0
+        self._decoder = ChunkedReader(handler.rfile) if chunked else None
+        self._continue = (
+            handler.headers.get('Expect', '').lower() == '100-continue'
+        )
+        self._refused = False
+        # Tests replace the stream by one that counts calls of read().
+        self._direct = type(self._stream) is io.BufferedReader
+        self.must_close = False
+
+    @property
+    def sends_files(self) -> bool:
+        """Whether the connection can send FileSlice objects (it has no TLS)."""
+        return type(self._handler.connection) is socket.socket
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the request has no body."""
+        return not self.length and not self.chunked
+
+    def readable(self) -> bool:
+        return True
+
+    def _at_end(self) -> bool:
+        if self._decoder is not None:
+            return self._decoder.finished
+        return not self._left
+
+    def readinto(self, buffer: Any, /) -> int:
+        if self._refused or self._at_end():
+            return 0
+        if self._continue:
+            self._continue = False
+            self._handler.wfile.write(b'HTTP/1.1 100 Continue\r\n\r\n')
+        view = memoryview(buffer)
+        if self._decoder is not None:
+            data = self._decoder.read(len(view))
+            view[: len(data)] = data
+            return len(data)
+        view = view[: self._left]
+        if self._direct:
+            count: int = self._stream.readinto1(view) or 0
+        else:
+            data = self._stream.read(len(view))
+            count = len(data)
+            view[:count] = data
+        self._left -= count
+        return count
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return ``size`` bytes, or fewer if the body ends before.
+
+        Unlike with other raw streams, a short result means the end. WSGI
+        applications expect that of ``wsgi.input``.
+        """
+        data = bytearray()
+        while size < 0 or len(data) < size:
+            want = BLOCK_SIZE if size < 0 else min(size - len(data), BLOCK_SIZE)
+            block = bytearray(want)
+            count = self.readinto(block)
+            if not count:
+                break
+            data += memoryview(block)[:count]
+        return bytes(data)
+
+    def blocks(self) -> Iterator[memoryview]:
+        """Yield the content; see RequestBody.
+
+        All blocks share one buffer.
+        """
+        size = (
+            BLOCK_SIZE if self.length is None else min(self.length, BLOCK_SIZE)
+        )
+        view = memoryview(bytearray(max(size, 1)))
+        try:
+            while count := self.readinto(view):
+                yield view[:count]
+        except TimeoutError:
+            self.must_close = True
+            raise errors.SlowClient('the request body did not arrive') from None
+        except ConnectionError:
+            self.must_close = True
+            raise errors.ShortBody('the connection was lost') from None
+        except errors.BadRequest:
+            self.must_close = True
+            raise
+        if not self._at_end():
+            self.must_close = True
+            raise errors.ShortBody(
+                f'the request body ended {self._left} bytes early'
+            )
+
+    def refuse(self) -> None:
+        """Stop reading: the application does not want the rest of the body."""
+        if not self._at_end() and not self.must_close:
+            if self._continue or self._decoder or self._left > MAX_DISCARD:
+                self.must_close = True
+            else:
+                self._discard()
+        self._refused = True
+
+    def _discard(self) -> None:
+        """Read the rest of the body, at most MAX_DISCARD bytes."""
+        limit = MAX_DISCARD
+        view = memoryview(bytearray(BLOCK_SIZE))
+        try:
+            while limit > 0 and (count := self.readinto(view)):
+                limit -= count
+        except (OSError, errors.LfsServerError):
+            self.must_close = True
+        if not self._at_end():
+            self.must_close = True
+
+    def abort(self) -> None:
+        """Close the connection after what has been sent so far."""
+        self.must_close = True
+        self._handler.close_connection = True

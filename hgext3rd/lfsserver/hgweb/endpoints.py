@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Endpoints as the configuration of a repository describes them.
+
+Nothing here knows requests, except that all of them share one count of running
+transfers.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from ..api.endpoint import Endpoint, Limits, TransferGate
+from ..stores import configured
+
+# ``lfsserver.max-transfers`` is a limit for the whole process.
+_gate = TransferGate()
+
+
+def endpoint_of(repo: Any, url: str) -> Endpoint:
+    """Return the endpoint of ``repo``, whose address for clients is ``url``.
+
+    Raises StoreUnavailable.
+    """
+    ui = repo.ui
+    limits = Limits(
+        object_size=ui.configbytes(b'lfsserver', b'max-object-size'),
+        batch=ui.configint(b'lfsserver', b'max-batch'),
+        lifetime=ui.configint(b'lfsserver', b'link-lifetime'),
+    )
+    max_transfers = ui.configint(b'lfsserver', b'max-transfers')
+    with_locks = ui.configbool(b'lfsserver', b'locks')
+    roles = configured.blob_store(repo)
+
+    def log(line: str) -> None:
+        ui.log(b'lfsserver', b'%s\n', line.encode('utf-8', 'replace'))
+
+    return Endpoint(
+        store=roles.blobs,
+        links=roles.links,
+        locks=configured.lock_store(repo) if with_locks else None,
+        limits=limits,
+        url=url,
+        admit=lambda: _gate.enter(max_transfers),
+        log=log,
+        now=time.time,
+    )
+
+
+class EndpointFactory:
+    """Makes endpoints of ``repo`` for any address, but sets up its stores once.
+
+    Threads may share it.
+    """
+
+    def __init__(self, repo: Any) -> None:
+        self._repo = repo
+        self._made: Endpoint | None = None
+
+    def at(self, url: str) -> Endpoint:
+        """Return the endpoint whose address for clients is ``url``.
+
+        Raises StoreUnavailable.
+        """
+        if self._made is None:
+            self._made = endpoint_of(self._repo, url)
+        return replace(self._made, url=url)

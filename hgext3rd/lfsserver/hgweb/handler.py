@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The part of Mercurial's request handler that this package uses.
+
+The declarations are for the type checker; at run time the base class is empty,
+because the real one is known only when ``hg serve`` creates its server.
+Source: mercurial/hgweb/server.py and Python's http.server.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+
+    class HandlerBase:
+        """The methods and attributes of ``_httprequesthandler``."""
+
+        connection: socket.socket
+        rfile: io.BufferedReader
+        wfile: Any
+        headers: Any
+        path: str
+        command: str
+        close_connection: bool
+        length: int | None
+        sent_headers: bool
+        _headers_buffer: list[bytes]
+        timeout: float | None
+        server: Any
+        url_scheme: bytes
+
+        def setup(self) -> None: ...
+        def handle_expect_100(self) -> bool: ...
+        def do_hgweb(self) -> None: ...
+        def _write(self, data: bytes) -> None: ...
+        def _start_response(
+            self, status: str, headers: list[tuple[str, str]]
+        ) -> Any: ...
+        def end_headers(self) -> None: ...
+        def send_headers(self) -> None: ...
+        def flush_headers(self) -> None: ...
+        def send_response(self, code: int) -> None: ...
+        def send_header(self, name: str, value: str) -> None: ...
+        def log_error(self, format: str, *args: object) -> None: ...
+else:
+    HandlerBase = object

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Object stores by URL: each is opened once per process.
+
+This module decides which class of store a configuration gets. It knows nothing
+of Mercurial.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from .objectclient import connect
+from .objectstore import ObjectStore
+from .signedstore import SIGNING, SignedObjectStore
+
+# Stores by configuration, because their clients pool connections. The keys
+# contain the process id: clients do not survive a fork.
+_open: dict[Any, ObjectStore] = {}
+_open_lock = threading.Lock()
+
+
+def open_store(
+    url: str, options: Mapping[str, str], *, signed: bool
+) -> ObjectStore:
+    """Return the store at ``url``.
+
+    The result is a SignedObjectStore if ``signed`` is true and the store can
+    sign links. ``options`` are those of obstore for this kind of store, except
+    ``public-endpoint``: the endpoint to put into signed links, if users reach
+    the store at another address than this server. Raises StoreUnavailable.
+    """
+    key = (os.getpid(), url, tuple(sorted(options.items())), signed)
+    with _open_lock:
+        if key not in _open:
+            _open[key] = _new_store(url, dict(options), signed)
+        return _open[key]
+
+
+def _new_store(url: str, options: dict[str, str], signed: bool) -> ObjectStore:
+    public = options.pop('public-endpoint', None)
+    client = connect(url, options)
+    if not signed or not isinstance(client, SIGNING):
+        return ObjectStore(client)
+    if public is None:
+        return SignedObjectStore(client, client)
+    return SignedObjectStore(
+        client, connect(url, {**options, 'endpoint': public})
+    )

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Creation of files and directories for stores on a file system.
+
+New files appear complete, synced and under their final name, or not at all.
+Nothing here knows blobs or their layout.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ...amalgam import durable
+from .. import errors
+from .content import Block
+
+# What the system reports when a disk is full, or a quota or limit is reached.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_COPY_BLOCK = 1024 * 1024
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn errors of the file system into errors of this package."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise errors.NotFound('the object does not exist') from None
+    except OSError as error:
+        if error.errno in _FULL:
+            raise errors.OutOfSpace(
+                'there is not enough space left for the object'
+            ) from error
+        raise errors.StoreUnavailable(
+            'the blob store failed', detail=str(error)
+        ) from error
+
+
+class NewFile:
+    """A temporary file, which is deleted unless ``install`` names it.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self, directory: str, prefix: str) -> None:
+        self._fd, self._name = tempfile.mkstemp(prefix=prefix, dir=directory)
+
+    def write(self, block: Block) -> None:
+        """Append a block."""
+        view = memoryview(block)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def install(self, target: str, mode: int) -> os.stat_result:
+        """Sync the file, rename it to ``target`` and return its state."""
+        os.fchmod(self._fd, mode)
+        os.fsync(self._fd)
+        os.replace(self._name, target)
+        durable.sync_directory(os.path.dirname(target))
+        return os.fstat(self._fd)
+
+    def __enter__(self) -> NewFile:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._fd)
+        with suppress(FileNotFoundError):
+            os.unlink(self._name)
+
+
+class FileCreator:
+    """Creates files and directories with the permissions of a store.
+
+    Files get ``file_mode``. Directories get ``directory_mode``, or what the
+    umask says if that is None.
+    """
+
+    def __init__(
+        self, file_mode: int = 0o644, directory_mode: int | None = None
+    ) -> None:
+        self.file_mode = file_mode
+        self._directory_mode = directory_mode
+
+    def make_directories(self, path: str) -> None:
+        """Create a directory and its missing parents."""
+        if os.path.isdir(path):
+            return
+        self.make_directories(os.path.dirname(path))
+        with suppress(FileExistsError):
+            os.mkdir(path)
+            if self._directory_mode is not None:
+                os.chmod(path, self._directory_mode)
+
+    def link(self, source: str, target: str) -> None:
+        """Give a file a second name, or copy it where that is impossible.
+
+        An existing target is kept.
+        """
+        directory = os.path.dirname(target)
+        self.make_directories(directory)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            return
+        except OSError:
+            with (
+                open(source, 'rb', buffering=0) as file,
+                NewFile(directory, '.') as new,
+            ):
+                while data := file.read(_COPY_BLOCK):
+                    new.write(data)
+                new.install(target, self.file_mode)
+
+
+def names_in(directory: str) -> list[str]:
+    """Return the sorted names in a directory; none if it does not exist."""
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An object store whose clients transfer content by signed links.
+
+Clients upload to ``incoming/<oid>``. The object becomes a blob when its content
+has been verified here, so a signed link can neither create a wrong blob nor
+replace a good one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import obstore
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from .. import errors
+from .blobs import Blob, SignedLink
+from .content import CheckedContent
+from .objectclient import translated_errors
+from .objectstore import INCOMING, ObjectStore, object_key
+
+# The kinds of stores that can sign links.
+SIGNING = (S3Store, GCSStore, AzureStore)
+
+# Bytes of the largest object that S3 copies by one request.
+MAX_COPY = 5 * 1024**3
+
+
+class SignedObjectStore(ObjectStore):
+    """An ObjectStore that also implements SignedLinks.
+
+    ``signer`` is the client that signs links. It differs from ``client`` if
+    users reach the store at another address than this server.
+    """
+
+    def __init__(self, client: Any, signer: Any) -> None:
+        super().__init__(client)
+        self._signer = signer
+
+    def _blob(self, oid: str) -> Blob | None:
+        blob = super()._blob(oid)
+        if blob is None:
+            # Core's lfs client uploads by links, but never sends the verify
+            # request that would settle the upload.
+            with suppress(errors.Invalid):
+                self.settle(oid)
+                blob = super()._blob(oid)
+        return blob
+
+    def link(self, method: str, oid: str, lifetime: int) -> SignedLink:
+        """See SignedLinks."""
+        key = object_key(oid) if method == 'GET' else f'{INCOMING}/{oid}'
+        with translated_errors():
+            href = obstore.sign(
+                self._signer, method, key, timedelta(seconds=lifetime)
+            )
+        header = {}
+        if method == 'PUT' and isinstance(self._signer, AzureStore):
+            header['x-ms-blob-type'] = 'BlockBlob'
+        return SignedLink(href, header)
+
+    def settle(self, oid: str) -> None:
+        """See SignedLinks."""
+        incoming = f'{INCOMING}/{oid}'
+        with translated_errors():
+            found = self._head(incoming)
+            if found is None:
+                return
+            if self._head(object_key(oid)) is None:
+                self._accept(oid, incoming, found)
+            self._delete(incoming)
+
+    def _accept(
+        self, oid: str, incoming: str, found: Mapping[str, Any]
+    ) -> None:
+        """Copy an upload to its final key if its content is right.
+
+        ``found`` is the metadata of the upload. Raises Invalid.
+        """
+        size = found['size']
+        if self._hash(incoming, size) != oid:
+            self._delete(incoming)
+            raise errors.Invalid('the content does not match its oid')
+        if size > MAX_COPY:
+            blocks = _from_thread(self._blocks(incoming, 0, size))
+            self._upload(object_key(oid), oid, CheckedContent(blocks), size)
+            return
+        obstore.copy(self._client, incoming, object_key(oid))
+        # A client may have used the link again while the content was read.
+        after = self._head(incoming)
+        if after is None or after['e_tag'] != found['e_tag']:
+            self._delete(object_key(oid))
+            raise errors.Invalid('the content changed while it was verified')
+
+
+def _from_thread(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield ``blocks``, but compute them in another thread.
+
+    obstore cannot be called from an iterator that obstore itself consumes.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        while block := pool.submit(next, blocks, b'').result():
+            yield block

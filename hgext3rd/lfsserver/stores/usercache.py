@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The cache of blobs that core's lfs extension shares between repositories.
+
+It belongs to the user who runs the server. Nothing depends on what it
+contains: an entry that cannot be read or written is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from .content import hash_file
+from .files import FileCreator
+
+
+class UserCache:
+    """The cache below the directory ``root``: blobs are at ``ab/cdef…``.
+
+    ``creator`` creates new files and directories.
+    """
+
+    def __init__(self, root: str, creator: FileCreator) -> None:
+        self._root = root
+        self._creator = creator
+
+    def _path(self, oid: str) -> str:
+        return os.path.join(self._root, oid[:2], oid[2:])
+
+    def take(self, oid: str, target: str) -> bool:
+        """Link an intact blob to ``target`` and return whether it exists."""
+        source = self._path(oid)
+        try:
+            with open(source, 'rb', buffering=0) as file:
+                if hash_file(file) != oid:
+                    return False
+        except OSError:
+            return False
+        self._creator.link(source, target)
+        return True
+
+    def offer(self, oid: str, source: str, *, repaired: bool) -> None:
+        """Add a blob from the file at ``source``.
+
+        ``repaired`` says that the blob replaces a corrupt one. It then also
+        replaces the entry of the cache, which may have been the same file.
+        """
+        path = self._path(oid)
+        with suppress(OSError):
+            if repaired:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+            self._creator.link(source, path)
