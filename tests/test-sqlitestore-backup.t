@@ -43,7 +43,7 @@ Restored, it holds what the changelog knows of and no more
 
   $ cd ../saved
   $ hg recover
-  removing file revisions of a lost transaction
+  removing file revisions of an interrupted transaction
   (verify step skipped, run `hg verify` to check your repository content)
   $ hg verify -q
   $ hg admin::sqlite-stats -T '{revisions}\n'

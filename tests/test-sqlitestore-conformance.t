@@ -141,7 +141,7 @@ Debug commands that need a revlog say that there is none, the others work
   public
   $ hg debug-repair-issue6528 --dry-run
   abort: the file history of this repository is not in revlogs
-  (repair it between 'hg admin::sqlite-convert --to revlog' and --to sqlite)
+  (convert it with 'hg admin::sqlite-convert --to revlog', repair it, and convert it back)
   [20]
   $ cd ..
 

@@ -95,8 +95,8 @@ What cannot be fetched
   $ hg -R remote commit -qm fifth
   $ mv remote/.hg/store/files.sqlite away
   $ hg -R local pull -q
-  abort: http://localhost:$HGPORT/remote/.hg/store/files.sqlite is not there
-  (it holds the file history)
+  abort: http://localhost:$HGPORT/remote/.hg/store/files.sqlite does not exist
+  (it holds the file history of the repository)
   [255]
   $ dd if=away bs=4096 count=2 of=remote/.hg/store/files.sqlite 2> /dev/null
   $ hg -R local pull -q
@@ -144,8 +144,8 @@ Answers that are cut off, and a database that changes all the time
   abort: cannot fetch http://localhost:$HGPORT1/remote/.hg/store/files.sqlite: the response was cut off
   [255]
   $ hg clone -q static-http://localhost:$HGPORT2/remote changes
-  abort: http://localhost:$HGPORT2/remote/.hg/store/files.sqlite changes while it is read
-  (try again when nobody writes to it)
+  abort: http://localhost:$HGPORT2/remote/.hg/store/files.sqlite keeps changing while it is read
+  (try again when nobody writes to the repository)
   [255]
   $ ls -d cut changes
   ls: cannot access '*': No such file or directory (glob)
