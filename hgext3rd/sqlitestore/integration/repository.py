@@ -253,7 +253,9 @@ def make_class(base: Any) -> Any:
                 journal = self.svfs.exists(b'journal')
                 if not journal and self._undo_file_revisions():
                     self.ui.status(
-                        _(b'removing file revisions of an interrupted transaction\n')
+                        _(
+                            b'removing file revisions of an interrupted transaction\n'
+                        )
                     )
                     return True
                 recovered: bool = super().recover()
