@@ -146,8 +146,8 @@ Debug commands that need a revlog refuse files in SQLite, the others work
   [20]
   $ cd ..
 
-The database needs a store. Without one the backend is ignored, like other options
-that need a store
+The database needs a store. Without one the backend is ignored, like other
+options that need a store
 
   $ hg init server
   $ cd server

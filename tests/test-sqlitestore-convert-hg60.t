@@ -24,8 +24,8 @@ A repository in the format of that extension
   exp-sqlite-001
   exp-sqlite-comp-001=zstd
 
-Mercurial without an extension refuses the repository; this extension gives a hint
-at the command that converts it
+Mercurial without an extension refuses the repository; this extension names the
+command that converts it
 
   $ hg log -r tip
   abort: repository requires features unknown to this Mercurial: * (glob)

@@ -84,7 +84,8 @@ Push over ssh, to either kind and back
   6
   back
 
-A pull stores a few revisions of known files as rows, and many revisions in frames
+A pull stores a few revisions of known files as rows, and many revisions in
+frames
 
   $ count() { python3 -c 'import sqlite3, sys; db = sqlite3.connect(sys.argv[1] + "/.hg/store/files.sqlite"); print("loose %d, frames %d" % tuple(db.execute("SELECT count(*) FROM " + t).fetchone()[0] for t in ("rev", "frame"))); db.close()' $1; }
   $ hg clone -q --pull -U source counted -r 6
@@ -122,8 +123,8 @@ A client without the extension pulls instead
   $ killdaemons.py hg.pid
   $ cat errors.log
 
-A stream clone of a repository with revlogs has revlogs, although the client would
-create repositories in SQLite by default
+A stream clone of a repository with revlogs has revlogs, although the client
+would create repositories in SQLite by default
 
   $ hg -R plain serve -p $HGPORT -d --pid-file=hg.pid -E errors.log
   $ cat hg.pid >> $DAEMON_PIDS

@@ -31,7 +31,8 @@ A path that is too long for SQLite
   [255]
   $ rm -r d*
 
-A copy of a repository that consists of hard links: each repository is independent
+A copy of a repository that consists of hard links: each repository is
+independent
 
   $ cp -al a linked
   $ hg -R linked cat -r tip linked/f

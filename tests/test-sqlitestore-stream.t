@@ -130,8 +130,8 @@ The clone may be a repository without a store
   $ hg -R flat commit -qm more
   $ hg verify -q -R flat
 
-A transaction does not open the database of an empty repository, because a stream
-may be about to replace it
+A transaction does not open the database of an empty repository, because a
+stream may be about to replace it
 
   $ hg init empty
   $ cat > within.py <<EOF

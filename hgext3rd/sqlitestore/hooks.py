@@ -6,7 +6,7 @@ run when Mercurial loads that module. The functions that take the place of
 Mercurial's are in ``integration``.
 
 Four kinds of objects get a subclass of the class they have, as is usual in
-Mercurial extensions. No other attribute of an object is replaced:
+Mercurial extensions:
 
 ======================================  ======================================
 repositories                            ``repository.adopt``
@@ -14,6 +14,9 @@ repositories in the old format          ``repository.adopt_legacy``
 repositories read over static HTTP      ``statichttp.adopt``
 the ``store`` object of a repository    ``storeentries.extend``
 ======================================  ======================================
+
+Of other attributes, only ``repo.requirements`` is assigned: a conversion sets
+it to what is on disk (``repository.follow_conversion``, ``convert.convert``).
 
 Imported whenever the extension is loaded: keep it light. Imports from
 ``integration`` are inside the functions, so that a command loads only what

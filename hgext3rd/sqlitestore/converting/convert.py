@@ -236,7 +236,8 @@ def _touch_changelog(repo: Any) -> None:
 def _sync() -> None:
     """Wait until everything written so far is on the disk.
 
-    The new store may consist of many thousand files.
+    One call for all of it, because the new store may consist of many thousand
+    files.
     """
     if hasattr(os, 'sync'):
         os.sync()
