@@ -116,7 +116,7 @@ def repeated_classes(
 
 def mercurial_names(tree: ast.Module) -> set[str]:
     """Return the names under which a module imports parts of Mercurial."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
             package = (node.module or '').split('.')[0]
@@ -165,8 +165,9 @@ def changes_to_mercurial(tree: ast.Module) -> list[int]:
                 if isinstance(first, ast.Name) and first.id in imported:
                     found.append(node.lineno)
                 targets = [first]
-        if any(root_name(target) in imported for target in targets):
-            found.append(node.lineno)
+        for target in targets:
+            if root_name(target) in imported:
+                found.append(target.lineno)
     return found
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mercurial's own conformance classes for file storage, on our store."""
+"""Mercurial's own conformance tests for file storage, run on sqlitestore."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hgext3rd.sqlitestore.reading.store import Store
 def storage(
     tmp_path: pathlib.Path, request: pytest.FixtureRequest
 ) -> Iterator[None]:
-    """A store in a directory of its own for each test."""
+    """Give each test a store in a directory of its own."""
     vfs = vfsmod.vfs(os.fsencode(tmp_path))
     store = Store(vfs.join(schema.FILENAME), 'zstd', b'off', lambda: 1 << 20)
     store.db.create()
@@ -37,6 +37,7 @@ def storage(
 
 
 def make_file(self: Any) -> Any:
+    """Return a new, empty file."""
     _ui, vfs, store, opened = self.storage
     path = b'filelog-%d' % len(opened)
     opened.append(path)
@@ -44,6 +45,7 @@ def make_file(self: Any) -> Any:
 
 
 def make_transaction(self: Any) -> Any:
+    """Return a new transaction of Mercurial."""
     ui, vfs, _store, _opened = self.storage
     vfsmap = {b'plain': vfs, b'store': vfs}
     return transaction.transaction(ui.warn, vfs, vfsmap, b'journal', b'undo')
@@ -63,6 +65,7 @@ def add_raw_revision(
     ellipsis: bool = False,
     extstored: bool = False,
 ) -> None:
+    """Add a revision to ``fl`` whose data need not match its node."""
     flags = 0
     if censored:
         flags |= revlog.REVIDX_ISCENSORED
@@ -75,7 +78,7 @@ def add_raw_revision(
     fl._revlog.addrawrevision(
         rawtext, tr, linkrev, p1, p2, node, flags, cachedelta=delta
     )
-    # The data may be bad on purpose: a cached text would hide that.
+    # The data may be wrong on purpose. A cached text would hide that.
     fl._revlog.clearcaches()
 
 
