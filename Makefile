@@ -26,7 +26,7 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check install -q
 EDIT  := --config-settings editable_mode=compat -e
 PIN   := $(if $(HG_VERSION),"mercurial==$(HG_VERSION).*")
 
-.PHONY: help demo tests tests-interactive coverage conformance lint format bench bench-quick dist clean
+.PHONY: help demo tests tests-interactive coverage conformance lint docs format bench bench-quick dist clean
 
 help:
 	@echo "make demo               see all three extensions work on real content"
@@ -35,6 +35,7 @@ help:
 	@echo "make coverage           branches of the protocol code that no test takes"
 	@echo "make conformance        run Mercurial's own tests with files in SQLite"
 	@echo "make lint               check style, types, layers and spelling"
+	@echo "make docs               build the documentation into build/docs"
 	@echo "make format             let ruff rewrite the code"
 	@echo "make bench-quick        measure against Mercurial, under 3 minutes"
 	@echo "make bench              the whole benchmark, under 20 minutes; rewrites"
@@ -62,6 +63,10 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml setup.py
 $(VENV)/.dev: $(VENV)/.installed
 	@echo "installing what the tests and checks need"
 	@$(PIP) $(PIN) $(EDIT) '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	@$(PIP) $(PIN) $(EDIT) '.[docs]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.installed
@@ -92,7 +97,13 @@ lint: $(VENV)/.dev
 	@status=0; for check in "ruff check ." "ruff format --check ." mypy \
 	    lint-imports codespell; do \
 	  echo "$$check"; $(BIN)/$$check || status=1; \
-	done; exit $$status
+	done; $(MAKE) --no-print-directory docs || status=1; exit $$status
+
+# Every page is read again, so that no warning is missed.
+docs: $(VENV)/.docs
+	@$(BIN)/python scripts/generate_docs.py
+	@$(BIN)/python -m sphinx -q -E -W --keep-going -d .cache/doctrees docs build/docs
+	@echo "the documentation is in build/docs/index.html"
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
