@@ -101,6 +101,9 @@ def _registered(extension: str) -> Sequence[Option]:
                     default,
                     'text',
                     f'See ``hg help -e {extension}``.',
+                    shown=name.decode().replace('\\', '').replace('.*', 'NAME')
+                    if item.generic
+                    else None,
                     pattern=bool(item.generic),
                 )
             )
