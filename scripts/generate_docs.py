@@ -29,6 +29,9 @@ EXTENSIONS = ('sqlitestore', 'wireprotov2', 'lfsserver')
 TARGET = ROOT / 'docs' / 'options.rst'
 WIDTH = 79
 
+#: Stands for a space at which no line may end.
+_SPACE = '\0'
+
 HEADER = """\
 .. This file is written by scripts/generate_docs.py from the option tables of
    the extensions.  Change hgext3rd/*/options.py and run "make docs".
@@ -69,45 +72,14 @@ INTRODUCTIONS = {
         '`Several machines <operating.rst#several-machines>`_ of the guide '
         'for operators say which options belong together.'
     ),
-    'lfsserver': (
-        'Only servers read these options. All of them can be set for a '
-        'single repository, in its ``.hg/hgrc``.'
-    ),
+    'lfsserver': 'Only servers read these options.',
 }
 
 
 def option_table(extension: str) -> Sequence[Option]:
     """Return the options of an extension in the order of its table."""
-    try:
-        module = importlib.import_module(f'hgext3rd.{extension}.options')
-    except ModuleNotFoundError:
-        return _registered(extension)
+    module = importlib.import_module(f'hgext3rd.{extension}.options')
     return tuple(module.OPTIONS)
-
-
-def _registered(extension: str) -> Sequence[Option]:
-    """Return options without texts, for an extension without a table yet."""
-    module = importlib.import_module(f'hgext3rd.{extension}')
-    found = []
-    for section, items in module.configtable.items():
-        for name, item in items.items():
-            default = item.default() if callable(item.default) else item.default
-            if isinstance(default, list):
-                default = tuple(default)
-            found.append(
-                Option(
-                    section.decode(),
-                    name.decode(),
-                    default,
-                    'text',
-                    f'See ``hg help -e {extension}``.',
-                    shown=name.decode().replace('\\', '').replace('.*', 'NAME')
-                    if item.generic
-                    else None,
-                    pattern=bool(item.generic),
-                )
-            )
-    return tuple(found)
 
 
 def options_page() -> str:
@@ -129,13 +101,16 @@ def options_page() -> str:
 def label(option: Option) -> str:
     """Return the anchor of an option, for links to ``options.rst#LABEL``."""
     name = f'{option.section}-{option.title}'.lower()
+    if option.pattern:
+        # "cacher.*" would get the anchor of "cacher"
+        name += '-pattern'
     return re.sub(r'[^a-z0-9]+', '-', name).strip('-')
 
 
 def _entry(option: Option) -> str:
     title = f'``{option.section}.{option.title}``'
     default = option.default_text
-    if default != 'none' and option.shown is None:
+    if option.default is not None and option.shown is None:
         default = f'``{default}``'
     fields = f'*Kind*: {option.kind}.  *Default*: {plain(default)}.'
     if option.pattern:
@@ -152,12 +127,15 @@ def plain(text: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    return textwrap.fill(
-        ' '.join(text.split()),
-        WIDTH,
-        break_long_words=False,
-        break_on_hyphens=False,
+    """Return ``text`` in lines of at most WIDTH that break no literal."""
+    text = ' '.join(text.split())
+    text = re.sub(
+        r'``[^`]+``', lambda found: found[0].replace(' ', _SPACE), text
     )
+    text = textwrap.fill(
+        text, WIDTH, break_long_words=False, break_on_hyphens=False
+    )
+    return text.replace(_SPACE, ' ')
 
 
 def main() -> None:

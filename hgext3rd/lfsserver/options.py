@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The options of this extension, all in the section ``[lfsserver]``.
+
+The registration, ``hg help lfsserver`` and the reference in the documentation
+are made from this table. Imported whenever the extension is loaded: keep it
+light.
+"""
+
+from __future__ import annotations
+
+from ..amalgam.options import Option
+
+OPTIONS = (
+    Option(
+        'lfsserver',
+        'serve',
+        True,
+        'boolean',
+        """
+        Whether to answer LFS requests. This can be set for each repository.
+        """,
+    ),
+    Option(
+        'lfsserver',
+        'store',
+        b'local',
+        'text',
+        """
+        Where the blobs of a repository are: ``local`` for
+        ``.hg/store/lfs/objects``, or the URL of an object store, such as
+        ``s3://bucket/prefix``. Give each repository a prefix of its own. Object
+        stores need the Python package ``obstore``.
+        """,
+    ),
+    Option(
+        'lfsserver',
+        'store:.*',
+        None,
+        'text',
+        """
+        An option of the object store, under the name that ``obstore`` gives it,
+        such as ``store:endpoint``, ``store:region`` or
+        ``store:access_key_id``. The additional option
+        ``store:public-endpoint`` is the endpoint in signed links, if clients
+        reach the store at another address than the server.
+        """,
+        shown='store:NAME',
+        pattern=True,
+    ),
+    Option(
+        'lfsserver',
+        'signed-links',
+        True,
+        'boolean',
+        """
+        Whether clients transfer content directly from and to an object store,
+        with signed links. Otherwise, and with stores that cannot sign links,
+        the content passes through this server.
+        """,
+    ),
+    Option(
+        'lfsserver',
+        'link-lifetime',
+        3600,
+        'integer',
+        """
+        How long the links in the response to a batch request are valid, in
+        seconds.
+        """,
+    ),
+    Option(
+        'lfsserver',
+        'max-object-size',
+        0,
+        'size',
+        """
+        The size of the largest blob that clients may upload, with a unit such
+        as ``2GB``; 0 means no limit.
+        """,
+    ),
+    Option(
+        'lfsserver',
+        'max-batch',
+        50000,
+        'integer',
+        """
+        The largest number of objects in a batch request. The memory for a
+        request grows with it.
+        """,
+    ),
+    Option(
+        'lfsserver',
+        'max-transfers',
+        0,
+        'integer',
+        """
+        The largest number of transfers that a server process runs at the same
+        time; 0 means no limit. Further clients get status 429 and try again.
+        """,
+    ),
+    Option(
+        'lfsserver',
+        'locks',
+        True,
+        'boolean',
+        """
+        Whether to serve the API for file locks.
+        """,
+    ),
+    Option(
+        'lfsserver',
+        'timeout',
+        120,
+        'integer',
+        """
+        How many seconds ``hg serve`` waits for a client that neither sends nor
+        receives; 0 means forever.
+        """,
+    ),
+)
