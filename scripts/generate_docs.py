@@ -68,8 +68,8 @@ INTRODUCTIONS = {
     ),
     'wireprotov2': (
         'Servers and clients read the same section. The sections '
-        '`Caching <operating.rst#caching>`_ and '
-        '`Several machines <operating.rst#several-machines>`_ of the guide '
+        '`Caching <operating.rst#caching>`__ and '
+        '`Several machines <operating.rst#several-machines>`__ of the guide '
         'for operators say which options belong together.'
     ),
     'lfsserver': 'Only servers read these options.',
