@@ -124,7 +124,7 @@ def subjects(path: pathlib.Path) -> Iterator[str]:
     as a subject twice.
     """
     tree, _complaints = document(path)
-    places: list[nodes.Element] = [
+    places: list[nodes.Node] = [
         *tree.findall(nodes.title),
         *tree.findall(nodes.term),
         *(row[0] for row in tree.findall(nodes.row)),
@@ -339,11 +339,10 @@ def test_document_is_valid(path: pathlib.Path) -> None:
 def anchors(path: pathlib.Path) -> set[str]:
     """Return the names that links to sections of a document may end with."""
     tree, _complaints = document(path)
-    return {
-        name
-        for element in tree.findall(nodes.Element)
-        for name in element.get('ids', ())
-    }
+    names: set[str] = set()
+    for element in tree.findall(nodes.Element):
+        names.update(element.get('ids', ()))
+    return names
 
 
 def test_links_between_documents_lead_somewhere() -> None:
