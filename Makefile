@@ -27,7 +27,7 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check install -q -c constrai
 EDIT  := --config-settings editable_mode=compat -e
 PIN   := $(if $(HG_VERSION),"mercurial==$(HG_VERSION).*")
 
-.PHONY: help demo tests tests-interactive coverage conformance lint format bench bench-quick dist clean
+.PHONY: help demo tests tests-interactive coverage conformance lint docs format bench bench-quick dist clean
 
 help:
 	@echo "make demo               show all three extensions at work on real content"
@@ -36,6 +36,7 @@ help:
 	@echo "make coverage           fail if the tests miss a branch of the protocol code"
 	@echo "make conformance        run Mercurial's own tests with files in SQLite"
 	@echo "make lint               check style, types, layers and spelling"
+	@echo "make docs               build the documentation into build/docs"
 	@echo "make format             let ruff rewrite the code"
 	@echo "make bench-quick        compare with Mercurial in about 3 minutes"
 	@echo "                        (HISTORIES=... for repositories of your own)"
@@ -67,6 +68,10 @@ $(VENV)/.dev: $(VENV)/.installed
 	@$(PIP) $(PIN) $(EDIT) '.[dev]'
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.installed
+	@$(PIP) $(PIN) $(EDIT) '.[docs]'
+	@touch $@
+
 $(VENV)/.bench: $(VENV)/.installed
 	@$(PIP) $(PIN) $(EDIT) '.[bench]'
 	@touch $@
@@ -94,7 +99,13 @@ lint: $(VENV)/.dev
 	@status=0; for check in "ruff check ." "ruff format --check ." mypy \
 	    lint-imports codespell; do \
 	  echo "$$check"; $(BIN)/$$check || status=1; \
-	done; exit $$status
+	done; $(MAKE) --no-print-directory docs || status=1; exit $$status
+
+# Every page is read again, so that no warning is missed.
+docs: $(VENV)/.docs
+	@$(BIN)/python scripts/generate_docs.py
+	@$(BIN)/python -m sphinx -q -E -W --keep-going -d .cache/doctrees docs build/docs
+	@echo "the documentation is in build/docs/index.html"
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

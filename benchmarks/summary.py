@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The figures of the README: a few ratios out of all results.
+"""The table of the README: a selection of all results.
 
-They stand between two comments; everything between these is replaced.
+It stands between two comments; everything between these is replaced.  Nothing
+is measured here, and the selection does not depend on the results.
 """
 
 from __future__ import annotations
@@ -29,92 +30,55 @@ from benchmarks.measure import (
 BEGIN = '.. figures of "make bench" begin\n'
 END = '.. figures of "make bench" end\n'
 
-#: What a line says -> the start of a row's name without that of its history,
-#: and the variant and metrics whose ratios it gives.
-Line = tuple[str, str, str, tuple[str, ...]]
-STORAGE: Sequence[Line] = (
+#: A line of the table: what it says, the start of a row's name without that of
+#: its history, the variant that stands for Amalgam, and the metric.  The first
+#: variant of a row stands for Mercurial.
+Line = tuple[str, str, str, str]
+LINES: Sequence[Line] = (
+    ('File history after a clone', 'file history', 'sqlite after clone', SIZE),
+    ('File history, repacked', 'file history', 'sqlite repacked', SIZE),
     (
-        'File history after a clone, bytes',
+        'File history, repacked with ``--max``',
         'file history',
-        'sqlite after clone',
-        (SIZE,),
+        'sqlite repacked --max',
+        SIZE,
     ),
+    ('``clone --stream``, 20,000 files: wall', 'clone --st', 'sqlite', WALL),
+    ('``clone --pull``: CPU', 'clone --pull', 'sqlite', CPU),
+    ('``clone --pull``: memory', 'clone --pull', 'sqlite', PEAK),
+    ('``update`` from nothing: CPU', 'update', 'sqlite', CPU),
+    ('``commit`` of one file: wall', 'commit', 'sqlite', WALL),
+    ('``log -p`` of one file: CPU', 'log -p', 'sqlite', CPU),
+    ('``annotate``: CPU', 'annotate', 'sqlite', CPU),
+    ('``cat`` of an old revision: CPU', 'cat', 'sqlite', CPU),
+    ('``verify``: CPU', 'verify', 'sqlite', CPU),
+    ('HTTP clone, cached: server CPU', 'clone over', 'v2 warm', SERVER_CPU),
+    ('HTTP clone, cached: bytes sent', 'clone over', 'v2 warm', DOWN),
+    ('HTTP clone, cached: wall', 'clone over', 'v2 warm', WALL),
+    ('HTTP clone, cached: client memory', 'clone over', 'v2 warm', PEAK),
+    ('HTTP clone, cached: server memory', 'clone over', 'v2 warm', SERVER_PEAK),
     (
-        '... after ``hg admin::sqlite-repack``',
-        'file history',
-        'sqlite repacked',
-        (SIZE,),
-    ),
-    ('... with ``--max``', 'file history', 'sqlite repacked --max', (SIZE,)),
-    (
-        "... for comparison: git's tightest pack",
-        'file history',
-        'git, blobs',
-        (SIZE,),
-    ),
-    (
-        '``hg clone --stream`` of many small files, wall',
-        'clone --stream',
-        'sqlite',
-        (WALL,),
-    ),
-    ('``hg clone --pull``, CPU, memory', 'clone --pull', 'sqlite', (CPU, PEAK)),
-    ('``hg update`` from nothing, CPU', 'update', 'sqlite', (CPU,)),
-    ('``hg commit`` of one file, wall', 'commit', 'sqlite', (WALL,)),
-    ('``hg log -p`` of one file, CPU', 'log -p', 'sqlite', (CPU,)),
-    ('``hg annotate``, CPU', 'annotate', 'sqlite', (CPU,)),
-    ('``hg cat`` of an old revision, CPU', 'cat', 'sqlite', (CPU,)),
-    ('``hg verify``, CPU', 'verify', 'sqlite', (CPU,)),
-)
-WIRE: Sequence[Line] = (
-    (
-        'Clone over HTTP, warm cache: server CPU',
-        'clone over',
-        'v2 warm',
-        (SERVER_CPU,),
-    ),
-    ('... bytes', 'clone over', 'v2 warm', (DOWN,)),
-    ('... client CPU, wall', 'clone over', 'v2 warm', (CPU, WALL)),
-    (
-        '... client CPU, wall, into SQLite',
+        'HTTP clone, cached, into SQLite: wall',
         'clone over',
         'v2 warm into sqlite',
-        (CPU, WALL),
+        WALL,
     ),
     (
-        '... memory of client, server',
+        'HTTP clone, cached, into SQLite: memory',
         'clone over',
-        'v2 warm',
-        (PEAK, SERVER_PEAK),
+        'v2 warm into sqlite',
+        PEAK,
     ),
-    (
-        'Clone over HTTP, nothing cached: server CPU',
-        'clone over',
-        'v2 cold',
-        (SERVER_CPU,),
-    ),
+    ('HTTP clone, not cached: server CPU', 'clone over', 'v2 cold', SERVER_CPU),
+    ('HTTP clone, not cached: wall', 'clone over', 'v2 cold', WALL),
+    ('LFS download of 1 GiB', 'GET ', 'lfsserver', RATE),
+    ('LFS upload of 1 GiB', 'PUT ', 'lfsserver', RATE),
+    ('Small LFS files: ``hg clone``', 'hg clone', 'lfsserver', OBJECTS),
+    ('Small LFS files: ``git-lfs fetch``', 'git-lfs', 'lfsserver', OBJECTS),
 )
-LFS: Sequence[Line] = (
-    (
-        'LFS download of one large blob: throughput, server CPU',
-        'GET ',
-        'lfsserver',
-        (RATE, SERVER_CPU),
-    ),
-    (
-        'LFS upload of one large blob: throughput, server CPU',
-        'PUT ',
-        'lfsserver',
-        (RATE, SERVER_CPU),
-    ),
-    (
-        'Small LFS blobs a second: ``hg clone``',
-        'hg clone',
-        'lfsserver',
-        (OBJECTS,),
-    ),
-    ('... ``git-lfs fetch``', 'git-lfs', 'lfsserver', (OBJECTS,)),
-)
+
+#: Widths of the columns.
+WIDTHS = (40, 15, 14, 5)
 
 
 def rewrite(
@@ -143,30 +107,50 @@ def figures(results: Sequence[Result], history: History | None) -> str:
         if not owner or (history is not None and owner == history.name):
             rows[name] = result
     version = importlib.metadata.version('mercurial')
-    text = f'Ratios to Mercurial {version} without the extensions'
+    text = 'Medians of whole commands'
     if history is not None:
-        text += f', on the history of {history.name}'
+        text += f' on the history of {history.name}'
         text += f' ({history.changesets} changesets)'
-    text += f', {os.cpu_count()} cores; less is better, except for rates.'
-    text = textwrap.fill(text, 80) + '\n'
-    for lines in (STORAGE, WIRE, LFS):
-        table = list(_table(lines, rows))
-        if table:
-            rule = f'{"=" * 61}  {"=" * 12}'
-            text += '\n'.join(['', rule, *table, rule, ''])
-    return text
+    text += f', {os.cpu_count()} cores. A ratio below 1 means less than without'
+    text += ' Amalgam, which is better except for rates (objects/s and MB/s).'
+    rule = '  '.join('=' * width for width in WIDTHS)
+    heading = _line(
+        'what', f'Mercurial {version}', 'with Amalgam', 'ratio'
+    ).rstrip()
+    table = _table(rows)
+    return '\n'.join(
+        [textwrap.fill(text, 79), '', rule, heading, rule, *table, rule, '']
+    )
 
 
-def _table(lines: Sequence[Line], rows: Mapping[str, Result]) -> Iterator[str]:
-    for label, start, variant, metrics in lines:
+def _table(rows: Mapping[str, Result]) -> Iterator[str]:
+    for label, start, variant, metric in LINES:
         for name, result in rows.items():
             if not name.startswith(start):
                 continue
-            ratios = [result.ratio(variant, metric) for metric in metrics]
-            if None not in ratios:
-                yield f'{label:61}  {", ".join(map(_figure, ratios))}'
+            ratio = result.ratio(variant, metric)
+            if ratio is None:
+                continue
+            first = next(iter(result.row.variants))
+            yield _line(
+                label,
+                _figure(result.cells[first][metric].median, metric),
+                _figure(result.cells[variant][metric].median, metric),
+                f'{ratio:.2f}',
+            )
 
 
-def _figure(ratio: float | None) -> str:
-    assert ratio is not None
-    return f'{ratio:.2f}' if ratio < 2 else f'{ratio:.1f}'
+def _line(*cells: str) -> str:
+    label, *figures = (
+        f'{cell:{width}}' if not column else f'{cell:>{width}}'
+        for column, (cell, width) in enumerate(zip(cells, WIDTHS, strict=True))
+    )
+    return '  '.join([label, *figures])
+
+
+def _figure(value: float, metric: str) -> str:
+    """Return a value with its unit, with two or three digits that matter."""
+    unit = metric.rpartition(' ')[2]
+    if unit == 's' and value < 1:
+        return f'{value * 1000:.0f} ms'
+    return f'{value:.2f} {unit}' if value < 10 else f'{value:.0f} {unit}'

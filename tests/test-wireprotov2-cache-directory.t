@@ -121,7 +121,7 @@ From a hook, new history is there before anybody asks
 
   $ cat >> server/.hg/hgrc << EOF
   > [hooks]
-  > changegroup.warm = hg admin::wire-warm
+  > txnclose.warm = hg admin::wire-warm
   > [web]
   > push_ssl = no
   > allow-push = *

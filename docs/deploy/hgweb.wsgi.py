@@ -4,22 +4,22 @@
     HGWEB_CONFIG=/srv/hg/hgweb.conf gunicorn --worker-class gthread \\
         --workers 4 --threads 8 --bind unix:/run/hg/web.sock hgweb_wsgi:application
 
-(copied as ``hgweb_wsgi.py`` to a folder that gunicorn imports from).
+Copy this file as ``hgweb_wsgi.py`` to a folder that gunicorn imports from.
 """
 
 import os
 
-# Mercurial's lazy imports must stay off: threads would race for them.
+# Mercurial's lazy imports must stay off: threads would race for modules.
 from mercurial.hgweb import hgweb
 
 _hgweb = hgweb(os.fsencode(os.environ['HGWEB_CONFIG']))
 
 
 def application(environ, start_response):
-    """Take the user's name from the proxy that authenticated them.
+    """Answer a request for the user whom the proxy authenticated.
 
-    Only for servers that nobody but the proxy can reach, a unix socket for
-    instance: whoever can set the header can be anybody.
+    Use this only if nobody but the proxy can reach the server, for instance
+    through a unix socket: a client that can set the header can be any user.
     """
     user = environ.pop('HTTP_X_REMOTE_USER', '')
     if user:

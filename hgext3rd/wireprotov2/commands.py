@@ -100,7 +100,7 @@ def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
     from a hook::
 
       [hooks]
-      changegroup.warm = hg admin::wire-warm --quiet
+      txnclose.warm = hg admin::wire-warm --quiet > /dev/null 2>&1 &
 
     or regularly. It takes no lock, and it can be interrupted and run again.
 
