@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 
 from benchmarks import processes
-from benchmarks.measure import WALL
+from benchmarks.measure import CPU
 from benchmarks.processes import CommandError, progress
 from benchmarks.workspace import Workspace, remove
 
@@ -78,18 +78,17 @@ def slice_of(
 ) -> History:
     """Copy the beginning of a repository, as much as is quick to measure on.
 
-    The slice is doubled until cloning it takes ``seconds``, or until it is the
-    whole repository.  Other commands take a known multiple of a clone, so this
-    bounds them too.
+    The slice is doubled until cloning it takes ``seconds`` of CPU time, or
+    until it is the whole repository.  What other commands take grows with that.
     """
     progress(f'preparing {source.name}')
     wanted = FIRST_SLICE
     while True:
         revlog = workspace.fresh('slice')
         revset = f'heads(limit(not secret(), {wanted}))'
-        wall = _clone_revset(workspace, 'core', source, revset, revlog)
+        cpu = _clone_revset(workspace, 'core', source, revset, revlog)
         count = _count(workspace, revlog)
-        if count < wanted or wall >= seconds:
+        if count < wanted or cpu >= seconds:
             break
         remove(revlog)
         wanted *= 2
@@ -133,11 +132,11 @@ def _clone_revset(
     revset: str,
     target: pathlib.Path,
 ) -> float:
-    """Clone some changesets with their ancestors; return wall seconds."""
+    """Clone some changesets with their ancestors; return CPU seconds."""
     log = (config, '-R', source, 'log', '-r', revset, '-T', '-r{node}\n')
     heads = workspace.output(*log).split()
     clone = (config, 'clone', '-q', '-U', '--pull', *heads)
-    return workspace.hg(*clone, source, target)[WALL]
+    return workspace.hg(*clone, source, target)[CPU]
 
 
 def _count(workspace: Workspace, revlog: pathlib.Path) -> int:

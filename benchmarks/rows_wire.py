@@ -75,7 +75,8 @@ def clone(workspace: Workspace, history: History) -> Row:
 
     @functools.cache
     def warm_up() -> None:
-        # A hook does the first after a push; the clone fills in the rest.
+        # After a push, a hook runs this command.  It warms the segments; a
+        # clone warms all other responses.
         fill = ('-R', served['warm'], 'admin::wire-warm', '-q')
         workspace.hg('v2-cached', *fill)
         with workspace.serve('v2-cached', served['warm']) as running:
@@ -96,12 +97,13 @@ def clone(workspace: Workspace, history: History) -> Row:
                 result[SERVER_PEAK] = process_peak(running.pid)
                 if source != 'warm':
                     shutil.rmtree(repository / CACHE, ignore_errors=True)
-                way_down = (client, source, *options)
-                if way_down not in down:
-                    down[way_down] = _bytes_down(
+                # Bytes do not vary, so they are counted once.
+                key = (client, source, *options)
+                if key not in down:
+                    down[key] = _bytes_down(
                         workspace, client, running, *options
                     )
-                result[DOWN] = down[way_down]
+                result[DOWN] = down[key]
                 return result
 
         return sample

@@ -37,8 +37,8 @@ class Effort:
 
     ``rounds``, ``least`` and ``budget`` are those of ``Measurement.run``.
     ``seconds`` is the limit for the whole run, None if there is none.
-    ``slice`` is how many seconds a clone of a history may take; longer
-    histories are cut.  None measures on all of every history.
+    ``slice`` is how many seconds of CPU time a clone may take: longer histories
+    are cut to a slice.  None measures on the whole of every history.
     """
 
     rounds: int
@@ -113,6 +113,8 @@ class Runner:
     def grow(self, history: str, size: int, makers: Iterable[Maker]) -> None:
         """Measure rows for the plot of a growing history."""
         rows = self.growth.setdefault(history, {}).setdefault(size, [])
+        title = f'{history}: growth, {size} changesets'
+        self.output.write(f'{title}\n{"=" * len(title)}\n\n')
         for make in makers:
             self._take(make, rows)
 
@@ -133,30 +135,24 @@ class Runner:
         return None
 
     def _take(self, make: Maker, results: list[Result]) -> None:
-        """Prepare and measure one row; keep what is measured of it.
-
-        Preparing counts, so both happen within one limit of time.
-        """
-        measurement: Measurement | None = None
+        """Prepare and measure one row; keep what is measured of it."""
         started = time.monotonic()
-
-        def step() -> None:
-            nonlocal measurement
-            row = make()
+        with self.workspace.temporary():
+            row = self.attempt(f'preparing {_name(make)}', make)
+            if row is None:
+                return
             progress(f'measuring {row.name}')
             measurement = Measurement(row)
-            effort = self.effort
-            measurement.run(effort.rounds, effort.least, effort.budget)
-
-        try:
-            with self.workspace.temporary():
-                self.attempt(_name(make), step)
-        finally:
-            # An interrupted row counts as far as it came.
-            if measurement is not None:
+            try:
+                self.attempt(row.name, lambda: self._measure(measurement))
+            finally:
+                # A row that is interrupted counts as far as it came.
                 self._keep(measurement.result(), results)
-                seconds = time.monotonic() - started
-                progress(f'(this row took {seconds:.0f} s)')
+        progress(f'(this row took {time.monotonic() - started:.0f} s)')
+
+    def _measure(self, measurement: Measurement) -> None:
+        effort = self.effort
+        measurement.run(effort.rounds, effort.least, effort.budget)
 
     def _keep(self, result: Result, results: list[Result]) -> None:
         for variant, text in result.failures.items():

@@ -184,7 +184,7 @@ def test_other_rows_are_measured_after_a_failure(
     measuring.take([fail, littering])
     assert set(tmp_path.iterdir()) == before
     assert [result.row.name for result in measuring.results] == ['a row']
-    assert measuring.failed == ['fail']
+    assert measuring.failed == ['preparing fail']
 
 
 def test_memory_of_a_command(tmp_path: pathlib.Path) -> None:
@@ -294,7 +294,7 @@ def test_last_rows_get_time_too(tmp_path: pathlib.Path) -> None:
     measuring._start = time.monotonic() - 169
     measuring.take([row])
     assert not measuring.results
-    assert measuring.skipped == ['row']
+    assert measuring.skipped == ['preparing row']
 
 
 def test_only_slices_of_long_histories_are_measured(
