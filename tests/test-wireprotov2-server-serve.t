@@ -19,7 +19,7 @@ stall, and invalid HTTP
   > }
   $ url=http://$LOCALIP:$HGPORT
 
-The first requests that a server gets are eight at the same moment
+A server that has just started gets eight requests at the same moment
 
   $ for i in 1 2 3; do
   >   serve -R server

@@ -106,14 +106,14 @@ class Suite:
                 command.append(f'--with-chg={self.chg}')
             if backend:
                 command += [f'--extra-config-opt={item}' for item in CONFIG]
-            said = self._execute([*command, name])
+            output = self._execute([*command, name])
             folder = pathlib.Path(scratch)
             for stale in outputs.glob(f'{name}*.err'):
                 if stale.name[len(name)] in '.#':
                     stale.unlink()
-            for output in folder.glob('*.err'):
-                shutil.copyfile(output, outputs / output.name)
-            return read_report(folder / 'report.json', said, name)
+            for failed in folder.glob('*.err'):
+                shutil.copyfile(failed, outputs / failed.name)
+            return read_report(folder / 'report.json', output, name)
 
     def _refuses_chg(self, name: str) -> bool:
         text = (self.folder / name).read_bytes()
@@ -134,12 +134,12 @@ class Suite:
                 start_new_session=True,
             )
             self.running.add(process)
-        said = process.communicate()[0].decode('utf-8', 'replace')
+        output = process.communicate()[0].decode('utf-8', 'replace')
         with self.lock:
             self.running.discard(process)
             if self.stopped:
                 raise KeyboardInterrupt
-        return said
+        return output
 
     def stop(self) -> None:
         """Interrupt all running tests; run-tests.py then stops their servers."""
@@ -150,17 +150,17 @@ class Suite:
                     process.send_signal(signal.SIGINT)
 
 
-def read_report(path: pathlib.Path, said: str, name: str) -> list[Case]:
+def read_report(path: pathlib.Path, output: str, name: str) -> list[Case]:
     """Return the cases in a report of run-tests.py (``testreport ={...}``).
 
-    ``said`` is the output of run-tests.py, and ``name`` the file that ran.
+    ``output`` is what run-tests.py printed, and ``name`` the file that ran.
     """
     try:
         text = path.read_text(encoding='utf-8')
         report = json.loads(text.partition('=')[2])
     except (OSError, ValueError):
-        return [Case(name, 'failed', reason='no report: ' + said[-300:])]
-    reasons = dict(re.findall(r'^Failed (\S+): (.*)$', said, re.MULTILINE))
+        return [Case(name, 'failed', reason='no report: ' + output[-300:])]
+    reasons = dict(re.findall(r'^Failed (\S+): (.*)$', output, re.MULTILINE))
     status = {'success': 'passed', 'failure': 'failed', 'skip': 'skipped'}
     cases = []
     for case, result in sorted(report.items()):
@@ -207,10 +207,10 @@ def backend_is_used() -> bool:
         command = [str(executable()), *config, 'init', folder]
         subprocess.run(command, env=env, check=True)
         command = [str(executable()), *config, 'debugrequirements', '-R']
-        said = subprocess.run(
+        output = subprocess.run(
             [*command, folder], env=env, check=True, capture_output=True
         ).stdout
-    return b'sqlitestore-v2' in said.split()
+    return b'sqlitestore-v2' in output.split()
 
 
 def build_chg(folder: pathlib.Path) -> pathlib.Path | None:
