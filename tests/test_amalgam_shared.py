@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import pathlib
 from typing import Any
 
@@ -103,6 +106,23 @@ def test_syncing_a_missing_file_is_an_error(tmp_path: pathlib.Path) -> None:
     durable.sync_directory(bytes(tmp_path))
     with pytest.raises(FileNotFoundError):
         durable.sync_file(bytes(tmp_path / 'b'))
+
+
+@pytest.mark.parametrize(
+    ('code', 'raised'), [(errno.EINVAL, False), (errno.EIO, True)]
+)
+def test_a_directory_that_cannot_be_synced_is_no_error_but_a_failure_is(
+    code: int,
+    raised: bool,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, 'fsync', fail)
+    with pytest.raises(OSError) if raised else contextlib.nullcontext():
+        durable.sync_directory(str(tmp_path))
 
 
 EXAMPLES = (

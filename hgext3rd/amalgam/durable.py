@@ -6,10 +6,14 @@ Paths may be bytes or str. Errors are the OSError of the system call.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 
 Path = bytes | str
+
+# How file systems say that they cannot sync a directory: some network file
+# systems do. Whether renames survive there is out of our hands.
+_UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def sync_file(path: Path) -> None:
@@ -24,12 +28,13 @@ def sync_file(path: Path) -> None:
 def sync_directory(path: Path) -> None:
     """Wait until renames and new names in the directory are on the disk.
 
-    Some network file systems cannot sync a directory. What they keep is out of
-    our hands, so a failure of the sync itself is ignored.
+    Does nothing where the file system cannot sync directories.
     """
     fd = os.open(path, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):
-            os.fsync(fd)
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
     finally:
         os.close(fd)
