@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The options of this extension: the only list of them.
+
+Registration, ``hg help wireprotov2`` and the reference in the documentation are
+made from it. Code reads options without repeating their defaults. Imported
+whenever the extension is loaded: keep it light.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..amalgam.options import Option
+
+
+def _option(
+    name: str, default: Any, kind: str, help: str, **more: Any
+) -> Option:
+    return Option('wireprotov2', name, default, kind, help, **more)
+
+
+OPTIONS: tuple[Option, ...] = (
+    _option(
+        'serve',
+        True,
+        'boolean',
+        """Answer version 2 requests.""",
+    ),
+    _option(
+        'client',
+        True,
+        'boolean',
+        """Use version 2 when a server offers it.""",
+    ),
+    _option(
+        'apis',
+        (b'exp-http-v2-0003', b'exp-http-v2-0002'),
+        'list',
+        """The generations of the protocol that a server answers.""",
+    ),
+    _option(
+        'cacher',
+        b'none',
+        'text',
+        """Where a server keeps the responses of commands over immutable data:
+        ``none``, ``memory``, ``directory``, ``redis``, ``objectstore``, or the
+        name of an entry point in the group ``amalgam.cachers``.""",
+    ),
+    _option(
+        'cacher.identity',
+        None,
+        'text',
+        """A name for the repository in the cache. Replicas of one repository
+        that have the same name share the entries of a common cache.""",
+        shown="made from the repository's path and first changeset",
+    ),
+    _option(
+        'cacher.memory.size',
+        b'128 MB',
+        'size',
+        """The most bytes that the cacher ``memory`` holds in one process.""",
+    ),
+    _option(
+        'cacher.directory.path',
+        None,
+        'path',
+        """The directory of the cacher ``directory``.""",
+        shown="``wireprotov2`` in the repository's cache folder",
+    ),
+    _option(
+        'cacher.directory.size',
+        b'2 GB',
+        'size',
+        """The most bytes that this directory holds. The entries that were not
+        used for the longest time are removed first.""",
+    ),
+    _option(
+        'cacher.redis.url',
+        None,
+        'text',
+        """The server of the cacher ``redis``, such as
+        ``redis://localhost:6379/0``.""",
+    ),
+    _option(
+        'cacher.redis.ttl',
+        604800,
+        'integer',
+        """Seconds that Redis keeps an entry after it was last stored. 0 keeps
+        entries until Redis evicts them.""",
+        shown='604800, a week',
+    ),
+    _option(
+        'cacher.objectstore.url',
+        None,
+        'text',
+        """The object store of the cacher ``objectstore``, such as
+        ``s3://bucket/prefix``, ``gs://bucket/prefix``,
+        ``az://container/prefix`` or ``file:///srv/hgcache``.""",
+    ),
+    _option(
+        'cacher.objectstore.redirect',
+        False,
+        'boolean',
+        """Let clients that accept redirects fetch cached responses from the
+        object store instead of the server.""",
+    ),
+    _option(
+        'cacher.objectstore.public-url',
+        None,
+        'text',
+        """The URL prefix under which clients reach the objects. Without it,
+        clients get signed URLs.""",
+    ),
+    _option(
+        r'cacher\..*',
+        None,
+        'text',
+        """Options of cachers that other distributions provide.""",
+        shown='cacher.*',
+        pattern=True,
+    ),
+    _option(
+        'connections',
+        4,
+        'integer',
+        """How many segments of the history a client fetches at the same
+        time.""",
+    ),
+    _option(
+        'retry',
+        3,
+        'integer',
+        """How often a client repeats a failed request before it gives up. 0
+        means never.""",
+    ),
+    _option(
+        'retry.delay',
+        1.0,
+        'number',
+        """Seconds that a client waits before it repeats a request. The time
+        doubles with every further failure.""",
+    ),
+    _option(
+        'metrics',
+        False,
+        'boolean',
+        """Serve Prometheus metrics at ``/api/metrics``. Requires
+        ``prometheus-client``.""",
+    ),
+    _option(
+        'limit.request-size',
+        b'64 MB',
+        'size',
+        """The most bytes in the body of one request.""",
+    ),
+    _option(
+        'limit.command-size',
+        b'32 MB',
+        'size',
+        """The most bytes in the decoded arguments of one command.""",
+    ),
+    _option(
+        'limit.commands',
+        1000,
+        'integer',
+        """The most commands in one request.""",
+    ),
+    _option(
+        'limit.idle-time',
+        600,
+        'integer',
+        """Seconds after which :hg:`serve` closes a connection that neither
+        sends nor takes data. 0 means never. WSGI servers have options of their
+        own for this.""",
+    ),
+    _option(
+        'limit.response-buffer',
+        b'64 MB',
+        'size',
+        """The most bytes of one response that a server holds in memory in order
+        to cache it. A larger response is sent and not cached.""",
+    ),
+)
