@@ -32,7 +32,7 @@ Clones that have the files of recent changesets only
 #endif
 
   $ hg help clone | grep depth
-      --depth N           fetch the files of so many generations only
+      --depth N           fetch the files of this many generations only
   $ hg clone --depth 2 http://localhost:$HGPORT/ shallow
   requesting all changes
   adding changesets

@@ -115,7 +115,7 @@ Batches as the server recommends them; what an interrupted clone has is kept
   $ : > access.log
   $ hg clone -U http://localhost:$HGPORT1/ batches \
   >     --config hooks.pretxnchangegroup="sh $TESTTMP/once.sh"
-  fetching history in 2 parts
+  fetching history in 2 batches
   added 10 changesets with 14 changes to 9 files
   new changesets ce2952e8b598:* (glob)
   searching for changes

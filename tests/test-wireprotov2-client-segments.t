@@ -29,7 +29,7 @@ Clones in pieces
 Pieces hold what version 1 sends, in the same order
 
   $ hg clone -U http://localhost:$HGPORT/ clone
-  fetching 18 changesets in 5 pieces
+  fetching 18 changesets in 5 segments
   added 18 changesets with 20 changes to 14 files
   new changesets ce2952e8b598:99ebadca1e24
   searching for changes
@@ -57,15 +57,15 @@ Pieces that are here at the same time are applied together, if they are large
   $ hg -R server admin::wire-warm
   5 segments built, 0 were there already
   $ cat > together.py << EOF
-  > from hgext3rd.wireprotov2.pull import fetch, segments
+  > from hgext3rd.wireprotov2.pull import ahead, segments
   > segments.LEAST_TOGETHER = 0
-  > fetch.PATIENCE = 60
+  > ahead.PATIENCE = 60
   > EOF
   $ hg clone -U http://localhost:$HGPORT/ together \
   >     --config extensions.together=$TESTTMP/together.py \
   >     --config hooks.txnclose='echo transaction' \
   >     --config hooks.incoming='echo changeset' | uniq -c | sed 's/^ *//'
-  1 fetching 18 changesets in 5 pieces
+  1 fetching 18 changesets in 5 segments
   1 added 18 changesets with 20 changes to 14 files
   1 new changesets ce2952e8b598:99ebadca1e24
   1 searching for changes
@@ -120,7 +120,7 @@ Every piece has its transaction and hooks
   $ : > $TESTTMP/access.log
   $ hg pull
   pulling from http://localhost:$HGPORT/
-  fetching 14 changesets in 4 pieces
+  fetching 14 changesets in 4 segments
   added 14 changesets with 13 changes to 10 files (+1 heads)
   new changesets 28690046b016:99ebadca1e24
   searching for changes

@@ -26,7 +26,7 @@ from helpers.wireprotov2_conversation import (
 )
 from mercurial import commands, localrepo, phases, vfs
 
-from hgext3rd.wireprotov2.pull import fetch as pull_pieces
+from hgext3rd.wireprotov2.pull.fetch import SegmentSource
 from hgext3rd.wireprotov2.segments import cut
 
 PIECES = 4
@@ -85,13 +85,13 @@ def wire(history, monkeypatch) -> Wire:
 def fetched(monkeypatch):
     """The pieces asked for so far, by their heads."""
     heads: list[tuple[bytes, ...]] = []
-    orig = pull_pieces.Source.fetch
+    orig = SegmentSource.fetch
 
     def fetch(self, piece):
         heads.append(piece.heads)
         return orig(self, piece)
 
-    monkeypatch.setattr(pull_pieces.Source, 'fetch', fetch)
+    monkeypatch.setattr(SegmentSource, 'fetch', fetch)
     return heads
 
 

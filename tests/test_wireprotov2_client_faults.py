@@ -24,7 +24,7 @@ from helpers.wireprotov2_conversation import make_ui
 from mercurial import commands, error, localrepo, phases, verify
 
 from hgext3rd.wireprotov2 import compat
-from hgext3rd.wireprotov2.pull import fetch as pull_pieces
+from hgext3rd.wireprotov2.pull.fetch import SegmentSource
 
 with contextlib.suppress(ImportError):
     # what hg itself does when it starts (hg <= 7.1 needs nothing)
@@ -210,13 +210,13 @@ def nodes(repo) -> list[bytes]:
 def fetched(monkeypatch):
     """The pieces asked for so far, by their heads."""
     heads: list[tuple[bytes, ...]] = []
-    orig = pull_pieces.Source.fetch
+    orig = SegmentSource.fetch
 
     def fetch(self, piece):
         heads.append(piece.heads)
         return orig(self, piece)
 
-    monkeypatch.setattr(pull_pieces.Source, 'fetch', fetch)
+    monkeypatch.setattr(SegmentSource, 'fetch', fetch)
     return heads
 
 
@@ -293,7 +293,7 @@ def test_pieces_damaged_for_good_are_not_needed(proxy, tmp_path):
     proxy.reset(edit=edit)
     outcome = Outcome(proxy.url, tmp_path / 'd')
     assert outcome.error is None
-    assert b'warning: not pulling in pieces' in outcome.output
+    assert b'warning: not pulling in segments' in outcome.output
     assert outcome.check() == PIECES * PER_PIECE
 
 

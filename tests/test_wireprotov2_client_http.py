@@ -6,8 +6,10 @@ from __future__ import annotations
 import pytest
 from mercurial import ui as uimod
 
+from hgext3rd.wireprotov2.client import exchange as exchanges
 from hgext3rd.wireprotov2.client import failures
-from hgext3rd.wireprotov2.client import http as client
+from hgext3rd.wireprotov2.client import http as transport
+from hgext3rd.wireprotov2.client.exchange import CommandCall, Exchange, call
 from hgext3rd.wireprotov2.proto import cbor, frames
 
 OK = cbor.encode({b'status': b'ok'})
@@ -59,14 +61,14 @@ class Opener:
 def make(monkeypatch):
     """Return a function that makes a client answered by these responses."""
     pauses = []
-    monkeypatch.setattr(client.time, 'sleep', pauses.append)
+    monkeypatch.setattr(transport.time, 'sleep', pauses.append)
 
     def make(*responses, **config):
         ui = uimod.ui.load()
         ui.setconfig(b'wireprotov2', b'retry', config.get('retry', b'2'))
         ui.setconfig(b'wireprotov2', b'retry.delay', b'1')
         ui.setconfig(b'ui', b'quiet', b'yes')
-        http = client.HTTPClient(ui, Opener(), None, b'http://u:p@h/api/x')
+        http = transport.HTTPClient(ui, Opener(), None, b'http://u:p@h/api/x')
         waiting = list(responses)
         http.requests = []
 
@@ -88,7 +90,7 @@ def test_values(make):
     wire = response(cbor.encode([b'x']))
     reply = Response(*(wire[i : i + 1] for i in range(len(wire))))
     http = make(reply)
-    assert http.call(b'heads', {}) == [[b'x']]
+    assert call(http, b'heads', {}) == [[b'x']]
     assert http.requests == [b'heads']
     assert reply.closed == 'reusable'
     assert http._opener.receivedbytescount == len(wire)
@@ -96,8 +98,8 @@ def test_values(make):
 
 def test_several_commands(make):
     reply = Response(response(b'\x01', b'\x02\x03'))
-    exchange = make(reply).start(
-        client.Command(b'heads'), client.Command(b'known')
+    exchange = Exchange(
+        make(reply), CommandCall(b'heads'), CommandCall(b'known')
     )
     assert list(exchange.values(0)) == [1]
     assert list(exchange.values(1)) == [2, 3]
@@ -115,7 +117,7 @@ def test_continues_where_it_broke(make):
         Response(wire),
         retry=b'3',
     )
-    exchange = http.start(client.Command(b'heads'))
+    exchange = Exchange(http, CommandCall(b'heads'))
     assert list(exchange.values(0)) == [1, 2, 3, 4]
     # a second attempt that brought nothing new counts, progress starts anew
     assert len(http.requests) == 4
@@ -125,7 +127,7 @@ def test_continues_where_it_broke(make):
 def test_gives_up(make):
     http = make(*[failures.ConnectionFailure(b'u', b'refused')] * 3)
     with pytest.raises(failures.ConnectionFailure):
-        http.start(client.Command(b'heads'))
+        Exchange(http, CommandCall(b'heads'))
     assert 0.75 <= http.pauses[0] <= 1.25
     assert 1.5 <= http.pauses[1] <= 2.5
 
@@ -133,15 +135,15 @@ def test_gives_up(make):
 def test_never_tries_again(make):
     http = make(failures.ConnectionFailure(b'u', b'refused'), retry=b'0')
     with pytest.raises(failures.ConnectionFailure):
-        http.start(client.Command(b'heads'))
+        Exchange(http, CommandCall(b'heads'))
     assert not http.pauses
 
 
 def test_shorter_the_second_time(make):
     head = frames.build(1, 2, 1, frames.COMMAND_RESPONSE, 1, OK + b'\x01\x02')
     http = make(Response(head, OSError('reset')), Response(response(b'\x01')))
-    exchange = http.start(client.Command(b'heads'))
-    with pytest.raises(failures.ServerFailure, match='shorter'):
+    exchange = Exchange(http, CommandCall(b'heads'))
+    with pytest.raises(failures.RemoteFailure, match='shorter'):
         list(exchange.values(0))
 
 
@@ -161,7 +163,7 @@ def test_refused(make):
     )
     reply = Response(wire)
     with pytest.raises(failures.CommandRefused, match='no x') as caught:
-        make(reply).call(b'heads', {})
+        call(make(reply), b'heads', {})
     assert b'\x07' not in caught.value.message
     assert b'h/api' in caught.value.message
     assert b'p@' not in caught.value.message
@@ -170,8 +172,8 @@ def test_refused(make):
 
 def test_nonsense_is_not_asked_for_again(make):
     reply = Response(b'\xff' * 100)
-    with pytest.raises(failures.ServerFailure) as caught:
-        make(reply).call(b'heads', {})
+    with pytest.raises(failures.RemoteFailure) as caught:
+        call(make(reply), b'heads', {})
     assert not isinstance(caught.value, failures.ConnectionFailure)
     assert reply.closed == 'dropped'
 
@@ -186,23 +188,23 @@ def test_redirect_nobody_asked_for(make):
         frames.EOS,
         cbor.encode({b'status': b'redirect', b'location': location}),
     )
-    with pytest.raises(failures.ServerFailure, match='without being asked'):
-        make(Response(wire)).call(b'heads', {})
+    with pytest.raises(failures.RemoteFailure, match='did not allow redirects'):
+        call(make(Response(wire)), b'heads', {})
 
 
 def test_mixed_responses_are_bounded(make, monkeypatch):
-    monkeypatch.setattr(client, 'MAX_BUFFERED', 1000)
+    monkeypatch.setattr(exchanges, 'MAX_BUFFERED', 1000)
     later = frames.build(
         3, 4, 1, frames.COMMAND_RESPONSE, 1, OK + cbor.encode(b'x' * 2000)
     )
-    exchange = make(Response(later)).start(
-        client.Command(b'heads'), client.Command(b'known')
+    exchange = Exchange(
+        make(Response(later)), CommandCall(b'heads'), CommandCall(b'known')
     )
-    with pytest.raises(failures.ServerFailure, match='mixed'):
+    with pytest.raises(failures.RemoteFailure, match='order of their commands'):
         list(exchange.values(0))
 
 
 def test_end_of_the_body_is_waited_for(make):
     reply = Response(response(b'\x01'), b'more')
-    assert make(reply).call(b'heads', {}) == [1]
+    assert call(make(reply), b'heads', {}) == [1]
     assert reply.closed == 'dropped'

@@ -21,7 +21,8 @@ from mercurial import commands, error, localrepo, phases, util
 
 from hgext3rd.wireprotov2.proto import cbor, frames
 from hgext3rd.wireprotov2.proto import client as protoclient
-from hgext3rd.wireprotov2.pull import fetch, records
+from hgext3rd.wireprotov2.pull import listing as segment_list
+from hgext3rd.wireprotov2.pull import records
 from hgext3rd.wireprotov2.segments import cut
 
 HAVE = 2
@@ -303,11 +304,11 @@ def piece(**fields: Any) -> dict[bytes, Any]:
 
 def listing(total: int, values: Any) -> Any:
     head = {b'version': 1, b'totalitems': total, b'cgversion': b'02'}
-    return fetch.parse_listing(itertools.chain([head], values))
+    return segment_list.parse(itertools.chain([head], values))
 
 
 def test_listings_end(monkeypatch):
-    assert len(listing(2, [piece(), piece()]).pieces) == 2
+    assert len(listing(2, [piece(), piece()]).segments) == 2
     for total, values in (
         (2**63, itertools.repeat(piece())),
         (5, itertools.repeat(piece())),
@@ -319,8 +320,8 @@ def test_listings_end(monkeypatch):
     ):
         with pytest.raises(records.CBORError):
             listing(total, values)
-    monkeypatch.setattr(fetch, 'MAX_HEADS', 10)
-    with pytest.raises(records.CBORError, match='too large'):
+    monkeypatch.setattr(segment_list, 'MAX_HEADS', 10)
+    with pytest.raises(records.CBORError, match='too many heads'):
         listing(9, itertools.repeat(piece(heads=[NODE] * 3)))
 
 

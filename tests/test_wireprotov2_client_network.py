@@ -345,7 +345,7 @@ def fetch(url: bytes, content: bytes, settings, **changes):
     """Follow a redirect to ``url``, where ``content`` should be."""
     ui = conversation.make_ui(settings)
     protocol, _sep, rest = url.partition(b':')
-    target = offer.Target(b't', protocol, (url,))
+    target = offer.OfferedTarget(b't', protocol, (url,))
     location = events.Location(
         **{
             'url': url + b'object?signature=1',

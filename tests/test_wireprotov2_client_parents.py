@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from hgext3rd.wireprotov2.pull import parents
+from hgext3rd.wireprotov2.pull.session import PullSession
 
 NULL, PLAIN, COPY, ROOT = (bytes([n]) * 20 for n in range(4))
 
@@ -16,6 +17,9 @@ NULL, PLAIN, COPY, ROOT = (bytes([n]) * 20 for n in range(4))
 # first parent is null), and a root, whose parents do not tell
 REVS = {NULL: -1, PLAIN: 0, COPY: 1, ROOT: 2}
 PARENTS = {0: (2, -1), 1: (-1, 2), 2: (-1, -1)}
+
+# An empty repository.
+REPO = SimpleNamespace(unfiltered=list)
 
 REVLOG = SimpleNamespace(
     nullid=NULL,
@@ -39,7 +43,8 @@ def checked(*deltas, trusted=True):
             yield item
 
     if trusted:
-        with parents.trusted():
+        with PullSession(REPO, None) as session:
+            session.parents_checked = True
             found = list(parents.filter_deltas(orig, REVLOG, deltas))
     else:
         found = list(parents.filter_deltas(orig, REVLOG, deltas))

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from hgext3rd.wireprotov2.client import offer, redirects
 from hgext3rd.wireprotov2.proto import cbor, events
 from hgext3rd.wireprotov2.proto.errors import CBORError, ProtocolError
-from hgext3rd.wireprotov2.pull import bundle, source
-from hgext3rd.wireprotov2.pull import fetch as pull_pieces
-from hgext3rd.wireprotov2.pull import records as pull_records
+from hgext3rd.wireprotov2.pull import bundle, records, wanted
+from hgext3rd.wireprotov2.pull import listing as segment_list
 
 A, B, C = (bytes([n]) * 20 for n in b'abc')
-NULL = pull_records.NULL_ID
+NULL = records.NULL_ID
 
 
 def revision(node=A, text=b'text', **extra):
@@ -33,15 +32,15 @@ def revision(node=A, text=b'text', **extra):
 
 def changesets(*values):
     values = iter(values)
-    total = pull_records.header(values)
-    return list(pull_records.changesets(values, total))
+    total = records.header(values)
+    return list(records.changesets(values, total))
 
 
 def revisions(*values):
     values = iter(values)
-    total = pull_records.header(values)
-    found = list(pull_records.revisions(values, total))
-    pull_records.end(values)
+    total = records.header(values)
+    found = list(records.revisions(values, total))
+    records.end(values)
     return found
 
 
@@ -67,12 +66,12 @@ class TestRecords:
         assert record.linknode is None
 
     def test_other_changesets_are_skipped(self):
-        records = changesets(
+        found = changesets(
             {b'totalitems': 1},
             *revision(phase=b'public'),
             {b'node': B, b'bookmarks': [b'x']},
         )
-        assert [record.node for record in records] == [A]
+        assert [record.node for record in found] == [A]
 
     @pytest.mark.parametrize(
         'values',
@@ -123,8 +122,8 @@ class TestRecords:
             ]
         )
         found = [
-            (path, [record.node for record in records])
-            for path, records in pull_records.files(values, 2)
+            (path, [record.node for record in revisions])
+            for path, revisions in records.files(values, 2)
         ]
         assert found == [(b'a', [A]), (b'b', [])]
 
@@ -134,12 +133,12 @@ class TestRecords:
     )
     def test_malformed_file(self, value):
         with pytest.raises(CBORError):
-            list(pull_records.files(iter([value]), 1))
+            list(records.files(iter([value]), 1))
 
     def test_repeated_file(self):
         value = {b'path': b'a', b'totalitems': 0}
         with pytest.raises(CBORError):
-            list(pull_records.files(iter([value, value]), 2))
+            list(records.files(iter([value, value]), 2))
 
     @given(st.data())
     def test_nonsense_raises_nothing_but_protocol_errors(self, data):
@@ -162,17 +161,19 @@ class TestRecords:
 
 class TestSeen:
     def record(self, text):
-        return pull_records.Record(A, NULL, NULL, A, NULL, b'h' * 12 + text, 0)
+        return records.RevisionRecord(
+            A, NULL, NULL, A, NULL, b'h' * 12 + text, 0
+        )
 
     def test_manifest_and_paths(self):
-        seen = source.Seen()
+        seen = wanted.Seen()
         text = B.hex().encode() + b'\nuser\n0 0\nf\ng h\n\nmessage\n\nmore'
         seen.add(self.record(text))
         assert seen.manifests == {B: A}
         assert seen.paths == {b'f', b'g h'}
 
     def test_empty(self):
-        seen = source.Seen()
+        seen = wanted.Seen()
         seen.add(self.record(NULL.hex().encode() + b'\nuser\n0 0\n\nmessage'))
         assert not seen.manifests
         assert not seen.paths
@@ -180,7 +181,7 @@ class TestSeen:
     @pytest.mark.parametrize('text', [b'', b'abc\n', b'z' * 40, b'\xff' * 40])
     def test_malformed(self, text):
         with pytest.raises(CBORError):
-            source.Seen().add(self.record(text))
+            wanted.Seen().add(self.record(text))
 
 
 class TestBundle:
@@ -205,7 +206,7 @@ class TestBundle:
         assert max(map(len, blocks)) < 100000
 
     def test_revision(self):
-        record = pull_records.Record(A, B, NULL, None, C, b'delta', 1 << 13)
+        record = records.RevisionRecord(A, B, NULL, None, C, b'delta', 1 << 13)
         chunk = bundle.revision(record, A, b'03')
         assert chunk == (
             struct.pack('>l', 4 + 102 + 5)
@@ -247,13 +248,13 @@ PIECE = {
 
 class TestPieces:
     def test_listing(self):
-        found = pull_pieces.parse_listing(listing(PIECE))
-        assert found == pull_pieces.Listing(
-            (pull_pieces.Piece(A, 3, 10, (B,), True),), b'02'
+        found = segment_list.parse(listing(PIECE))
+        assert found == segment_list.SegmentList(
+            (segment_list.ListedSegment(A, 3, 10, (B,), True),), b'02'
         )
 
     def test_unknown_version(self):
-        assert pull_pieces.parse_listing(listing(version=2)) is None
+        assert segment_list.parse(listing(version=2)) is None
 
     @pytest.mark.parametrize(
         'values',
@@ -271,12 +272,12 @@ class TestPieces:
     )
     def test_malformed(self, values):
         with pytest.raises(CBORError):
-            pull_pieces.parse_listing(values)
+            segment_list.parse(values)
 
 
 TARGETS = (
-    offer.Target(b'cdn', b'https', (b'https://cdn.example/bucket/',)),
-    offer.Target(b'lan', b'http', (b'http://10.0.0.1:8080',)),
+    offer.OfferedTarget(b'cdn', b'https', (b'https://cdn.example/bucket/',)),
+    offer.OfferedTarget(b'lan', b'http', (b'http://10.0.0.1:8080',)),
 )
 
 
@@ -302,7 +303,7 @@ class TestRedirects:
 
     def test_acceptable(self):
         def accept(secure=False, **kwargs):
-            target = offer.Target(
+            target = offer.OfferedTarget(
                 **{
                     'name': b't',
                     'protocol': b'https',
@@ -310,7 +311,7 @@ class TestRedirects:
                     **kwargs,
                 }
             )
-            found = offer.API(b'a', b'u', {}, (), targets=(target,))
+            found = offer.OfferedAPI(b'a', b'u', {}, (), targets=(target,))
             return bool(redirects.acceptable(found, secure))
 
         assert accept()
@@ -357,9 +358,12 @@ class TestRedirects:
             ({'size': 3}, 'larger'),
             ({'size': 30}, 'smaller'),
             ({'fullhashes': ((b'sha256', b'x'),)}, 'wrong hash'),
-            ({'fullhashes': ((b'md5', b'x'),)}, 'without a known hash'),
-            ({'fullhashes': None}, 'without a known hash'),
-            ({'url': b'http://evil/'}, 'none may lead'),
+            (
+                {'fullhashes': ((b'md5', b'x'),)},
+                'without a hash that can be verified',
+            ),
+            ({'fullhashes': None}, 'without a hash that can be verified'),
+            ({'url': b'http://evil/'}, 'did not announce'),
         ],
     )
     def test_refused(self, monkeypatch, change, message):

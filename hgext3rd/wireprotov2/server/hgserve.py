@@ -17,7 +17,6 @@ import time
 from typing import Any
 
 from mercurial import demandimport
-from mercurial.hgweb import server as hgwebserver
 
 from .. import compat
 
@@ -72,15 +71,6 @@ def load_modules() -> None:
                 with contextlib.suppress(Exception):
                     module.__doc__  # noqa: B018
         _loaded = True
-
-
-def prepare(ui: Any) -> None:
-    """Get ready to serve: load modules, do not wait for clients forever."""
-    load_modules()
-    timeout = ui.configint(b'wireprotov2', b'limit.idle-time')
-    if timeout:
-        # read by the standard library's handler for each connection
-        hgwebserver._httprequesthandler.timeout = timeout
 
 
 def do_hgweb(orig: Any, handler: Any) -> None:
