@@ -99,7 +99,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 # Python keeps what it compiled, as in an installation.
-BENCH := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/run.py
+BENCH := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks
 
 bench-quick: $(VENV)/.bench
 	@$(BENCH) --quick $(PACKAGES:%=--package %) $(HISTORIES)

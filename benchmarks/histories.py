@@ -8,8 +8,8 @@ import pathlib
 import sys
 from dataclasses import dataclass
 
-import measure
-from workspace import Workspace
+from benchmarks import measure
+from benchmarks.workspace import Workspace
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

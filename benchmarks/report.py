@@ -15,7 +15,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 
-from measure import RISING, Result
+from benchmarks.measure import RISING, Result
 
 #: Programs of others that take part, if they are there.
 FOREIGN = (('git', '--version'), ('git-lfs', 'version'), ('fossil', 'version'))

@@ -15,8 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import measure
-from measure import (
+from benchmarks import measure
+from benchmarks.measure import (
     OBJECTS,
     RATE,
     SERVER_CPU,
@@ -27,7 +27,7 @@ from measure import (
     Row,
     Sample,
 )
-from workspace import Server, Workspace
+from benchmarks.workspace import Server, Workspace
 
 #: Variant -> configuration of the server.
 ENDPOINTS = {'core': 'lfs', 'lfsserver': 'lfsserver'}

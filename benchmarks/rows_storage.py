@@ -9,12 +9,10 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 
-import foreign
-import histories
-import measure
-from histories import History
-from measure import CPU, PEAK, SIZE, WALL, Maker, Row, Sample
-from workspace import Workspace
+from benchmarks import foreign, histories, measure
+from benchmarks.histories import History
+from benchmarks.measure import CPU, PEAK, SIZE, WALL, Maker, Row, Sample
+from benchmarks.workspace import Workspace
 
 BACKENDS = {'revlog': 'core', 'sqlite': 'sqlite'}
 

@@ -9,10 +9,9 @@ import pathlib
 import shutil
 from collections.abc import Callable, Iterator
 
-import histories
-import measure
-from histories import History
-from measure import (
+from benchmarks import histories, measure
+from benchmarks.histories import History
+from benchmarks.measure import (
     CPU,
     DOWN,
     PEAK,
@@ -24,7 +23,7 @@ from measure import (
     Row,
     Sample,
 )
-from workspace import Server, Workspace, counting_proxy
+from benchmarks.workspace import Server, Workspace, counting_proxy
 
 CACHE = pathlib.Path('.hg', 'cache', 'wireprotov2')
 

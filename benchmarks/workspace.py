@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-import measure
-from measure import Sample
+from benchmarks import measure
+from benchmarks.measure import Sample
 
 HG = str(pathlib.Path(sys.executable).with_name('hg'))
 

@@ -12,15 +12,12 @@ from collections.abc import Callable
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / 'benchmarks'))
+from benchmarks import __main__ as run
+from benchmarks import measure, report, summary
+from benchmarks.histories import History
+from benchmarks.workspace import Workspace
 
-import measure
-import report
-import run
-import summary
-from histories import History
-from workspace import Workspace
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def scripted(*values: float) -> Callable[[], measure.Sample]:

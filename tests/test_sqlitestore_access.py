@@ -149,7 +149,7 @@ def reads(path: bytes) -> bytes:
     return found
 
 
-def test_without_log(path):
+def test_without_log(path: bytes) -> None:
     """The database as it rests."""
     expected = repr(contents(path)).encode()
     settle(path)
@@ -158,7 +158,7 @@ def test_without_log(path):
 
 
 @pytest.mark.parametrize('elsewhere', [False, True])
-def test_with_live_log(path, folder, elsewhere):
+def test_with_live_log(path: bytes, folder: bytes, elsewhere: bool) -> None:
     """A connection of the owner keeps revisions in the log."""
     database = os.path.join(path, store('').encode())
     if elsewhere:
@@ -177,7 +177,7 @@ def test_with_live_log(path, folder, elsewhere):
     owner.close()
 
 
-def test_with_log_of_the_dead(path):
+def test_with_log_of_the_dead(path: bytes) -> None:
     """The owner was killed: nobody has the log open."""
     pid = os.fork()
     if not pid:
@@ -188,19 +188,19 @@ def test_with_log_of_the_dead(path):
     os.waitpid(pid, 0)
     assert os.stat(os.path.join(path, store('-wal').encode())).st_size
     # of a copy, since reading as the owner would put things right
-    shutil.copytree(path, path + b'.copy')
+    shutil.copytree(os.fsdecode(path), os.fsdecode(path + b'.copy'))
     expected = repr(contents(path + b'.copy')).encode()
     with read_only(*protected(path)):
         assert reads(path) == expected
 
 
-def test_log_without_index(path):
+def test_log_without_index(path: bytes) -> None:
     """Media that were copied without the ``-shm`` file."""
     owner = sqlite3.connect(os.path.join(os.fsdecode(path), store('')))
     owner.execute('SELECT count(*) FROM path').fetchone()
     commit(path, 5)
     copy = path + b'.copy'
-    shutil.copytree(path, copy)
+    shutil.copytree(os.fsdecode(path), os.fsdecode(copy))
     owner.close()
     os.unlink(os.path.join(copy, store('-shm').encode()))
     with read_only(*protected(copy)):
@@ -208,7 +208,7 @@ def test_log_without_index(path):
     assert b'files.sqlite-wal without files.sqlite-shm' in found, found
 
 
-def test_writing_is_refused(path):
+def test_writing_is_refused(path: bytes) -> None:
     with read_only(*protected(path), path):
         said = in_child(lambda: hg_command(b'-R', path, b'recover'))
         assert b'abort: ' in said, said
@@ -218,7 +218,7 @@ def test_writing_is_refused(path):
         assert b'abort: ' in said, said
 
 
-def test_unwritable_database(path):
+def test_unwritable_database(path: bytes) -> None:
     """The folder may be written to, the database may not."""
     database = os.path.join(path, store('').encode())
     os.chmod(os.path.join(path, b'.hg/store'), 0o777)
@@ -241,7 +241,7 @@ def test_unwritable_database(path):
     assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
 
 
-def test_unreadable_database(path):
+def test_unreadable_database(path: bytes) -> None:
     settle(path)
     database = os.path.join(path, store('').encode())
     os.chmod(database, 0)
@@ -255,7 +255,7 @@ def test_unreadable_database(path):
     os.chmod(database, 0o644)
 
 
-def test_reader_while_owner_commits(path):
+def test_reader_while_owner_commits(path: bytes) -> None:
     """Whatever a reader finds in the changelog, it can read."""
     if os.getuid():
         pytest.skip('needs two users')
@@ -284,7 +284,7 @@ def test_reader_while_owner_commits(path):
     assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
 
 
-def test_read_only_media(path, folder):
+def test_read_only_media(path: bytes, folder: bytes) -> None:
     """A file system mounted read-only, as CDs and snapshots are."""
     if os.getuid():
         pytest.skip('only root may mount')

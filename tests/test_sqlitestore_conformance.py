@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,7 +23,9 @@ from hgext3rd.sqlitestore.reading.store import Store
 
 
 @pytest.fixture(autouse=True)
-def storage(tmp_path, request):
+def storage(
+    tmp_path: pathlib.Path, request: pytest.FixtureRequest
+) -> Iterator[None]:
     """A store in a directory of its own for each test."""
     vfs = vfsmod.vfs(os.fsencode(tmp_path))
     store = Store(vfs.join(schema.FILENAME), 'zstd', b'off', lambda: 1 << 20)
@@ -31,33 +36,33 @@ def storage(tmp_path, request):
     store.db.close()
 
 
-def make_file(self):
+def make_file(self: Any) -> Any:
     _ui, vfs, store, opened = self.storage
     path = b'filelog-%d' % len(opened)
     opened.append(path)
     return filelog.SQLiteFilelog(store, vfs, path, writable=True)
 
 
-def make_transaction(self):
+def make_transaction(self: Any) -> Any:
     ui, vfs, _store, _opened = self.storage
     vfsmap = {b'plain': vfs, b'store': vfs}
     return transaction.transaction(ui.warn, vfs, vfsmap, b'journal', b'undo')
 
 
 def add_raw_revision(
-    self,
-    fl,
-    tr,
-    node,
-    p1,
-    p2,
-    linkrev,
-    rawtext=None,
-    delta=None,
-    censored=False,
-    ellipsis=False,
-    extstored=False,
-):
+    self: Any,
+    fl: Any,
+    tr: Any,
+    node: bytes,
+    p1: bytes,
+    p2: bytes,
+    linkrev: int,
+    rawtext: bytes | None = None,
+    delta: Any = None,
+    censored: bool = False,
+    ellipsis: bool = False,
+    extstored: bool = False,
+) -> None:
     flags = 0
     if censored:
         flags |= revlog.REVIDX_ISCENSORED

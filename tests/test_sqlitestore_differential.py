@@ -268,7 +268,8 @@ class Pair:
             self.repack: 2,
             self.history: 1,
         }
-        (action,) = self.random.choices(list(actions), actions.values())
+        weights = list(actions.values())
+        (action,) = self.random.choices(list(actions), weights)
         action()
 
     def compare(self) -> None:

@@ -17,6 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -133,7 +134,7 @@ WRITING = {
 
 
 @pytest.mark.parametrize('name', WRITING)
-def test_locked(path, name):
+def test_locked(path: bytes, name: str) -> None:
     """A lock held for too long: one line, nothing lost; readers go on."""
     write(path, b'f0', b'new\n')
     before = contents(path)
@@ -155,7 +156,7 @@ def test_locked(path, name):
     assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
 
 
-def test_two_writers(path, tmp_path):
+def test_two_writers(path: bytes, tmp_path: pathlib.Path) -> None:
     """Both wait for each other; what both wrote is there."""
     clone = os.fsencode(tmp_path / 'clone')
     hg(path, b'share', b'-q', path, clone, b'--config', b'extensions.share=')
@@ -171,7 +172,7 @@ def test_two_writers(path, tmp_path):
     assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
 
 
-def test_reader_during_repack(path):
+def test_reader_during_repack(path: bytes) -> None:
     """All history is read while everything moves."""
     before = contents(path)
 
@@ -193,7 +194,7 @@ def test_reader_during_repack(path):
     assert len(contents(path)) == len(before) + ROUNDS
 
 
-def test_reader_while_repack_is_killed(path):
+def test_reader_while_repack_is_killed(path: bytes) -> None:
     before = contents(path)
     repo = hg_repository(path)
     noise = random.Random(5)
@@ -210,17 +211,17 @@ def test_reader_while_repack_is_killed(path):
     assert before.items() <= contents(path).items()
 
 
-def hg_repository(path: bytes):
+def hg_repository(path: bytes) -> Any:
     """A repository object."""
     return hgmod.repository(uimod.ui.load(), path).unfiltered()
 
 
-def read(repo, wanted: dict[bytes, bytes]) -> dict[bytes, bytes]:
+def read(repo: Any, wanted: dict[bytes, bytes]) -> dict[bytes, bytes]:
     """What ``crashes.contents`` says, from an object that stays open."""
     return crashes.digests(repo, [repo[node] for node in wanted])
 
 
-def test_threads(path):
+def test_threads(path: bytes) -> None:
     """As hgweb: each thread has its repository object; one commits."""
     before = contents(path)
     errors: list[BaseException] = []
@@ -256,7 +257,7 @@ def test_threads(path):
     assert len(contents(path)) == len(before) + ROUNDS
 
 
-def test_threads_share_one_object(path):
+def test_threads_share_one_object(path: bytes) -> None:
     """One repository object in many threads, as update's thread workers do."""
     before = contents(path)
     repo = hg_repository(path)
@@ -294,7 +295,7 @@ def open_files(path: bytes) -> int:
 
 
 @pytest.mark.skipif(not os.path.exists('/proc/self/fd'), reason='needs /proc')
-def test_threads_leave_nothing(path):
+def test_threads_leave_nothing(path: bytes) -> None:
     """Connections of threads that ended are closed."""
     repo = hg_repository(path)
     repo.file(b'f0').read(repo.file(b'f0').node(0))
@@ -311,7 +312,7 @@ def test_threads_leave_nothing(path):
     assert some_threads() >= some_threads()
 
 
-def test_update_workers(path):
+def test_update_workers(path: bytes) -> None:
     """Workers fork from a process that has read already."""
     for number in range(120):
         write(path, b'many%d' % number, b'%d\n' % number * 50)
@@ -333,7 +334,7 @@ def test_update_workers(path):
     assert hg(path, b'status') == b''
 
 
-def test_fork_holds_locks_of_its_own(path):
+def test_fork_holds_locks_of_its_own(path: bytes) -> None:
     """A child's connection is not that of its parent under another name.
 
     SQLite keeps the locks of a process in its memory, which a child inherits

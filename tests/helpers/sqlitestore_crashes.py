@@ -169,7 +169,7 @@ class Steps:
         def connect(*args: Any, **kwargs: Any) -> Any:
             return orig(*args, factory=Connection, **kwargs)
 
-        sqlite3.connect = connect  # type: ignore[assignment]
+        sqlite3.connect = connect
 
 
 def crash(
@@ -239,7 +239,7 @@ def copy_tree(source: bytes, target: bytes) -> None:
     # commands of this process went there and stayed
     os.chdir('/')
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, symlinks=True)
+    shutil.copytree(os.fsdecode(source), os.fsdecode(target), symlinks=True)
 
 
 class Scenario:
@@ -263,7 +263,7 @@ class Scenario:
         code: int = 0,
         also: Callable[[], None] = lambda: None,
         before: dict[bytes, bytes] | None = None,
-        repair: Callable[[], None] | None = None,
+        repair: Callable[[], object] | None = None,
     ) -> None:
         self.path = path
         self.args = args

@@ -76,8 +76,9 @@ def _add_file(db: sqlite3.Connection, name: bytes, flog: Any) -> None:
         delta = text if base is None else mdiff.textdiff(old, text)
         compression, encode = ENCODERS[rev % len(ENCODERS)]
         p1, p2 = flog.parentrevs(rev)
-        row = (path_id, rev, p1, p2, flog.linkrev(rev), 0)
-        row += (_add_delta(db, compression, encode(delta), delta), base, node)
+        delta_id = _add_delta(db, compression, encode(delta), delta)
+        graph = (path_id, rev, p1, p2, flog.linkrev(rev), 0)
+        row = (*graph, delta_id, base, node)
         base = db.execute(
             'INSERT INTO fileindex (pathid, revnum, p1rev, p2rev, linkrev,'
             ' flags, deltaid, deltabaseid, node)'

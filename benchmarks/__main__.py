@@ -15,16 +15,18 @@ import tempfile
 import time
 from collections.abc import Iterable
 
-import histories
-import measure
-import report
-import rows_lfs
-import rows_storage
-import rows_wire
-import summary
-from histories import History
-from measure import Maker, Result, Row
-from workspace import Workspace
+from benchmarks import (
+    histories,
+    measure,
+    report,
+    rows_lfs,
+    rows_storage,
+    rows_wire,
+    summary,
+)
+from benchmarks.histories import History
+from benchmarks.measure import Maker, Result, Row
+from benchmarks.workspace import Workspace
 
 FAMILIES = ('storage', 'wire', 'lfs', 'growth')
 #: The parts of a history that growth is measured at: 1x, 2x, 4x, 8x.
