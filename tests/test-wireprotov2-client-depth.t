@@ -1,6 +1,6 @@
 #testcases revlog database
 
-Clones that have the files of recent changesets only
+Clones with the files of recent changesets only
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -74,7 +74,7 @@ Clones that have the files of recent changesets only
   3
   4
 
-What is not there says so, before anything changes
+Commands that need missing files fail before they change anything
 
   $ hg update 3
   abort: d/a of changeset 909fc60a2cd3 is not here
@@ -118,7 +118,7 @@ What is not there says so, before anything changes
   [50]
   $ hg status
 
-A commit, a pull, a push
+Commits, pulls and pushes work
 
   $ hg update -q
   $ echo local >> d/a
@@ -155,7 +155,7 @@ A commit, a pull, a push
   d
   old
 
-More of it
+A pull with a larger depth fetches more files
 
   $ hg pull --depth 4
   pulling from http://localhost:$HGPORT/
@@ -190,7 +190,7 @@ More of it
   $ hg -R ../all verify -q
   $ cd ..
 
-What cannot be
+Invalid uses of the option are refused
 
   $ hg clone --depth 0 http://localhost:$HGPORT/ none
   abort: depth must be a positive number

@@ -1,4 +1,4 @@
-Clones in pieces
+Clones in segments
 
   $ . $TESTDIR/helpers/wireprotov2-history.sh
   $ cat >> $HGRCPATH << EOF
@@ -26,7 +26,7 @@ Clones in pieces
   >     : > $TESTTMP/access.log
   > }
 
-Pieces hold what version 1 sends, in the same order
+Segments hold the history that version 1 sends, in the same order
 
   $ hg clone -U http://localhost:$HGPORT/ clone
   fetching 18 changesets in 5 segments
@@ -52,7 +52,7 @@ Pieces hold what version 1 sends, in the same order
   $ ls clone/.hg | grep wireprotov2
   [1]
 
-Pieces that are here at the same time are applied together, if they are large
+Segments that arrive at the same time are applied together, if they are large
 
   $ hg -R server admin::wire-warm
   5 segments built, 0 were there already
@@ -80,7 +80,7 @@ Pieces that are here at the same time are applied together, if they are large
   $ hg -R together verify -q
   17: repository $TESTTMP/together/sub not found
 
-Drafts come in an ordinary pull
+Drafts are in no segment; an ordinary pull fetches them
 
   $ hg -R server update -q 16
   $ echo more > server/more
@@ -89,7 +89,7 @@ Drafts come in an ordinary pull
   $ hg -R drafts log -r 'draft()' -T '{desc}\n'
   more
 
-A pull of one changeset needs no list of pieces
+A pull of one changeset does not request the list of segments
 
   $ : > access.log
   $ hg -R clone pull -q
@@ -98,7 +98,7 @@ A pull of one changeset needs no list of pieces
   1 GET /?cmd=batch
   1 POST /api/exp-http-v2-0003/ro/multirequest
 
-Every piece has its transaction and hooks
+Every segment has a transaction of its own and its hooks
 
   $ hg clone -q -U http://localhost:$HGPORT/ hooked \
   >     --config hooks.changegroup='echo $HG_SOURCE $HG_BUNDLE2'

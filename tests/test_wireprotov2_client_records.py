@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Values to records, records to bundles; pieces and redirects, without I/O."""
+"""Reading values, writing bundles, lists of segments and redirects; no I/O."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class TestRecords:
             list(records.files(iter([value, value]), 2))
 
     @given(st.data())
-    def test_nonsense_raises_nothing_but_protocol_errors(
+    def test_any_value_parses_or_raises_a_protocol_error(
         self, data: st.DataObject
     ) -> None:
         plain = st.one_of(
@@ -203,7 +203,7 @@ class TestBundle:
             + b'\0\0\0\0'
         )
 
-    def test_large_payload_is_cut(self) -> None:
+    def test_large_payload_is_divided(self) -> None:
         chunks = [b'x' * 30000] * 5
         blocks = list(bundle.part(0, b'N', chunks))[1:]
         assert b''.join(blocks[1:-1:2]) == b''.join(chunks)
@@ -231,17 +231,17 @@ class TestBundle:
         assert bundle.bookmarks({b'm': A}) == A + b'\0\x01m'
 
 
-def listing(*pieces: Any, **head: Any) -> list[Any]:
+def listing(*segments: Any, **head: Any) -> list[Any]:
     values = {
         b'version': 1,
-        b'totalitems': len(pieces),
+        b'totalitems': len(segments),
         b'cgversion': b'02',
         **{key.encode(): value for key, value in head.items()},
     }
-    return [values, *pieces]
+    return [values, *segments]
 
 
-PIECE = {
+SEGMENT = {
     b'name': A,
     b'changesets': 3,
     b'estimate': 10,
@@ -250,9 +250,9 @@ PIECE = {
 }
 
 
-class TestPieces:
+class TestListing:
     def test_listing(self) -> None:
-        found = segment_list.parse(listing(PIECE))
+        found = segment_list.parse(listing(SEGMENT))
         assert found == segment_list.SegmentList(
             (segment_list.ListedSegment(A, 3, 10, (B,), True),), b'02'
         )
@@ -268,10 +268,10 @@ class TestPieces:
             listing(totalitems=3),
             listing(cgversion=None),
             listing(b'x'),
-            listing({**PIECE, b'heads': []}),
-            listing({**PIECE, b'heads': [b'short']}),
-            listing({**PIECE, b'name': 1}),
-            listing({**PIECE, b'changesets': -1}),
+            listing({**SEGMENT, b'heads': []}),
+            listing({**SEGMENT, b'heads': [b'short']}),
+            listing({**SEGMENT, b'name': 1}),
+            listing({**SEGMENT, b'changesets': -1}),
         ],
     )
     def test_malformed(self, values: Any) -> None:
@@ -302,7 +302,7 @@ class TestRedirects:
             (b'file:///etc/passwd', False),
         ],
     )
-    def test_where_to(self, url: bytes, allowed: bool) -> None:
+    def test_advertised_locations(self, url: bytes, allowed: bool) -> None:
         assert redirects.is_advertised(url, TARGETS) is allowed
 
     def test_acceptable(self) -> None:
@@ -413,7 +413,7 @@ class TestAPI:
         assert found.valid_values(b'filesdata', b'nodes') == frozenset()
         assert [target.name for target in found.targets] == [b't']
 
-    def test_values_of_no_use_are_left_out(self) -> None:
+    def test_malformed_details_are_left_out(self) -> None:
         args = {b'fields': {b'validvalues': [b'flags', [b'x'], {b'y': 1}, 5]}}
         commands = {b'commands': {b'filesdata': {b'args': args}}}
         found = offer.parse(b'n', b'u', commands)
