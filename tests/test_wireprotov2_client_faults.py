@@ -306,12 +306,12 @@ EXPECTED = (error.Abort, *V1_ERRORS)
 def test_damage_anywhere(server, proxy, tmp_path, monkeypatch, encoding):
     from hgext3rd.wireprotov2.proto import client as protoclient
 
-    orig = protoclient.Client.__init__
+    orig = protoclient.ClientConnection.__init__
 
     def init(self, framing, accept=None, **kwargs):
         orig(self, framing, [encoding], **kwargs)
 
-    monkeypatch.setattr(protoclient.Client, '__init__', init)
+    monkeypatch.setattr(protoclient.ClientConnection, '__init__', init)
     marker = b'\x01\x00\x02\x01'  # the beginning of the data's frames
     seen = {'place': None, 'passed': 0}
 

@@ -178,12 +178,12 @@ def contents(repo) -> dict:
 @pytest.mark.parametrize('encoding', ['zstd-8mb', 'identity'])
 @pytest.mark.parametrize('what', ['body', 'http', 'frames'])
 def test_spoiled(history, wire, tmp_path, monkeypatch, encoding, what):
-    orig = protoclient.Client.__init__
+    orig = protoclient.ClientConnection.__init__
 
     def init(self, framing, accept=None, **kwargs):
         orig(self, framing, [encoding.encode()], **kwargs)
 
-    monkeypatch.setattr(protoclient.Client, '__init__', init)
+    monkeypatch.setattr(protoclient.ClientConnection, '__init__', init)
     ui = conversation.make_ui(connections=b'1')
     empty, some = tmp_path / 'empty', tmp_path / 'some'
     for path in (empty, some):

@@ -52,12 +52,12 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture
 def wire(history, monkeypatch) -> conversation.Wire:
     # what is sent must be easy to change
-    orig = protoclient.Client.__init__
+    orig = protoclient.ClientConnection.__init__
 
     def init(self, framing, accept=None, **kwargs):
         orig(self, framing, [b'identity'], **kwargs)
 
-    monkeypatch.setattr(protoclient.Client, '__init__', init)
+    monkeypatch.setattr(protoclient.ClientConnection, '__init__', init)
     return conversation.connect(monkeypatch, history)
 
 

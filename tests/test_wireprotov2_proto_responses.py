@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgext3rd.wireprotov2.proto import cbor, frames, streams
-from hgext3rd.wireprotov2.proto.errors import CommandError, ServerFailure
+from hgext3rd.wireprotov2.proto.errors import CommandError, InternalError
 from hgext3rd.wireprotov2.proto.events import Location
 from hgext3rd.wireprotov2.proto.frames import (
     FRAMING_0005,
@@ -37,9 +37,7 @@ OK = b'\xa1FstatusBok'
 def received(framing: Framing, *ids: int) -> ServerConnection:
     conn = ServerConnection(framing)
     for number, requestid in enumerate(ids):
-        conn.receive(
-            request(HEADS, requestid, streamflags=0 if number else BEGIN)
-        )
+        conn.feed(request(HEADS, requestid, streamflags=0 if number else BEGIN))
     return conn
 
 
@@ -106,11 +104,11 @@ def test_payloads_are_full(sizes: list[int]) -> None:
 def test_an_answered_request_id_is_free() -> None:
     conn = received(FRAMING_0006, 1)
     list(conn.respond(1, [b'\0']))
-    assert conn.receive(request(HEADS, streamflags=0)) != []
+    assert conn.feed(request(HEADS, streamflags=0)) != []
     list(conn.fail(1, CommandError(b'no')))
-    assert conn.receive(request(HEADS, streamflags=0)) != []
+    assert conn.feed(request(HEADS, streamflags=0)) != []
     list(conn.redirect(1, Location(b'u', b'm')))
-    assert conn.receive(request(HEADS, streamflags=0)) != []
+    assert conn.feed(request(HEADS, streamflags=0)) != []
 
 
 def failing(after: list[bytes], error: Exception) -> Iterator[bytes]:
@@ -137,7 +135,7 @@ def failing(after: list[bytes], error: Exception) -> Iterator[bytes]:
             (3, 2, {b'status': b'error', b'error': {b'message': b'bad'}}),
         ),
         (
-            ServerFailure(b'worse'),
+            InternalError(b'worse'),
             (5, 0, {b'type': b'server', b'message': [{b'msg': b'worse'}]}),
         ),
     ],
@@ -164,7 +162,7 @@ def test_errors_before_output(error: Exception, expected: Any) -> None:
             {b'type': b'command', b'message': [{b'msg': b'bad'}]},
         ),
         (
-            ServerFailure(b'worse'),
+            InternalError(b'worse'),
             {b'type': b'server', b'message': [{b'msg': b'worse'}]},
         ),
     ],

@@ -31,8 +31,8 @@ from hgext3rd.wireprotov2.proto.errors import (
     StreamError,
 )
 from hgext3rd.wireprotov2.proto.events import (
+    AcceptedRedirects,
     CommandReceived,
-    Redirect,
     SettingsReceived,
 )
 from hgext3rd.wireprotov2.proto.frames import (
@@ -59,7 +59,7 @@ def test_commands_in_any_pieces(framing: Framing, cuts: list[int]) -> None:
     conn = ServerConnection(framing)
     events = []
     for start, stop in zip(edges, edges[1:], strict=False):
-        events += conn.receive(data[start:stop])
+        events += conn.feed(data[start:stop])
     conn.finish()
     assert events == [
         CommandReceived(1, b'known'),
@@ -75,13 +75,11 @@ def test_command_data() -> None:
     data += request(encoded[3:], streamflags=0, flags=CONT | DATA)
     typeid = frames.COMMAND_DATA
     data += request(b'abc', streamflags=0, flags=1, typeid=typeid)
-    assert conn.receive(data) == []
+    assert conn.feed(data) == []
     with pytest.raises(FrameError):
         conn.finish()
     data = request(b'de', streamflags=0, flags=2, typeid=typeid)
-    assert conn.receive(data) == [
-        CommandReceived(1, b'unbundle', data=b'abcde')
-    ]
+    assert conn.feed(data) == [CommandReceived(1, b'unbundle', data=b'abcde')]
     conn.finish()
 
 
@@ -91,29 +89,29 @@ def test_redirect() -> None:
         **HEADS,
         b'redirect': {b'targets': [b'a', b'b'], b'hashes': [b'sha256']},
     }
-    (event,) = conn.receive(request(value))
+    (event,) = conn.feed(request(value))
     assert isinstance(event, CommandReceived)
-    assert event.redirect == Redirect((b'a', b'b'), (b'sha256',))
+    assert event.redirect == AcceptedRedirects((b'a', b'b'), (b'sha256',))
     value[b'redirect'] = {b'targets': [b'a'], b'fullhashes': True}
-    (event,) = conn.receive(request(value, 3, streamflags=0))
+    (event,) = conn.feed(request(value, 3, streamflags=0))
     assert isinstance(event, CommandReceived)
-    assert event.redirect == Redirect((b'a',), (), True)
+    assert event.redirect == AcceptedRedirects((b'a',), (), True)
 
 
 def test_settings() -> None:
     conn = ServerConnection(FRAMING_0006)
     assert conn.encoding == b'identity'
     encoded = cbor.encode({b'contentencodings': [b'zlib', b'identity']})
-    assert conn.receive(settings(encoded[:5], frames.CONTINUATION)) == []
+    assert conn.feed(settings(encoded[:5], frames.CONTINUATION)) == []
     with pytest.raises(FrameError):
         conn.finish()
-    assert conn.receive(settings(encoded[5:], begin=0)) == [
+    assert conn.feed(settings(encoded[5:], begin=0)) == [
         SettingsReceived((b'zlib', b'identity'))
     ]
     assert conn.encoding == b'zlib'
     conn.finish()
     conn = ServerConnection(FRAMING_0006)
-    assert conn.receive(settings({})) == [SettingsReceived((b'identity',))]
+    assert conn.feed(settings({})) == [SettingsReceived((b'identity',))]
 
 
 @pytest.mark.parametrize(
@@ -143,12 +141,12 @@ def test_settings() -> None:
 )
 def test_bad_settings(data: bytes, error: type[ProtocolError]) -> None:
     with pytest.raises(error):
-        ServerConnection(FRAMING_0006).receive(data)
+        ServerConnection(FRAMING_0006).feed(data)
 
 
 def test_0005_has_no_settings() -> None:
     with pytest.raises(FrameError) as e:
-        ServerConnection(FRAMING_0005).receive(settings({}))
+        ServerConnection(FRAMING_0005).feed(settings({}))
     assert b'stream-settings' in e.value.message
 
 
@@ -240,7 +238,7 @@ def test_bad_requests(
     framing: Framing, data: bytes, error: type[ProtocolError]
 ) -> None:
     with pytest.raises(error):
-        ServerConnection(framing).receive(data)
+        ServerConnection(framing).feed(data)
 
 
 @BOTH
@@ -250,7 +248,7 @@ def test_bad_requests(
 )
 def test_truncated_requests(framing: Framing, data: bytes) -> None:
     conn = ServerConnection(framing)
-    assert conn.receive(data) == []
+    assert conn.feed(data) == []
     with pytest.raises(FrameError):
         conn.finish()
 
@@ -259,7 +257,7 @@ def test_truncated_requests(framing: Framing, data: bytes) -> None:
 def test_garbage(data: bytes) -> None:
     conn = ServerConnection(FRAMING_0006)
     try:
-        conn.receive(data)
+        conn.feed(data)
         conn.finish()
     except ProtocolError:
         pass
@@ -269,16 +267,14 @@ def test_limits() -> None:
     limits = RequestLimits(command_size=100, commands=3)
     conn = ServerConnection(FRAMING_0006, limits)
     for requestid in (1, 3, 5):
-        conn.receive(
-            request({b'name': b'a'}, requestid, requestid, BEGIN | END)
-        )
+        conn.feed(request({b'name': b'a'}, requestid, requestid, BEGIN | END))
     with pytest.raises(LimitError) as e:
-        conn.receive(request({b'name': b'a'}, 7))
+        conn.feed(request({b'name': b'a'}, 7))
     assert e.value.limit == 'commands'
     conn = ServerConnection(FRAMING_0006, limits)
-    conn.receive(request(b'a' * 60, flags=NEW | MORE))
+    conn.feed(request(b'a' * 60, flags=NEW | MORE))
     with pytest.raises(LimitError) as e:
-        conn.receive(request(b'a' * 60, 3, 1, 0, NEW | MORE))
+        conn.feed(request(b'a' * 60, 3, 1, 0, NEW | MORE))
     assert e.value.limit == 'command-size'
 
 
@@ -300,7 +296,7 @@ def test_clients_may_encode() -> None:
     data += request(payload, streamflags=ENCODED)
     # not all frames of such a stream are encoded
     data += request({b'name': b'a'}, 3, streamflags=0)
-    assert [e.name for e in conn.receive(data)] == [  # type: ignore[union-attr]
+    assert [e.name for e in conn.feed(data)] == [  # type: ignore[union-attr]
         b'heads',
         b'a',
     ]
@@ -333,4 +329,4 @@ def bomb() -> bytes:
 )
 def test_bad_encoded_requests(data: bytes, error: type[ProtocolError]) -> None:
     with pytest.raises(error):
-        ServerConnection(FRAMING_0006).receive(data)
+        ServerConnection(FRAMING_0006).feed(data)

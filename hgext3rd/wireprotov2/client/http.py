@@ -21,7 +21,7 @@ from mercurial import error, httppeer, pycompat, util
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from ..proto import cbor, events, frames
+from ..proto import cbor, events, frames, responses
 from ..proto import client as protoclient
 from ..proto.errors import ProtocolError
 from . import failures, pace
@@ -52,7 +52,7 @@ class Command:
     name: bytes
     args: Mapping[bytes, Any] = field(default_factory=dict)
     chunked: bool = False
-    redirect: events.Redirect | None = None
+    redirect: events.AcceptedRedirects | None = None
     limits: cbor.Limits | None = None
 
 
@@ -194,7 +194,7 @@ class Exchange:
         self._buffered = 0
         self._indexes: dict[int, int] = {}
         self._response: Any = None
-        self._proto = protoclient.Client(client.framing)
+        self._proto = protoclient.ClientConnection(client.framing)
         self._progress: dict[tuple[int, bytes], Any] = {}
         self._failed = 0
         # of what was read, in the making
@@ -226,7 +226,7 @@ class Exchange:
         )
 
     def _open(self) -> None:
-        self._proto = proto = protoclient.Client(self._client.framing)
+        self._proto = proto = protoclient.ClientConnection(self._client.framing)
         self._indexes = {}
         self._buffered = 0
         self._events = iter(())
@@ -305,7 +305,7 @@ class Exchange:
             data = self._read()
             if not data:
                 self._cut_short()
-            self._events = self._proto.incoming(data)
+            self._events = self._proto.feed(data)
         except ProtocolError as exc:
             self.close()
             raise failures.ServerFailure(self._client.url, exc.message) from exc
@@ -346,10 +346,10 @@ class Exchange:
             raise failures.CommandRefused(
                 client.url,
                 _(b'%s failed: %s')
-                % (name, protoclient.format_atoms(event.atoms).rstrip()),
+                % (name, responses.format_atoms(event.atoms).rstrip()),
             )
         elif isinstance(event, events.TextReceived):
-            text = protoclient.format_atoms(event.atoms)
+            text = responses.format_atoms(event.atoms)
             for line in text.splitlines():
                 client.ui.status(_(b'remote: %s\n') % line)
         elif isinstance(event, events.ProgressReceived):

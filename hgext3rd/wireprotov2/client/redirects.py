@@ -65,11 +65,11 @@ def acceptable(api: API, secure: bool) -> tuple[Target, ...]:
     return tuple(found)
 
 
-def offer(targets: Sequence[Target]) -> events.Redirect | None:
+def offer(targets: Sequence[Target]) -> events.AcceptedRedirects | None:
     """Return what a command says about the redirects it may be answered by."""
     if not targets:
         return None
-    return events.Redirect(
+    return events.AcceptedRedirects(
         tuple(target.name for target in targets), HASHES, fullhashes=True
     )
 

@@ -382,7 +382,7 @@ def _read_responses(
 ) -> dict[int, list[Any]]:
     """Read frames, printing each; return the values received by request."""
     parser = frames.FrameParser()
-    decoders: dict[int, streams.Decoder] = {}
+    decoders: dict[int, streams.ContentDecoder] = {}
     received: dict[int, cbor.Decoder] = {}
     values: dict[int, list[Any]] = {}
     while True:

@@ -17,7 +17,7 @@ from mercurial.utils import stringutil
 
 from ..cache import factory, service, view
 from ..proto import events, streams
-from ..proto.errors import CommandError, ServerFailure
+from ..proto.errors import CommandError, InternalError
 from ..proto.server import ServerConnection
 from . import metrics
 from .commands.registry import Command, Request
@@ -61,7 +61,7 @@ def guarded(
     """
     try:
         yield from produce()
-    except (CommandError, ServerFailure):
+    except (CommandError, InternalError):
         raise
     except _TOLD as e:
         # hooks that refuse, a lock that is held, damaged storage
@@ -73,7 +73,7 @@ def guarded(
             b'%s: %s' % (name, repr(e).encode('ascii', 'backslashreplace')),
             True,
         )
-        raise ServerFailure(b'internal error in command ' + name) from None
+        raise InternalError(b'internal error in command ' + name) from None
 
 
 def respond(
@@ -93,7 +93,7 @@ def respond(
             _run_hooks(request, report)
         encoding = b'identity' if command.compressed else conn.encoding
         answer = _answer(call, encoding, event.redirect, report)
-    except (CommandError, ServerFailure) as e:
+    except (CommandError, InternalError) as e:
         metrics.count_error(request.repo, request.api.name, command.name)
         yield from conn.fail(requestid, e)
         return
@@ -122,7 +122,7 @@ def _run_hooks(request: Request, report: Report) -> None:
 def _answer(
     call: _Call,
     encoding: bytes,
-    redirect: events.Redirect | None,
+    redirect: events.AcceptedRedirects | None,
     report: Report,
 ) -> service.Redirect | tuple[Iterable[bytes | memoryview], bytes]:
     """Return a body with its encoding, or where to get it."""

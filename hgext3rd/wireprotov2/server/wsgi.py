@@ -255,7 +255,7 @@ def _receive(
             if size > limit:
                 compat.abandon_body(req)
                 raise too_large
-            for event in conn.receive(data):
+            for event in conn.feed(data):
                 if isinstance(event, CommandReceived):
                     found.append(event)
         if length is not None and size < int(length):

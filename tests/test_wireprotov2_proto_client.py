@@ -10,7 +10,14 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.wireprotov2.proto import cbor, client, events, frames, streams
+from hgext3rd.wireprotov2.proto import (
+    cbor,
+    client,
+    events,
+    frames,
+    responses,
+    streams,
+)
 from hgext3rd.wireprotov2.proto.errors import (
     CBORError,
     FrameError,
@@ -43,8 +50,12 @@ def other(kind, value, request=1):
     return frames.build(request, 2, BEGIN, kind, 0, cbor.encode(value))
 
 
+def receive(conn, data):
+    return list(conn.feed(data))
+
+
 def started(count=1, **kwargs):
-    conn = client.Client(**kwargs)
+    conn = client.ClientConnection(**kwargs)
     for _index in range(count):
         conn.command(b'heads', {})
     conn.data_to_send()
@@ -54,7 +65,7 @@ def started(count=1, **kwargs):
 class TestSending:
     def test_bytes_of_framing_0005(self):
         # the seeds' transcript, but for the stream's number
-        conn = client.Client(frames.FRAMING_0005)
+        conn = client.ClientConnection(frames.FRAMING_0005)
         assert conn.command(b'capabilities', {}) == 1
         assert conn.data_to_send() == (
             b'\x19\x00\x00\x01\x00\x01\x01\x11\xa2Dargs\xa0DnameLcapabilities'
@@ -62,7 +73,7 @@ class TestSending:
         assert conn.data_to_send() == b''
 
     def test_settings_come_first_and_once(self):
-        conn = client.Client(accept=[b'zlib'])
+        conn = client.ClientConnection(accept=[b'zlib'])
         conn.command(b'heads', {})
         assert conn.command(b'known', {b'nodes': []}) == 3
         parsed = frames.FrameParser().feed(conn.data_to_send())
@@ -76,7 +87,7 @@ class TestSending:
         ]
 
     def test_large_arguments_span_frames(self):
-        conn = client.Client(frames.FRAMING_0005)
+        conn = client.ClientConnection(frames.FRAMING_0005)
         args = {b'nodes': [b'%020d' % n for n in range(4000)]}
         conn.command(b'known', args)
         parsed = frames.FrameParser().feed(conn.data_to_send())
@@ -90,8 +101,8 @@ class TestSending:
 
     @pytest.mark.parametrize('fullhashes', [False, True])
     def test_redirect(self, fullhashes):
-        conn = client.Client(frames.FRAMING_0005)
-        wanted = events.Redirect((b'a',), (b'sha1',), fullhashes)
+        conn = client.ClientConnection(frames.FRAMING_0005)
+        wanted = events.AcceptedRedirects((b'a',), (b'sha1',), fullhashes)
         conn.command(b'heads', {}, redirect=wanted)
         [frame] = frames.FrameParser().feed(conn.data_to_send())
         [message] = cbor.decode_all(frame.payload)
@@ -109,7 +120,7 @@ class TestSending:
             conn.command(b'heads', {})
 
     def test_unencodable_arguments_queue_nothing(self):
-        conn = client.Client()
+        conn = client.ClientConnection()
         with pytest.raises(CBORError):
             conn.command(b'heads', {b'a': 1.5})
         assert conn.data_to_send() == b''
@@ -120,7 +131,7 @@ class TestResponses:
     def test_values(self):
         conn = started()
         assert conn.waiting
-        assert conn.receive(response(OK + cbor.encode([b'x']))) == [
+        assert receive(conn, response(OK + cbor.encode([b'x']))) == [
             events.ResponseStarted(1),
             events.ResponseValues(1, [[b'x']]),
             events.ResponseFinished(1),
@@ -136,7 +147,7 @@ class TestResponses:
             + response(b'', request=1, streamflags=0)
             + response(cbor.encode(2), request=3, streamflags=END)
         )
-        assert conn.receive(data) == [
+        assert receive(conn, data) == [
             events.ResponseStarted(1),
             events.ResponseValues(1, [1]),
             events.ResponseStarted(3),
@@ -146,10 +157,10 @@ class TestResponses:
         ]
 
     def test_chunked_bytestring(self):
-        conn = client.Client()
+        conn = client.ClientConnection()
         conn.command(b'rawstorefiledata', {}, chunked=True)
         body = b''.join(cbor.encode_indefinite_bytes([b'ab', b'cd']))
-        out = conn.receive(response(OK + body))
+        out = receive(conn, response(OK + body))
         assert out[1].values == [
             cbor.BytesChunk(b'ab', True, False),
             cbor.BytesChunk(b'cd', False, True),
@@ -173,7 +184,7 @@ class TestResponses:
         conn = started()
         out = []
         for start, stop in zip([0, *cuts], [*cuts, len(wire)], strict=True):
-            out += conn.receive(wire[start:stop])
+            out += receive(conn, wire[start:stop])
         conn.finish()
         assert out[0] == events.ResponseStarted(1)
         assert out[-1] == events.ResponseFinished(1)
@@ -183,7 +194,7 @@ class TestResponses:
     def test_noise_raises_nothing_but_protocol_errors(self, noise):
         conn = started()
         try:
-            conn.receive(noise)
+            receive(conn, noise)
             conn.finish()
         except ProtocolError:
             pass
@@ -198,7 +209,7 @@ class TestResponses:
         wire[index] = data.draw(st.integers(0, 255))
         conn = started()
         try:
-            conn.receive(bytes(wire))
+            receive(conn, bytes(wire))
             conn.finish()
         except ProtocolError:
             pass
@@ -224,40 +235,42 @@ class TestResponses:
     )
     def test_malformed(self, wire, error):
         with pytest.raises(error):
-            started().receive(wire)
+            receive(started(), wire)
 
     def test_end_inside_a_frame(self):
         conn = started()
-        conn.receive(response(OK)[:-1])
+        receive(conn, response(OK)[:-1])
         with pytest.raises(FrameError, match='inside a frame'):
             conn.finish()
 
     def test_end_before_the_answer(self):
         conn = started()
-        conn.receive(response(OK, MORE))
+        receive(conn, response(OK, MORE))
         with pytest.raises(FrameError, match='before the command'):
             conn.finish()
 
     def test_value_larger_than_the_limit(self):
         conn = started(limits=cbor.Limits(size=100))
-        conn.receive(response(OK, MORE))
+        receive(conn, response(OK, MORE))
         with pytest.raises(LimitError):
-            conn.receive(response(b'\x5a\x00\x01\x00\x00', MORE, streamflags=0))
+            receive(
+                conn, response(b'\x5a\x00\x01\x00\x00', MORE, streamflags=0)
+            )
 
     def test_too_many_streams(self, monkeypatch):
         monkeypatch.setattr(client, 'MAX_STREAMS', 2)
         conn = started()
-        conn.receive(response(OK, MORE))
-        conn.receive(response(b'', MORE, stream=4, streamflags=BEGIN | END))
-        conn.receive(response(b'', MORE, stream=4))
+        receive(conn, response(OK, MORE))
+        receive(conn, response(b'', MORE, stream=4, streamflags=BEGIN | END))
+        receive(conn, response(b'', MORE, stream=4))
         with pytest.raises(LimitError):
-            conn.receive(response(b'', MORE, stream=6))
+            receive(conn, response(b'', MORE, stream=6))
 
     def test_limits_of_one_command(self):
-        conn = client.Client()
+        conn = client.ClientConnection()
         conn.command(b'heads', {}, limits=cbor.Limits(size=100))
         with pytest.raises(LimitError):
-            conn.receive(response(OK + b'\x5a\x00\x01\x00\x00', MORE))
+            receive(conn, response(OK + b'\x5a\x00\x01\x00\x00', MORE))
 
     @pytest.mark.parametrize(
         'frame',
@@ -269,15 +282,15 @@ class TestResponses:
     def test_endless_frames_that_bring_nothing(self, monkeypatch, frame):
         monkeypatch.setattr(client, 'MAX_OVERHEAD', 1000)
         conn = started()
-        conn.receive(response(OK, MORE) + frame)
+        receive(conn, response(OK, MORE) + frame)
         with pytest.raises(LimitError) as caught:
-            conn.receive(frame * 1000)
+            receive(conn, frame * 1000)
         assert caught.value.limit == 'overhead'
         # what brings a response may be as long as it wants
         conn = started()
-        conn.receive(response(OK, MORE))
+        receive(conn, response(OK, MORE))
         for _index in range(1000):
-            conn.receive(response(b'\x01', MORE, streamflags=0))
+            receive(conn, response(b'\x01', MORE, streamflags=0))
 
 
 class TestEncodings:
@@ -299,7 +312,7 @@ class TestEncodings:
             part = data[start : start + frames.MAX_PAYLOAD]
             wire += response(part, MORE, streamflags=ENCODED)
         count = 0
-        for event in conn.incoming(wire):
+        for event in conn.feed(wire):
             if isinstance(event, events.ResponseValues):
                 assert len(event.values) <= streams.STEP
                 count += len(event.values)
@@ -327,7 +340,7 @@ class TestEncodings:
         )
         out = []
         for index in range(len(wire)):
-            out += conn.receive(wire[index : index + 1])
+            out += receive(conn, wire[index : index + 1])
         assert out == [
             events.ResponseStarted(1),
             events.ResponseValues(1, [b'x' * 50]),
@@ -342,7 +355,7 @@ class TestEncodings:
             + frames.build(1, 2, 0, 9, EOS, raw[2:])
             + response(zlib.compress(OK), streamflags=ENCODED)
         )
-        assert len(conn.receive(wire)) == 2
+        assert len(receive(conn, wire)) == 2
 
     @pytest.mark.parametrize(
         ('wire', 'error'),
@@ -364,18 +377,18 @@ class TestEncodings:
     )
     def test_malformed(self, wire, error):
         with pytest.raises(error):
-            started().receive(wire)
+            receive(started(), wire)
 
     def test_settings_without_end(self):
         conn = started()
-        conn.receive(settings(b'x' * 32000, flags=MORE))
-        conn.receive(settings(b'x' * 32000, flags=MORE, streamflags=0))
+        receive(conn, settings(b'x' * 32000, flags=MORE))
+        receive(conn, settings(b'x' * 32000, flags=MORE, streamflags=0))
         with pytest.raises(LimitError):
-            conn.receive(settings(b'x' * 32000, flags=MORE, streamflags=0))
+            receive(conn, settings(b'x' * 32000, flags=MORE, streamflags=0))
 
     def test_not_accepted(self):
         with pytest.raises(StreamError, match='not asked for'):
-            started(accept=[b'zlib']).receive(settings(b'zstd-8mb'))
+            receive(started(accept=[b'zlib']), settings(b'zstd-8mb'))
 
 
 class TestFailures:
@@ -385,11 +398,11 @@ class TestFailures:
             b'error': {b'message': b'unknown node: %s', b'args': [b'a\x1b']},
         }
         conn = started()
-        [event] = conn.receive(response(cbor.encode(value)))
+        [event] = receive(conn, response(cbor.encode(value)))
         assert event == events.CommandFailed(
             1, b'command', (events.Atom(b'unknown node: %s', (b'a\x1b',)),)
         )
-        assert client.format_atoms(event.atoms) == b'unknown node: a\\x1b'
+        assert responses.format_atoms(event.atoms) == b'unknown node: a\\x1b'
         conn.finish()
 
     def test_command_error_as_specified(self):
@@ -397,12 +410,12 @@ class TestFailures:
             b'status': b'error',
             b'error': {b'message': [{b'msg': b'no', b'labels': [b'l']}]},
         }
-        [event] = started().receive(response(cbor.encode(value)))
+        [event] = receive(started(), response(cbor.encode(value)))
         assert event.atoms == (events.Atom(b'no', (), (b'l',)),)
 
     def test_error_frame_in_the_middle(self):
         conn = started(2)
-        conn.receive(response(OK, MORE))
+        receive(conn, response(OK, MORE))
         wire = frames.build(
             1,
             2,
@@ -411,7 +424,7 @@ class TestFailures:
             0,
             cbor.encode({b'type': b'server', b'message': [{b'msg': b'oops'}]}),
         )
-        [event] = conn.receive(wire)
+        [event] = receive(conn, wire)
         assert event == events.CommandFailed(
             1, b'server', (events.Atom(b'oops'),)
         )
@@ -427,7 +440,7 @@ class TestFailures:
             b'serverdercerts': [b'c'],
         }
         value = {b'status': b'redirect', b'location': location}
-        out = started().receive(response(cbor.encode(value)))
+        out = receive(started(), response(cbor.encode(value)))
         assert out == [
             events.ResponseRedirected(
                 1,
@@ -457,13 +470,13 @@ class TestFailures:
     def test_malformed_redirect(self, location):
         value = {b'status': b'redirect', b'location': location}
         with pytest.raises(CBORError):
-            started().receive(response(cbor.encode(value)))
+            receive(started(), response(cbor.encode(value)))
 
     def test_body_after_redirect(self):
         location = {b'url': b'x', b'mediatype': b'm'}
         value = {b'status': b'redirect', b'location': location}
         with pytest.raises(FrameError):
-            started().receive(response(cbor.encode(value) + b'\x01'))
+            receive(started(), response(cbor.encode(value) + b'\x01'))
 
     @pytest.mark.parametrize(
         'wire',
@@ -477,26 +490,26 @@ class TestFailures:
     )
     def test_malformed(self, wire):
         with pytest.raises(CBORError):
-            started().receive(wire)
+            receive(started(), wire)
 
 
 class TestSideChannels:
     def test_text(self):
-        [event] = started().receive(
-            other(6, [{b'msg': b'%s%%\n', b'args': [b'100']}])
+        [event] = receive(
+            started(), other(6, [{b'msg': b'%s%%\n', b'args': [b'100']}])
         )
         assert isinstance(event, events.TextReceived)
-        assert client.format_atoms(event.atoms) == b'100%\n'
+        assert responses.format_atoms(event.atoms) == b'100%\n'
 
     def test_encoded_text(self):
         value = zlib.compress(cbor.encode([{b'msg': b'x'}]))
         wire = settings(b'zlib') + frames.build(1, 2, ENCODED, 6, 0, value)
-        [event] = started().receive(wire)
+        [event] = receive(started(), wire)
         assert event.atoms == (events.Atom(b'x'),)
 
     def test_progress(self):
         value = {b'topic': b't', b'pos': -1, b'total': 9, b'item': b'i'}
-        assert started().receive(other(7, value)) == [
+        assert receive(started(), other(7, value)) == [
             events.ProgressReceived(1, b't', -1, 9, None, b'i')
         ]
 
@@ -514,4 +527,4 @@ class TestSideChannels:
     ],
 )
 def test_format(message, args, text):
-    assert client.format_atoms([events.Atom(message, tuple(args))]) == text
+    assert responses.format_atoms([events.Atom(message, tuple(args))]) == text
