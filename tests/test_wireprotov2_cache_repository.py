@@ -12,10 +12,13 @@ import pytest
 from mercurial import commands, extensions, phases
 from mercurial import ui as uimod
 
-from hgext3rd.wireprotov2.cache import base, factory, identity, keys, view
-from hgext3rd.wireprotov2.cache.agreement import CacheAgreement
+from hgext3rd.wireprotov2.access.requester import Requester
+from hgext3rd.wireprotov2.cache import base, factory, identity, keys
+from hgext3rd.wireprotov2.cache import state as cachestate
 from hgext3rd.wireprotov2.cache.directory import DirectoryCacher
 from hgext3rd.wireprotov2.cache.memory import MemoryCacher
+from hgext3rd.wireprotov2.segments.agreement import CacheAgreement
+from hgext3rd.wireprotov2.segments.history import History
 
 try:
     from mercurial.repo.factory import repository
@@ -66,11 +69,14 @@ def served(repo: Any) -> Any:
 
 
 def state(
-    repo: Any, args: dict[bytes, Any], **more: Any
+    repo: Any,
+    args: dict[bytes, Any],
+    command: bytes = b'changesetdata',
+    user: bytes | None = None,
 ) -> keys.KeyState | None:
-    command = more.pop('command', b'changesetdata')
-    return view.key_state(
-        served(repo), b'api', b'framing', command, args, b'identity', **more
+    requester = Requester(served(repo), user)
+    return cachestate.key_state(
+        requester, b'api', b'framing', command, args, b'identity'
     )
 
 
@@ -156,7 +162,11 @@ def test_narrow_access(ui: Any, repo: Any) -> None:
     assert narrow(None) == ((b'path:a',), ())
     assert narrow(b'bob') == ((b'path:a',), ())
     assert narrow(b'alice') == ((b'path:b',), (b'path:b/c',))
-    assert state(repo, {b'name': NODE}, command=b'segmentdata') is None
+    history = History(Requester(served(repo)))
+    assert not history.offered
+    assert history.segments().segments() == ()
+    assert history.find(NODE) is None
+    assert history.key_state(NODE) is None
 
 
 def test_repositories_are_told_apart(ui: Any, repo: Any) -> None:
@@ -260,7 +270,7 @@ def test_agreement(repo: Any) -> None:
     for wrong in (b'', b'\xff', b'\x80\x80', b'\x81\x01', b'\x81\x41a'):
         cache.store(agreement._key(b'02', b''), wrong)
         assert not agreement.learn(b'02', b'')
-    # there it would name every piece to whoever asks
+    # Everybody can read such a store, and would learn the name of every segment.
     agreement.teach(b'02', b'', nodes)
     repo.ui.setconfig(
         b'wireprotov2', b'cacher.objectstore.public-url', b'https://example/'

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.wireprotov2.segments import pack, unpack
+from hgext3rd.wireprotov2.segments import pack, packreading, unpack
+from hgext3rd.wireprotov2.segments.packmodel import PackError
 
 NULL = b'\0' * 20
 END = b'\0\0\0\0'
@@ -72,13 +73,13 @@ V3 = history(b'\x80\0', chunk(b'dir/') + END + END)
 
 
 def packed(version: bytes, stream: bytes, step: int = 1000) -> bytes:
-    pieces = [stream[i : i + step] for i in range(0, len(stream), step)]
-    return b''.join(pack.pack(version, pieces))
+    chunks = [stream[i : i + step] for i in range(0, len(stream), step)]
+    return b''.join(pack.pack(version, chunks))
 
 
 def unpacked(data: bytes, step: int = 1000) -> tuple[bytes, bytes]:
-    pieces = [data[i : i + step] for i in range(0, len(data), step)]
-    version, *chunks = pack.unpack(pieces)
+    chunks = [data[i : i + step] for i in range(0, len(data), step)]
+    version, *chunks = packreading.unpack(chunks)
     return version, b''.join(chunks)
 
 
@@ -165,7 +166,7 @@ def test_any_changegroup_survives(
     ],
 )
 def test_pack_refuses(stream: bytes, message: str) -> None:
-    with pytest.raises(pack.PackError, match=message):
+    with pytest.raises(PackError, match=message):
         packed(b'02', stream)
 
 
@@ -187,7 +188,7 @@ def test_pack_refuses(stream: bytes, message: str) -> None:
     ],
 )
 def test_unpack_refuses(data: bytes, message: str) -> None:
-    with pytest.raises(pack.PackError, match=message):
+    with pytest.raises(PackError, match=message):
         unpacked(data)
 
 
@@ -199,15 +200,15 @@ def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
     sound[position] ^= data.draw(st.integers(1, 255))
     try:
         unpacked(bytes(sound))
-    except pack.PackError:
+    except PackError:
         pass
 
 
 def test_unknown_flags_reach_no_storage() -> None:
     stream = packed(b'03', history(b'\0\1', END))
-    version, items = pack.items([stream])
+    version, items = packreading.items([stream])
     group = unpack.unpacker(version, items)
-    with pytest.raises(pack.PackError, match='unknown flags'):
+    with pytest.raises(PackError, match='unknown flags'):
         list(group.deltaiter())
 
 

@@ -20,7 +20,7 @@ from ..client import failures, redirects
 from ..client.http import HTTPClient
 from ..client.offer import API
 from ..segments import bundle as segmentbundle
-from ..segments.pack import PackError
+from ..segments.packmodel import PackError
 from . import fetch, resume
 from .fetch import Fetcher, Piece, Source, list_pieces
 from .parents import trusted
