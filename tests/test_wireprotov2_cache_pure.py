@@ -32,8 +32,8 @@ STATE = keys.KeyState(
 
 
 def test_key_is_fixed() -> None:
-    # a changed key makes every filled cache worthless: do it on purpose
-    # (VERSION) or not at all
+    # When keys change, every filled cache is worthless. If they have to change,
+    # change VERSION.
     assert keys.derive(STATE) == b'3eaa81785063bae854f258cd610554a36365a5fe'
 
 
@@ -65,7 +65,7 @@ def test_key_of_equal_states_is_equal() -> None:
         {'mutable': b'\x01'},
     ],
 )
-def test_key_covers(change: dict[str, Any]) -> None:
+def test_key_depends_on(change: dict[str, Any]) -> None:
     state = dataclasses.replace(STATE, **change)
     assert keys.derive(state) != keys.derive(STATE)
 
@@ -73,7 +73,7 @@ def test_key_covers(change: dict[str, Any]) -> None:
 def test_every_field_is_covered() -> None:
     covered = {
         name
-        for mark in test_key_covers.pytestmark  # type: ignore[attr-defined]
+        for mark in test_key_depends_on.pytestmark  # type: ignore[attr-defined]
         for change in mark.args[1]
         for name in change
     }
@@ -90,7 +90,7 @@ def test_entry_round_trip(body: bytes, quality: int) -> None:
 
 
 def test_entry_layout() -> None:
-    # version 1; readers of other versions depend on the first five bytes
+    # This is version 1. Readers of other versions depend on the first five bytes.
     assert (
         entry.encode(KEY, b'abc', 19)
         == bytes.fromhex(
@@ -112,7 +112,7 @@ def test_damaged_entry_is_refused(data: st.DataObject) -> None:
     sound = entry.encode(KEY, b'some body of an entry')
     position = data.draw(st.integers(0, len(sound) - 1))
     flip = data.draw(st.integers(1, 255))
-    # quality and the padding decide nothing; SHA-256 is the client's check
+    # Quality and padding are not checked here. Clients check the SHA-256.
     if position in (5, 6, 7) or 40 <= position < entry.HEADER_SIZE:
         return
     damaged = bytearray(sound)
@@ -222,7 +222,9 @@ def test_never_cached(command: bytes) -> None:
         (b'manifestdata', {b'bookmarks'}, False),
     ],
 )
-def test_bookmarks_show(command: bytes, fields: Any, expected: bool) -> None:
+def test_responses_that_show_bookmarks(
+    command: bytes, fields: Any, expected: bool
+) -> None:
     rule = policy.rule(command)
     assert rule is not None
     assert policy.shows_bookmarks(rule, {b'fields': fields}) == expected

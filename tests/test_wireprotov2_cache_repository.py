@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What keys are made of in a repository, and which cacher it gets."""
+"""The values of a key in a repository, and the cacher of the repository."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def changesets(repo: Any, *revs: int) -> dict[bytes, Any]:
     return {b'nodes': [node(rev) for rev in revs], b'fields': {b'parents'}}
 
 
-def test_public_data_has_one_key_whatever_is_added(ui: Any, repo: Any) -> None:
+def test_the_key_of_public_data_never_changes(ui: Any, repo: Any) -> None:
     args = changesets(repo, 0, 1)
     before = state(repo, args)
     assert before is not None and before.view == keys.PUBLIC
@@ -93,7 +93,7 @@ def test_public_data_has_one_key_whatever_is_added(ui: Any, repo: Any) -> None:
     assert state(repo, args) == before
 
 
-def test_drafts_have_a_key_of_their_time(ui: Any, repo: Any) -> None:
+def test_the_key_of_drafts_depends_on_the_view(ui: Any, repo: Any) -> None:
     args = changesets(repo, 1, 2)
     before = state(repo, args)
     assert before is not None and before.view != keys.PUBLIC
@@ -127,7 +127,7 @@ def test_unknown_changesets_are_not_cached(ui: Any, repo: Any) -> None:
     assert state(repo, args) is None
 
 
-def test_commands_without_a_rule(repo: Any) -> None:
+def test_commands_without_a_rule_are_not_cached(repo: Any) -> None:
     assert state(repo, {}, command=b'heads') is None
     assert state(repo, {b'nodes': 3}) is None
 
@@ -254,7 +254,7 @@ def test_cachers_of_other_distributions(
     assert b'cannot load cacher broken' in lines[0]
 
 
-def test_agreement(repo: Any) -> None:
+def test_replicas_agree_through_the_cache(repo: Any) -> None:
     agreement = CacheAgreement(repo)
     nodes = [bytes([n]) * 20 for n in range(3)]
     agreement.teach(b'02', b'', nodes)

@@ -25,7 +25,7 @@ KEY = b'0123456789' * 4
 
 
 class Broken(MemoryCacher):
-    """Fails on every use and counts how often it was asked."""
+    """A cacher that fails on every use, and counts the uses."""
 
     asked = 0
 
@@ -42,7 +42,7 @@ class Broken(MemoryCacher):
 
 
 class Redirecting(MemoryCacher):
-    """Has a target and knows where bodies are."""
+    """A cacher with a redirect target."""
 
     def targets(self) -> tuple[base.Target, ...]:
         return (base.Target(b'cdn', b'https', (b'https://cdn.example/',)),)
@@ -145,7 +145,9 @@ def test_corrupt_entry_is_a_miss_and_replaced(
     assert setup.body(never) == b'body'
 
 
-def test_broken_cacher_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_cacher_is_not_asked_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = 1000.0
     monkeypatch.setattr(service.time, 'monotonic', lambda: now)
     cacher = Broken()
@@ -180,7 +182,7 @@ def test_concurrent_misses_compute_once(cacher: base.Cacher) -> None:
     def work(number: int) -> None:
         def produce() -> Iterator[bytes]:
             computed.append(number)
-            # the others have begun; give them time to look and wait
+            # The other threads have begun. Give them time to ask and wait.
             threading.Event().wait(0.2)
             yield b'body'
 
@@ -192,7 +194,7 @@ def test_concurrent_misses_compute_once(cacher: base.Cacher) -> None:
     assert len(computed) == 1
 
 
-def test_failed_leader_fails_alone() -> None:
+def test_a_failure_affects_no_other_thread() -> None:
     setup = Setup(MemoryCacher())
     joined = threading.Barrier(4)
     outcomes: list[str] = []
@@ -216,7 +218,7 @@ def test_failed_leader_fails_alone() -> None:
     assert sorted(outcomes) == ['body', 'body', 'body', 'error']
 
 
-def test_slow_leader_is_not_waited_for() -> None:
+def test_a_slow_computation_is_not_waited_for() -> None:
     setup = Setup(MemoryCacher())
     setup.shared.flights = flight.Flights(patience=0.05)
     release = threading.Event()
@@ -299,7 +301,7 @@ def test_filling_ahead_of_time() -> None:
         Setup(Broken()).cache.fill(KEY, lambda: b'body', 19)
 
 
-def test_private_views_are_not_kept_where_clients_fetch() -> None:
+def test_private_views_are_not_kept_in_a_store_that_clients_read() -> None:
     state = keys.KeyState(b'a', b'f', b'c', {}, b'e', b'r')
     others = (
         dataclasses.replace(state, view=b'draft'),

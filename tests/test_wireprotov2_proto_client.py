@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The client's end of the framed protocol, without I/O."""
+"""The client's end of an exchange: requests, responses, and what it refuses."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def started(count=1, **kwargs):
 
 class TestSending:
     def test_bytes_of_framing_0005(self):
-        # the seeds' transcript, but for the stream's number
+        # As in recorded exchanges, except for the number of the stream.
         conn = client.ClientConnection(frames.FRAMING_0005)
         assert conn.command(b'capabilities', {}) == 1
         assert conn.data_to_send() == (
@@ -106,7 +106,7 @@ class TestSending:
         conn.command(b'heads', {}, redirect=wanted)
         [frame] = frames.FrameParser().feed(conn.data_to_send())
         [message] = cbor.decode_all(frame.payload)
-        # Mercurial to 6.0 knows no third key
+        # Mercurial up to 6.0 does not know the third key.
         assert message[b'redirect'] == {
             b'targets': [b'a'],
             b'hashes': [b'sha1'],
@@ -167,16 +167,16 @@ class TestResponses:
         ]
 
     @given(st.data())
-    def test_any_cut_gives_the_same_events(self, data):
+    def test_events_do_not_depend_on_chunking(self, data):
         values = data.draw(
             st.lists(st.binary(max_size=100) | st.integers(0, 99), max_size=9)
         )
         body = b''.join(map(cbor.encode, values))
         size = data.draw(st.integers(1, 200))
-        pieces = [body[i : i + size] for i in range(0, len(body), size)]
+        parts = [body[i : i + size] for i in range(0, len(body), size)]
         wire = response(OK, MORE)
-        for piece in pieces:
-            wire += response(piece, MORE, streamflags=0)
+        for part in parts:
+            wire += response(part, MORE, streamflags=0)
         wire += response(b'', streamflags=END)
         cuts = sorted(
             data.draw(st.lists(st.integers(0, len(wire)), max_size=20))
@@ -279,14 +279,14 @@ class TestResponses:
             frames.build(1, 2, 0, 6, 0, cbor.encode([{b'msg': b'x' * 900}])),
         ],
     )
-    def test_endless_frames_that_bring_nothing(self, monkeypatch, frame):
+    def test_endless_frames_without_content(self, monkeypatch, frame):
         monkeypatch.setattr(client, 'MAX_OVERHEAD', 1000)
         conn = started()
         receive(conn, response(OK, MORE) + frame)
         with pytest.raises(LimitError) as caught:
             receive(conn, frame * 1000)
         assert caught.value.limit == 'overhead'
-        # what brings a response may be as long as it wants
+        # Frames with a part of a response may be any number.
         conn = started()
         receive(conn, response(OK, MORE))
         for _index in range(1000):
@@ -301,8 +301,8 @@ class TestEncodings:
             (b'zstd-8mb', zstandard.ZstdCompressor().compressobj()),
         ],
     )
-    def test_what_expands_a_lot_comes_in_parts(self, name, compressor):
-        # 64 million values; honest data of that kind exists, too
+    def test_data_that_expands_a_lot_comes_in_parts(self, name, compressor):
+        # These are 64 million values. Honest data can expand as much.
         parts = [compressor.compress(OK)]
         parts += [compressor.compress(bytes(2**20)) for _mb in range(64)]
         data = b''.join(parts) + compressor.flush()
@@ -317,9 +317,9 @@ class TestEncodings:
                 assert len(event.values) <= streams.STEP
                 count += len(event.values)
             if count > 4 * streams.STEP:
-                # whoever asked for fewer values has seen enough
+                # A caller that expected fewer values stops here.
                 return
-        raise AssertionError('where is the rest?')
+        raise AssertionError('values are missing')
 
     @pytest.mark.parametrize(
         ('name', 'encode'),

@@ -41,7 +41,7 @@ def received(framing: Framing, *ids: int) -> ServerConnection:
     return conn
 
 
-def test_a_response_in_0005() -> None:
+def test_response_in_framing_0005() -> None:
     conn = received(FRAMING_0005, 1, 3)
     data = b''.join(conn.respond(1, [b'\1', b'', b'\2\3']))
     assert parsed(data) == [
@@ -49,7 +49,7 @@ def test_a_response_in_0005() -> None:
         (1, 2, 0, 3, 1, b'\1\2\3'),
         (1, 2, 0, 3, 2, b''),
     ]
-    # the next one is on the same stream
+    # The next response is on the same stream.
     data = b''.join(conn.respond(3, [b'\4'], data_flags=0))
     assert parsed(data) == [
         (3, 2, 0, 3, 1, OK),
@@ -58,7 +58,7 @@ def test_a_response_in_0005() -> None:
     ]
 
 
-def test_a_response_in_0006() -> None:
+def test_response_in_framing_0006() -> None:
     conn = received(FRAMING_0006, 1)
     data = b''.join(conn.respond(1, [b'\1']))
     assert parsed(data) == [
@@ -83,7 +83,7 @@ def test_encoded_responses_have_streams_of_their_own() -> None:
         assert zlib.decompress(payload) == b'abc' * 20000
 
 
-def test_stream_ids_are_used_again() -> None:
+def test_stream_ids_are_reused() -> None:
     ids = range(1, 2 * 130, 2)
     conn = received(FRAMING_0006, *ids)
     used = [parsed(b''.join(conn.respond(i, [b'\0'])))[0][1] for i in ids]
@@ -174,14 +174,14 @@ def test_errors_after_output(error: Exception, expected: Any) -> None:
     assert all(f[4] != frames.EOS for f in rest if f[3] == 3)
 
 
-def test_errors_quote_a_little_of_the_request() -> None:
+def test_errors_quote_little_of_the_request() -> None:
     conn = received(FRAMING_0006, 1)
     error = CommandError(b'%s', [b'a' * 100000] * 100)
     (frame,) = parsed(b''.join(conn.fail(1, error)))
     assert len(frame[5]) < 10000
 
 
-def test_other_exceptions_pass() -> None:
+def test_other_exceptions_pass_through() -> None:
     conn = received(FRAMING_0006, 1)
     with pytest.raises(KeyError):
         list(conn.respond(1, failing([], KeyError())))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The server's end: requests in any pieces, answers, and all that is refused."""
+"""The server's end of an exchange: requests, and what it refuses."""
 
 from __future__ import annotations
 
@@ -45,11 +45,13 @@ from hgext3rd.wireprotov2.proto.server import RequestLimits, ServerConnection
 
 @BOTH
 @given(st.lists(st.integers(0, 1000)))
-def test_commands_in_any_pieces(framing: Framing, cuts: list[int]) -> None:
+def test_commands_do_not_depend_on_chunking(
+    framing: Framing, cuts: list[int]
+) -> None:
     encoded = cbor.encode(HEADS)
     data = (
         request({b'name': b'known'})
-        # two that are interleaved, on two streams
+        # Two requests that are interleaved, on two streams.
         + request(encoded[:4], 3, 1, 0, NEW | MORE)
         + request({b'name': b'branchmap'}, 5, 3)
         + request(encoded[4:10], 3, 1, 0, CONT | MORE)
@@ -127,15 +129,15 @@ def test_settings() -> None:
         (settings({b'contentencodings': b'zlib'}), FrameError),
         (settings({b'contentencodings': [5]}), FrameError),
         (settings(b'a' * 5000, frames.CONTINUATION), LimitError),
-        # a command between its frames
+        # A command between two frames of the settings.
         (
             settings(b'\xa0', frames.CONTINUATION)
             + request(HEADS, streamflags=0),
             FrameError,
         ),
-        # after commands
+        # Settings after commands.
         (request(HEADS) + settings({}, begin=0), FrameError),
-        # twice
+        # Settings twice.
         (settings({}) + settings({}, begin=0), FrameError),
     ],
 )
@@ -144,7 +146,7 @@ def test_bad_settings(data: bytes, error: type[ProtocolError]) -> None:
         ServerConnection(FRAMING_0006).feed(data)
 
 
-def test_0005_has_no_settings() -> None:
+def test_framing_0005_has_no_settings() -> None:
     with pytest.raises(FrameError) as e:
         ServerConnection(FRAMING_0005).feed(settings({}))
     assert b'stream-settings' in e.value.message
@@ -154,7 +156,7 @@ def test_0005_has_no_settings() -> None:
 @pytest.mark.parametrize(
     ('data', 'error'),
     [
-        # streams
+        # Streams.
         (request(HEADS, streamid=2), StreamError),
         (request(HEADS, streamid=0), StreamError),
         (request(HEADS, streamflags=0), StreamError),
@@ -165,7 +167,7 @@ def test_0005_has_no_settings() -> None:
             StreamError,
         ),
         (request(HEADS, streamflags=BEGIN | ENCODED), StreamError),
-        # request ids
+        # Request ids.
         (request(HEADS, 2), FrameError),
         (request(HEADS, 0), FrameError),
         (request(HEADS) + request(HEADS, streamflags=0), FrameError),
@@ -174,7 +176,7 @@ def test_0005_has_no_settings() -> None:
             + request(b'', streamflags=0, flags=NEW | MORE),
             FrameError,
         ),
-        # flags of requests
+        # Flags of requests.
         (request(HEADS, flags=0), FrameError),
         (request(HEADS, flags=NEW | CONT), FrameError),
         (request(HEADS, flags=CONT), FrameError),
@@ -188,7 +190,7 @@ def test_0005_has_no_settings() -> None:
             + request(HEADS, streamflags=0, flags=CONT | DATA),
             FrameError,
         ),
-        # data
+        # Command data.
         (request(b'', flags=2, typeid=frames.COMMAND_DATA), FrameError),
         (
             request(HEADS)
@@ -210,12 +212,12 @@ def test_0005_has_no_settings() -> None:
             + request(b'', 1, 1, 0, 3, typeid=frames.COMMAND_DATA),
             FrameError,
         ),
-        # types servers send, and unknown ones
+        # Types that only servers send, and unknown types.
         (request(HEADS, typeid=frames.COMMAND_RESPONSE), FrameError),
         (request(HEADS, typeid=frames.ERROR_RESPONSE), FrameError),
         (request(HEADS, typeid=4), FrameError),
         (request(HEADS, typeid=15), FrameError),
-        # requests
+        # The messages of requests.
         (request(b''), FrameError),
         (request(b'\x01\x02'), FrameError),
         (request([]), FrameError),
@@ -230,7 +232,7 @@ def test_0005_has_no_settings() -> None:
         (request(cbor.encode(HEADS)[:-1]), CBORError),
         (request(b'\x81' * 50 + b'\0'), LimitError),
         (request(b'\x9a\xff\xff\xff\xff'), LimitError),
-        # frames
+        # Frames.
         (b'\xff\xff\xff\1\0\1\1\x11', LimitError),
     ],
 )
@@ -294,7 +296,7 @@ def test_clients_may_encode() -> None:
     data += stream_settings(name[2:], begin=0)
     payload = zlib.compress(cbor.encode(HEADS))
     data += request(payload, streamflags=ENCODED)
-    # not all frames of such a stream are encoded
+    # Not all frames of such a stream have to be encoded.
     data += request({b'name': b'a'}, 3, streamflags=0)
     assert [e.name for e in conn.feed(data)] == [  # type: ignore[union-attr]
         b'heads',

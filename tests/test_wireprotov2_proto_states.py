@@ -99,7 +99,7 @@ def test_all_readers_are_driven_alike(framing: frames.Framing) -> None:
         connection.command(b'heads', {})
         return connection
 
-    cases: list[tuple[contract.Reader[object], bytes]] = [
+    cases: list[tuple[contract.ByteReader[object], bytes]] = [
         (cbor.Decoder(), value),
         (frames.FrameParser(), request),
         (server.ServerConnection(framing), request),

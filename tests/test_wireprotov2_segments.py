@@ -74,7 +74,7 @@ def test_only_few_changesets_make_a_large_segment(sizes: list[int]) -> None:
         assert size <= 2 * most or len(revs) == 1
 
 
-def test_releases_stay_together() -> None:
+def test_few_large_changesets_stay_together() -> None:
     size = cut.LEAST_BYTES
     closed, _rest = cut.cut(range(40), lambda _rev: size, 0, 0)
     assert [len(revs) for revs in closed] == [16, 16]

@@ -93,7 +93,8 @@ def test_round_trip(version: bytes, stream: bytes, step: int) -> None:
 def test_hashes_that_can_be_foretold_are_not_sent() -> None:
     data = packed(b'02', V2)
     for number in range(3):
-        # a changeset's own hash, once; those of manifest and file not at all
+        # The hash of a changeset is sent once, those of its manifest and file are
+        # not sent.
         assert data.count(node(10 * number + 1)) == 1
         assert node(10 * number + 2) not in data
         assert node(10 * number + 3) not in data
@@ -111,11 +112,11 @@ def test_layout() -> None:
     assert packed(b'02', stream) == b''.join(
         [
             b'02',
-            # 153 bytes, its own changeset, node, no parents, no base
+            # 153 bytes; the changeset is itself; node; no parents, no base.
             b'\x99\x01\x02' + own + b'\x01\x01\x01' + text + b'\0',
-            # 100 bytes, the first changeset, node as foretold
+            # 100 bytes; the first changeset; node as foretold.
             b'\x64\x01\x02\x01\x01\x01' + b'\0',
-            # a file, whose node nothing foretold, a parent from outside
+            # A file; its node was not foretold; a parent is outside.
             b'\x01f',
             b'\x64\x01\0' + node(3) + b'\0' + node(4) + b'\x01\x01' + b'\0',
             b'\0',
@@ -194,7 +195,7 @@ def test_unpack_refuses(data: bytes, message: str) -> None:
 
 @given(st.data())
 def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
-    # digests find damage before; this must merely not hang or blow up
+    # Digests find damage earlier. Here it must only not hang or use much memory.
     sound = bytearray(packed(b'02', V2))
     position = data.draw(st.integers(2, len(sound) - 1))
     sound[position] ^= data.draw(st.integers(1, 255))

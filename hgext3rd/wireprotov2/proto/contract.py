@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 Event = TypeVar('Event', covariant=True)
 
 
-class Reader(Protocol[Event]):
+class ByteReader(Protocol[Event]):
     """Turns bytes that arrive in chunks of any size into events."""
 
     def feed(self, data: bytes) -> Iterable[Event]:

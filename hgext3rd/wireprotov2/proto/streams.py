@@ -77,9 +77,11 @@ class _Bounded:
         self._limit = limit
 
     def parts(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded bytes in parts of bounded size."""
         raise AssertionError('every decoder has its own')  # pragma: no cover
 
     def decode(self, data: bytes) -> bytes:
+        """Return decoded bytes."""
         parts = []
         left = self._limit
         for part in self.parts(data):
@@ -97,9 +99,11 @@ class IdentityEncoder:
     """Returns the data as it is."""
 
     def encode(self, data: bytes) -> bytes:
+        """Return encoded bytes."""
         return data
 
     def flush(self) -> bytes:
+        """Return the bytes that make all data so far decodable."""
         return b''
 
     finish = flush
@@ -109,6 +113,7 @@ class IdentityDecoder(_Bounded):
     """Returns the data as it is."""
 
     def parts(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded bytes in parts of bounded size."""
         yield data
 
 
@@ -120,9 +125,11 @@ class ZlibEncoder:
         self.encode = self._compressor.compress
 
     def flush(self) -> bytes:
+        """Return the bytes that make all data so far decodable."""
         return self._compressor.flush(zlib.Z_SYNC_FLUSH)
 
     def finish(self) -> bytes:
+        """Return the bytes that end the encoded data."""
         return self._compressor.flush(zlib.Z_FINISH)
 
 
@@ -134,6 +141,7 @@ class ZlibDecoder(_Bounded):
         self._decompressor = zlib.decompressobj()
 
     def parts(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded bytes in parts of bounded size."""
         decompressor = self._decompressor
         if data and decompressor.eof:
             raise StreamError(b'data follows the end of a zlib stream')
@@ -156,9 +164,11 @@ class ZstdEncoder:
         self.encode = self._compressor.compress
 
     def flush(self) -> bytes:
+        """Return the bytes that make all data so far decodable."""
         return self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
 
     def finish(self) -> bytes:
+        """Return the bytes that end the encoded data."""
         return self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
 
 
@@ -176,6 +186,7 @@ class ZstdDecoder(_Bounded):
         )
 
     def parts(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded bytes in parts of bounded size."""
         for start in range(0, len(data), _SLICE):
             try:
                 self._writer.write(data[start : start + _SLICE])
@@ -191,10 +202,12 @@ class _Sink:
         self._parts: list[bytes] = []
 
     def write(self, data: Any) -> int:
+        """Keep ``data`` until it is taken."""
         self._parts.append(bytes(data))
         return len(data)
 
     def take(self) -> list[bytes]:
+        """Return and forget what was written."""
         parts, self._parts = self._parts, []
         return parts
 

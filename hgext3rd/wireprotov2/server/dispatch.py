@@ -21,7 +21,7 @@ from ..proto import events, streams
 from ..proto.errors import CommandError, InternalError
 from ..proto.server import ServerConnection
 from .commands.registry import Command, Request
-from .observer import CommandRefused, RequestObserver
+from .observer import ErrorAnswered, RequestObserver
 
 # What Mercurial raises with a message for users.
 _TOLD = (error.Error, error.RepoError, error.LockError, error.StorageError)
@@ -151,7 +151,7 @@ def _frames(
         encoding = b'identity' if command.compressed else conn.encoding
         answer = call.answer(encoding, event.redirect)
     except (CommandError, InternalError) as e:
-        observe(CommandRefused(request.api.name, command.name))
+        observe(ErrorAnswered(request.api.name, command.name))
         yield from conn.fail(requestid, e)
         return
     if isinstance(answer, events.Location):

@@ -33,7 +33,7 @@ _READ_SIZE = 65536
 CheckPerm = Callable[[Any, Any, bytes], None]
 
 
-class Exchange:
+class ServedExchange:
     """The commands of one request and their responses.
 
     First ``receive`` reads the request. Then the caller checks

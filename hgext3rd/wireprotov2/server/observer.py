@@ -35,14 +35,14 @@ class CommandAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class CommandRefused:
+class ErrorAnswered:
     """A command is answered with an error."""
 
     api: bytes
     command: bytes
 
 
-ServingEvent = CacheEvent | CommandAnswered | CommandRefused
+ServingEvent = CacheEvent | CommandAnswered | ErrorAnswered
 
 
 class RequestObserver:
@@ -63,7 +63,7 @@ class RequestObserver:
                     event.seconds,
                     event.sent,
                 )
-        elif isinstance(event, CommandRefused):
+        elif isinstance(event, ErrorAnswered):
             if self._counts:
                 metrics.count_error(self._repo, event.api, event.command)
         else:

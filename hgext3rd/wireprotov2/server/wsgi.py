@@ -201,7 +201,7 @@ def _command(
             b'client MUST send Content-Type header with value: %s\n'
             % mediatype,
         )
-    received = exchange.Exchange(rctx, req, api, _report(req))
+    received = exchange.ServedExchange(rctx, req, api, _report(req))
     received.receive(name, permission == b'ro', offered)
     for needed in received.permissions():
         checkperm(rctx, req, needed)
