@@ -79,8 +79,7 @@ tests-interactive: $(VENV)/.dev
 
 # The protocol package, which does no I/O, is tested in every branch.
 coverage: $(VENV)/.dev
-	@$(BIN)/coverage run -m pytest -q tests/test_wireprotov2_client_proto.py \
-	  tests/test_wireprotov2_proto_*.py
+	@$(BIN)/coverage run -m pytest -q tests/test_wireprotov2_proto_*.py
 	@$(BIN)/coverage report -m --fail-under=100 \
 	  --include='hgext3rd/wireprotov2/proto/*'
 

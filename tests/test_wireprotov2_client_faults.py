@@ -326,14 +326,14 @@ def test_damaged_response_brings_everything_or_nothing(
     monkeypatch: pytest.MonkeyPatch,
     encoding: bytes,
 ) -> None:
-    orig = protoclient.Client.__init__
+    orig = protoclient.ClientConnection.__init__
 
     def init(
         self: Any, framing: frames.Framing, accept: Any = None, **kwargs: Any
     ) -> None:
         orig(self, framing, [encoding], **kwargs)
 
-    monkeypatch.setattr(protoclient.Client, '__init__', init)
+    monkeypatch.setattr(protoclient.ClientConnection, '__init__', init)
     marker = b'\x01\x00\x02\x01'  # the first wire frame with data
     seen = {'place': 0, 'passed': 0, 'begun': 0}
 

@@ -186,14 +186,14 @@ def test_spoiled_response(
     encoding: str,
     what: str,
 ) -> None:
-    orig = protoclient.Client.__init__
+    orig = protoclient.ClientConnection.__init__
 
     def init(
         self: Any, framing: frames.Framing, accept: Any = None, **kwargs: Any
     ) -> None:
         orig(self, framing, [encoding.encode()], **kwargs)
 
-    monkeypatch.setattr(protoclient.Client, '__init__', init)
+    monkeypatch.setattr(protoclient.ClientConnection, '__init__', init)
     ui = conversation.make_ui(connections=b'1')
     empty, some = tmp_path / 'empty', tmp_path / 'some'
     for path in (empty, some):

@@ -57,14 +57,14 @@ def wire(
     history: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> conversation.Wire:
     # Without compression, the tests can change what is sent.
-    orig = protoclient.Client.__init__
+    orig = protoclient.ClientConnection.__init__
 
     def init(
         self: Any, framing: frames.Framing, accept: Any = None, **kwargs: Any
     ) -> None:
         orig(self, framing, [b'identity'], **kwargs)
 
-    monkeypatch.setattr(protoclient.Client, '__init__', init)
+    monkeypatch.setattr(protoclient.ClientConnection, '__init__', init)
     return conversation.connect(monkeypatch, history)
 
 

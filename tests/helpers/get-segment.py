@@ -4,8 +4,8 @@
 
 usage: get-segment.py URL FILE
 
-Prints what the response says of the segment, checks its size and digest, and
-writes it as a bundle.
+Prints what the response says about the segment, checks its size and digest, and
+writes it to FILE as a bundle.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from wirecall import call
 from hgext3rd.wireprotov2.segments import bundle
 
 url, path = sys.argv[1:]
-_status, _head, *pieces = call(url, b'segments', {})
+_status, _head, *segments = call(url, b'segments', {})
 status, about, payload = call(
-    url, b'segmentdata', {b'name': pieces[-1][b'name']}
+    url, b'segmentdata', {b'name': segments[-1][b'name']}
 )
 assert status == {b'status': b'ok'}, status
 assert about[b'size'] == len(payload)
 assert about[b'sha256'] == hashlib.sha256(payload).digest()
-assert about[b'name'] == pieces[-1][b'name']
+assert about[b'name'] == segments[-1][b'name']
 print(
     f'{about[b"changesets"]} changesets, changegroup '
     f'{about[b"cgversion"].decode()}, {about[b"mediatype"].decode()}'

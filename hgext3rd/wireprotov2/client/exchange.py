@@ -18,7 +18,7 @@ from mercurial import error
 from mercurial.i18n import _
 from mercurial.utils import stringutil
 
-from ..proto import cbor, events
+from ..proto import cbor, events, responses
 from ..proto import client as protoclient
 from ..proto.errors import ProtocolError
 from . import failures
@@ -41,12 +41,15 @@ MAX_PROGRESS_BARS = 100
 
 @dataclass(frozen=True)
 class CommandCall:
-    """A command to run and its options, see ``proto.client.Client.command``."""
+    """A command to run.
+
+    The fields are the arguments of ``proto.client.ClientConnection.command``.
+    """
 
     name: bytes
     args: Mapping[bytes, Any] = field(default_factory=dict)
     chunked: bool = False
-    redirect: events.Redirect | None = None
+    redirect: events.AcceptedRedirects | None = None
     limits: cbor.Limits | None = None
 
 
@@ -97,7 +100,7 @@ class Exchange:
         # From the request ids of the protocol to the indexes of commands.
         self._indexes: dict[int, int] = {}
         self._response: Any = None
-        self._proto = protoclient.Client(client.framing)
+        self._proto = protoclient.ClientConnection(client.framing)
         self._progress: dict[tuple[int, bytes], Any] = {}
         # Failures since the last progress.
         self._failed = 0
@@ -137,7 +140,7 @@ class Exchange:
 
     def _open(self) -> None:
         """Send the commands whose responses are not complete."""
-        self._proto = proto = protoclient.Client(self._client.framing)
+        self._proto = proto = protoclient.ClientConnection(self._client.framing)
         self._indexes = {}
         self._buffered = 0
         self._events = iter(())
@@ -215,7 +218,7 @@ class Exchange:
             data = self._client.read_some(self._response, READ_SIZE)
             if not data:
                 self._on_end()
-            self._events = self._proto.incoming(data)
+            self._events = self._proto.feed(data)
         except ProtocolError as exc:
             self.close()
             raise failures.RemoteFailure(self._client.url, exc.message) from exc
@@ -250,10 +253,10 @@ class Exchange:
             raise failures.CommandRefused(
                 client.url,
                 _(b'%s failed: %s')
-                % (name, protoclient.format_atoms(event.atoms).rstrip()),
+                % (name, responses.format_atoms(event.atoms).rstrip()),
             )
         elif isinstance(event, events.TextReceived):
-            text = protoclient.format_atoms(event.atoms)
+            text = responses.format_atoms(event.atoms)
             for line in text.splitlines():
                 client.ui.status(_(b'remote: %s\n') % line)
         elif isinstance(event, events.ProgressReceived):

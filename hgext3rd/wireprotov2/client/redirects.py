@@ -67,11 +67,13 @@ def acceptable(api: OfferedAPI, secure: bool) -> tuple[OfferedTarget, ...]:
     return tuple(found)
 
 
-def argument(targets: Sequence[OfferedTarget]) -> events.Redirect | None:
+def argument(
+    targets: Sequence[OfferedTarget],
+) -> events.AcceptedRedirects | None:
     """Return the ``redirect`` argument of a command, None without targets."""
     if not targets:
         return None
-    return events.Redirect(
+    return events.AcceptedRedirects(
         tuple(target.name for target in targets), HASHES, fullhashes=True
     )
 

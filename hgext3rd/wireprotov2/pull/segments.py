@@ -19,7 +19,7 @@ from mercurial.utils import stringutil, urlutil
 
 from ..client import failures, redirects
 from ..segments import bundle
-from ..segments.pack import PackError
+from ..segments.packmodel import PackError
 from . import fetch, listing
 from .ahead import Fetcher
 from .fetch import SegmentSource
