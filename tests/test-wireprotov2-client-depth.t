@@ -197,16 +197,16 @@ Invalid uses of the option are refused
   [10]
   $ hg clone --depth 2 server none
   abort: the server cannot limit the depth of what it sends
-  (that takes wire protocol version 2 over HTTP)
+  (this requires wire protocol version 2 over HTTP)
   [255]
   $ hg clone --depth 2 http://localhost:$HGPORT/ none --config wireprotov2.client=no
   abort: the server cannot limit the depth of what it sends
-  (that takes wire protocol version 2 over HTTP)
+  (this requires wire protocol version 2 over HTTP)
   [255]
   $ hg -R server pull --depth 2 http://localhost:$HGPORT/
   pulling from http://localhost:$HGPORT/
   abort: this repository has the files of all its changesets
-  ('hg clone --depth' makes one that has not)
+  ('hg clone --depth' makes a repository without some)
   [10]
   $ hg clone -q --depth 2 http://localhost:$HGPORT/ another
   $ hg clone -q --pull another another2

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands have the same results with version 2 as with version 1.
 
-Each scenario runs with version 1, with version 2, and with version 2 and several
+Each scenario runs with version 1, with version 2, and with version 2 and many
 segments. With both versions, commands print the same, hooks get the same
 arguments, and the repositories hold the same. With segments, the repositories
 hold the same.

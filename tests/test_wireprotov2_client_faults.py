@@ -145,8 +145,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     env = dict(os.environ, HGRCPATH='', HGUSER='test', PYTHONPATH=str(ROOT))
     small = base / 'small.py'
     small.write_text(
-        'from hgext3rd.wireprotov2 import segments\n'
-        f'segments.LEAST_CHANGESETS = {PER_SEGMENT}\n'
+        'from hgext3rd.wireprotov2.segments import cut\n'
+        f'cut.LEAST_CHANGESETS = {PER_SEGMENT}\n'
     )
     ui = make_ui()
     repo = localrepo.instance(ui, os.fsencode(path), True)

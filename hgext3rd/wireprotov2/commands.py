@@ -100,7 +100,7 @@ def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
     example in a hook::
 
       [hooks]
-      txnclose.warm = hg admin::wire-warm --quiet
+      txnclose.warm = hg admin::wire-warm --quiet > /dev/null 2>&1 &
 
     The command takes no lock, and it can be interrupted and run again.
 

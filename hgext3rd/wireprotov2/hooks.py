@@ -64,7 +64,7 @@ def uisetup(ui: object) -> None:
     # "hg verify" reports how many file revisions it could not check.
     extensions.wrapcommand(commands.table, b'verify', _verify)
     # The narrow extension has an option --depth for servers with that
-    # extension. Without it, the option is ours.
+    # extension. If it is disabled, this extension adds the option.
     entries = [
         extensions.wrapcommand(commands.table, b'clone', _clone),
         extensions.wrapcommand(commands.table, b'pull', _pull),
@@ -122,8 +122,8 @@ def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
         # Without it, "hg serve" waits for a silent client forever. The standard
         # library reads this attribute for each connection.
         handler.timeout = timeout
-    # "hg serve" fails on invalid lengths, and closes connections such that a
-    # client that is still sending may lose the answer.
+    # "hg serve" fails on invalid lengths. When it closes a connection, a client
+    # that is still sending may lose the answer.
     extensions.wrapfunction(handler, 'do_hgweb', hgserve.do_hgweb)
     return orig(ui, repo, **opts)
 

@@ -2,9 +2,9 @@
 """The peer that speaks versions 1 and 2 to the same server.
 
 It is Mercurial's own HTTP peer. The handshake has found out what the server can
-do in both versions. Only ``getbundle`` and ``narrow_widen`` use version 2, where
-its commands suffice; every other call, and everything that version 2 cannot do,
-is version 1. Nothing of a pull in progress is kept here, see ``pull.session``.
+do in both versions. Only ``getbundle`` and ``narrow_widen`` use version 2, and
+only where its commands suffice. Everything else uses version 1. The state of a
+pull in progress is not kept here, but in ``pull.session``.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ class HybridPeer(httppeer.httppeer):
         return super().narrow_widen(**kwargs)
 
     def _refuse_narrow(self, kwargs: Mapping[bytes, Any]) -> None:
-        """Raise ``Abort`` for a narrow request if only version 2 can answer it."""
+        """Raise ``Abort`` for a narrow request that takes version 2."""
         if self.endpoint.filters_paths and kwargs.get(b'narrow'):
             raise error.Abort(
                 _(b'the server cannot limit this request to some files'),
-                hint=_(b'that takes the narrow extension on the server'),
+                hint=_(b'this requires the narrow extension on the server'),
             )

@@ -34,7 +34,7 @@ class CommandRefused(RemoteFailure):
 
 
 class Unavailable(RemoteFailure):
-    """The URL that the server advertised for version 2 answers an HTTP error."""
+    """The URL advertised for version 2 answers with an HTTP error."""
 
 
 class ConnectionFailure(RemoteFailure):

@@ -32,8 +32,8 @@ PASSING_STATUS = frozenset((429, 502, 503, 504))
 class HTTPClient:
     """Sends requests to one API of one repository.
 
-    ``apiurl`` is the URL of the API ("…/api/exp-http-v2-0003"). ``opener`` and
-    ``requestbuilder`` are those of a ``httppeer``.
+    ``apiurl`` is the URL of the API (".../api/exp-http-v2-0003"). ``opener``
+    and ``requestbuilder`` are those of a ``httppeer``.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class OfferedAPI:
         return frozenset(_bytestrings(values))
 
     def batch_size(self, command: bytes) -> int | None:
-        """Return the recommended number of revisions in one request, or None."""
+        """Return the recommended number of revisions in a request, or None."""
         size = _map(self.commands.get(command, {})).get(b'recommendedbatchsize')
         return size if type(size) is int and size > 0 else None
 

@@ -36,7 +36,7 @@ _PORTS = {b'http': b'80', b'https': b'443'}
 
 
 class RedirectFailure(failures.RemoteFailure):
-    """The redirected content cannot be fetched, or is not what was announced."""
+    """The content cannot be fetched, or is not what was announced."""
 
 
 def acceptable(api: OfferedAPI, secure: bool) -> tuple[OfferedTarget, ...]:

@@ -19,7 +19,7 @@ from ..client import failures
 from ..client.endpoint import Endpoint, endpoint_of
 from ..client.exchange import CommandCall, Exchange
 from ..proto.errors import ProtocolError
-from ..shallow import extent, storage
+from ..shallow import extent, storage, texts
 from ..shallow import repo as shallow_repo
 from . import abilities, records
 from .depth import fulltext
@@ -58,14 +58,14 @@ def prepare(repo: Any, remote: Any, depth: int) -> None:
     ):
         raise error.Abort(
             _(b'the server cannot limit the depth of what it sends'),
-            hint=_(b'that takes wire protocol version 2 over HTTP'),
+            hint=_(b'this requires wire protocol version 2 over HTTP'),
         )
     if storage.is_shallow(repo):
         return
     if len(repo.unfiltered()):
         raise error.InputError(
             _(b'this repository has the files of all its changesets'),
-            hint=_(b"'hg clone --depth' makes one that has not"),
+            hint=_(b"'hg clone --depth' makes a repository without some"),
         )
     shallow_repo.begin(repo)
 
@@ -186,13 +186,13 @@ def _fetch(repo: Any, endpoint: Endpoint, spec: Mapping[bytes, Any]) -> None:
 
 
 def _keep(repo: Any, path: bytes, revisions: Iterator[RevisionRecord]) -> int:
-    """Keep the data that the file ``path`` lacks; return of how many revisions."""
+    """Keep the data that the file lacks; return the number of revisions."""
     content = {record.node: record for record in revisions}
     inner = repo.file(path)._revlog
     count = 0
     for node, record in content.items():
         if inner.hasnode(node) and storage.is_missing(repo, inner, node):
             text = fulltext(record, content)
-            storage.write_text(repo, inner, inner.rev(node), text)
+            texts.write_text(repo, inner, inner.rev(node), text)
             count += 1
     return count

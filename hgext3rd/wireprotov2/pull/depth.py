@@ -110,7 +110,7 @@ def _place(
     sent: set[bytes],
     content: dict[bytes, RevisionRecord],
 ) -> RevisionRecord:
-    """Return ``data`` such that it can follow the revisions in ``sent``."""
+    """Return ``data`` in a form that can be applied after those in ``sent``."""
     if data.base != NULL_ID and data.base not in sent:
         # A delta must come after the revision it applies to.
         text = fulltext(data, content)

@@ -34,7 +34,7 @@ _SEPARATORS = re.compile(b'[\r\n\t]')
 
 
 def _pathfilter(kwargs: Mapping[bytes, Any]) -> dict[bytes, list[bytes]] | None:
-    """Return the path filter for a call of ``getbundle``, None for all files."""
+    """Return the path filter of a ``getbundle`` call, None for all files."""
     if not kwargs.get(b'narrow'):
         return None
     found = {
@@ -169,7 +169,7 @@ class _Bundle:
                 for name, value in source.listkeys(b'bookmarks').items()
             }
             yield from bundle.part(100, b'BOOKMARKS', [bundle.bookmarks(marks)])
-        # Before the last byte, after which nobody asks for more.
+        # The reader does not ask for more after the last byte, so finish first.
         source.finish()
         if self.obsmarkers is not None:
             for number, part in enumerate(self.obsmarkers().iterparts(), 101):

@@ -70,7 +70,7 @@ def number(value: Any, key: bytes) -> int:
 
 
 def text(value: Any, key: bytes) -> bytes:
-    """Return the bytestring ``value[key]``; raise ``CBORError`` if it is none."""
+    """Return the bytes ``value[key]``; raise ``CBORError`` if it is none."""
     found = value.get(key) if isinstance(value, dict) else None
     if type(found) is not bytes:
         raise CBORError(b'malformed response: %s is missing' % key)

@@ -25,8 +25,8 @@ MAX_SKIPPED = 100_000
 # The header of a delta (see ``mdiff``): start, end, size of the new text.
 _FULLTEXT = struct.Struct('>lll')
 
-# What is stored for a file revision without data: an empty text, and Mercurial's
-# flag REVIDX_EXTSTORED (see ``shallow.storage``).
+# What is stored for a file revision without data: an empty text, and the flag
+# REVIDX_EXTSTORED of Mercurial (see ``shallow.storage``).
 _NOTHING = _FULLTEXT.pack(0, 0, 0)
 _ABSENT = 1 << 13
 
@@ -203,7 +203,7 @@ def revisions(
 def files(
     values: Iterator[Any], paths: int, bare: bool = False
 ) -> Iterator[tuple[bytes, Iterator[RevisionRecord]]]:
-    """Yield the pairs of a path and its revisions, of which there are ``paths``.
+    """Yield pairs of a path and its revisions; ``paths`` is their number.
 
     Read the revisions of a file before the next file is requested.
     """

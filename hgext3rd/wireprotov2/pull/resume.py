@@ -78,7 +78,7 @@ class Resumption:
             self.end()
 
     def _clone_hgrc(self) -> bytes | None:
-        """Return the hgrc that ``hg clone`` writes, None if this is no clone."""
+        """Return the hgrc that ``hg clone`` writes, None if it is no clone."""
         ui = self._repo.ui
         if ui.configsource(b'paths', b'default') != b'clone':
             return None

@@ -184,7 +184,7 @@ class _Application:
         return len(self._segments)
 
     def _together(self, index: int) -> int:
-        """Return how many segments from ``index`` on may share a transaction."""
+        """Return how many segments from ``index`` on can be applied at once."""
         size = 0
         for count, segment in enumerate(self._segments[index:]):
             size += segment.estimate

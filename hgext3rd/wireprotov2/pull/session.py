@@ -93,8 +93,8 @@ class PullSession:
         self._running.remove(self)
         if self.endpoint is not None:
             repo = self.repo.unfiltered()
-            # If somebody put another subclass on top, ours stays below it; it
-            # does nothing without its session.
+            # If another extension has put a subclass on top in the meantime,
+            # the class of this session stays. It does nothing any more.
             if type(repo) is self._subclass:
                 repo.__class__ = self._inherited
 

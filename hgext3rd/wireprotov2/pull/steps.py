@@ -62,7 +62,7 @@ def _has_ellipses(repo: Any, remote: Any, kwargs: dict[str, Any]) -> bool:
 def _pull_resumably(
     orig: Any, session: PullSession, *args: Any, **kwargs: Any
 ) -> Any:
-    """Pull such that an interrupted clone can be continued."""
+    """Pull, and keep an interrupted clone so that it can be continued."""
     repo, remote, endpoint = session.repo, session.remote, session.endpoint
     assert endpoint is not None
     resumption = session.resumption

@@ -197,7 +197,7 @@ class Stepwise:
         return values, records.header(values, b'totalpaths')
 
     def _run(self, name: bytes, args: dict[bytes, Any]) -> Iterator[Any]:
-        """Send a request with one command; return the values of its response."""
+        """Run one command; return the values of its response."""
         self._exchange = Exchange(self._client, CommandCall(name, args))
         return self._exchange.values(0)
 

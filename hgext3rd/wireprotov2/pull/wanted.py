@@ -26,7 +26,7 @@ GRAPH_FIELDS = {b'linknode', b'parents'}
 
 @dataclass
 class Wanted:
-    """What to pull: the ancestors of ``heads`` that are not those of ``common``.
+    """What to pull: ancestors of ``heads`` that are no ancestors of ``common``.
 
     ``changesets`` is False if only ``namespaces``, the pushkey namespaces to
     list, are wanted. ``pathfilter`` limits the files (not the manifests). With

@@ -4,8 +4,8 @@
 There are two kinds: changesets whose files were left out on purpose, and
 changesets based on those that came from elsewhere (bundles, pushes, version 1
 servers, interrupted pulls). The file that records them is specified in
-``docs/wireprotov2-client.rst``. Code that adds changesets need not know it: what
-the file does not mention is derived from the parents of a changeset.
+``docs/wireprotov2-client.rst``. Code that adds changesets need not know it:
+what the file does not mention is derived from the parents of a changeset.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from mercurial.node import bin, hex, nullrev
 
-from .storage import FOLDER
+from .texts import FOLDER
 
 #: The file, relative to the store.
 LIMITS = b'shallow/limits'
@@ -48,9 +48,9 @@ class Extent:
 def read(repo: Any) -> Extent | None:
     """Return what ``repo`` has recorded, or None if nothing is known.
 
-    Nothing is known if the file is missing (somebody copied some files only) or
-    damaged, or if changesets it needs were stripped. Then every changeset may
-    lack data.
+    Nothing is known if the file is damaged or missing (because only some files
+    of the repository were copied), or if changesets it needs were stripped.
+    Then every changeset may lack data.
     """
     data = repo.svfs.tryread(LIMITS)
     if not data:

@@ -15,7 +15,7 @@ from mercurial import store as storemod
 from mercurial.node import bin
 
 from ..requirements import SHALLOW
-from . import checks, storage
+from . import checks, storage, texts
 
 
 def begin(repo: Any) -> None:
@@ -85,7 +85,7 @@ def _adopt_store(store: Any) -> None:
         def shallow_entries(self) -> Iterator[Any]:
             # The raw vfs, because these names are never encoded.
             vfs: Any = getattr(self, 'rawvfs', self.vfs)
-            for folder, _folders, names in sorted(vfs.walk(storage.FOLDER)):
+            for folder, _folders, names in sorted(vfs.walk(texts.FOLDER)):
                 for name in sorted(names):
                     yield storemod.SimpleStoreEntry(
                         entry_path=b'%s/%s' % (folder, name),
@@ -100,6 +100,6 @@ def _adopt_store(store: Any) -> None:
         def copylist(self) -> list[bytes]:
             listed: list[bytes] = super().copylist()
             prefix = b'store/' if b'store/data' in listed else b''
-            return [*listed, prefix + storage.FOLDER]
+            return [*listed, prefix + texts.FOLDER]
 
     store.__class__ = shallowstore

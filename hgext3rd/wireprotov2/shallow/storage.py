@@ -5,8 +5,8 @@ Such a repository has all changesets, but the files of recent ones only. A file
 revision whose data is missing is still part of its file's history, with its
 node, parents and changeset: it is stored empty, with the flag that says that
 data is stored externally. (Large files of lfs have that flag too, but are never
-empty.) So every kind of storage can hold it. Data that arrives later is kept
-under its node below ``.hg/store/shallow``.
+empty.) So every kind of storage can hold it. Data that arrives later is kept by
+``texts``.
 
 Reading missing data, or applying a delta to it, raises ``MissingFileData``.
 Nothing here knows the wire, nor which changesets lack files (see ``extent``).
@@ -14,20 +14,16 @@ Nothing here knows the wire, nor which changesets lack files (see ``extent``).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import zstandard
 from mercurial import error, mdiff
 from mercurial.i18n import _
-from mercurial.node import hex, nullid, nullrev, short
+from mercurial.node import nullid, nullrev, short
 from mercurial.revlogutils.constants import REVIDX_EXTSTORED
 
 from ..requirements import SHALLOW
-
-#: The folder of data that arrived later, relative to the store.
-FOLDER = b'shallow'
+from . import texts
 
 
 class MissingFileData(error.StorageError):
@@ -97,7 +93,9 @@ def is_missing(repo: Any, storage: Any, node: bytes) -> bool:
 
     ``storage`` must have the revision itself.
     """
-    return is_absent(storage, storage.rev(node)) and not has_text(repo, node)
+    return is_absent(storage, storage.rev(node)) and not texts.has_text(
+        repo, node
+    )
 
 
 def _late_text(storage: Any, rev: int) -> bytes:
@@ -107,11 +105,18 @@ def _late_text(storage: Any, rev: int) -> bytes:
     """
     repo = storage.shallow_repo
     node = storage.node(rev)
-    text = read_text(repo, node)
+    text = texts.read_text(repo, node)
     if text is None:
         raise MissingFileData(repo, storage.target[1], storage.linkrev(rev))
     storage.checkhash(text, node, rev=rev)
     return text
+
+
+def _keep_text(storage: Any, rev: int, text: bytes) -> None:
+    """Keep the data of an absent revision unless it is kept already."""
+    repo = storage.shallow_repo
+    if not texts.has_text(repo, storage.node(rev)):
+        texts.write_text(repo, storage, rev, text)
 
 
 def _brings_data(storage: Any, rev: int | None, delta: Any, flags: int) -> bool:
@@ -198,9 +203,9 @@ class _IncomingDeltas:
         """Keep the data of revisions that storage had without data."""
         storage = self._storage
         for rev, base, delta in self._late:
-            if not has_text(storage.shallow_repo, storage.node(rev)):
+            if not texts.has_text(storage.shallow_repo, storage.node(rev)):
                 text = mdiff.patches(storage.revision(base), [delta])
-                keep_text(storage, rev, bytes(text))
+                _keep_text(storage, rev, bytes(text))
 
 
 # The class of an existing object can be replaced by a subclass of it only, so
@@ -228,8 +233,8 @@ def _filelog_class(kind: Any) -> type:
             return super().addgroup(noted, *args, **kwargs)
 
         def renamed(self, node: bytes) -> Any:
-            # Without data nobody knows whether this is a copy. To abort here
-            # would make most commands useless, so the history ends here.
+            # Only the data tells whether this is a copy. Most commands would
+            # be useless if they aborted here, so this is taken for no copy.
             storage = self._revlog
             if storage.parents(node)[0] == nullid and is_missing(
                 storage.shallow_repo, storage, node
@@ -257,7 +262,7 @@ def _storage_class(kind: Any) -> type:
         def addrevision(self, text: bytes, *args: Any, **kwargs: Any) -> Any:
             rev = super().addrevision(text, *args, **kwargs)
             if is_absent(self, rev):
-                keep_text(self, rev, text)
+                _keep_text(self, rev, text)
             return rev
 
         def addgroup(self, deltas: Any, *args: Any, **kwargs: Any) -> Any:
@@ -291,51 +296,3 @@ def _storage_class(kind: Any) -> type:
                     yield problem
 
     return shallowstorage
-
-
-# -- data that arrived later
-
-
-def _place(node: bytes) -> bytes:
-    """Return the path of a revision's data, relative to the store."""
-    name = hex(node)
-    return b'%s/%s/%s' % (FOLDER, name[:2], name[2:])
-
-
-def has_text(repo: Any, node: bytes) -> bool:
-    """Return whether the data of a file revision has arrived later."""
-    return bool(repo.svfs.exists(_place(node)))
-
-
-def read_text(repo: Any, node: bytes) -> bytes | None:
-    """Return data that arrived later, unverified, or None."""
-    data = repo.svfs.tryread(_place(node))
-    if not data:
-        return None
-    try:
-        text: bytes = zstandard.ZstdDecompressor().decompress(data)
-    except zstandard.ZstdError:
-        # The file is damaged, perhaps cut short by a power loss. As it counts
-        # as missing, the data can be fetched again.
-        return None
-    return text
-
-
-def keep_text(storage: Any, rev: int, text: bytes) -> None:
-    """Keep the data of an absent revision unless it is kept already."""
-    repo = storage.shallow_repo
-    if not has_text(repo, storage.node(rev)):
-        write_text(repo, storage, rev, text)
-
-
-def write_text(repo: Any, storage: Any, rev: int, text: bytes) -> None:
-    """Keep the data of an absent revision.
-
-    Raises ``StorageError`` if the data does not match the node.
-    """
-    node = storage.node(rev)
-    storage.checkhash(text, node, rev=rev)
-    place = _place(node)
-    repo.svfs.makedirs(os.path.dirname(place))
-    with repo.svfs(place, b'wb', atomictemp=True) as stream:
-        stream.write(zstandard.ZstdCompressor(level=6).compress(text))
