@@ -33,7 +33,7 @@ The directory cacher, segments on the wire, hg admin::wire-warm
   $ hg phase --public -r 'all()'
   $ cd ..
 
-The listing of segments is not cached, a segment is, and survives a restart
+The list of segments is not cached. A segment is, and survives a restart
 
   $ start
   $ send << EOF
@@ -81,7 +81,7 @@ The listing of segments is not cached, a segment is, and survives a restart
   new changesets f7b1eb17ad24:f84d2ad1db12
   (run 'hg update' to get a working copy)
 
-An unknown one is an error, and not cached
+A request for an unknown segment is an error, and is not cached
 
   $ send << EOF
   > command segmentdata
@@ -100,7 +100,7 @@ An unknown one is an error, and not cached
   $ find server/.hg/cache/wireprotov2/entries -type f | wc -l
   1
 
-Strong compression replaces what was made in a hurry, once
+admin::wire-warm replaces weakly compressed segments, once
 
   $ hg -R server admin::wire-warm
   1 segments built, 0 were there already
@@ -117,7 +117,7 @@ Strong compression replaces what was made in a hurry, once
   cacher constructed for segmentdata
   cache hit for 4d1f487f9d4458022a7cf2e7131455a71a05ffd9
 
-From a hook, new history is there before anybody asks
+A hook builds new segments before a client asks for them
 
   $ cat >> server/.hg/hgrc << EOF
   > [hooks]
@@ -138,7 +138,7 @@ From a hook, new history is there before anybody asks
   cacher constructed for segmentdata
   cache hit for c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5
 
-A damaged entry is a miss, a line in the log, and repaired
+A damaged entry is logged and replaced
 
   $ for entry in `find server/.hg/cache/wireprotov2/entries -type f`; do
   >     echo damage >> $entry
@@ -159,7 +159,7 @@ A damaged entry is a miss, a line in the log, and repaired
   $ rm error.log
   $ killdaemons.py
 
-A cache that cannot be written to or read makes no difference to clients
+A cache that cannot be read or written makes no difference to clients
 
   $ start --config wireprotov2.cacher.directory.path=$TESTTMP/one.hg
   $ get_segment seven.hg
@@ -181,7 +181,7 @@ A cache that cannot be written to or read makes no difference to clients
   $LOCALIP - - [*] HG error:  wireprotov2: $LOCALIP: responses are not cached: unknown cacher: nonsense (glob)
   $ killdaemons.py
 
-Where nothing could be kept, nothing is warmed
+admin::wire-warm needs a cache that outlives the process
 
   $ hg -R server admin::wire-warm --config wireprotov2.cacher=none
   abort: there is no cache to fill

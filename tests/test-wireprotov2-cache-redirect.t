@@ -1,6 +1,6 @@
 #require obstore
 
-Clients fetch what is in an object store themselves
+Clients fetch segments from an object store themselves
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -58,14 +58,14 @@ Clients fetch what is in an object store themselves
   >     rm -f store.log
   > }
 
-Capabilities announce where
+Capabilities announce the redirect target
 
   $ "$PYTHON" $TESTDIR/helpers/wire_call.py http://localhost:$HGPORT/ capabilities \
   >     | grep -o "'redirect': {.*}\]}" | sed "s/$HGPORT1/PORT/"
   'redirect': {'hashes': ['sha256', 'sha1'], 'targets': [{'name': 'objectstore', 'protocol': 'http', 'uris': ['http://$LOCALIP:PORT']}]}
 
-Built ahead of time, segments never pass through the server; the store is told
-no credentials
+Segments that were built ahead never pass through the server. The store does not
+get the credentials of the user
 
   $ hg admin::wire-warm -R server
   2 segments built, 0 were there already
@@ -85,7 +85,7 @@ no credentials
   GET /bodies/KEY HTTP/1.1 200 None
   GET /bodies/KEY HTTP/1.1 200 None
 
-A store that lost its bodies is filled again by the server
+The server fills a store again that lost its bodies
 
   $ rm store/bodies/*
   $ hg clone -q -U http://localhost:$HGPORT/ two 2>&1 | sort
@@ -105,7 +105,7 @@ A store that lost its bodies is filled again by the server
   GET /bodies/KEY HTTP/1.1 200 None
   GET /bodies/KEY HTTP/1.1 200 None
 
-Bodies that were changed are noticed
+The client notices bodies that were changed
 
   $ for body in store/bodies/*; do
   >     echo changed > $body
@@ -123,7 +123,7 @@ Bodies that were changed are noticed
 
 #if hg60
 
-Clients of Mercurial 6.0 follow redirects, too
+Mercurial 6.0 follows redirects, too
 
   $ rm -r store/*; rm -f store.log
   $ for name in five six; do

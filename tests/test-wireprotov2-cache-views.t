@@ -1,4 +1,4 @@
-A cache never shows anybody what the repository would not
+A cache shows nobody more than the repository does
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -54,7 +54,7 @@ A cache never shows anybody what the repository would not
   $ URL=http://localhost:$HGPORT/
   $ ALL="http://localhost:$HGPORT/?access-hidden=1"
 
-Who may see hidden changesets fills the cache with them, others do not get them
+A user who may see hidden changesets fills the cache. Others do not get them
 
   $ call "$ALL" filedata path="b'a'" fields="[b'revision']" nodes=nodes:$hidden
   {'status': 'ok'}
@@ -104,12 +104,12 @@ Who may see hidden changesets fills the cache with them, others do not get them
   cache miss
   cacher exiting due to error
 
-Secret ones nobody gets
+Nobody gets secret changesets
 
   $ call "$ALL" filedata path="b'a'" fields="[b'revision']" nodes=nodes:$secret
   {'error': {'args': ['b391f51e9db71bfda6f08c1a10105d47027c4938'], 'message': 'unknown file node: %s'}, 'status': 'error'}
 
-What was cached as a draft is gone when it becomes secret
+A draft that was cached is not sent after it becomes secret
 
   $ call $URL filedata path="b'a'" fields="[b'revision']" nodes=nodes:$draft
   {'status': 'ok'}
@@ -164,7 +164,7 @@ The same for segments
   $ call $URL segmentdata name=hex:$name
   {'error': {'args': ['0e35f1a8d8346bb96a6274904d486e0f256caa44'], 'message': 'unknown segment: %s'}, 'status': 'error'}
 
-What was censored is not in the cache
+A file revision that was cached is not sent after it was censored
 
   $ hg -R server phase --public --hidden -r 2
   $ public=`hg -R server manifest --debug -r 0 | cut -c1-40`

@@ -20,8 +20,8 @@ Clone and pull over version 2
   >     : > access.log
   > }
 
-A clone asks how history is cut; it is too short for pieces, so one request gets
-all of it
+A clone asks for the list of segments. This history is shorter than a segment, so
+one request gets all of it
 
   $ hg init one
   $ cat > one/.hg/hgrc << EOF
@@ -43,7 +43,7 @@ all of it
   POST /api/exp-http-v2-0003/ro/multirequest
   POST /api/exp-http-v2-0003/ro/multirequest
 
-... and it is what version 1 gets
+The result is the same as with version 1
 
   $ hg clone -q -U --config wireprotov2.client=no http://localhost:$HGPORT/ v1
   $ requests
@@ -55,7 +55,7 @@ all of it
   $ hg -R one verify -q
   17: repository $TESTTMP/one/sub not found
 
-Pulls of parts add up to the same
+Several pulls of some revisions each give the same result
 
   $ for rev in 5 12 15; do
   >     hg clone -q -U -r $rev http://localhost:$HGPORT/ part-$rev
@@ -75,8 +75,8 @@ Pulls of parts add up to the same
   $ requests | grep -c multirequest
   6
 
-A pull takes three requests, as in version 1. Nothing new here, but phases and
-bookmarks still follow
+A pull takes three requests, as in version 1. Without new changesets, it still
+updates phases and bookmarks
 
   $ hg -R server phase --public -r 15
   $ hg -R server bookmark -f -r 5 early
@@ -99,7 +99,7 @@ bookmarks still follow
   GET /?cmd=batch
   POST /api/exp-http-v2-0003/ro/multirequest
 
-Incoming, also into a bundle
+Incoming uses version 2, also to write a bundle
 
   $ echo new > server/new
   $ hg -R server commit -qA -m new -d '20 0'
@@ -132,7 +132,7 @@ Push, outgoing and identify use version 1
   $ hg -R server log -r tip -T '{desc}\n'
   two
 
-Hooks see the pull as always
+Hooks are called as in any pull
 
   $ hg -R part-15 pull --config hooks.pretxnchangegroup='echo $HG_SOURCE $HG_URL' \
   >     --config hooks.changegroup='echo changegroup' \
@@ -150,7 +150,7 @@ Hooks see the pull as always
   $ hg -R part-12 verify -q
   17: repository $TESTTMP/part-12/sub not found
 
-The server can do without, and the client too
+Version 2 can be switched off on the server and on the client
 
   $ killdaemons.py
   $ hg serve -R server -p $HGPORT1 -d --pid-file hg.pid -A access.log -E error.log \

@@ -1,5 +1,5 @@
-Copies of clones that have the files of recent changesets only: as shallow as
-what they were made from, or not made
+Copies of a clone with the files of recent changesets only: they lack the same
+files, or copying fails
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -35,7 +35,7 @@ what they were made from, or not made
   3
   abort: f of changeset 1a7fa42d1840 is not here
 
-Local ones
+Local clones
 
   $ hg clone -q shallow copied
   $ sh look.sh copied
@@ -48,7 +48,7 @@ Local ones
   $ hg -R copied cat -r 2 copied/f | tail -1
   2
 
-(links are not written through)
+(the source does not change, although both share hard links)
 
   $ hg -R shallow update -q 2
   abort: f of changeset 47f7843a30db is not here
@@ -74,7 +74,7 @@ Local ones
   3
   abort: f of changeset 1a7fa42d1840 is not here
 
-Served
+Clones over HTTP
 
   $ hg -R shallow serve -p $HGPORT1 -d --pid-file hg.pid -E error1.log
   $ cat hg.pid >> $DAEMON_PIDS
@@ -113,7 +113,7 @@ Served
   ('--config wireprotov2.client=no' uses version 1)
   [100]
 
-(what is complete can be had)
+(changesets that have all their files can be cloned)
 
   $ hg clone -q -r 1 http://localhost:$HGPORT/ behind
   $ hg -R behind pull -q http://localhost:$HGPORT1/
@@ -129,7 +129,7 @@ Served
   ls: cannot access 'none': * (glob)
   [2]
 
-Bundles
+Bundles of changesets that lack files are refused
 
   $ hg -R shallow bundle -q --all all.hg
   abort: cannot send changeset 1a7fa42d1840 without the data of f

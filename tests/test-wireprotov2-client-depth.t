@@ -1,6 +1,6 @@
 #testcases revlog database
 
-Clones that have the files of recent changesets only
+Clones with the files of recent changesets only
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -32,7 +32,7 @@ Clones that have the files of recent changesets only
 #endif
 
   $ hg help clone | grep depth
-      --depth N           fetch the files of so many generations only
+      --depth N           fetch the files of this many generations only
   $ hg clone --depth 2 http://localhost:$HGPORT/ shallow
   requesting all changes
   adding changesets
@@ -74,7 +74,7 @@ Clones that have the files of recent changesets only
   3
   4
 
-What is not there says so, before anything changes
+Commands that need missing files fail before they change anything
 
   $ hg update 3
   abort: d/a of changeset 909fc60a2cd3 is not here
@@ -118,7 +118,7 @@ What is not there says so, before anything changes
   [50]
   $ hg status
 
-A commit, a pull, a push
+Commits, pulls and pushes work
 
   $ hg update -q
   $ echo local >> d/a
@@ -155,7 +155,7 @@ A commit, a pull, a push
   d
   old
 
-More of it
+A pull with a larger depth fetches more files
 
   $ hg pull --depth 4
   pulling from http://localhost:$HGPORT/
@@ -190,23 +190,23 @@ More of it
   $ hg -R ../all verify -q
   $ cd ..
 
-What cannot be
+Invalid uses of the option are refused
 
   $ hg clone --depth 0 http://localhost:$HGPORT/ none
   abort: depth must be a positive number
   [10]
   $ hg clone --depth 2 server none
   abort: the server cannot limit the depth of what it sends
-  (that takes wire protocol version 2 over HTTP)
+  (this requires wire protocol version 2 over HTTP)
   [255]
   $ hg clone --depth 2 http://localhost:$HGPORT/ none --config wireprotov2.client=no
   abort: the server cannot limit the depth of what it sends
-  (that takes wire protocol version 2 over HTTP)
+  (this requires wire protocol version 2 over HTTP)
   [255]
   $ hg -R server pull --depth 2 http://localhost:$HGPORT/
   pulling from http://localhost:$HGPORT/
   abort: this repository has the files of all its changesets
-  ('hg clone --depth' makes one that has not)
+  ('hg clone --depth' makes a repository without some)
   [10]
   $ hg clone -q --depth 2 http://localhost:$HGPORT/ another
   $ hg clone -q --pull another another2

@@ -38,7 +38,7 @@ Markers, phases, bookmarks and closed branches, with Mercurial 6.0 at either end
   $ old phase --secret --force -r .
   $ cd ..
 
-Our client, its server
+A client with the extension and a server with Mercurial 6.0
 
   $ HGRCPATH= PYTHONPATH= "$AMALGAM_HG60" serve -R server -p $HGPORT -d \
   >     --pid-file hg.pid -A access.log -E error.log \
@@ -64,7 +64,7 @@ Our client, its server
   1
   $ hg -R ours verify -q
 
-... and both directions after that
+Pushes and pulls in both directions after that
 
   $ old -R server bookmark -f -r 3 mark
   $ old -R server phase --public -r 'desc("d amended")'
@@ -83,7 +83,7 @@ Our client, its server
   2
   $ cat error.log
 
-Its client, our server
+A client with Mercurial 6.0 and a server with the extension
 
   $ killdaemons.py
   $ hg serve -R ours -p $HGPORT1 -d --pid-file hg.pid -A access.log -E error.log

@@ -1,6 +1,6 @@
 #require hg60
 
-Mercurial 6.0's server, the last with version 2 of its own
+The server of Mercurial 6.0, the last release with its own version 2
 
   $ . $TESTDIR/helpers/awkward_history.sh
   $ cat >> $HGRCPATH << EOF
@@ -27,8 +27,8 @@ Mercurial 6.0's server, the last with version 2 of its own
   > }
   $ serve60 $HGPORT
 
-It cannot say which files changesets that remove some introduce. A clone asks
-for all files instead
+It cannot send the files that a changeset adds if the changeset also removes
+some. A clone requests all files instead
 
   $ hg clone -U http://localhost:$HGPORT/ whole
   requesting all changes
@@ -47,7 +47,7 @@ for all files instead
   $ same_history server whole
   server and whole are the same
 
-... and a pull for all revisions of the paths that changed, if need be
+A pull requests all revisions of the paths that changed, if that is necessary
 
   $ hg clone -q -U -r 4 http://localhost:$HGPORT/ part
   $ : > access.log
@@ -65,7 +65,7 @@ for all files instead
   part1 and part are the same
   $ cat error.log
 
-Files of the newest changesets only
+A clone with the files of the newest changesets only
 
   $ hg clone -q -U --depth 3 http://localhost:$HGPORT/ shallow
   $ : > access.log
@@ -102,7 +102,8 @@ Files of the newest changesets only
   17: repository $TESTTMP/shallow/sub not found
   $ cat error.log
 
-Batches as the server recommends them; what an interrupted clone has is kept
+Batches have the size that the server recommends; an interrupted clone keeps the
+batches it has
 
   $ killdaemons.py
   $ serve60 $HGPORT1 \
@@ -115,7 +116,7 @@ Batches as the server recommends them; what an interrupted clone has is kept
   $ : > access.log
   $ hg clone -U http://localhost:$HGPORT1/ batches \
   >     --config hooks.pretxnchangegroup="sh $TESTTMP/once.sh"
-  fetching history in 2 parts
+  fetching history in 2 batches
   added 10 changesets with 14 changes to 9 files
   new changesets ce2952e8b598:* (glob)
   searching for changes

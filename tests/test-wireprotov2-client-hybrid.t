@@ -1,4 +1,4 @@
-What version 2 has no command for, and servers that do not do what they offer
+Operations without a version 2 command, and servers that do not work as offered
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -29,7 +29,7 @@ What version 2 has no command for, and servers that do not do what they offer
   $ hg commit -q --amend -m 'c2 amended' -d '3 0'
   $ cd ..
 
-Obsolescence markers come with the same pull, by one request of version 1
+Obsolescence markers come with the same pull, in one version 1 request
 
   $ cat > auth.py << EOF
   > import base64
@@ -59,7 +59,8 @@ Obsolescence markers come with the same pull, by one request of version 1
   $ hg -R clone debugobsolete | wc -l | tr -d ' '
   1
 
-A password is asked for as always, and not having it is no reason to fall back
+The client asks for a password as usual; a missing password does not cause a
+fallback to version 1
 
   $ hg -R clone pull -q http://localhost:$HGPORT/
   abort: http authorization required for http://localhost:$HGPORT/
@@ -67,7 +68,7 @@ A password is asked for as always, and not having it is no reason to fall back
   $ killdaemons.py
   $ cat error.log
 
-A server whose API is broken is used over version 1, with one warning
+If the API of a server is broken, version 1 is used, with one warning
 
   $ cat > broken.py << EOF
   > import os
@@ -125,7 +126,7 @@ A server whose API is broken is used over version 1, with one warning
   1 c1
   0 c0
 
-... and so is one that talks nonsense, as long as nothing came of it
+The same happens if responses are malformed and nothing was applied yet
 
   $ try $HGPORT2 html
   warning: falling back to wire protocol version 1: http://localhost:$HGPORT2/api/exp-http-v2-0003: the response has a wrong type (text/html)
@@ -144,7 +145,7 @@ A server whose API is broken is used over version 1, with one warning
   1 c1
   0 c0
 
-... also where the handshake is nonsense already
+The same happens if the handshake is malformed
 
   $ try $HGPORT1 hello
   warning: falling back to wire protocol version 1: http://localhost:$HGPORT1/?cmd=capabilities: CBOR data ends inside a value
@@ -157,8 +158,7 @@ A server whose API is broken is used over version 1, with one warning
   1 c1
   0 c0
 
-Large files, stored elsewhere, keep their flags; --stream copies files as in
-version 1
+Large files of lfs keep their flags; --stream copies files as in version 1
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -193,7 +193,7 @@ version 1
   GET /?cmd=getbundle
   $ killdaemons.py
 
-So do files of largefiles, fetched by version 1
+Files of largefiles are fetched with version 1
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]

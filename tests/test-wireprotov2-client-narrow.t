@@ -1,4 +1,4 @@
-Clones of some paths, from servers that know nothing of the narrow extension
+Narrow clones from servers without the narrow extension
 
   $ . $TESTDIR/helpers/awkward_history.sh
   $ cat >> $HGRCPATH << EOF
@@ -36,7 +36,7 @@ Clones of some paths, from servers that know nothing of the narrow extension
   $ hg annotate -n d/a
   3: a
 
-What is there can be changed and exchanged
+The files of a narrow clone can be changed and exchanged
 
   $ echo more >> d/a
   $ hg commit -m 'in part' -d '30 0'
@@ -50,7 +50,7 @@ What is there can be changed and exchanged
   r17 subrepository: .hgsub .hgsubstate
   $ hg verify -q
 
-What is not there can be added, and removed again
+Other paths can be added, and removed again
 
   $ hg cat -r 10 x
   [1]
@@ -95,7 +95,7 @@ What is not there can be added, and removed again
   x
   $ cd ..
 
-Some paths, for some generations
+A narrow clone of limited depth
 
   $ hg clone -q --narrow --include d --depth 2 http://localhost:$HGPORT/ shallow
   $ cd shallow

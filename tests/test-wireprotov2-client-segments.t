@@ -1,4 +1,4 @@
-Clones in pieces
+Clones in segments
 
   $ . $TESTDIR/helpers/awkward_history.sh
   $ cat >> $HGRCPATH << EOF
@@ -26,10 +26,10 @@ Clones in pieces
   >     : > $TESTTMP/access.log
   > }
 
-Pieces hold what version 1 sends, in the same order
+Segments hold the history that version 1 sends, in the same order
 
   $ hg clone -U http://localhost:$HGPORT/ clone
-  fetching 18 changesets in 5 pieces
+  fetching 18 changesets in 5 segments
   added 18 changesets with 20 changes to 14 files
   new changesets ce2952e8b598:99ebadca1e24
   searching for changes
@@ -52,20 +52,20 @@ Pieces hold what version 1 sends, in the same order
   $ ls clone/.hg | grep wireprotov2
   [1]
 
-Pieces that are here at the same time are applied together, if they are large
+Segments that arrive at the same time are applied together, if they are large
 
   $ hg -R server admin::wire-warm
   5 segments built, 0 were there already
   $ cat > together.py << EOF
-  > from hgext3rd.wireprotov2.pull import fetch, segments
+  > from hgext3rd.wireprotov2.pull import ahead, segments
   > segments.LEAST_TOGETHER = 0
-  > fetch.PATIENCE = 60
+  > ahead.PATIENCE = 60
   > EOF
   $ hg clone -U http://localhost:$HGPORT/ together \
   >     --config extensions.together=$TESTTMP/together.py \
   >     --config hooks.txnclose='echo transaction' \
   >     --config hooks.incoming='echo changeset' | uniq -c | sed 's/^ *//'
-  1 fetching 18 changesets in 5 pieces
+  1 fetching 18 changesets in 5 segments
   1 added 18 changesets with 20 changes to 14 files
   1 new changesets ce2952e8b598:99ebadca1e24
   1 searching for changes
@@ -80,7 +80,7 @@ Pieces that are here at the same time are applied together, if they are large
   $ hg -R together verify -q
   17: repository $TESTTMP/together/sub not found
 
-Drafts come in an ordinary pull
+Drafts are in no segment; an ordinary pull fetches them
 
   $ hg -R server update -q 16
   $ echo more > server/more
@@ -89,7 +89,7 @@ Drafts come in an ordinary pull
   $ hg -R drafts log -r 'draft()' -T '{desc}\n'
   more
 
-A pull of one changeset needs no list of pieces
+A pull of one changeset does not request the list of segments
 
   $ : > access.log
   $ hg -R clone pull -q
@@ -98,7 +98,7 @@ A pull of one changeset needs no list of pieces
   1 GET /?cmd=batch
   1 POST /api/exp-http-v2-0003/ro/multirequest
 
-Every piece has its transaction and hooks
+Every segment has a transaction of its own and its hooks
 
   $ hg clone -q -U http://localhost:$HGPORT/ hooked \
   >     --config hooks.changegroup='echo $HG_SOURCE $HG_BUNDLE2'
@@ -120,7 +120,7 @@ Every piece has its transaction and hooks
   $ : > $TESTTMP/access.log
   $ hg pull
   pulling from http://localhost:$HGPORT/
-  fetching 14 changesets in 4 pieces
+  fetching 14 changesets in 4 segments
   added 14 changesets with 13 changes to 10 files (+1 heads)
   new changesets 28690046b016:99ebadca1e24
   searching for changes

@@ -18,7 +18,7 @@ How public history is cut into segments
   >     hg -R "$1" log -T '{node} {manifest}\n' | sort
   > }
 
-Segments applied in order give the public history, as public
+Applied in order, segments give the public history, in the public phase
 
   $ awkward_history server
   $ segments server all 4 19
@@ -35,7 +35,7 @@ Segments applied in order give the public history, as public
   $ cmp server.nodes copy.nodes
   $ hg -R copy log -r 'not public()'
 
-They stay what they are as history grows
+Closed segments stay as they are when history grows
 
   $ cd server
   $ hg up -q tip
@@ -49,7 +49,7 @@ They stay what they are as history grows
   03.hg 4 12-15 closed 2af8d89f2cc2
   04.hg 3 16-18 open 07dc477055aa
 
-A lost record costs nothing here
+Without the record, the same segments are cut again
 
   $ rm server/.hg/cache/wireprotov2-segments
   $ segments server again 4
@@ -69,7 +69,7 @@ A lost record costs nothing here
   03.hg 4 12-15 closed 2af8d89f2cc2
   04.hg 3 16-18 open 07dc477055aa
 
-Where drafts are not published, segments do not hold them
+In a repository that does not publish, segments hold no drafts
 
   $ cp -R server drafts
   $ cat >> drafts/.hg/hgrc << EOF
@@ -82,7 +82,7 @@ Where drafts are not published, segments do not hold them
   02.hg 4 8-11 closed 92a0d5eba5b3
   03.hg 4 12-14 16-16 closed 849fcb07d3e2
 
-A changeset that is published late comes later, and changes no older segment
+A changeset that is published late goes into a later segment
 
   $ hg init late
   $ cd late
@@ -117,7 +117,7 @@ A segment needs the ancestors of its changesets and nothing else
   $ hg -R part log -T '{desc} ' -r 'reverse(all())'; echo
   6 5 4 3 0 
 
-What was stripped, or turned secret, leaves no segment behind
+No segment holds changesets that were stripped or became secret
 
   $ hg -R late strip -q --no-backup 7 --force
   $ segments late late.3 3
@@ -129,13 +129,13 @@ What was stripped, or turned secret, leaves no segment behind
   00.hg 3 0-1 3-3 closed 218ccaa08367
   01.hg 2 2-2 4-4 open f872709c64a9
 
-Replicas with the same order have the same segments, whatever stores them
+Replicas with the same order of changesets have the same segments, in any storage
 
   $ hg clone -q -U server replica --pull --config format.revlog-compression=zlib
   $ segments server a.d 4 > a; segments replica b.d 4 > b
   $ cmp a b
 
-Revisions that were renumbered unnoticed are not served under old names
+After revisions were renumbered, no segment is sent under an old name
 
   $ hg init one
   $ cd one
@@ -167,7 +167,7 @@ Revisions that were renumbered unnoticed are not served under old names
   00.hg 3 0-2 closed 970e7fc89ab7
   01.hg 1 3-3 open a59c9f2df662
 
-Replicas that share a cacher agree, in whatever order they got changesets
+Replicas that share a cacher agree, in whatever order they received changesets
 
   $ rm one/.hg/cache/wireprotov2-segments two/.hg/cache/wireprotov2-segments
   $ cat >> $HGRCPATH << EOF
@@ -192,7 +192,7 @@ Replicas that share a cacher agree, in whatever order they got changesets
   1:1
   0:0
 
-One that has not got everything cuts what it has, and agrees later
+A replica that lacks changesets cuts what it has, and agrees later
 
   $ rm two/.hg/cache/wireprotov2-segments
   $ hg -R two strip -q --no-backup 'desc(3)'
@@ -230,7 +230,7 @@ Tree manifests need changegroup 03
   $ hg -R tree-copy debugrequires | grep tree
   treemanifest
 
-Nothing to cut
+An empty repository has no segments
 
   $ hg init empty
   $ segments empty empty.d 3

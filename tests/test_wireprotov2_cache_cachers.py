@@ -23,7 +23,7 @@ OTHER = b'abcdef0123' * 4
 
 
 class Conformance:
-    """What every cacher does; ``cacher`` is a fixture of the subclass."""
+    """The tests of every cacher; subclasses have a fixture ``cacher``."""
 
     def test_absent_key_is_none(self, cacher: base.Cacher) -> None:
         assert cacher.get(OTHER) is None
@@ -74,7 +74,7 @@ class Conformance:
             thread.join()
         assert failures == []
 
-    def test_lease_excludes_nobody_for_good(self, cacher: base.Cacher) -> None:
+    def test_lease_ends(self, cacher: base.Cacher) -> None:
         with cacher.lease(KEY), cacher.lease(OTHER):
             pass
         with cacher.lease(KEY):
@@ -119,7 +119,7 @@ class TestMemory(Conformance):
             cacher.put(b'%040x' % (number % 50), b'x' * (number * 7))
             assert cacher.used <= 10_000
 
-    def test_larger_than_everything_is_declined(self) -> None:
+    def test_data_larger_than_the_cache_is_declined(self) -> None:
         cacher = MemoryCacher(1000)
         cacher.put(KEY, b'small')
         cacher.put(KEY, b'x' * 2000)
@@ -143,7 +143,7 @@ class TestDirectory(Conformance):
             filling.put(key, b'x' * 1000)
             path = tmp_path / 'entries' / key[:2].decode() / key[2:].decode()
             os.utime(path, (number, number))
-        # 1 was old, but used
+        # Entry 1 was old, but used.
         filling.get(b'%040x' % 1)
         cacher = DirectoryCacher(os.fsencode(tmp_path), 10_000)
         cacher.evict()
@@ -161,7 +161,7 @@ class TestDirectory(Conformance):
         )
         assert total <= 10_000 * (1 + 1 / 8)
 
-    def test_leftovers_of_dead_processes_go(
+    def test_files_of_dead_processes_are_removed(
         self, tmp_path: pathlib.Path
     ) -> None:
         cacher = DirectoryCacher(os.fsencode(tmp_path))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hgext3rd.wireprotov2.access.visibility import References
 from hgext3rd.wireprotov2.cache import entry, keys, policy
 
 KEY = b'0123456789' * 4
@@ -31,8 +32,8 @@ STATE = keys.KeyState(
 
 
 def test_key_is_fixed() -> None:
-    # a changed key makes every filled cache worthless: do it on purpose
-    # (VERSION) or not at all
+    # When keys change, every filled cache is worthless. If they have to change,
+    # change VERSION.
     assert keys.derive(STATE) == b'3eaa81785063bae854f258cd610554a36365a5fe'
 
 
@@ -64,7 +65,7 @@ def test_key_of_equal_states_is_equal() -> None:
         {'mutable': b'\x01'},
     ],
 )
-def test_key_covers(change: dict[str, Any]) -> None:
+def test_key_depends_on(change: dict[str, Any]) -> None:
     state = dataclasses.replace(STATE, **change)
     assert keys.derive(state) != keys.derive(STATE)
 
@@ -72,7 +73,7 @@ def test_key_covers(change: dict[str, Any]) -> None:
 def test_every_field_is_covered() -> None:
     covered = {
         name
-        for mark in test_key_covers.pytestmark
+        for mark in test_key_depends_on.pytestmark
         for change in mark.args[1]
         for name in change
     }
@@ -89,7 +90,7 @@ def test_entry_round_trip(body: bytes, quality: int) -> None:
 
 
 def test_entry_layout() -> None:
-    # version 1; readers of other versions depend on the first five bytes
+    # This is version 1. Readers of other versions depend on the first five bytes.
     assert (
         entry.encode(KEY, b'abc', 19)
         == bytes.fromhex(
@@ -111,7 +112,7 @@ def test_damaged_entry_is_refused(data: st.DataObject) -> None:
     sound = entry.encode(KEY, b'some body of an entry')
     position = data.draw(st.integers(0, len(sound) - 1))
     flip = data.draw(st.integers(1, 255))
-    # quality and the padding decide nothing; SHA-256 is the client's check
+    # Quality and padding are not checked here. Clients check the SHA-256.
     if position in (5, 6, 7) or 40 <= position < entry.HEADER_SIZE:
         return
     damaged = bytearray(sound)
@@ -145,11 +146,11 @@ OTHER = b'\x22' * 20
 @pytest.mark.parametrize(
     'command, args, expected',
     [
-        (b'changesetdata', {}, policy.References()),
+        (b'changesetdata', {}, References()),
         (
             b'changesetdata',
             {b'noderange': [[NODE], [OTHER]], b'nodes': None},
-            policy.References(changesets=(NODE, OTHER)),
+            References(changesets=(NODE, OTHER)),
         ),
         (
             b'changesetdata',
@@ -163,7 +164,7 @@ OTHER = b'\x22' * 20
                     },
                 ]
             },
-            policy.References(changesets=(NODE, OTHER)),
+            References(changesets=(NODE, OTHER)),
         ),
         (b'changesetdata', {b'revisions': b'x'}, None),
         (b'changesetdata', {b'revisions': [NODE]}, None),
@@ -174,32 +175,30 @@ OTHER = b'\x22' * 20
         (
             b'manifestdata',
             {b'nodes': [NODE], b'tree': b'dir/'},
-            policy.References(manifests=((b'dir/', NODE),)),
+            References(manifests=((b'dir/', NODE),)),
         ),
         (
             b'manifestdata',
             {b'nodes': [], b'tree': b'', b'revisions': [{b'nodes': [NODE]}]},
-            policy.References(changesets=(NODE,)),
+            References(changesets=(NODE,)),
         ),
         (b'manifestdata', {b'nodes': [NODE]}, None),
         (
             b'filedata',
             {b'nodes': [NODE], b'path': b'a'},
-            policy.References(files=((b'a', NODE),)),
+            References(files=((b'a', NODE),)),
         ),
         (b'filedata', {b'nodes': NODE, b'path': b'a'}, None),
         (
             b'filesdata',
             {b'revisions': [{b'nodes': [NODE]}]},
-            policy.References(changesets=(NODE,)),
+            References(changesets=(NODE,)),
         ),
         (b'filesdata', {b'revisions': 1}, None),
-        (b'segmentdata', {b'name': NODE}, policy.References()),
-        (b'segmentdata', {b'name': 1}, None),
     ],
 )
 def test_references(
-    command: bytes, args: dict[bytes, Any], expected: policy.References | None
+    command: bytes, args: dict[bytes, Any], expected: References | None
 ) -> None:
     rule = policy.rule(command)
     assert rule is not None
@@ -223,7 +222,9 @@ def test_never_cached(command: bytes) -> None:
         (b'manifestdata', {b'bookmarks'}, False),
     ],
 )
-def test_bookmarks_show(command: bytes, fields: Any, expected: bool) -> None:
+def test_responses_that_show_bookmarks(
+    command: bytes, fields: Any, expected: bool
+) -> None:
     rule = policy.rule(command)
     assert rule is not None
     assert policy.shows_bookmarks(rule, {b'fields': fields}) == expected

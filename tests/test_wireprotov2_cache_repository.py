@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What keys are made of in a repository, and which cacher it gets."""
+"""The values of a key in a repository, and the cacher of the repository."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import pytest
 from mercurial import commands, extensions, phases
 from mercurial import ui as uimod
 
-from hgext3rd.wireprotov2.cache import base, factory, identity, keys, view
-from hgext3rd.wireprotov2.cache.agreement import CacheAgreement
+from hgext3rd.wireprotov2.access.requester import Requester
+from hgext3rd.wireprotov2.cache import base, factory, identity, keys
+from hgext3rd.wireprotov2.cache import state as cachestate
 from hgext3rd.wireprotov2.cache.directory import DirectoryCacher
 from hgext3rd.wireprotov2.cache.memory import MemoryCacher
+from hgext3rd.wireprotov2.segments.agreement import CacheAgreement
+from hgext3rd.wireprotov2.segments.history import History
 
 try:
     from mercurial.repo.factory import repository
@@ -66,11 +69,14 @@ def served(repo: Any) -> Any:
 
 
 def state(
-    repo: Any, args: dict[bytes, Any], **more: Any
+    repo: Any,
+    args: dict[bytes, Any],
+    command: bytes = b'changesetdata',
+    user: bytes | None = None,
 ) -> keys.KeyState | None:
-    command = more.pop('command', b'changesetdata')
-    return view.key_state(
-        served(repo), b'api', b'framing', command, args, b'identity', **more
+    requester = Requester(served(repo), user)
+    return cachestate.key_state(
+        requester, b'api', b'framing', command, args, b'identity'
     )
 
 
@@ -79,7 +85,7 @@ def changesets(repo: Any, *revs: int) -> dict[bytes, Any]:
     return {b'nodes': [node(rev) for rev in revs], b'fields': {b'parents'}}
 
 
-def test_public_data_has_one_key_whatever_is_added(ui: Any, repo: Any) -> None:
+def test_the_key_of_public_data_never_changes(ui: Any, repo: Any) -> None:
     args = changesets(repo, 0, 1)
     before = state(repo, args)
     assert before is not None and before.view == keys.PUBLIC
@@ -87,7 +93,7 @@ def test_public_data_has_one_key_whatever_is_added(ui: Any, repo: Any) -> None:
     assert state(repo, args) == before
 
 
-def test_drafts_have_a_key_of_their_time(ui: Any, repo: Any) -> None:
+def test_the_key_of_drafts_depends_on_the_view(ui: Any, repo: Any) -> None:
     args = changesets(repo, 1, 2)
     before = state(repo, args)
     assert before is not None and before.view != keys.PUBLIC
@@ -121,7 +127,7 @@ def test_unknown_changesets_are_not_cached(ui: Any, repo: Any) -> None:
     assert state(repo, args) is None
 
 
-def test_commands_without_a_rule(repo: Any) -> None:
+def test_commands_without_a_rule_are_not_cached(repo: Any) -> None:
     assert state(repo, {}, command=b'heads') is None
     assert state(repo, {b'nodes': 3}) is None
 
@@ -156,7 +162,11 @@ def test_narrow_access(ui: Any, repo: Any) -> None:
     assert narrow(None) == ((b'path:a',), ())
     assert narrow(b'bob') == ((b'path:a',), ())
     assert narrow(b'alice') == ((b'path:b',), (b'path:b/c',))
-    assert state(repo, {b'name': NODE}, command=b'segmentdata') is None
+    history = History(Requester(served(repo)))
+    assert not history.offered
+    assert history.segments().segments() == ()
+    assert history.find(NODE) is None
+    assert history.key_state(NODE) is None
 
 
 def test_repositories_are_told_apart(ui: Any, repo: Any) -> None:
@@ -244,7 +254,7 @@ def test_cachers_of_other_distributions(
     assert b'cannot load cacher broken' in lines[0]
 
 
-def test_agreement(repo: Any) -> None:
+def test_replicas_agree_through_the_cache(repo: Any) -> None:
     agreement = CacheAgreement(repo)
     nodes = [bytes([n]) * 20 for n in range(3)]
     agreement.teach(b'02', b'', nodes)
@@ -260,7 +270,7 @@ def test_agreement(repo: Any) -> None:
     for wrong in (b'', b'\xff', b'\x80\x80', b'\x81\x01', b'\x81\x41a'):
         cache.store(agreement._key(b'02', b''), wrong)
         assert not agreement.learn(b'02', b'')
-    # there it would name every piece to whoever asks
+    # Everybody can read such a store, and would learn the name of every segment.
     agreement.teach(b'02', b'', nodes)
     repo.ui.setconfig(
         b'wireprotov2', b'cacher.objectstore.public-url', b'https://example/'

@@ -11,14 +11,22 @@ from typing import Any
 
 import pytest
 
-from hgext3rd.wireprotov2.cache import base, entry, flight, keys, service
+from hgext3rd.wireprotov2.cache import (
+    base,
+    entry,
+    events,
+    flight,
+    keys,
+    service,
+)
 from hgext3rd.wireprotov2.cache.memory import MemoryCacher
+from hgext3rd.wireprotov2.proto.events import AcceptedRedirects, Location
 
 KEY = b'0123456789' * 4
 
 
 class Broken(MemoryCacher):
-    """Fails on every use and counts how often it was asked."""
+    """A cacher that fails on every use, and counts the uses."""
 
     asked = 0
 
@@ -35,15 +43,15 @@ class Broken(MemoryCacher):
 
 
 class Redirecting(MemoryCacher):
-    """Has a target and knows where bodies are."""
+    """A cacher with a redirect target."""
 
     def targets(self) -> tuple[base.Target, ...]:
         return (base.Target(b'cdn', b'https', (b'https://cdn.example/',)),)
 
-    def locate(self, key: bytes) -> base.Location | None:
+    def locate(self, key: bytes) -> base.BodyLocation | None:
         if self.get(key) is None:
             return None
-        return base.Location(b'https://cdn.example/' + key, 4, b'\x01' * 32)
+        return base.BodyLocation(b'https://cdn.example/' + key, 4, b'\x01' * 32)
 
 
 class Setup:
@@ -55,11 +63,12 @@ class Setup:
             self.shared, limit, self.warnings.append
         )
 
-    def log(self, message: bytes, *args: bytes) -> None:
-        self.lines.append((message % args).rstrip(b'\n'))
+    def observe(self, event: events.CacheEvent) -> None:
+        message, *args = event.line()
+        self.lines.append((message % tuple(args)).rstrip(b'\n'))
 
     def body(self, produce: Callable[[], Any], **kwargs: Any) -> bytes:
-        answer = self.cache.respond(KEY, produce, self.log, **kwargs)
+        answer = self.cache.respond(KEY, produce, self.observe, **kwargs)
         assert isinstance(answer, service.Body)
         data = b''.join(answer.chunks)
         assert answer.size in (None, len(data))
@@ -90,7 +99,7 @@ def test_error_is_not_cached() -> None:
         raise LookupError('unknown node')
 
     with pytest.raises(LookupError):
-        setup.cache.respond(KEY, fail, setup.log)
+        setup.cache.respond(KEY, fail, setup.observe)
     assert setup.lines == [
         b'cache miss for ' + KEY,
         b'cacher exiting due to error',
@@ -107,7 +116,7 @@ def test_large_response_streams_uncached() -> None:
             produced.append(number)
             yield b'%d' % number * 6
 
-    answer = setup.cache.respond(KEY, produce, setup.log)
+    answer = setup.cache.respond(KEY, produce, setup.observe)
     assert isinstance(answer, service.Body)
     assert answer.size is None
     assert produced == [0, 1]
@@ -137,7 +146,9 @@ def test_corrupt_entry_is_a_miss_and_replaced(
     assert setup.body(never) == b'body'
 
 
-def test_broken_cacher_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_cacher_is_not_asked_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = 1000.0
     monkeypatch.setattr(time, 'monotonic', lambda: now)
     cacher = Broken()
@@ -172,7 +183,7 @@ def test_concurrent_misses_compute_once(cacher: base.Cacher) -> None:
     def work(number: int) -> None:
         def produce() -> Iterator[bytes]:
             computed.append(number)
-            # the others have begun; give them time to look and wait
+            # The other threads have begun. Give them time to ask and wait.
             threading.Event().wait(0.2)
             yield b'body'
 
@@ -184,7 +195,7 @@ def test_concurrent_misses_compute_once(cacher: base.Cacher) -> None:
     assert len(computed) == 1
 
 
-def test_failed_leader_fails_alone() -> None:
+def test_a_failure_affects_no_other_thread() -> None:
     setup = Setup(MemoryCacher())
     joined = threading.Barrier(4)
     outcomes: list[str] = []
@@ -208,7 +219,7 @@ def test_failed_leader_fails_alone() -> None:
     assert sorted(outcomes) == ['body', 'body', 'body', 'error']
 
 
-def test_slow_leader_is_not_waited_for() -> None:
+def test_a_slow_computation_is_not_waited_for() -> None:
     setup = Setup(MemoryCacher())
     setup.shared.flights = flight.Flights(patience=0.05)
     release = threading.Event()
@@ -227,38 +238,49 @@ def test_slow_leader_is_not_waited_for() -> None:
     assert setup.body(never) == b'slow'
 
 
-def test_redirect_for_who_accepts_it() -> None:
+def test_redirects_for_clients_that_accept_them() -> None:
     setup = Setup(Redirecting())
-    accepted = {b'targets': [b'cdn'], b'hashes': [b'sha256']}
-    assert setup.cache.wants_identity(accepted)
-    assert not setup.cache.wants_identity(None)
-    assert not setup.cache.wants_identity({b'targets': [b'other']})
-    assert not setup.cache.wants_identity({b'targets': 3})
+    accepted = AcceptedRedirects((b'cdn',), (b'sha256',))
+    other = AcceptedRedirects((b'other',))
+    assert setup.cache.may_redirect(accepted)
+    assert not setup.cache.may_redirect(None)
+    assert not setup.cache.may_redirect(other)
     assert setup.body(lambda: [b'body'], redirect=accepted) == b'body'
 
-    answer = setup.cache.respond(KEY, never, setup.log, redirect=accepted)
-    assert answer == service.Redirect(b'https://cdn.example/' + KEY, 4, ())
-    accepted_hash = {**accepted, b'fullhashes': True}
-    answer = setup.cache.respond(KEY, never, setup.log, redirect=accepted_hash)
-    assert isinstance(answer, service.Redirect)
-    assert answer.fullhashes == ((b'sha256', b'\x01' * 32),)
+    answer = setup.cache.respond(KEY, never, setup.observe, accepted)
+    url, kind = b'https://cdn.example/' + KEY, service.MEDIA_TYPE
+    assert answer == Location(url, kind, 4)
+    verifying = dataclasses.replace(accepted, fullhashes=True)
+    answer = setup.cache.respond(KEY, never, setup.observe, verifying)
+    assert answer == Location(url, kind, 4, ((b'sha256', b'\x01' * 32),))
     assert setup.lines[-2:] == [
         b'cache hit for ' + KEY,
         b'sending content redirect for %s to https://cdn.example/%s'
         % (KEY, KEY),
     ]
-    assert setup.body(never, redirect={b'targets': [b'other']}) == b'body'
+    assert setup.body(never, redirect=other) == b'body'
     assert setup.body(never) == b'body'
 
 
-def test_targets_as_capabilities_spell_them() -> None:
-    assert Setup(MemoryCacher()).cache.targets() == []
-    assert Setup(Redirecting()).cache.targets() == [
-        {
-            b'name': b'cdn',
-            b'protocol': b'https',
-            b'uris': [b'https://cdn.example/'],
-        }
+def test_events_have_fixed_lines_and_names() -> None:
+    seen: list[Any] = [
+        events.CacheAsked(b'heads'),
+        events.CacheHit(KEY),
+        events.CacheMiss(KEY),
+        events.EntryStored(KEY),
+        events.RedirectSent(KEY, b'url'),
+        events.ComputingFailed(),
+    ]
+    assert [(e.line(), e.counted_as) for e in seen] == [
+        ((b'cacher constructed for %s\n', b'heads'), None),
+        ((b'cache hit for %s\n', KEY), 'hit'),
+        ((b'cache miss for %s\n', KEY), 'miss'),
+        ((b'storing cache entry for %s\n', KEY), 'store'),
+        (
+            (b'sending content redirect for %s to %s\n', KEY, b'url'),
+            'redirect',
+        ),
+        ((b'cacher exiting due to error\n',), 'error'),
     ]
 
 
@@ -280,7 +302,7 @@ def test_filling_ahead_of_time() -> None:
         Setup(Broken()).cache.fill(KEY, lambda: b'body', 19)
 
 
-def test_private_views_are_not_kept_where_clients_fetch() -> None:
+def test_private_views_are_not_kept_in_a_store_that_clients_read() -> None:
     state = keys.KeyState(b'a', b'f', b'c', {}, b'e', b'r')
     others = (
         dataclasses.replace(state, view=b'draft'),

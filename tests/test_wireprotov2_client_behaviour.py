@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whatever users do, version 2 does what version 1 does.
+"""Commands have the same results with version 2 as with version 1.
 
-Each scenario runs with both, and then with history in pieces. What commands
-print, what hooks are told and what the repositories hold must be the same;
-with pieces, what the repositories hold.
+Each scenario runs with version 1, with version 2, and with version 2 and many
+segments. With both versions, commands print the same, hooks get the same
+arguments, and the repositories hold the same. With segments, the repositories
+hold the same.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ server.allow-hidden-access = *
 HOOK = """\
 import json
 def note(ui, repo, hooktype=None, **kwargs):
-    # these are different every time
+    # These differ in every run.
     for name in ('txnid', 'pending', 'changes', 'sharedpending', 'transaction'):
         kwargs.pop(name, None)
     text = {k: str(v) for k, v in sorted(kwargs.items())}
@@ -79,14 +80,14 @@ HOOKS = (
     'preoutgoing',
 )
 
-# of everything that is exchanged
+# A template of everything that is exchanged.
 STATE = (
     '{node} {p1node} {p2node} {phase} {bookmarks} {tags} {obsolete} {extras}\n'
 )
 
 
 class World:
-    """A server and a client; all that is printed is in ``output``."""
+    """A server and a client. ``output`` is what the commands have printed."""
 
     def __init__(self, folder: pathlib.Path, template: pathlib.Path) -> None:
         self.folder = folder
@@ -98,7 +99,7 @@ class World:
         self.use('main')
 
     def use(self, name: str, extra: str = '') -> None:
-        """Have the server serve a copy of one of the histories."""
+        """Make the server serve a copy of the history ``name``."""
         self.server = self.folder / 'server'
         if self.server.exists():
             shutil.rmtree(self.server)
@@ -106,7 +107,7 @@ class World:
         (self.server / '.hg' / 'hgrc').write_text(SERVER_HGRC + extra)
 
     def hg(self, *args: object) -> str:
-        """Run a command below the folder; return what it printed."""
+        """Run a command in the folder and return what it prints."""
         out = io.BytesIO()
         words = [str(arg) for arg in args]
         for item in self.config:
@@ -127,13 +128,13 @@ class World:
         return text
 
     def hooks(self) -> None:
-        """From now on note what hooks are told."""
+        """Record the arguments of all hooks from now on."""
         path = self.folder / 'hook.py'
         path.write_text(HOOK % str(self.log))
         self.config += [f'hooks.{h}.note=python:{path}:note' for h in HOOKS]
 
     def state(self) -> dict[str, str]:
-        """Return what all repositories hold."""
+        """Return the contents of all repositories, by name."""
         found = {}
         for hgdir in sorted(self.folder.rglob('.hg')):
             name = str(hgdir.parent.relative_to(self.folder))
@@ -147,7 +148,7 @@ class World:
 
 
 def make_histories(folder: pathlib.Path) -> None:
-    """Create what is served: branches, a closed one, tags, phases, markers."""
+    """Create repositories with branches, tags, phases and markers."""
     world = World.__new__(World)
     world.folder, world.config, world.output = folder, [], []
     hg = world.hg
@@ -209,7 +210,7 @@ def run(
         encoding.environ, b'HGRCPATH', os.fsencode(template / 'hgrc')
     )
     monkeypatch.setattr(
-        cut, 'LEAST_CHANGESETS', 2 if mode == 'pieces' else 1000
+        cut, 'LEAST_CHANGESETS', 2 if mode == 'segments' else 1000
     )
     world = World(folder, template)
     with monkeypatch.context() as patch:
@@ -245,7 +246,7 @@ def copied(world: World) -> None:
     hg('clone', '--stream', '-U', URL, 'stream')
     hg('clone', '--uncompressed', URL, 'uncompressed')
     hg('pull', '-R', 'stream')
-    # without being asked
+    # The server asks for streams, the client does not.
     world.use('main', '[server]\npreferuncompressed = yes\n')
     hg('clone', '-U', URL, 'preferred')
 
@@ -341,7 +342,7 @@ def pushes(world: World) -> None:
     hg('bookmark', '-R', 'work', '-d', 'topic')
     hg('push', '-R', 'work', '-B', 'topic')
     hg('push', '-R', 'work')
-    # somebody else
+    # Another user pushes first.
     hg('clone', '-q', 'server', 'other', '--config', 'phases.publish=no')
     (world.folder / 'other' / 'theirs').write_text('theirs')
     hg('commit', '-R', 'other', '-A', '-m', 'theirs')
@@ -356,13 +357,14 @@ def phased(world: World) -> None:
     world.use('main', '[phases]\npublish = yes\n')
     hg('clone', URL, 'public')
     hg('pull', '-R', 'draft')
-    # what is published there is published here, without new changesets
+    # A pull without new changesets makes those public that the server has
+    # published.
     world.use('main')
     hg('clone', URL, 'late')
     hg('phase', '-R', 'server', '--public', '-r', '8')
     hg('pull', '-R', 'late')
     hg('pull', '-R', 'late', '-r', '2')
-    # what is public here becomes so there
+    # A push publishes on the server what is public here.
     hg('phase', '-R', 'late', '--public', '-r', 'head()')
     hg('push', '-R', 'late')
 
@@ -379,7 +381,7 @@ def evolved(world: World) -> None:
     hg('commit', '-R', 'work', '-A', '--amend', '-m', 'mine')
     hg('push', '-R', 'work', '-f')
     hg('clone', URL, 'again')
-    # markers without changesets
+    # Only markers are new, no changesets.
     hg('log', '-R', 'server', '--hidden', '-r', 'obsolete()')
     hg('pull', '-R', 'again')
     hg('pull', '-R', 'work', '--config', 'experimental.evolution=')
@@ -456,7 +458,7 @@ SCENARIOS: list[Callable[[World], None]] = [
 
 
 @pytest.mark.parametrize('scenario', SCENARIOS, ids=lambda s: s.__name__)
-def test_same(
+def test_versions_have_the_same_results(
     scenario: Callable[[World], None],
     template: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -466,7 +468,7 @@ def test_same(
     worlds = {}
     states = {}
     plain = ''
-    for mode in ('v1', 'v2', 'pieces'):
+    for mode in ('v1', 'v2', 'segments'):
         world = run(scenario, template, tmp_path, monkeypatch, mode)
         worlds[mode] = world
         said = '\n'.join(world.output)
@@ -477,7 +479,7 @@ def test_same(
         states[mode] = world.state()
     assert states['v2'] == states['v1']
     for name, state in states['v1'].items():
-        assert sorted(states['pieces'][name].splitlines()) == sorted(
+        assert sorted(states['segments'][name].splitlines()) == sorted(
             state.splitlines()
         )
     if worlds['v1'].log.exists():

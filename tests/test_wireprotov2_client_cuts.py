@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Clones and pulls cut off at every kind of place, by the network or a signal.
+"""Clones and pulls that the network or a signal interrupts, at many places.
 
-``AMALGAM_CUTS`` says how many places each test tries, "all" tries every byte;
-the default is what a test run has time for.
+``AMALGAM_CUTS`` is the number of places that each test tries; "all" tries every
+byte. By default, the tests try as many as a test run has time for.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from helpers.wireprotov2_conversation import (
 )
 from mercurial import commands, localrepo, phases, vfs
 
-from hgext3rd.wireprotov2.pull import fetch as pull_pieces
+from hgext3rd.wireprotov2.pull.fetch import SegmentSource
 from hgext3rd.wireprotov2.segments import cut
 
-PIECES = 4
-PER_PIECE = 4
+SEGMENTS = 4
+PER_SEGMENT = 4
 DRAFTS = 2
-TOTAL = PIECES * PER_PIECE + DRAFTS
+TOTAL = SEGMENTS * PER_SEGMENT + DRAFTS
 MARKER = os.path.join('.hg', 'wireprotov2-unfinished')
 
 
 def places(total: int, default: int) -> Iterator[int]:
-    """Yield the places to try, from 0 to ``total``."""
+    """Yield ``default`` places to try, or as many as the environment says."""
     asked = os.environ.get('AMALGAM_CUTS', '')
     count = total if asked == 'all' else int(asked or default)
     seen = -1
@@ -51,7 +51,7 @@ def places(total: int, default: int) -> Iterator[int]:
 
 @pytest.fixture(scope='module')
 def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A repository of several public pieces and two drafts."""
+    """A repository with several segments of public changesets and two drafts."""
     path = tmp_path_factory.mktemp('cuts') / 'repo'
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(path), True)
@@ -78,25 +78,25 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture
 def wire(history: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Wire:
-    monkeypatch.setattr(cut, 'LEAST_CHANGESETS', PER_PIECE)
+    monkeypatch.setattr(cut, 'LEAST_CHANGESETS', PER_SEGMENT)
     return conversation.connect(monkeypatch, history)
 
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, ...]]:
-    """The pieces asked for so far, by their heads."""
+    """The heads of each segment that was fetched."""
     heads: list[tuple[bytes, ...]] = []
-    orig = pull_pieces.Source.fetch
+    orig = SegmentSource.fetch
 
-    def fetch(self: Any, piece: Any) -> Any:
-        heads.append(piece.heads)
-        return orig(self, piece)
+    def fetch(self: Any, segment: Any) -> Any:
+        heads.append(segment.heads)
+        return orig(self, segment)
 
-    monkeypatch.setattr(pull_pieces.Source, 'fetch', fetch)
+    monkeypatch.setattr(SegmentSource, 'fetch', fetch)
     return heads
 
 
-def test_clones(
+def test_interrupted_clones_continue(
     wire: Wire, tmp_path: pathlib.Path, fetched: list[tuple[bytes, ...]]
 ) -> None:
     first = Outcome(URL, tmp_path / 'whole', connections=b'1')
@@ -116,22 +116,24 @@ def test_clones(
             continue
         count = outcome.check()
         kept.add(count)
-        assert count and count % PER_PIECE == 0, limit
+        assert count and count % PER_SEGMENT == 0, limit
         assert b'kept %d changesets' % count in outcome.output
         have = set(nodes(outcome.repo))
         wire.restart()
         fetched.clear()
         repo = conversation.pull(outcome.ui, dest)
         assert nodes(repo) == expected, limit
-        assert len(fetched) == PIECES - count // PER_PIECE, limit
+        assert len(fetched) == SEGMENTS - count // PER_SEGMENT, limit
         assert not any(have.issuperset(heads) for heads in fetched)
         assert not (dest / MARKER).exists()
         shutil.rmtree(dest)
-    assert kept == {PER_PIECE * (i + 1) for i in range(PIECES)}
+    assert kept == {PER_SEGMENT * (i + 1) for i in range(SEGMENTS)}
 
 
-def test_pulls(wire: Wire, tmp_path: pathlib.Path) -> None:
-    """Changesets that come by the data commands: all of them or none."""
+def test_interrupted_pulls_change_nothing(
+    wire: Wire, tmp_path: pathlib.Path
+) -> None:
+    """A pull without segments brings all changesets or none."""
     base = tmp_path / 'base'
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(base), True)
@@ -168,7 +170,7 @@ def test_pulls(wire: Wire, tmp_path: pathlib.Path) -> None:
 
 
 class Fuse:
-    """Sends this process a signal when it opens its ``place``th file."""
+    """Sends a signal to this process when it opens its file number ``place``."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -186,7 +188,7 @@ class Fuse:
 
 
 def run_apart(function: Callable[[], object]) -> int:
-    """Run ``function`` in another process; return its status."""
+    """Run ``function`` in a child process and return its wait status."""
     sys.stdout.flush()
     pid = os.fork()
     if pid:
@@ -200,7 +202,7 @@ def run_apart(function: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
-def test_signals(
+def test_clones_continue_after_signals(
     wire: Wire,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -221,8 +223,9 @@ def test_signals(
         fuse.place = None
         ui = conversation.make_ui()
         if not (dest / '.hg' / 'hgrc').exists():
-            # before the first request or after the last response
-            if (dest / '.hg' / 'store').exists():
+            # Before the first request, or after the last response.
+            # A process killed while it created the repository leaves less.
+            if (dest / '.hg' / 'store' / 'requires').exists():
                 assert check(conversation.open_repo(ui, dest)) in (0, TOTAL)
             continue
         count = check(conversation.open_repo(ui, dest))
@@ -230,8 +233,8 @@ def test_signals(
         fetched.clear()
         repo = conversation.pull(ui, dest)
         assert nodes(repo) == expected, place
-        # none that was there already
-        assert len(fetched) == max(0, PIECES - count // PER_PIECE), place
+        # Segments that were applied are not fetched again.
+        assert len(fetched) == max(0, SEGMENTS - count // PER_SEGMENT), place
         assert not (dest / MARKER).exists()
         shutil.rmtree(dest)
-    assert len(kept) >= PIECES
+    assert len(kept) >= SEGMENTS

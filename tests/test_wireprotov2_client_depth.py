@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Clones of limited depth, while histories grow in every direction.
+"""Clones of limited depth whose servers' histories grow at random.
 
-Random histories: merges of what lies above and below the horizon, changesets
-based below it, renames from there, files that come back as they were. What a
-clone has is compared with the server's after each step. ``AMALGAM_HISTORIES``
-says how many histories there are, ``AMALGAM_SEED`` which is the first.
+The histories have changesets based on others that lack files in the clone,
+merges and renames of such, and files that get an old content again. After each
+step the clone is compared with the server. ``AMALGAM_HISTORIES`` is the number
+of histories, ``AMALGAM_SEED`` the seed of the first one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEED = int(os.environ.get('AMALGAM_SEED', '0'))
 PATHS = [b'a', b'b', b'd/a', b'd/b', b'e']
 FLAGS = [b'', b'', b'', b'x', b'l']
 
-# path: (text, flags)
+# From paths to text and flags.
 Tree = dict[bytes, tuple[bytes, bytes]]
 
 
@@ -55,7 +55,7 @@ class Grower:
         p1 = self.rng.choice([count - 1, count - 1, *recent, anywhere])
         if self.rng.random() < 0.3:
             p2 = self.rng.choice([*recent, anywhere])
-            # not a merge with what is in it already
+            # A changeset cannot be merged with its ancestor.
             if not self.repo.changelog.isancestorrev(
                 p2, p1
             ) and not self.repo.changelog.isancestorrev(p1, p2):
@@ -64,7 +64,7 @@ class Grower:
 
     def _text(self, old: bytes) -> bytes:
         if self._texts and self.rng.random() < 0.3:
-            # as it was somewhere before
+            # A text that some file has had before.
             return self.rng.choice(self._texts)
         lines = old.splitlines(True) or [b'%d\n' % i for i in range(20)]
         line = b'%d\n' % self.rng.randrange(1000)
@@ -138,13 +138,13 @@ class Grower:
 def parents(filelog: Any, node: bytes) -> list[bytes]:
     found = list(filelog.parents(node))
     if not hasattr(revlogutils, 'InboundRevision'):
-        # hg <= 7.0 swaps the parents of some revisions that arrive
+        # hg <= 7.0 swaps the parents of some incoming revisions.
         found.sort()
     return found
 
 
 def compare(server: Any, repo: Any) -> int:
-    """Check all that a clone knows; return how many revisions it lacks."""
+    """Compare a clone with its server; return how many revisions lack data."""
     assert check(repo) == len(repo)
     extent = shallow_extent.read(repo)
     assert extent is not None
@@ -161,7 +161,7 @@ def compare(server: Any, repo: Any) -> int:
             node = ctx.filenode(path)
             their_log = server.file(path)
             assert parents(filelog, node) == parents(their_log, node)
-            # one of those changesets that have it, like everywhere
+            # It may be any of the changesets that have this revision.
             link = repo[filelog.linkrev(filelog.rev(node))]
             assert link.filenode(path) == node
             try:
@@ -172,7 +172,7 @@ def compare(server: Any, repo: Any) -> int:
             assert text == their_log.read(node)
             assert filelog.renamed(node) == their_log.renamed(node)
         assert not (missing and rev not in extent), rev
-        # and so it is refused before something begins
+        # Commands that need missing data are refused before they begin.
         everything = [(rev, match.always())]
         if missing:
             with pytest.raises(storage.MissingFileData):
@@ -184,7 +184,7 @@ def compare(server: Any, repo: Any) -> int:
 
 
 class Clone:
-    """A clone of limited depth, and what users do with it."""
+    """A clone of limited depth and the pulls into it."""
 
     def __init__(self, path: pathlib.Path, depth: int, sqlite: bool) -> None:
         settings = {}
@@ -222,14 +222,14 @@ class Clone:
 
 
 def complete(repo: Any) -> list[int]:
-    """Return the changesets of which all files are here."""
+    """Return the changesets that have the data of all their files."""
     extent = shallow_extent.read(repo)
     assert extent is not None
     return [rev for rev in repo if rev not in extent]
 
 
 @pytest.mark.parametrize('seed', range(SEED, SEED + HISTORIES))
-def test_histories(
+def test_clone_follows_a_random_history(
     seed: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = random.Random(seed)
@@ -252,14 +252,14 @@ def test_histories(
         if what:
             grower.grow(rng.randrange(1, 8))
         if what == 1:
-            # without version 2: what cannot be told apart must not come
+            # A pull without version 2 fails if it needs missing data.
             before = len(clone.repo)
             failed = clone.pull(os.fsencode(path))
             if failed is not None:
                 assert isinstance(failed, storage.MissingFileData), failed
                 assert len(clone.repo) == before
         elif what == 2:
-            # the connection breaks; a later pull makes up for it
+            # The connection breaks. A later pull makes up for it.
             wire.restart()
             wire.limit = rng.randrange(20000)
             clone.pull()
@@ -285,7 +285,7 @@ def test_histories(
 
 
 @pytest.mark.parametrize('damage', [b'', b'-xyz\n', b'-12\n', b'\0\xff'])
-def test_not_known_what_is_missing(
+def test_pull_with_a_damaged_record_of_missing_files(
     damage: bytes, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / 'server'
@@ -305,7 +305,7 @@ def test_not_known_what_is_missing(
     assert compare(server, clone.repo) <= lacking
 
 
-def test_based_on_what_came_back(
+def test_changeset_on_top_of_a_reused_file(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / 'server'
@@ -329,7 +329,7 @@ def test_based_on_what_came_back(
     clone = Clone(tmp_path / 'clone', 1, sqlite=False)
     commit(old='text')
     commit(other='2')
-    # the file's revision is known and does not come again
+    # The clone knows the revision of the file, so the pull does not bring it.
     assert clone.pull(os.fsencode(path)) is None
     compare(server, clone.repo)
     assert complete(clone.repo) == [2]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Clones through a connection that is cut, and from servers that lie.
+"""Clones over connections that break or change bytes.
 
-One real server runs beside; clones run in this process, so that hundreds of
-them are affordable.
+A real server runs in a process of its own. The clones run in this process, so
+that a test can make hundreds of them.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from mercurial import commands, error, localrepo, phases, verify
 from hgext3rd.wireprotov2 import compat
 from hgext3rd.wireprotov2.proto import client as protoclient
 from hgext3rd.wireprotov2.proto import frames
-from hgext3rd.wireprotov2.pull import fetch as pull_pieces
+from hgext3rd.wireprotov2.pull.fetch import SegmentSource
 
 with contextlib.suppress(ImportError):
-    # what hg itself does when it starts (hg <= 7.1 needs nothing)
+    # The hg script does this when it starts, too (hg <= 7.1 needs nothing).
     from mercurial import initialization  # noqa: F401
 
 HG = str(pathlib.Path(sys.executable).with_name('hg'))
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# what discovery, over version 1, raises when it is cut
+# What discovery, which uses version 1, raises when its connection breaks.
 V1_ERRORS = (error.RepoError, error.ResponseError)
-PIECES = 6
-PER_PIECE = 4
-#: Changes the bytes of a response.
+SEGMENTS = 6
+PER_SEGMENT = 4
+#: A function that changes the bytes of a response.
 Edit = Callable[[bytes], bytes]
 
 
 class Proxy:
-    """Passes TCP connections on until ``limit`` bytes of responses.
+    """Forwards TCP connections until responses have had ``limit`` bytes.
 
-    ``edit(data)`` may change the bytes of responses. ``sent`` counts them.
+    ``edit(data)`` may change the bytes of responses. ``sent`` is their number.
     """
 
     def __init__(self, target: int) -> None:
@@ -100,7 +100,7 @@ class Proxy:
 
 
 class Outcome:
-    """What a clone did: its error, its warnings and its repository."""
+    """The result of a clone: its error, its warnings and its repository."""
 
     def __init__(self, url: bytes, dest: pathlib.Path, **config: Any) -> None:
         self.dest = dest
@@ -120,7 +120,7 @@ class Outcome:
         return localrepo.instance(self.ui, os.fsencode(self.dest), False)
 
     def check(self) -> int:
-        """Verify the repository; return how many changesets it has."""
+        """Verify the repository; return its number of changesets."""
         repo = self.repo
         repo.ui.pushbuffer(error=True)
         assert verify.verify(repo) == 0, repo.ui.popbuffer()
@@ -129,7 +129,7 @@ class Outcome:
 
 
 def pull(ui: Any, dest: pathlib.Path) -> Any:
-    """Run ``hg pull`` from the default path."""
+    """Pull from the default path; return the repository."""
     repo = localrepo.instance(ui, os.fsencode(dest), False)
     repo.ui.pushbuffer(error=True)
     commands.pull(repo.ui, repo, remote_hidden=False)
@@ -139,18 +139,18 @@ def pull(ui: Any, dest: pathlib.Path) -> Any:
 
 @pytest.fixture(scope='module')
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A served repository of several pieces; its port."""
+    """The port of a server whose history has several segments."""
     base = tmp_path_factory.mktemp('faults')
     path = base / 'repo'
     env = dict(os.environ, HGRCPATH='', HGUSER='test', PYTHONPATH=str(ROOT))
     small = base / 'small.py'
     small.write_text(
-        'from hgext3rd.wireprotov2 import segments\n'
-        f'segments.LEAST_CHANGESETS = {PER_PIECE}\n'
+        'from hgext3rd.wireprotov2.segments import cut\n'
+        f'cut.LEAST_CHANGESETS = {PER_SEGMENT}\n'
     )
     ui = make_ui()
     repo = localrepo.instance(ui, os.fsencode(path), True)
-    for number in range(PIECES * PER_PIECE):
+    for number in range(SEGMENTS * PER_SEGMENT):
         with open(path / f'f{number % 5}', 'a') as stream:
             stream.writelines(f'{i * number}\n' for i in range(200))
         if number % 7 == 6:
@@ -204,7 +204,7 @@ def proxy(server: int) -> Proxy:
 
 @pytest.fixture(autouse=True)
 def whole(request: pytest.FixtureRequest) -> None:
-    """Every test begins with a proxy that passes everything on."""
+    """Begin every test with a proxy that forwards everything."""
     if 'proxy' in request.fixturenames:
         request.getfixturevalue('proxy').reset()
 
@@ -216,29 +216,29 @@ def nodes(repo: Any) -> list[bytes]:
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, ...]]:
-    """The pieces asked for so far, by their heads."""
+    """The heads of each segment that was fetched."""
     heads: list[tuple[bytes, ...]] = []
-    orig = pull_pieces.Source.fetch
+    orig = SegmentSource.fetch
 
-    def fetch(self: Any, piece: Any) -> Any:
-        heads.append(piece.heads)
-        return orig(self, piece)
+    def fetch(self: Any, segment: Any) -> Any:
+        heads.append(segment.heads)
+        return orig(self, segment)
 
-    monkeypatch.setattr(pull_pieces.Source, 'fetch', fetch)
+    monkeypatch.setattr(SegmentSource, 'fetch', fetch)
     return heads
 
 
-def test_cut_anywhere(
+def test_clone_continues_after_the_connection_breaks(
     proxy: Proxy, tmp_path: pathlib.Path, fetched: list[tuple[bytes, ...]]
 ) -> None:
     first = Outcome(proxy.url, tmp_path / 'whole')
     assert first.error is None
     total = proxy.sent
-    assert first.check() == PIECES * PER_PIECE
+    assert first.check() == SEGMENTS * PER_SEGMENT
     expected = nodes(first.repo)
     partial = 0
-    # the network's own part in it; test_wireprotov2_client_cuts.py tries more
-    # (not the last bytes: totals differ a little)
+    # test_wireprotov2_client_cuts.py tries more places, without a network. The
+    # last bytes are left out because the total differs a little each time.
     for number, limit in enumerate(range(1, total * 9 // 10, total // 12)):
         dest = tmp_path / f'd{number}'
         proxy.reset(limit)
@@ -247,7 +247,7 @@ def test_cut_anywhere(
         if not dest.exists():
             continue
         count = outcome.check()
-        assert count and count % PER_PIECE == 0
+        assert count and count % PER_SEGMENT == 0
         assert b'kept %d changesets' % count in outcome.output
         partial += 1
         proxy.reset()
@@ -255,16 +255,18 @@ def test_cut_anywhere(
         have = set(nodes(outcome.repo))
         repo = pull(outcome.ui, dest)
         assert nodes(repo) == expected
-        assert len(fetched) == PIECES - count // PER_PIECE
+        assert len(fetched) == SEGMENTS - count // PER_SEGMENT
         assert not any(have.issuperset(heads) for heads in fetched)
     assert partial > 2
 
 
-def test_connection_comes_back(proxy: Proxy, tmp_path: pathlib.Path) -> None:
+def test_request_is_repeated_when_the_connection_breaks(
+    proxy: Proxy, tmp_path: pathlib.Path
+) -> None:
     lost: list[bool] = []
 
     def edit(data: bytes) -> bytes:
-        # a piece's response breaks, once
+        # The response with a segment breaks, once.
         if not lost and b'HG20\0' in data:
             lost.append(True)
             raise OSError('cut')
@@ -275,10 +277,10 @@ def test_connection_comes_back(proxy: Proxy, tmp_path: pathlib.Path) -> None:
     assert outcome.error is None
     assert lost
     assert b'trying again' in outcome.output
-    assert outcome.check() == PIECES * PER_PIECE
+    assert outcome.check() == SEGMENTS * PER_SEGMENT
 
 
-def test_damaged_piece_is_fetched_again(
+def test_damaged_segment_is_fetched_again(
     proxy: Proxy, tmp_path: pathlib.Path
 ) -> None:
     damaged: list[int] = []
@@ -295,10 +297,10 @@ def test_damaged_piece_is_fetched_again(
     assert damaged
     assert outcome.error is None
     assert b'is damaged; fetching it from the server again' in outcome.output
-    assert outcome.check() == PIECES * PER_PIECE
+    assert outcome.check() == SEGMENTS * PER_SEGMENT
 
 
-def test_pieces_damaged_for_good_are_not_needed(
+def test_pull_replaces_segments_that_stay_damaged(
     proxy: Proxy, tmp_path: pathlib.Path
 ) -> None:
     def edit(data: bytes) -> bytes:
@@ -307,32 +309,32 @@ def test_pieces_damaged_for_good_are_not_needed(
     proxy.reset(edit=edit)
     outcome = Outcome(proxy.url, tmp_path / 'd')
     assert outcome.error is None
-    assert b'warning: not pulling in pieces' in outcome.output
-    assert outcome.check() == PIECES * PER_PIECE
+    assert b'warning: not pulling in segments' in outcome.output
+    assert outcome.check() == SEGMENTS * PER_SEGMENT
 
 
-# what a damaged response may end in: an abort that names the server, or an
-# error of version 1, whose discovery may have been hit
+# How a pull with a damaged response may end: with an abort that names the server,
+# or with an error of version 1, which discovery uses.
 EXPECTED = (error.Abort, *V1_ERRORS)
 
 
 @pytest.mark.parametrize('encoding', [b'identity', b'zstd-8mb'])
-def test_damage_anywhere(
+def test_damaged_response_brings_everything_or_nothing(
     server: int,
     proxy: Proxy,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     encoding: bytes,
 ) -> None:
-    orig = protoclient.Client.__init__
+    orig = protoclient.ClientConnection.__init__
 
     def init(
         self: Any, framing: frames.Framing, accept: Any = None, **kwargs: Any
     ) -> None:
         orig(self, framing, [encoding], **kwargs)
 
-    monkeypatch.setattr(protoclient.Client, '__init__', init)
-    marker = b'\x01\x00\x02\x01'  # the beginning of the data's frames
+    monkeypatch.setattr(protoclient.ClientConnection, '__init__', init)
+    marker = b'\x01\x00\x02\x01'  # the first wire frame with data
     seen = {'place': 0, 'passed': 0, 'begun': 0}
 
     def edit(data: bytes) -> bytes:
@@ -348,7 +350,7 @@ def test_damage_anywhere(
                 data = data[:place] + changed + data[place + 1 :]
         return data
 
-    # test_wireprotov2_client_fuzz.py does more than to flip bits
+    # test_wireprotov2_client_fuzz.py makes other kinds of damage.
     for place in range(0, 12000, 1597):
         seen.update(place=place, passed=0, begun=0)
         proxy.reset(edit=edit)
@@ -357,7 +359,7 @@ def test_damage_anywhere(
         repo = localrepo.instance(ui, os.fsencode(dest), True)
         repo.ui.ferr = io.BytesIO()
         try:
-            # not everything, so that it is no clone in pieces
+            # With --rev, so that the pull does not use segments.
             commands.pull(
                 repo.ui, repo, proxy.url, rev=[b'20'], remote_hidden=False
             )
@@ -366,8 +368,7 @@ def test_damage_anywhere(
         if seen['passed'] <= place:
             break
         repo = localrepo.instance(ui, os.fsencode(dest), False)
-        # all or nothing; the text of a delta is verified when it is read, as
-        # with version 1
+        # As with version 1, the result of a delta is verified when it is read.
         assert len(repo) in (0, 21), place
         if not len(repo):
             repo.ui.pushbuffer(error=True)
@@ -376,11 +377,13 @@ def test_damage_anywhere(
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
-def test_killed(proxy: Proxy, tmp_path: pathlib.Path, number: int) -> None:
+def test_killed_clone_continues(
+    proxy: Proxy, tmp_path: pathlib.Path, number: int
+) -> None:
     stop = threading.Event()
 
     def edit(data: bytes) -> bytes:
-        # let some pieces through, then hold the line
+        # Forward some segments, then nothing more.
         if proxy.sent > 14000:
             stop.set()
             time.sleep(0.2)
@@ -395,19 +398,19 @@ def test_killed(proxy: Proxy, tmp_path: pathlib.Path, number: int) -> None:
         + [proxy.url.decode(), str(dest)],
         env=env,
         stderr=subprocess.PIPE,
-        # who runs tests in the background has them ignore it
+        # Processes in the background ignore this signal by default.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert stop.wait(60)
-        # some of the pieces that came through are applied
+        # Wait until some of the segments are applied.
         store = dest / '.hg' / 'store'
         conftest.wait_for(
             lambda: (
                 store.joinpath('00changelog.i').exists()
                 and not store.joinpath('journal').exists()
             ),
-            'applying pieces',
+            'applying segments',
         )
         process.send_signal(number)
         _out, err = process.communicate(timeout=60)
@@ -417,10 +420,10 @@ def test_killed(proxy: Proxy, tmp_path: pathlib.Path, number: int) -> None:
     assert dest.exists(), err
     proxy.reset()
     ui = make_ui()
-    # opening it repairs it
+    # Opening the repository repairs it.
     repo = localrepo.instance(ui, os.fsencode(dest), False)
     repo.ui.pushbuffer(error=True)
     assert verify.verify(repo) == 0
     repo.ui.popbuffer()
-    assert len(pull(ui, dest)) == PIECES * PER_PIECE
+    assert len(pull(ui, dest)) == SEGMENTS * PER_SEGMENT
     assert not (dest / '.hg' / 'wireprotov2-unfinished').exists()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Good conversations with one thing wrong in them.
+"""Clones and pulls in which one response is spoiled at random.
 
-Whatever it is, a client must end up with the right history or report an error
-in a line, with its repository as before or a valid prefix. ``AMALGAM_FUZZ``
-says how many are tried in each test, ``AMALGAM_SEED`` where to begin.
+A client must end up with the right history, or report an error in one line and
+keep a repository that is as before or has a valid part of the new changesets.
+``AMALGAM_FUZZ`` is the number of cases, ``AMALGAM_SEED`` the first seed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HAVE = 4
 
 @pytest.fixture(scope='module')
 def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A repository with merges, removals, public and draft changesets."""
+    """A repository with a merge, a removed file, public and draft changesets."""
     path = tmp_path_factory.mktemp('fuzz') / 'repo'
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(path), True)
@@ -71,7 +71,7 @@ def wire(history: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 
 def spoil(rng: random.Random, data: bytes) -> bytes:
-    """Return ``data`` with something changed, added, moved or lost."""
+    """Return ``data`` with some bytes changed, added, repeated or removed."""
     if not data:
         return b'\xff'
     start = rng.randrange(len(data))
@@ -97,7 +97,7 @@ def spoil(rng: random.Random, data: bytes) -> bytes:
 
 
 class Spoiler:
-    """Spoils the ``place``th response of version 2 that passes."""
+    """Spoils the version 2 response number ``place``."""
 
     def __init__(self, rng: random.Random, place: int, what: str) -> None:
         self.rng = rng
@@ -116,7 +116,7 @@ class Spoiler:
         rng = self.rng
         if self.what != 'frames':
             return spoil(rng, data)
-        # frames that are well-formed, with contents that are not
+        # The frames stay well-formed, their contents or order do not.
         parser = frames.FrameParser()
         found = parser.feed(data)
         index = rng.randrange(len(found))
@@ -148,7 +148,7 @@ class Spoiler:
 
 
 def attempt(ui: Any, dest: pathlib.Path, action: str) -> Exception | None:
-    """Do ``action`` in a repository; return its error, if any."""
+    """Run ``action`` in a repository; return its error or None."""
     repo = conversation.open_repo(ui, dest)
     repo.ui.pushbuffer(error=True)
     try:
@@ -166,7 +166,7 @@ def attempt(ui: Any, dest: pathlib.Path, action: str) -> Exception | None:
 
 
 def contents(repo: Any) -> dict:
-    """Return all that can be read; unreadable content is no wrong content."""
+    """Return the descriptions, manifests and files of all changesets."""
     found = {}
     for rev in repo:
         ctx = repo[rev]
@@ -178,7 +178,7 @@ def contents(repo: Any) -> dict:
 
 @pytest.mark.parametrize('encoding', ['zstd-8mb', 'identity'])
 @pytest.mark.parametrize('what', ['body', 'http', 'frames'])
-def test_spoiled(
+def test_spoiled_response(
     history: pathlib.Path,
     wire: Wire,
     tmp_path: pathlib.Path,
@@ -186,14 +186,14 @@ def test_spoiled(
     encoding: str,
     what: str,
 ) -> None:
-    orig = protoclient.Client.__init__
+    orig = protoclient.ClientConnection.__init__
 
     def init(
         self: Any, framing: frames.Framing, accept: Any = None, **kwargs: Any
     ) -> None:
         orig(self, framing, [encoding.encode()], **kwargs)
 
-    monkeypatch.setattr(protoclient.Client, '__init__', init)
+    monkeypatch.setattr(protoclient.ClientConnection, '__init__', init)
     ui = conversation.make_ui(connections=b'1')
     empty, some = tmp_path / 'empty', tmp_path / 'some'
     for path in (empty, some):
@@ -233,14 +233,14 @@ def test_spoiled(
             assert count == wanted, note
         else:
             assert count == before or action == 'clone', note
-            # a reason, and where it came from
+            # Every error has a message.
             assert str(failed), note
         assert set(nodes(repo)) <= set(order), note
         try:
             conversation.check(repo)
         except AssertionError:
-            # as in version 1, a delta's result is verified when it is read;
-            # compressed streams have a checksum
+            # As with version 1, the result of a delta is verified when it is
+            # read. Compressed streams have a checksum, so they never get here.
             assert encoding == 'identity', note
         else:
             found = contents(repo)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Requests and responses over a transport that is made up."""
+"""Requests, retries and responses over a simulated transport."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 from mercurial import ui as uimod
 
+from hgext3rd.wireprotov2.client import exchange as exchanges
 from hgext3rd.wireprotov2.client import failures
-from hgext3rd.wireprotov2.client import http as client
+from hgext3rd.wireprotov2.client.exchange import CommandCall, Exchange, call
+from hgext3rd.wireprotov2.client.http import HTTPClient
 from hgext3rd.wireprotov2.proto import cbor, frames
 
 OK = cbor.encode({b'status': b'ok'})
 
 
 def response(*bodies: bytes) -> bytes:
-    """Return the responses to that many commands."""
+    """Return the wire form of responses with these bodies."""
     wire = b''
     for number, body in enumerate(bodies):
         wire += frames.build(
@@ -33,17 +35,17 @@ def response(*bodies: bytes) -> bytes:
 
 
 class Response:
-    """A response that arrives in pieces; an exception is a piece as well."""
+    """An HTTP response that arrives in chunks; an exception is raised."""
 
-    def __init__(self, *pieces: bytes | Exception) -> None:
-        self.pieces = list(pieces)
+    def __init__(self, *chunks: bytes | Exception) -> None:
+        self.chunks = list(chunks)
         self.closed: str | None = None
 
     def read1(self, size: int) -> bytes:
-        piece = self.pieces.pop(0) if self.pieces else b''
-        if isinstance(piece, Exception):
-            raise piece
-        return piece
+        chunk = self.chunks.pop(0) if self.chunks else b''
+        if isinstance(chunk, Exception):
+            raise chunk
+        return chunk
 
     read = read1
 
@@ -59,8 +61,8 @@ class Opener:
     handlers = ()
 
 
-class ScriptedClient(client.HTTPClient):
-    """A client that is answered by ``answers``, without a network.
+class ScriptedClient(HTTPClient):
+    """A client that gets ``answers`` without a network.
 
     ``requests`` are the names of the requests so far.
     """
@@ -84,7 +86,7 @@ Make = Callable[..., ScriptedClient]
 
 @pytest.fixture
 def make(monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Return a function that makes a client answered by these responses."""
+    """Return a function that makes a client from its responses."""
     pauses: list[float] = []
     monkeypatch.setattr(time, 'sleep', pauses.append)
 
@@ -100,11 +102,11 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     return make
 
 
-def test_values(make: Make) -> None:
+def test_values_of_a_response_in_single_bytes(make: Make) -> None:
     wire = response(cbor.encode([b'x']))
     reply = Response(*(wire[i : i + 1] for i in range(len(wire))))
     http = make(reply)
-    assert http.call(b'heads', {}) == [[b'x']]
+    assert call(http, b'heads', {}) == [[b'x']]
     assert http.requests == [b'heads']
     assert reply.closed == 'reusable'
     assert http._opener.receivedbytescount == len(wire)
@@ -113,14 +115,14 @@ def test_values(make: Make) -> None:
 def test_several_commands(make: Make) -> None:
     reply = Response(response(b'\x01', b'\x02\x03'))
     http = make(reply)
-    exchange = http.start(client.Command(b'heads'), client.Command(b'known'))
+    exchange = Exchange(http, CommandCall(b'heads'), CommandCall(b'known'))
     assert list(exchange.values(0)) == [1]
     assert list(exchange.values(1)) == [2, 3]
     exchange.finish()
     assert http.requests == [b'multirequest']
 
 
-def test_continues_where_it_broke(make: Make) -> None:
+def test_broken_response_is_continued(make: Make) -> None:
     wire = response(b'\x01\x02\x03\x04')
     head = frames.build(1, 2, 1, frames.COMMAND_RESPONSE, 1, OK + b'\x01\x02')
     http = make(
@@ -130,37 +132,37 @@ def test_continues_where_it_broke(make: Make) -> None:
         Response(wire),
         retry=b'3',
     )
-    exchange = http.start(client.Command(b'heads'))
+    exchange = Exchange(http, CommandCall(b'heads'))
     assert list(exchange.values(0)) == [1, 2, 3, 4]
-    # a second attempt that brought nothing new counts, progress starts anew
+    # Attempts without new values are counted; new values reset the count.
     assert len(http.requests) == 4
     assert len(http.pauses) == 3
 
 
-def test_gives_up(make: Make) -> None:
+def test_gives_up_after_all_attempts(make: Make) -> None:
     http = make(*[failures.ConnectionFailure(b'u', b'refused')] * 3)
     with pytest.raises(failures.ConnectionFailure):
-        http.start(client.Command(b'heads'))
+        Exchange(http, CommandCall(b'heads'))
     assert 0.75 <= http.pauses[0] <= 1.25
     assert 1.5 <= http.pauses[1] <= 2.5
 
 
-def test_never_tries_again(make: Make) -> None:
+def test_no_retries(make: Make) -> None:
     http = make(failures.ConnectionFailure(b'u', b'refused'), retry=b'0')
     with pytest.raises(failures.ConnectionFailure):
-        http.start(client.Command(b'heads'))
+        Exchange(http, CommandCall(b'heads'))
     assert not http.pauses
 
 
-def test_shorter_the_second_time(make: Make) -> None:
+def test_response_that_is_shorter_the_second_time(make: Make) -> None:
     head = frames.build(1, 2, 1, frames.COMMAND_RESPONSE, 1, OK + b'\x01\x02')
     http = make(Response(head, OSError('reset')), Response(response(b'\x01')))
-    exchange = http.start(client.Command(b'heads'))
-    with pytest.raises(failures.ServerFailure, match='shorter'):
+    exchange = Exchange(http, CommandCall(b'heads'))
+    with pytest.raises(failures.RemoteFailure, match='shorter'):
         list(exchange.values(0))
 
 
-def test_refused(make: Make) -> None:
+def test_refused_command(make: Make) -> None:
     wire = frames.build(
         1,
         2,
@@ -176,22 +178,22 @@ def test_refused(make: Make) -> None:
     )
     reply = Response(wire)
     with pytest.raises(failures.CommandRefused, match='no x') as caught:
-        make(reply).call(b'heads', {})
+        call(make(reply), b'heads', {})
     assert b'\x07' not in caught.value.message
     assert b'h/api' in caught.value.message
     assert b'p@' not in caught.value.message
     assert reply.closed == 'dropped'
 
 
-def test_nonsense_is_not_asked_for_again(make: Make) -> None:
+def test_malformed_response_is_not_requested_again(make: Make) -> None:
     reply = Response(b'\xff' * 100)
-    with pytest.raises(failures.ServerFailure) as caught:
-        make(reply).call(b'heads', {})
+    with pytest.raises(failures.RemoteFailure) as caught:
+        call(make(reply), b'heads', {})
     assert not isinstance(caught.value, failures.ConnectionFailure)
     assert reply.closed == 'dropped'
 
 
-def test_redirect_nobody_asked_for(make: Make) -> None:
+def test_redirect_that_was_not_allowed(make: Make) -> None:
     location = {b'url': b'http://evil/', b'mediatype': b'x'}
     wire = frames.build(
         1,
@@ -201,25 +203,25 @@ def test_redirect_nobody_asked_for(make: Make) -> None:
         frames.EOS,
         cbor.encode({b'status': b'redirect', b'location': location}),
     )
-    with pytest.raises(failures.ServerFailure, match='without being asked'):
-        make(Response(wire)).call(b'heads', {})
+    with pytest.raises(failures.RemoteFailure, match='did not allow redirects'):
+        call(make(Response(wire)), b'heads', {})
 
 
-def test_mixed_responses_are_bounded(
+def test_buffer_for_later_responses_is_bounded(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, 'MAX_BUFFERED', 1000)
+    monkeypatch.setattr(exchanges, 'MAX_BUFFERED', 1000)
     later = frames.build(
         3, 4, 1, frames.COMMAND_RESPONSE, 1, OK + cbor.encode(b'x' * 2000)
     )
-    exchange = make(Response(later)).start(
-        client.Command(b'heads'), client.Command(b'known')
+    exchange = Exchange(
+        make(Response(later)), CommandCall(b'heads'), CommandCall(b'known')
     )
-    with pytest.raises(failures.ServerFailure, match='mixed'):
+    with pytest.raises(failures.RemoteFailure, match='order of their commands'):
         list(exchange.values(0))
 
 
-def test_end_of_the_body_is_waited_for(make: Make) -> None:
+def test_body_that_goes_on_after_the_response(make: Make) -> None:
     reply = Response(response(b'\x01'), b'more')
-    assert make(reply).call(b'heads', {}) == [1]
+    assert call(make(reply), b'heads', {}) == [1]
     assert reply.closed == 'dropped'

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Servers whose responses are well-formed and wrong.
 
-A client says who is wrong and why, in a line, and keeps what it had.
+A client reports the server and the reason in one line, and its repository stays
+as it was.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from mercurial import commands, error, localrepo, phases, util
 from hgext3rd.wireprotov2.proto import cbor, frames
 from hgext3rd.wireprotov2.proto import client as protoclient
 from hgext3rd.wireprotov2.proto.errors import CBORError
-from hgext3rd.wireprotov2.pull import fetch, records
+from hgext3rd.wireprotov2.pull import listing as segment_list
+from hgext3rd.wireprotov2.pull import records
 from hgext3rd.wireprotov2.segments import cut
 
 HAVE = 2
@@ -54,20 +56,20 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def wire(
     history: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> conversation.Wire:
-    # what is sent must be easy to change
-    orig = protoclient.Client.__init__
+    # Without compression, the tests can change what is sent.
+    orig = protoclient.ClientConnection.__init__
 
     def init(
         self: Any, framing: frames.Framing, accept: Any = None, **kwargs: Any
     ) -> None:
         orig(self, framing, [b'identity'], **kwargs)
 
-    monkeypatch.setattr(protoclient.Client, '__init__', init)
+    monkeypatch.setattr(protoclient.ClientConnection, '__init__', init)
     return conversation.connect(monkeypatch, history)
 
 
 def read(body: bytes) -> list[list[Any]]:
-    """Return the values of each response."""
+    """Return the decoded values of each response in ``body``."""
     found: dict[int, bytes] = {}
     for frame in frames.FrameParser().feed(body):
         if frame.typeid == frames.COMMAND_RESPONSE:
@@ -97,14 +99,14 @@ def write(responses: list[list[Any]]) -> bytes:
     return wire
 
 
-# Responses to a pull; the values of each begin with a status and a header.
+# The responses to a pull. The first values of each are a status and a header.
 CHANGESETS, MANIFESTS, FILES, BOOKMARKS, PHASES = range(5)
 
 Lie = Callable[[list[list[Any]]], None]
 
 
 def change(response: int, place: int, **fields: Any) -> Lie:
-    """Lie about fields of a map."""
+    """Return a lie that changes fields of a map."""
 
     def lie(responses: list[list[Any]]) -> None:
         for key, value in fields.items():
@@ -123,7 +125,10 @@ def replace(response: int, place: int, value: Any) -> Lie:
 def repeat(
     response: int, start: int, stop: int, times: int, *counts: tuple[int, int]
 ) -> Lie:
-    """Say something again and again; ``counts`` tell where that is counted."""
+    """Return a lie that repeats values.
+
+    ``counts`` are the places of headers to adjust, and by how much.
+    """
 
     def lie(responses: list[list[Any]]) -> None:
         values = responses[response]
@@ -150,7 +155,7 @@ def key(response: int, name: bytes, value: bytes) -> Lie:
 
 NODE = b'\x42' * 20
 LIES: dict[str, tuple[Lie, str]] = {
-    # counts
+    # Wrong counts.
     'changesets announced': (change(CHANGESETS, 1, totalitems=99), 'fewer'),
     'changesets sent': (change(CHANGESETS, 1, totalitems=1), 'more'),
     'negative': (change(CHANGESETS, 1, totalitems=-1), 'missing'),
@@ -163,7 +168,7 @@ LIES: dict[str, tuple[Lie, str]] = {
     'paths announced': (change(FILES, 1, totalpaths=9), 'too early'),
     'paths sent': (change(FILES, 1, totalpaths=1), 'more'),
     'files announced': (change(FILES, 2, totalitems=2**62), ''),
-    # what never ends
+    # Responses without end.
     'a changeset again': (
         repeat(CHANGESETS, 2, 4, 9999, (1, 1)),
         'a changeset comes twice',
@@ -176,33 +181,36 @@ LIES: dict[str, tuple[Lie, str]] = {
         repeat(FILES, 3, 5, 9999, (2, 1)),
         'a file of a changeset twice',
     ),
-    # hashes, sizes, relations
+    # Wrong hashes, sizes and relations.
     'a changeset of another hash': (change(CHANGESETS, 2, node=NODE), ''),
     'a changeset without parents': (
         change(CHANGESETS, 2, parents=[NODE, b'\0' * 20]),
         '',
     ),
-    'a changeset that is none': (replace(CHANGESETS, 3, b'x'), 'announced'),
-    'a manifest of nobody': (change(MANIFESTS, 2, node=NODE), 'not asked for'),
+    'a changeset that is no map': (replace(CHANGESETS, 3, b'x'), 'announced'),
+    'a manifest of no changeset': (
+        change(MANIFESTS, 2, node=NODE),
+        'not asked for',
+    ),
     'a size': (
         change(FILES, 3, fieldsfollowing=[[b'revision', 5]]),
         'not what was announced',
     ),
     'a field': (change(FILES, 3, fieldsfollowing=[[b'other', 5]]), ''),
     'a base': (change(FILES, 3, deltabasenode=NODE), ''),
-    'a base that is none': (change(FILES, 3, deltabasenode=b'x'), ''),
+    'a malformed base': (change(FILES, 3, deltabasenode=b'x'), ''),
     'a link': (change(FILES, 3, linknode=NODE), 'not asked for'),
-    'a link that is none': (change(FILES, 3, linknode=5), 'linknode'),
+    'a malformed link': (change(FILES, 3, linknode=5), 'linknode'),
     'flags': (change(FILES, 3, flags=2**16), 'flags'),
     'unknown flags': (change(FILES, 3, flags=1), 'flags'),
     'a path': (change(FILES, 2, path=b'../../etc/passwd'), 'no changeset'),
     'no path': (change(FILES, 2, path=b''), 'path'),
     'not a map': (replace(FILES, 2, [1, 2]), 'missing'),
-    'an end': (drop(FILES, -1, 10**6), ''),
-    # namespaces
+    'a missing end': (drop(FILES, -1, 10**6), ''),
+    # Wrong pushkey namespaces.
     'a phase': (key(PHASES, b'nonsense', b'1'), 'phase'),
-    'a phase of nobody': (key(PHASES, b'42' * 20, b'x'), 'phase'),
-    'lines': (key(PHASES, b'a\nb', b'1'), 'control'),
+    'a phase of an unknown node': (key(PHASES, b'42' * 20, b'x'), 'phase'),
+    'a key with a line break': (key(PHASES, b'a\nb', b'1'), 'control'),
     'a bookmark': (key(BOOKMARKS, b'mark', b'nonsense'), 'bookmark'),
     'a long bookmark': (key(BOOKMARKS, b'm' * 70000, b'42' * 20), ''),
     'no keys': (replace(PHASES, 1, 5), 'listkeys'),
@@ -213,7 +221,7 @@ LIES: dict[str, tuple[Lie, str]] = {
 def base(
     history: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
-    """A repository with the beginning of history."""
+    """A repository with the first changesets of the history."""
     path = tmp_path_factory.mktemp('base') / 'repo'
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(path), True)
@@ -223,7 +231,7 @@ def base(
 
 
 class Unbuffered:
-    """A chunkbuffer that reads no more than it is asked for."""
+    """Like ``util.chunkbuffer``, but does not read ahead."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -244,7 +252,7 @@ class Unbuffered:
 
 @pytest.mark.parametrize('when', ['before', 'during'])
 @pytest.mark.parametrize('name', LIES)
-def test_lies(
+def test_wrong_response(
     wire: conversation.Wire,
     base: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -252,7 +260,7 @@ def test_lies(
     name: str,
     when: str,
 ) -> None:
-    """Noticed before anything is applied, version 1 is used instead."""
+    """If nothing was applied when it is noticed, version 1 is used."""
     lie, reason = LIES[name]
     if when == 'during':
         monkeypatch.setattr(util, 'chunkbuffer', Unbuffered)
@@ -299,14 +307,16 @@ def test_lies(
     conversation.check(repo)
 
 
-def test_records_without_revisions_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_without_revisions_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(records, 'MAX_SKIPPED', 100)
     endless = itertools.repeat({b'node': NODE, b'bookmarks': []})
     with pytest.raises(CBORError, match='more than announced'):
         next(records.changesets(endless, 1))
 
 
-def piece(**fields: Any) -> dict[bytes, Any]:
+def segment(**fields: Any) -> dict[bytes, Any]:
     value = {
         b'name': b'n',
         b'changesets': 1,
@@ -319,33 +329,33 @@ def piece(**fields: Any) -> dict[bytes, Any]:
 
 def listing(total: int, values: Any) -> Any:
     head = {b'version': 1, b'totalitems': total, b'cgversion': b'02'}
-    return fetch.parse_listing(itertools.chain([head], values))
+    return segment_list.parse(itertools.chain([head], values))
 
 
-def test_listings_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(listing(2, [piece(), piece()]).pieces) == 2
+def test_lists_of_segments_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(listing(2, [segment(), segment()]).segments) == 2
     for total, values in (
-        (2**63, itertools.repeat(piece())),
-        (5, itertools.repeat(piece())),
-        (5, [piece()]),
-        (1, [piece(name=b'n' * 1000)]),
-        (1, [piece(heads=[])]),
-        (1, [piece(changesets=-1)]),
+        (2**63, itertools.repeat(segment())),
+        (5, itertools.repeat(segment())),
+        (5, [segment()]),
+        (1, [segment(name=b'n' * 1000)]),
+        (1, [segment(heads=[])]),
+        (1, [segment(changesets=-1)]),
         (1, [5]),
     ):
         with pytest.raises(CBORError):
             listing(total, values)
-    monkeypatch.setattr(fetch, 'MAX_HEADS', 10)
-    with pytest.raises(CBORError, match='too large'):
-        listing(9, itertools.repeat(piece(heads=[NODE] * 3)))
+    monkeypatch.setattr(segment_list, 'MAX_HEADS', 10)
+    with pytest.raises(CBORError, match='too many heads'):
+        listing(9, itertools.repeat(segment(heads=[NODE] * 3)))
 
 
-def test_pieces_that_are_not_what_their_list_says(
+def test_segments_that_differ_from_their_list(
     wire: conversation.Wire,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each is refused, and an ordinary pull gets the same changesets."""
+    """The segment is refused, and an ordinary pull gets the changesets."""
     monkeypatch.setattr(cut, 'LEAST_CHANGESETS', 2)
     whole = conversation.Outcome(URL, tmp_path / 'whole', connections=b'1')
     expected = nodes(whole.repo)
@@ -356,13 +366,13 @@ def test_pieces_that_are_not_what_their_list_says(
     def other_order(values: list[Any]) -> None:
         values[2], values[3] = values[3], values[2]
 
-    def no_pieces(values: list[Any]) -> None:
+    def no_segments(values: list[Any]) -> None:
         del values[2:]
 
     def other_names(values: list[Any]) -> None:
         values[2][b'name'] = b'x' * 20
 
-    for lie in (other_heads, other_order, no_pieces, other_names):
+    for lie in (other_heads, other_order, no_segments, other_names):
 
         def edit(request: str, body: bytes) -> bytes:
             if not request.endswith('/multirequest?'):

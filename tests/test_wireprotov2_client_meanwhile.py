@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Clones from servers whose history changes between two requests.
 
-After each request of a clone in turn: changesets are added, removed, hidden
-from whoever clones, replaced by others, or the whole repository goes away.
-Whatever a clone then says, what it has is sound and of these histories.
+After each request of a clone in turn, changesets are added, stripped, hidden from
+the client or replaced by others, or the whole repository is removed. A clone may
+succeed or fail, but what it has is valid and belongs to one of the histories.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from mercurial import ui as uimod
 
 from hgext3rd.wireprotov2.segments import cut
 
-PER_PIECE = 4
+PER_SEGMENT = 4
 TOTAL = 14
-# more than a clone makes
+# More requests than a clone makes.
 MOST_REQUESTS = 30
 
 
@@ -87,8 +87,10 @@ def clone(
     wire: conversation.Wire,
     dest: pathlib.Path,
 ) -> bool:
-    """Change a server after request ``place`` of a clone; False if there is
-    no such request."""
+    """Change a server after request number ``place`` of a clone.
+
+    Returns False if the clone made fewer requests.
+    """
 
     def edit(_request: str, body: bytes) -> bytes:
         if len(wire.requests) == place:
@@ -109,7 +111,7 @@ def clone(
     found = set(nodes(outcome.repo))
     assert found <= {*before, *after}
     if outcome.error is None:
-        # what came before the change stays
+        # What was fetched before the change is kept.
         assert found >= set(before) or found >= set(after)
     if change is add:
         wire.restart()
@@ -120,16 +122,16 @@ def clone(
 
 
 @pytest.mark.parametrize('change', [add, strip, replace, hide, remove])
-@pytest.mark.parametrize('pieces', [True, False])
-def test_changes(
+@pytest.mark.parametrize('segments', [True, False])
+def test_history_changes_during_a_clone(
     change: Callable[[pathlib.Path], None],
-    pieces: bool,
+    segments: bool,
     template: pathlib.Path,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if pieces:
-        monkeypatch.setattr(cut, 'LEAST_CHANGESETS', PER_PIECE)
+    if segments:
+        monkeypatch.setattr(cut, 'LEAST_CHANGESETS', PER_SEGMENT)
     for place in range(1, MOST_REQUESTS):
         server = tmp_path / f'server{place}'
         shutil.copytree(template, server)
@@ -140,5 +142,5 @@ def test_changes(
                 break
     else:
         pytest.fail('no clone made all its requests')
-    # or nothing was tried
+    # Otherwise the test would have tried nothing.
     assert place > 3

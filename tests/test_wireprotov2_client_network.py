@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Clones over TLS, through proxies, with passwords, after redirects."""
+"""Clones over TLS, through proxies, with passwords, and after redirects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECRET = base64.b64encode(b'user:secret').decode()
 
 @pytest.fixture(scope='module')
 def app(tmp_path_factory: pytest.TempPathFactory) -> WSGI:
-    """A served repository with pieces and a draft."""
+    """A server whose history has several segments and a draft."""
     path = tmp_path_factory.mktemp('network') / 'repo'
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(path), True)
@@ -49,7 +49,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> WSGI:
 
 
 @pytest.fixture(autouse=True)
-def several_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def several_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cut, 'LEAST_CHANGESETS', 2)
     for name in ('http_proxy', 'https_proxy', 'no_proxy', 'all_proxy'):
         monkeypatch.delenv(name, raising=False)
@@ -70,7 +70,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def assert_cloned(outcome: Outcome, *servers: network.Web) -> None:
-    """Check that pieces and the rest came by version 2."""
+    """Check that segments and the rest came over version 2."""
     assert outcome.error is None, outcome.output
     assert outcome.output == b''
     assert outcome.check() == TOTAL
@@ -99,14 +99,14 @@ def test_tls(
     name, value = settings[trust]
     outcome = Outcome(tls.url, tmp_path / 'd', settings={name: value})
     assert_cloned(outcome, web)
-    # every connection asked for the server by its name
+    # Every connection sent the name of the server (SNI).
     assert len(tls.names) > 1
     assert set(tls.names) == {'localhost'}
     assert not any(tls.people)
 
 
 @pytest.mark.parametrize('wrong', ['unknown', 'fingerprint', 'name'])
-def test_servers_that_are_not_who_they_should_be(
+def test_servers_with_wrong_certificates(
     web: network.Web, pem: pathlib.Path, tmp_path: pathlib.Path, wrong: str
 ) -> None:
     if wrong == 'name':
@@ -125,12 +125,12 @@ def test_servers_that_are_not_who_they_should_be(
     assert isinstance(outcome.error, (error.SecurityError, OSError)), (
         outcome.error
     )
-    # before anything was asked
+    # The connection ended before any request.
     assert web.seen == []
     assert not (tmp_path / 'd').exists()
 
 
-def test_insecure_connections_are_warned_of(
+def test_warning_about_insecure_connections(
     web: network.Web, pem: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     tls = network.TLS(web.port, pem)
@@ -139,11 +139,11 @@ def test_insecure_connections_are_warned_of(
     )
     assert outcome.error is None
     assert len(tls.names) > 1
-    # but not once for each of them
+    # One warning, however many connections there are.
     assert outcome.output.count(b'warning: ') == 1, outcome.output
 
 
-def test_passphrases_are_asked_for_once(
+def test_passphrase_is_asked_for_once(
     web: network.Web,
     pem: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -219,7 +219,7 @@ def test_proxy_for_tls(
     assert proxy.seen
     for head in proxy.seen:
         assert head.startswith(f'CONNECT localhost:{tls.port} ')
-        # what is for the server is not for the proxy
+        # The proxy does not see what is sent to the server.
         assert SECRET not in head
     web.close()
 
@@ -253,7 +253,7 @@ def test_password(app: WSGI, tmp_path: pathlib.Path, where: str) -> None:
     outcome = Outcome(url, tmp_path / 'd', settings=settings)
     assert_cloned(outcome, web)
     assert b'secret' not in (tmp_path / 'd/.hg/hgrc').read_bytes()
-    # who knows the password sends it at once, after the first refusal
+    # After the first refusal, every request carries the password.
     refused = [r for r in web.seen if 'authorization' not in r]
     assert 0 < len(refused) <= 2 + 4
     web.close()
@@ -272,8 +272,8 @@ def test_wrong_password(
     web.close()
 
 
-def test_password_of_the_api_alone(app: WSGI, tmp_path: pathlib.Path) -> None:
-    """A front end may protect what it does not know otherwise."""
+def test_password_for_the_api_only(app: WSGI, tmp_path: pathlib.Path) -> None:
+    """A front end may demand a password for addresses it does not know."""
 
     def guarded(env: dict[str, Any], start_response: Any) -> Any:
         if env['PATH_INFO'].startswith('/api/'):
@@ -293,7 +293,7 @@ def test_password_of_the_api_alone(app: WSGI, tmp_path: pathlib.Path) -> None:
 
 STATUSES = ['301 Moved', '302 Found', '303 See', '307 Temporary']
 if sys.version_info >= (3, 11):
-    # urllib did not know it before
+    # urllib does not follow 308 in older versions.
     STATUSES.append('308 Permanent')
 
 
@@ -305,7 +305,7 @@ def test_repository_that_moved(
     old = network.Web(network.elsewhere(status, web.url, keep_query))
     outcome = Outcome(old.url + b'old', tmp_path / 'd')
     assert_cloned(outcome, web)
-    # the handshake told; nothing else takes the detour
+    # Only the handshake is redirected; later requests use the new URL.
     assert len(old.seen) == 1
     old.close()
 
@@ -324,7 +324,7 @@ def test_repository_that_moved_to_tls(
 def test_password_for_both_ends_of_a_redirect(
     app: WSGI, tmp_path: pathlib.Path
 ) -> None:
-    """As in version 1, over however many connections."""
+    """The password is used at both ends, as with version 1."""
     web = network.Web(network.with_password(app, 'user', 'secret'))
     moved = network.elsewhere('302 Found', web.url)
     old = network.Web(network.with_password(moved, 'user', 'secret'))
@@ -337,7 +337,7 @@ def test_password_for_both_ends_of_a_redirect(
 def test_api_that_moved(
     app: WSGI, web: network.Web, tmp_path: pathlib.Path
 ) -> None:
-    """Only version 1 can be followed, as a POST must not become a GET."""
+    """Version 1 is used: a redirected POST would become a GET."""
     moved = network.elsewhere('302 Found', web.url)
 
     def run(env: dict[str, Any], start_response: Any) -> Any:
@@ -357,7 +357,7 @@ def test_api_that_moved(
 
 
 class Store:
-    """An application with one object; ``secret`` is what it must not see."""
+    """An application with one object, which records what it must not see."""
 
     def __init__(self, content: bytes, status: str = '200 OK') -> None:
         self.content = content
@@ -372,10 +372,10 @@ class Store:
 def fetch(
     url: bytes, content: bytes, settings: dict[bytes, bytes], **changes: Any
 ) -> bytes:
-    """Follow a redirect to ``url``, where ``content`` should be."""
+    """Return the content of ``url``, which should be ``content``."""
     ui = conversation.make_ui(settings)
     protocol, _sep, rest = url.partition(b':')
-    target = offer.Target(b't', protocol, (url,))
+    target = offer.OfferedTarget(b't', protocol, (url,))
     location = events.Location(
         **{
             'url': url + b'object?signature=1',
@@ -388,11 +388,11 @@ def fetch(
     return b''.join(redirects.fetch(ui, location, [target]))
 
 
-def test_stores_learn_nothing(
+def test_stores_get_no_secrets(
     pem: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    """Not a password, a cookie, a certificate or what the proxy knows."""
-    web = network.Web(Store(b'piece'))
+    """They get no password, cookie or certificate, and nothing for the proxy."""
+    web = network.Web(Store(b'content'))
     tls = network.TLS(web.port, pem)
     cookies = tmp_path / 'cookies'
     cookies.write_text(
@@ -408,8 +408,8 @@ def test_stores_learn_nothing(
         b'auth.x.cert': bytes(pem),
         b'auth.x.key': bytes(pem),
     }
-    assert fetch(tls.url, b'piece', settings) == b'piece'
-    assert fetch(web.url, b'piece', settings) == b'piece'
+    assert fetch(tls.url, b'content', settings) == b'content'
+    assert fetch(web.url, b'content', settings) == b'content'
     proxy = network.Proxy('pat:word')
     settings |= {
         b'http_proxy.host': b'127.0.0.1:%d' % proxy.port,
@@ -417,7 +417,7 @@ def test_stores_learn_nothing(
         b'http_proxy.passwd': b'word',
         b'http_proxy.always': b'yes',
     }
-    assert fetch(tls.url, b'piece', settings) == b'piece'
+    assert fetch(tls.url, b'content', settings) == b'content'
     assert len(proxy.seen) == 1
     assert tls.names == ['localhost'] * 2
     assert not any(tls.people)
@@ -429,17 +429,17 @@ def test_stores_learn_nothing(
     web.close()
 
 
-def test_stores_that_are_not_who_they_should_be(
+def test_stores_with_wrong_certificates(
     pem: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    web = network.Web(Store(b'piece'))
+    web = network.Web(Store(b'content'))
     tls = network.TLS(web.port, pem)
     for settings in (
         {},
         {b'hostsecurity.localhost:fingerprints': b'sha256:' + b'00' * 32},
     ):
         with pytest.raises(redirects.RedirectFailure):
-            fetch(tls.url, b'piece', settings)
+            fetch(tls.url, b'content', settings)
     assert web.seen == []
     web.close()
 
@@ -449,33 +449,33 @@ def test_stores_that_are_not_who_they_should_be(
     [
         Store(b'other'),
         Store(b'piec'),
-        Store(b'piece, and more of it'),
-        Store(b'piece', '206 Partial Content'),
-        Store(b'piece', '302 Found'),
-        Store(b'piece', '401 Unauthorized'),
-        Store(b'piece', '503 Busy'),
+        Store(b'content, and more of it'),
+        Store(b'content', '206 Partial Content'),
+        Store(b'content', '302 Found'),
+        Store(b'content', '401 Unauthorized'),
+        Store(b'content', '503 Busy'),
     ],
 )
-def test_stores_without_what_was_announced(store: Store) -> None:
+def test_stores_with_other_content_than_announced(store: Store) -> None:
     web = network.Web(store)
     with pytest.raises(redirects.RedirectFailure):
-        fetch(web.url, b'piece', {})
+        fetch(web.url, b'content', {})
     assert len(web.seen) == 1
     web.close()
 
 
 def test_redirects_without_a_size_are_bounded_by_their_hash() -> None:
-    web = network.Web(Store(b'piece'))
-    assert fetch(web.url, b'piece', {}, size=None) == b'piece'
+    web = network.Web(Store(b'content'))
+    assert fetch(web.url, b'content', {}, size=None) == b'content'
     for hashes in ((), ((b'md5', b'x'),), None):
         with pytest.raises(redirects.RedirectFailure):
-            fetch(web.url, b'piece', {}, fullhashes=hashes)
+            fetch(web.url, b'content', {}, fullhashes=hashes)
     assert len(web.seen) == 1
     web.close()
 
 
 @pytest.mark.parametrize('kind', ['text/html', 'text/\xe9', ''])
-def test_other_types_are_shown_as_they_are(
+def test_answers_of_other_types_are_reported(
     app: WSGI, tmp_path: pathlib.Path, kind: str
 ) -> None:
     def run(env: dict[str, Any], start_response: Any) -> Any:
@@ -493,7 +493,7 @@ def test_other_types_are_shown_as_they_are(
 
 
 def test_subrepositories(tmp_path: pathlib.Path) -> None:
-    """They come by version 2, too, each from its own URL."""
+    """Each subrepository is cloned over version 2 from its own URL."""
     ui = conversation.make_ui()
     paths = {b'main': tmp_path / 'main', b'main/sub': tmp_path / 'main' / 'sub'}
     for path in paths.values():
@@ -520,10 +520,10 @@ def test_subrepositories(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize('status', ['400 Bad', '431 Large', '500 Oops'])
-def test_headers_that_are_refused(
+def test_refused_headers(
     app: WSGI, tmp_path: pathlib.Path, status: str
 ) -> None:
-    """Somebody in between may know no better; version 1 needs none."""
+    """If a proxy refuses the additional headers, version 1 is used."""
 
     def run(env: dict[str, Any], start_response: Any) -> Any:
         if 'HTTP_X_HGUPGRADE_1' in env:
@@ -539,7 +539,7 @@ def test_headers_that_are_refused(
     web.close()
 
 
-def test_servers_that_fail_for_good(tmp_path: pathlib.Path) -> None:
+def test_servers_that_fail_every_time(tmp_path: pathlib.Path) -> None:
     def run(env: dict[str, Any], start_response: Any) -> Any:
         start_response('500 Oops', [])
         return [b'']
@@ -553,7 +553,7 @@ def test_servers_that_fail_for_good(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize('typed', [True, False])
 def test_static_repositories(tmp_path: pathlib.Path, typed: bool) -> None:
-    """Files behind any web server, with or without types, still do."""
+    """static-http works with any web server, with or without media types."""
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(tmp_path / 'repo'), True)
     (tmp_path / 'repo' / 'f').write_text('f')

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Servers that drip, in every part of a response; by a clock that is made up.
+"""Servers that send every part of a response too slowly, by a simulated clock.
 
-Sockets are real, since what matters is that no read escapes.
+The sockets are real, to show that the limit applies to every kind of read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHUNKED = b'Transfer-Encoding: chunked\r\n'
 
 
 class Server:
-    """Answers one connection with ``response``, as fast as it is read."""
+    """Answers one connection with ``response``."""
 
     def __init__(self, response: bytes) -> None:
         self._response = response
@@ -54,10 +54,10 @@ class Read(Protocol):
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Read:
-    """Return a function that reads a response of ``seconds`` a byte."""
+    """Return a function that reads a response, ``seconds`` for each byte."""
     clock = types.SimpleNamespace(now=0.0, step=0.0)
     monkeypatch.setattr(time, 'monotonic', lambda: clock.now)
-    # no read gets more than a byte, and each takes its time
+    # Every read gets one byte and advances the clock.
     real = socket.SocketIO.readinto
 
     def readinto(self: socket.SocketIO, buffer: Any) -> int | None:
@@ -95,18 +95,18 @@ DRIPS = {
 
 
 @pytest.mark.parametrize('name', DRIPS)
-def test_drip(read: Read, name: str) -> None:
+def test_slow_response_is_refused(read: Read, name: str) -> None:
     with pytest.raises((pace.TooSlow, util.urlerr.urlerror)) as caught:
         read(DRIPS[name], 1)
     assert 'less than 1024 bytes in 60 seconds' in str(caught.value)
 
 
-def test_fast_enough(read: Read) -> None:
+def test_response_that_is_fast_enough(read: Read) -> None:
     response = STATUS + b'Content-Length: 5000\r\n\r\n' + b'x' * 5000
     assert len(read(response, TIMEOUT / 2000)) == 5000
 
 
-def test_only_where_asked(read: Read) -> None:
+def test_requests_without_a_pace_may_take_any_time(read: Read) -> None:
     response = STATUS + b'Content-Length: 200\r\n\r\n' + b'x' * 200
     assert len(read(response, 1, paced=False)) == 200
     assert len(read(response, 1, timeout=0)) == 200

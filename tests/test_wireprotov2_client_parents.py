@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which incoming file revisions are checked without their texts."""
+"""Which incoming file revisions can be checked without their texts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from typing import Any
 import pytest
 
 from hgext3rd.wireprotov2.pull import parents
+from hgext3rd.wireprotov2.pull.session import PullSession
 
 NULL, PLAIN, COPY, ROOT = (bytes([n]) * 20 for n in range(4))
 
-# rev of each node and its parents: a child of another revision, a copy (its
-# first parent is null), and a root, whose parents do not tell
+# The revision numbers of some nodes, and their parents: a child of another
+# revision, a copy (its first parent is null), and a root, whose parents do not
+# tell whether it has metadata.
 REVS = {NULL: -1, PLAIN: 0, COPY: 1, ROOT: 2}
 PARENTS = {0: (2, -1), 1: (-1, 2), 2: (-1, -1)}
+
+# An empty repository.
+REPO = SimpleNamespace(unfiltered=list)
 
 REVLOG = SimpleNamespace(
     nullid=NULL,
@@ -38,9 +43,9 @@ def delta(
 
 
 def checked(
-    *deltas: Iterable[SimpleNamespace], trusted: bool = True
+    *deltas: Iterable[SimpleNamespace], parents_checked: bool = True
 ) -> list[SimpleNamespace]:
-    """Return the deltas Mercurial itself is asked about."""
+    """Return the deltas that Mercurial itself has to check."""
     asked = []
 
     def orig(
@@ -50,8 +55,9 @@ def checked(
             asked.append(item)
             yield item
 
-    if trusted:
-        with parents.trusted():
+    if parents_checked:
+        with PullSession(REPO, None) as session:
+            session.parents_checked = True
             found = list(parents.filter_deltas(orig, REVLOG, deltas))
     else:
         found = list(parents.filter_deltas(orig, REVLOG, deltas))
@@ -62,28 +68,28 @@ def checked(
 @pytest.mark.parametrize(
     'item',
     [
-        # nothing to swap
+        # There is nothing to swap.
         delta(PLAIN, COPY, NULL),
         delta(NULL, NULL, NULL),
-        # as its base: without metadata, with
+        # Like its base: without metadata, with metadata.
         delta(PLAIN, NULL, PLAIN),
         delta(NULL, PLAIN, COPY),
     ],
 )
-def test_not_asked(item: SimpleNamespace) -> None:
+def test_checked_without_text(item: SimpleNamespace) -> None:
     assert checked(item) == []
-    assert checked(item, trusted=False) == [item]
+    assert checked(item, parents_checked=False) == [item]
 
 
 @pytest.mark.parametrize(
     'item',
     [
-        # parents that contradict the base's metadata
+        # The parents contradict the metadata of the base.
         delta(NULL, PLAIN, PLAIN),
         delta(COPY, NULL, COPY),
-        # the first bytes change
+        # The delta changes the first bytes.
         delta(PLAIN, NULL, PLAIN, start=1),
-        # nothing known of the base
+        # Nothing is known about the base.
         delta(PLAIN, NULL, ROOT),
         delta(PLAIN, NULL, NULL),
         delta(PLAIN, NULL, b'?' * 20),
@@ -91,7 +97,7 @@ def test_not_asked(item: SimpleNamespace) -> None:
         SimpleNamespace(p1=PLAIN, p2=NULL, delta_base=PLAIN, delta=None),
     ],
 )
-def test_asked(item: SimpleNamespace) -> None:
+def test_checked_by_mercurial(item: SimpleNamespace) -> None:
     assert checked(item) == [item]
 
 

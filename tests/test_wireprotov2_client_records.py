@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Values to records, records to bundles; pieces and redirects, without I/O."""
+"""Reading values, writing bundles, lists of segments and redirects; no I/O."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from hgext3rd.wireprotov2.client import offer, redirects
 from hgext3rd.wireprotov2.proto import cbor, events
 from hgext3rd.wireprotov2.proto.errors import CBORError, ProtocolError
-from hgext3rd.wireprotov2.pull import bundle, source
-from hgext3rd.wireprotov2.pull import fetch as pull_pieces
-from hgext3rd.wireprotov2.pull import records as pull_records
+from hgext3rd.wireprotov2.pull import bundle, records, wanted
+from hgext3rd.wireprotov2.pull import listing as segment_list
 
 A, B, C = (bytes([n]) * 20 for n in b'abc')
-NULL = pull_records.NULL_ID
+NULL = records.NULL_ID
 
 
 def revision(node: bytes = A, text: bytes = b'text', **extra: Any) -> list[Any]:
@@ -35,15 +34,15 @@ def revision(node: bytes = A, text: bytes = b'text', **extra: Any) -> list[Any]:
 
 def changesets(*values: Any) -> list[Any]:
     rest = iter(values)
-    total = pull_records.header(rest)
-    return list(pull_records.changesets(rest, total))
+    total = records.header(rest)
+    return list(records.changesets(rest, total))
 
 
 def revisions(*values: Any) -> list[Any]:
     rest = iter(values)
-    total = pull_records.header(rest)
-    found = list(pull_records.revisions(rest, total))
-    pull_records.end(rest)
+    total = records.header(rest)
+    found = list(records.revisions(rest, total))
+    records.end(rest)
     return found
 
 
@@ -69,12 +68,12 @@ class TestRecords:
         assert record.linknode is None
 
     def test_other_changesets_are_skipped(self) -> None:
-        records = changesets(
+        found = changesets(
             {b'totalitems': 1},
             *revision(phase=b'public'),
             {b'node': B, b'bookmarks': [b'x']},
         )
-        assert [record.node for record in records] == [A]
+        assert [record.node for record in found] == [A]
 
     @pytest.mark.parametrize(
         'values',
@@ -125,8 +124,8 @@ class TestRecords:
             ]
         )
         found = [
-            (path, [record.node for record in records])
-            for path, records in pull_records.files(values, 2)
+            (path, [record.node for record in revisions])
+            for path, revisions in records.files(values, 2)
         ]
         assert found == [(b'a', [A]), (b'b', [])]
 
@@ -136,15 +135,15 @@ class TestRecords:
     )
     def test_malformed_file(self, value: Any) -> None:
         with pytest.raises(CBORError):
-            list(pull_records.files(iter([value]), 1))
+            list(records.files(iter([value]), 1))
 
     def test_repeated_file(self) -> None:
         value = {b'path': b'a', b'totalitems': 0}
         with pytest.raises(CBORError):
-            list(pull_records.files(iter([value, value]), 2))
+            list(records.files(iter([value, value]), 2))
 
     @given(st.data())
-    def test_nonsense_raises_nothing_but_protocol_errors(
+    def test_any_value_parses_or_raises_a_protocol_error(
         self, data: st.DataObject
     ) -> None:
         plain = st.one_of(
@@ -166,17 +165,19 @@ class TestRecords:
 
 class TestSeen:
     def record(self, text: bytes) -> Any:
-        return pull_records.Record(A, NULL, NULL, A, NULL, b'h' * 12 + text, 0)
+        return records.RevisionRecord(
+            A, NULL, NULL, A, NULL, b'h' * 12 + text, 0
+        )
 
     def test_manifest_and_paths(self) -> None:
-        seen = source.Seen()
+        seen = wanted.Seen()
         text = B.hex().encode() + b'\nuser\n0 0\nf\ng h\n\nmessage\n\nmore'
         seen.add(self.record(text))
         assert seen.manifests == {B: A}
         assert seen.paths == {b'f', b'g h'}
 
     def test_empty(self) -> None:
-        seen = source.Seen()
+        seen = wanted.Seen()
         seen.add(self.record(NULL.hex().encode() + b'\nuser\n0 0\n\nmessage'))
         assert not seen.manifests
         assert not seen.paths
@@ -184,7 +185,7 @@ class TestSeen:
     @pytest.mark.parametrize('text', [b'', b'abc\n', b'z' * 40, b'\xff' * 40])
     def test_malformed(self, text: bytes) -> None:
         with pytest.raises(CBORError):
-            source.Seen().add(self.record(text))
+            wanted.Seen().add(self.record(text))
 
 
 class TestBundle:
@@ -202,14 +203,14 @@ class TestBundle:
             + b'\0\0\0\0'
         )
 
-    def test_large_payload_is_cut(self) -> None:
+    def test_large_payload_is_divided(self) -> None:
         chunks = [b'x' * 30000] * 5
         blocks = list(bundle.part(0, b'N', chunks))[1:]
         assert b''.join(blocks[1:-1:2]) == b''.join(chunks)
         assert max(map(len, blocks)) < 100000
 
     def test_revision(self) -> None:
-        record = pull_records.Record(A, B, NULL, None, C, b'delta', 1 << 13)
+        record = records.RevisionRecord(A, B, NULL, None, C, b'delta', 1 << 13)
         chunk = bundle.revision(record, A, b'03')
         assert chunk == (
             struct.pack('>l', 4 + 102 + 5)
@@ -230,17 +231,17 @@ class TestBundle:
         assert bundle.bookmarks({b'm': A}) == A + b'\0\x01m'
 
 
-def listing(*pieces: Any, **head: Any) -> list[Any]:
+def listing(*segments: Any, **head: Any) -> list[Any]:
     values = {
         b'version': 1,
-        b'totalitems': len(pieces),
+        b'totalitems': len(segments),
         b'cgversion': b'02',
         **{key.encode(): value for key, value in head.items()},
     }
-    return [values, *pieces]
+    return [values, *segments]
 
 
-PIECE = {
+SEGMENT = {
     b'name': A,
     b'changesets': 3,
     b'estimate': 10,
@@ -249,15 +250,15 @@ PIECE = {
 }
 
 
-class TestPieces:
+class TestListing:
     def test_listing(self) -> None:
-        found = pull_pieces.parse_listing(listing(PIECE))
-        assert found == pull_pieces.Listing(
-            (pull_pieces.Piece(A, 3, 10, (B,), True),), b'02'
+        found = segment_list.parse(listing(SEGMENT))
+        assert found == segment_list.SegmentList(
+            (segment_list.ListedSegment(A, 3, 10, (B,), True),), b'02'
         )
 
     def test_unknown_version(self) -> None:
-        assert pull_pieces.parse_listing(listing(version=2)) is None
+        assert segment_list.parse(listing(version=2)) is None
 
     @pytest.mark.parametrize(
         'values',
@@ -267,20 +268,20 @@ class TestPieces:
             listing(totalitems=3),
             listing(cgversion=None),
             listing(b'x'),
-            listing({**PIECE, b'heads': []}),
-            listing({**PIECE, b'heads': [b'short']}),
-            listing({**PIECE, b'name': 1}),
-            listing({**PIECE, b'changesets': -1}),
+            listing({**SEGMENT, b'heads': []}),
+            listing({**SEGMENT, b'heads': [b'short']}),
+            listing({**SEGMENT, b'name': 1}),
+            listing({**SEGMENT, b'changesets': -1}),
         ],
     )
     def test_malformed(self, values: Any) -> None:
         with pytest.raises(CBORError):
-            pull_pieces.parse_listing(values)
+            segment_list.parse(values)
 
 
 TARGETS = (
-    offer.Target(b'cdn', b'https', (b'https://cdn.example/bucket/',)),
-    offer.Target(b'lan', b'http', (b'http://10.0.0.1:8080',)),
+    offer.OfferedTarget(b'cdn', b'https', (b'https://cdn.example/bucket/',)),
+    offer.OfferedTarget(b'lan', b'http', (b'http://10.0.0.1:8080',)),
 )
 
 
@@ -301,12 +302,12 @@ class TestRedirects:
             (b'file:///etc/passwd', False),
         ],
     )
-    def test_where_to(self, url: bytes, allowed: bool) -> None:
+    def test_advertised_locations(self, url: bytes, allowed: bool) -> None:
         assert redirects.is_advertised(url, TARGETS) is allowed
 
     def test_acceptable(self) -> None:
         def accept(secure: bool = False, **kwargs: Any) -> bool:
-            target = offer.Target(
+            target = offer.OfferedTarget(
                 **{
                     'name': b't',
                     'protocol': b'https',
@@ -314,7 +315,7 @@ class TestRedirects:
                     **kwargs,
                 }
             )
-            found = offer.API(b'a', b'u', {}, (), targets=(target,))
+            found = offer.OfferedAPI(b'a', b'u', {}, (), targets=(target,))
             return bool(redirects.acceptable(found, secure))
 
         assert accept()
@@ -363,9 +364,12 @@ class TestRedirects:
             ({'size': 3}, 'larger'),
             ({'size': 30}, 'smaller'),
             ({'fullhashes': ((b'sha256', b'x'),)}, 'wrong hash'),
-            ({'fullhashes': ((b'md5', b'x'),)}, 'without a known hash'),
-            ({'fullhashes': None}, 'without a known hash'),
-            ({'url': b'http://evil/'}, 'none may lead'),
+            (
+                {'fullhashes': ((b'md5', b'x'),)},
+                'without a hash that can be verified',
+            ),
+            ({'fullhashes': None}, 'without a hash that can be verified'),
+            ({'url': b'http://evil/'}, 'did not announce'),
         ],
     )
     def test_refused(
@@ -409,7 +413,7 @@ class TestAPI:
         assert found.valid_values(b'filesdata', b'nodes') == frozenset()
         assert [target.name for target in found.targets] == [b't']
 
-    def test_values_of_no_use_are_left_out(self) -> None:
+    def test_malformed_details_are_left_out(self) -> None:
         args = {b'fields': {b'validvalues': [b'flags', [b'x'], {b'y': 1}, 5]}}
         commands = {b'commands': {b'filesdata': {b'args': args}}}
         found = offer.parse(b'n', b'u', commands)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hgext3rd.wireprotov2.proto import cbor
 from hgext3rd.wireprotov2.proto.errors import CBORError, LimitError
 
-# what maps and sets may be keyed by; 1 and True are one key in Python
+# The keys of maps and members of sets. Without booleans: True and 1 are the same
+# key in Python.
 keys = st.binary(max_size=30) | st.integers(-(2**64), 2**64 - 1)
 scalars = keys | st.none() | st.booleans()
 values = st.recursive(
@@ -27,7 +28,7 @@ values = st.recursive(
 )
 
 
-def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+def chunks_of(data: bytes, cuts: list[int]) -> list[bytes]:
     """Cut ``data`` at the given offsets."""
     edges = sorted({0, len(data), *(c % (len(data) + 1) for c in cuts)})
     return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
@@ -40,19 +41,19 @@ def test_decoding_does_not_depend_on_chunking(
     data = b''.join(cbor.encode(item) for item in items)
     decoder = cbor.Decoder()
     found: list[Any] = []
-    for piece in pieces(data, cuts):
-        found += decoder.feed(piece)
+    for chunk in chunks_of(data, cuts):
+        found += decoder.feed(chunk)
     decoder.finish()
     assert found == items
 
 
 @given(values)
-def test_cbor2_reads_what_we_write(value: Any) -> None:
+def test_cbor2_decodes_our_encoding(value: Any) -> None:
     assert cbor2.loads(cbor.encode(value)) == value
 
 
 @given(values)
-def test_we_read_what_cbor2_writes(value: Any) -> None:
+def test_the_encoding_of_cbor2_is_decoded(value: Any) -> None:
     assert cbor.decode_all(cbor2.dumps(value)) == [value]
 
 
@@ -60,8 +61,8 @@ def test_we_read_what_cbor2_writes(value: Any) -> None:
 def test_garbage_is_a_value_or_an_error(data: bytes, cuts: list[int]) -> None:
     decoder = cbor.Decoder(cbor.Limits(depth=4, items=100, size=1000))
     try:
-        for piece in pieces(data, cuts):
-            decoder.feed(piece)
+        for chunk in chunks_of(data, cuts):
+            decoder.feed(chunk)
         decoder.finish()
     except (CBORError, LimitError):
         pass
@@ -76,12 +77,12 @@ def test_indefinite_bytestrings(
     chunks: list[bytes], cuts: list[int], chunked: bool
 ) -> None:
     data = b''.join(cbor.encode_indefinite_bytes(chunks))
-    # also inside containers, where they are always joined
+    # Inside containers they are always joined.
     data += b'\x82' + data + data + b'\x00'
     decoder = cbor.Decoder(chunked=chunked)
     found: list[Any] = []
-    for piece in pieces(data, cuts):
-        found += decoder.feed(piece)
+    for chunk in chunks_of(data, cuts):
+        found += decoder.feed(chunk)
     decoder.finish()
     whole = b''.join(chunks)
     if chunked:
@@ -115,11 +116,11 @@ def test_indefinite_bytestrings(
         (None, b'\xf6'),
         (True, b'\xf5'),
         (False, b'\xf4'),
-        # sorted by value, not by encoded length
+        # Keys are sorted by value, not by encoded length.
         ({b'b': 1, b'aa': 2}, b'\xa2\x42aa\x02\x41b\x01'),
         ({b'b', b'aa'}, b'\xd9\x01\x02\x82\x42aa\x41b'),
         (frozenset(), b'\xd9\x01\x02\x80'),
-        # mixed types: by type first
+        # Mixed types are sorted by type first.
         ({1, b'a'}, b'\xd9\x01\x02\x82\x41a\x01'),
     ],
 )
@@ -192,7 +193,7 @@ def test_truncated_data(data: bytes) -> None:
         decoder.finish()
 
 
-def test_nothing_is_no_value() -> None:
+def test_no_data_is_no_value() -> None:
     decoder = cbor.Decoder()
     assert decoder.feed(b'') == []
     assert not decoder.pending
@@ -210,11 +211,11 @@ def test_limit_of_depth() -> None:
 def test_limit_of_items() -> None:
     limits = cbor.Limits(items=4)
     assert cbor.decode_all(b'\x82\x00\x00' * 9, limits) == [[0, 0]] * 9
-    # announced
+    # The announced number is too large.
     with pytest.raises(LimitError) as e:
         cbor.decode_all(b'\x9a\xff\xff\xff\xff', limits)
     assert e.value.limit == 'items'
-    # or added up
+    # The sum is too large.
     with pytest.raises(LimitError):
         cbor.decode_all(b'\x83\x82\x00\x00\x82\x00\x00\x00', limits)
     with pytest.raises(LimitError):
@@ -224,7 +225,7 @@ def test_limit_of_items() -> None:
 def test_limit_of_size() -> None:
     limits = cbor.Limits(size=10)
     assert cbor.decode_all(b'\x49' + b'a' * 9, limits) == [b'a' * 9]
-    # refused when announced, before the bytes arrive
+    # The announced size is refused before the bytes arrive.
     with pytest.raises(LimitError) as e:
         cbor.Decoder(limits).feed(b'\x4a')
     assert e.value.limit == 'size'
@@ -236,7 +237,7 @@ def test_limit_of_size() -> None:
     decoder.feed(b'\x8c' + b'\0' * 9)
     with pytest.raises(LimitError):
         decoder.feed(b'\0' * 1)
-    # pieces handed on do not count, up to two are held
+    # Chunks that were returned do not count; at most two are held.
     limits = cbor.Limits(size=12)
     chunks = cbor.decode_all(b'\x5f' + b'\x44aaaa' * 9 + b'\xff', limits, True)
     assert len(chunks) == 9

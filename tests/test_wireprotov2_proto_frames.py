@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Frames: exact bytes, any chunking, sizes refused before they arrive."""
+"""Wire frames: exact bytes, any chunking, too large ones refused early."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def test_exact_bytes() -> None:
     )
 
 
-def test_senders_keep_to_the_size() -> None:
+def test_senders_keep_the_size_limit() -> None:
     assert len(frames.build(1, 1, 0, 1, 0, b'a' * 32768)) == 32776
     with pytest.raises(FrameError):
         frames.build(1, 1, 0, 1, 0, b'a' * 32769)
 
 
-def test_receivers_refuse_at_the_header() -> None:
+def test_too_large_frames_are_refused_at_the_header() -> None:
     parser = frames.FrameParser()
     (frame,) = parser.feed(b'\xff\xff\x00\1\0\1\1\x11' + b'a' * 65535)
     assert len(frame.payload) == 65535
@@ -75,11 +75,11 @@ def test_receivers_refuse_at_the_header() -> None:
         parser.feed(b'\x00\x00\x01\1\0\1\1\x11')
 
 
-def test_truncation() -> None:
+def test_truncated_frames() -> None:
     parser = frames.FrameParser()
     assert not parser.pending
-    for piece in (b'\x02\0\0\1', b'\0\1\1\x11', b'a'):
-        assert parser.feed(piece) == []
+    for chunk in (b'\x02\0\0\1', b'\0\1\1\x11', b'a'):
+        assert parser.feed(chunk) == []
         assert parser.pending
         with pytest.raises(FrameError):
             parser.finish()

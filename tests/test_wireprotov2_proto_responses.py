@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgext3rd.wireprotov2.proto import cbor, frames, streams
-from hgext3rd.wireprotov2.proto.errors import CommandError, ServerFailure
+from hgext3rd.wireprotov2.proto.errors import CommandError, InternalError
 from hgext3rd.wireprotov2.proto.events import Location
 from hgext3rd.wireprotov2.proto.frames import (
     FRAMING_0005,
@@ -37,13 +37,11 @@ OK = b'\xa1FstatusBok'
 def received(framing: Framing, *ids: int) -> ServerConnection:
     conn = ServerConnection(framing)
     for number, requestid in enumerate(ids):
-        conn.receive(
-            request(HEADS, requestid, streamflags=0 if number else BEGIN)
-        )
+        conn.feed(request(HEADS, requestid, streamflags=0 if number else BEGIN))
     return conn
 
 
-def test_a_response_in_0005() -> None:
+def test_response_in_framing_0005() -> None:
     conn = received(FRAMING_0005, 1, 3)
     data = b''.join(conn.respond(1, [b'\1', b'', b'\2\3']))
     assert parsed(data) == [
@@ -51,7 +49,7 @@ def test_a_response_in_0005() -> None:
         (1, 2, 0, 3, 1, b'\1\2\3'),
         (1, 2, 0, 3, 2, b''),
     ]
-    # the next one is on the same stream
+    # The next response is on the same stream.
     data = b''.join(conn.respond(3, [b'\4'], data_flags=0))
     assert parsed(data) == [
         (3, 2, 0, 3, 1, OK),
@@ -60,7 +58,7 @@ def test_a_response_in_0005() -> None:
     ]
 
 
-def test_a_response_in_0006() -> None:
+def test_response_in_framing_0006() -> None:
     conn = received(FRAMING_0006, 1)
     data = b''.join(conn.respond(1, [b'\1']))
     assert parsed(data) == [
@@ -85,7 +83,7 @@ def test_encoded_responses_have_streams_of_their_own() -> None:
         assert zlib.decompress(payload) == b'abc' * 20000
 
 
-def test_stream_ids_are_used_again() -> None:
+def test_stream_ids_are_reused() -> None:
     ids = range(1, 2 * 130, 2)
     conn = received(FRAMING_0006, *ids)
     used = [parsed(b''.join(conn.respond(i, [b'\0'])))[0][1] for i in ids]
@@ -106,11 +104,11 @@ def test_payloads_are_full(sizes: list[int]) -> None:
 def test_an_answered_request_id_is_free() -> None:
     conn = received(FRAMING_0006, 1)
     list(conn.respond(1, [b'\0']))
-    assert conn.receive(request(HEADS, streamflags=0)) != []
+    assert conn.feed(request(HEADS, streamflags=0)) != []
     list(conn.fail(1, CommandError(b'no')))
-    assert conn.receive(request(HEADS, streamflags=0)) != []
+    assert conn.feed(request(HEADS, streamflags=0)) != []
     list(conn.redirect(1, Location(b'u', b'm')))
-    assert conn.receive(request(HEADS, streamflags=0)) != []
+    assert conn.feed(request(HEADS, streamflags=0)) != []
 
 
 def failing(after: list[bytes], error: Exception) -> Iterator[bytes]:
@@ -137,7 +135,7 @@ def failing(after: list[bytes], error: Exception) -> Iterator[bytes]:
             (3, 2, {b'status': b'error', b'error': {b'message': b'bad'}}),
         ),
         (
-            ServerFailure(b'worse'),
+            InternalError(b'worse'),
             (5, 0, {b'type': b'server', b'message': [{b'msg': b'worse'}]}),
         ),
     ],
@@ -164,7 +162,7 @@ def test_errors_before_output(error: Exception, expected: Any) -> None:
             {b'type': b'command', b'message': [{b'msg': b'bad'}]},
         ),
         (
-            ServerFailure(b'worse'),
+            InternalError(b'worse'),
             {b'type': b'server', b'message': [{b'msg': b'worse'}]},
         ),
     ],
@@ -176,14 +174,14 @@ def test_errors_after_output(error: Exception, expected: Any) -> None:
     assert all(f[4] != frames.EOS for f in rest if f[3] == 3)
 
 
-def test_errors_quote_a_little_of_the_request() -> None:
+def test_errors_quote_little_of_the_request() -> None:
     conn = received(FRAMING_0006, 1)
     error = CommandError(b'%s', [b'a' * 100000] * 100)
     (frame,) = parsed(b''.join(conn.fail(1, error)))
     assert len(frame[5]) < 10000
 
 
-def test_other_exceptions_pass() -> None:
+def test_other_exceptions_pass_through() -> None:
     conn = received(FRAMING_0006, 1)
     with pytest.raises(KeyError):
         list(conn.respond(1, failing([], KeyError())))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The server's end: requests in any pieces, answers, and all that is refused."""
+"""The server's end of an exchange: requests, and what it refuses."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from hgext3rd.wireprotov2.proto.errors import (
     StreamError,
 )
 from hgext3rd.wireprotov2.proto.events import (
+    AcceptedRedirects,
     CommandReceived,
-    Redirect,
     SettingsReceived,
 )
 from hgext3rd.wireprotov2.proto.frames import (
@@ -45,11 +45,13 @@ from hgext3rd.wireprotov2.proto.server import RequestLimits, ServerConnection
 
 @BOTH
 @given(st.lists(st.integers(0, 1000)))
-def test_commands_in_any_pieces(framing: Framing, cuts: list[int]) -> None:
+def test_commands_do_not_depend_on_chunking(
+    framing: Framing, cuts: list[int]
+) -> None:
     encoded = cbor.encode(HEADS)
     data = (
         request({b'name': b'known'})
-        # two that are interleaved, on two streams
+        # Two requests that are interleaved, on two streams.
         + request(encoded[:4], 3, 1, 0, NEW | MORE)
         + request({b'name': b'branchmap'}, 5, 3)
         + request(encoded[4:10], 3, 1, 0, CONT | MORE)
@@ -59,7 +61,7 @@ def test_commands_in_any_pieces(framing: Framing, cuts: list[int]) -> None:
     conn = ServerConnection(framing)
     events = []
     for start, stop in zip(edges, edges[1:], strict=False):
-        events += conn.receive(data[start:stop])
+        events += conn.feed(data[start:stop])
     conn.finish()
     assert events == [
         CommandReceived(1, b'known'),
@@ -75,13 +77,11 @@ def test_command_data() -> None:
     data += request(encoded[3:], streamflags=0, flags=CONT | DATA)
     typeid = frames.COMMAND_DATA
     data += request(b'abc', streamflags=0, flags=1, typeid=typeid)
-    assert conn.receive(data) == []
+    assert conn.feed(data) == []
     with pytest.raises(FrameError):
         conn.finish()
     data = request(b'de', streamflags=0, flags=2, typeid=typeid)
-    assert conn.receive(data) == [
-        CommandReceived(1, b'unbundle', data=b'abcde')
-    ]
+    assert conn.feed(data) == [CommandReceived(1, b'unbundle', data=b'abcde')]
     conn.finish()
 
 
@@ -91,29 +91,29 @@ def test_redirect() -> None:
         **HEADS,
         b'redirect': {b'targets': [b'a', b'b'], b'hashes': [b'sha256']},
     }
-    (event,) = conn.receive(request(value))
+    (event,) = conn.feed(request(value))
     assert isinstance(event, CommandReceived)
-    assert event.redirect == Redirect((b'a', b'b'), (b'sha256',))
+    assert event.redirect == AcceptedRedirects((b'a', b'b'), (b'sha256',))
     value[b'redirect'] = {b'targets': [b'a'], b'fullhashes': True}
-    (event,) = conn.receive(request(value, 3, streamflags=0))
+    (event,) = conn.feed(request(value, 3, streamflags=0))
     assert isinstance(event, CommandReceived)
-    assert event.redirect == Redirect((b'a',), (), True)
+    assert event.redirect == AcceptedRedirects((b'a',), (), True)
 
 
 def test_settings() -> None:
     conn = ServerConnection(FRAMING_0006)
     assert conn.encoding == b'identity'
     encoded = cbor.encode({b'contentencodings': [b'zlib', b'identity']})
-    assert conn.receive(settings(encoded[:5], frames.CONTINUATION)) == []
+    assert conn.feed(settings(encoded[:5], frames.CONTINUATION)) == []
     with pytest.raises(FrameError):
         conn.finish()
-    assert conn.receive(settings(encoded[5:], begin=0)) == [
+    assert conn.feed(settings(encoded[5:], begin=0)) == [
         SettingsReceived((b'zlib', b'identity'))
     ]
     assert conn.encoding == b'zlib'
     conn.finish()
     conn = ServerConnection(FRAMING_0006)
-    assert conn.receive(settings({})) == [SettingsReceived((b'identity',))]
+    assert conn.feed(settings({})) == [SettingsReceived((b'identity',))]
 
 
 @pytest.mark.parametrize(
@@ -129,26 +129,26 @@ def test_settings() -> None:
         (settings({b'contentencodings': b'zlib'}), FrameError),
         (settings({b'contentencodings': [5]}), FrameError),
         (settings(b'a' * 5000, frames.CONTINUATION), LimitError),
-        # a command between its frames
+        # A command between two frames of the settings.
         (
             settings(b'\xa0', frames.CONTINUATION)
             + request(HEADS, streamflags=0),
             FrameError,
         ),
-        # after commands
+        # Settings after commands.
         (request(HEADS) + settings({}, begin=0), FrameError),
-        # twice
+        # Settings twice.
         (settings({}) + settings({}, begin=0), FrameError),
     ],
 )
 def test_bad_settings(data: bytes, error: type[ProtocolError]) -> None:
     with pytest.raises(error):
-        ServerConnection(FRAMING_0006).receive(data)
+        ServerConnection(FRAMING_0006).feed(data)
 
 
-def test_0005_has_no_settings() -> None:
+def test_framing_0005_has_no_settings() -> None:
     with pytest.raises(FrameError) as e:
-        ServerConnection(FRAMING_0005).receive(settings({}))
+        ServerConnection(FRAMING_0005).feed(settings({}))
     assert b'stream-settings' in e.value.message
 
 
@@ -156,7 +156,7 @@ def test_0005_has_no_settings() -> None:
 @pytest.mark.parametrize(
     ('data', 'error'),
     [
-        # streams
+        # Streams.
         (request(HEADS, streamid=2), StreamError),
         (request(HEADS, streamid=0), StreamError),
         (request(HEADS, streamflags=0), StreamError),
@@ -167,7 +167,7 @@ def test_0005_has_no_settings() -> None:
             StreamError,
         ),
         (request(HEADS, streamflags=BEGIN | ENCODED), StreamError),
-        # request ids
+        # Request ids.
         (request(HEADS, 2), FrameError),
         (request(HEADS, 0), FrameError),
         (request(HEADS) + request(HEADS, streamflags=0), FrameError),
@@ -176,7 +176,7 @@ def test_0005_has_no_settings() -> None:
             + request(b'', streamflags=0, flags=NEW | MORE),
             FrameError,
         ),
-        # flags of requests
+        # Flags of requests.
         (request(HEADS, flags=0), FrameError),
         (request(HEADS, flags=NEW | CONT), FrameError),
         (request(HEADS, flags=CONT), FrameError),
@@ -190,7 +190,7 @@ def test_0005_has_no_settings() -> None:
             + request(HEADS, streamflags=0, flags=CONT | DATA),
             FrameError,
         ),
-        # data
+        # Command data.
         (request(b'', flags=2, typeid=frames.COMMAND_DATA), FrameError),
         (
             request(HEADS)
@@ -212,12 +212,12 @@ def test_0005_has_no_settings() -> None:
             + request(b'', 1, 1, 0, 3, typeid=frames.COMMAND_DATA),
             FrameError,
         ),
-        # types servers send, and unknown ones
+        # Types that only servers send, and unknown types.
         (request(HEADS, typeid=frames.COMMAND_RESPONSE), FrameError),
         (request(HEADS, typeid=frames.ERROR_RESPONSE), FrameError),
         (request(HEADS, typeid=4), FrameError),
         (request(HEADS, typeid=15), FrameError),
-        # requests
+        # The messages of requests.
         (request(b''), FrameError),
         (request(b'\x01\x02'), FrameError),
         (request([]), FrameError),
@@ -232,7 +232,7 @@ def test_0005_has_no_settings() -> None:
         (request(cbor.encode(HEADS)[:-1]), CBORError),
         (request(b'\x81' * 50 + b'\0'), LimitError),
         (request(b'\x9a\xff\xff\xff\xff'), LimitError),
-        # frames
+        # Frames.
         (b'\xff\xff\xff\1\0\1\1\x11', LimitError),
     ],
 )
@@ -240,7 +240,7 @@ def test_bad_requests(
     framing: Framing, data: bytes, error: type[ProtocolError]
 ) -> None:
     with pytest.raises(error):
-        ServerConnection(framing).receive(data)
+        ServerConnection(framing).feed(data)
 
 
 @BOTH
@@ -250,7 +250,7 @@ def test_bad_requests(
 )
 def test_truncated_requests(framing: Framing, data: bytes) -> None:
     conn = ServerConnection(framing)
-    assert conn.receive(data) == []
+    assert conn.feed(data) == []
     with pytest.raises(FrameError):
         conn.finish()
 
@@ -259,7 +259,7 @@ def test_truncated_requests(framing: Framing, data: bytes) -> None:
 def test_garbage(data: bytes) -> None:
     conn = ServerConnection(FRAMING_0006)
     try:
-        conn.receive(data)
+        conn.feed(data)
         conn.finish()
     except ProtocolError:
         pass
@@ -269,16 +269,14 @@ def test_limits() -> None:
     limits = RequestLimits(command_size=100, commands=3)
     conn = ServerConnection(FRAMING_0006, limits)
     for requestid in (1, 3, 5):
-        conn.receive(
-            request({b'name': b'a'}, requestid, requestid, BEGIN | END)
-        )
+        conn.feed(request({b'name': b'a'}, requestid, requestid, BEGIN | END))
     with pytest.raises(LimitError) as e:
-        conn.receive(request({b'name': b'a'}, 7))
+        conn.feed(request({b'name': b'a'}, 7))
     assert e.value.limit == 'commands'
     conn = ServerConnection(FRAMING_0006, limits)
-    conn.receive(request(b'a' * 60, flags=NEW | MORE))
+    conn.feed(request(b'a' * 60, flags=NEW | MORE))
     with pytest.raises(LimitError) as e:
-        conn.receive(request(b'a' * 60, 3, 1, 0, NEW | MORE))
+        conn.feed(request(b'a' * 60, 3, 1, 0, NEW | MORE))
     assert e.value.limit == 'command-size'
 
 
@@ -298,9 +296,9 @@ def test_clients_may_encode() -> None:
     data += stream_settings(name[2:], begin=0)
     payload = zlib.compress(cbor.encode(HEADS))
     data += request(payload, streamflags=ENCODED)
-    # not all frames of such a stream are encoded
+    # Not all frames of such a stream have to be encoded.
     data += request({b'name': b'a'}, 3, streamflags=0)
-    assert [e.name for e in conn.receive(data)] == [  # type: ignore[union-attr]
+    assert [e.name for e in conn.feed(data)] == [  # type: ignore[union-attr]
         b'heads',
         b'a',
     ]
@@ -333,4 +331,4 @@ def bomb() -> bytes:
 )
 def test_bad_encoded_requests(data: bytes, error: type[ProtocolError]) -> None:
     with pytest.raises(error):
-        ServerConnection(FRAMING_0006).receive(data)
+        ServerConnection(FRAMING_0006).feed(data)

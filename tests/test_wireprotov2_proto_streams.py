@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Content encodings: round trips in any pieces, bombs, broken data."""
+"""Content encodings: round trips in chunks of any size, bombs, broken data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_each_flush_can_be_decoded(name: bytes, parts: list[bytes]) -> None:
     parts=st.lists(st.binary(max_size=200), max_size=6),
     size=st.integers(1, 50),
 )
-def test_whole_streams_in_any_pieces(
+def test_decoding_does_not_depend_on_chunking(
     name: bytes, parts: list[bytes], size: int
 ) -> None:
     data = b''.join(streams.encoded(parts, name))
@@ -44,7 +44,7 @@ def test_whole_streams_in_any_pieces(
 
 
 @names
-def test_large_streams_come_in_pieces(name: bytes) -> None:
+def test_large_streams_round_trip(name: bytes) -> None:
     part = bytes(range(256)) * 4096
     data = list(streams.encoded([part] * 8, name))
     decoder = streams.make_decoder(name)
@@ -72,7 +72,7 @@ def test_bombs_end_at_the_limit(name: bytes) -> None:
     with pytest.raises(LimitError) as e:
         streams.make_decoder(name, limit=2**21).decode(data)
     assert e.value.limit == 'decoded-size'
-    # the limit is for each frame, not for all
+    # The limit is for each frame, not for the whole stream.
     decoder = streams.make_decoder(name, limit=2**25)
     assert len(decoder.decode(data)) == 2**25
 
@@ -105,7 +105,7 @@ def test_encodings_have_no_parameters() -> None:
         streams.make_decoder(b'zlib', [9])
 
 
-def test_choice_follows_our_order() -> None:
+def test_choice_follows_the_order_of_the_server() -> None:
     ours = (b'zstd-8mb', b'zlib', b'identity')
     assert streams.choose(ours, [b'identity', b'zlib']) == b'zlib'
     assert streams.choose(ours, [b'zlib', b'zstd-8mb']) == b'zstd-8mb'

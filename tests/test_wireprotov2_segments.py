@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How history is cut: stability, completeness, growth, records."""
+"""How history is cut: stability, completeness, growth, the record of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.wireprotov2.segments import cut
+from hgext3rd.wireprotov2.segments import cut, record
+from hgext3rd.wireprotov2.segments.record import ClosedSegments
 
 #: Estimated bytes of changesets, by revision.
 weights = st.lists(
@@ -24,7 +25,7 @@ weights = st.lists(
 @given(
     weights, st.integers(0, 60), st.integers(0, 10**9), st.integers(0, 10**6)
 )
-def test_what_follows_changes_nothing(
+def test_later_changesets_change_no_closed_segment(
     sizes: list[int], end: int, before_bytes: int, before_changesets: int
 ) -> None:
     everything = range(len(sizes))
@@ -64,7 +65,7 @@ def test_nothing_is_lost_or_moved(sizes: list[int]) -> None:
 
 
 @given(weights)
-def test_only_few_changesets_make_a_piece_large(sizes: list[int]) -> None:
+def test_only_few_changesets_make_a_large_segment(sizes: list[int]) -> None:
     closed, _rest = cut.cut(range(len(sizes)), sizes.__getitem__, 0, 0)
     for revs in closed:
         size = sum(sizes[rev] for rev in revs)
@@ -73,7 +74,7 @@ def test_only_few_changesets_make_a_piece_large(sizes: list[int]) -> None:
         assert size <= 2 * most or len(revs) == 1
 
 
-def test_releases_stay_together() -> None:
+def test_few_large_changesets_stay_together() -> None:
     size = cut.LEAST_BYTES
     closed, _rest = cut.cut(range(40), lambda _rev: size, 0, 0)
     assert [len(revs) for revs in closed] == [16, 16]
@@ -92,53 +93,57 @@ def test_releases_stay_together() -> None:
         (1_000_000, 10_000, 400, 1000),
     ],
 )
-def test_number_of_pieces(
+def test_number_of_segments(
     changesets: int, weight: int, least: int, most: int
 ) -> None:
     closed, _rest = cut.cut(range(changesets), lambda _rev: weight, 0, 0)
     assert least <= len(closed) <= most
 
 
-def piece(*ranges: cut.Range) -> cut.Piece:
-    return cut.Piece(b'n' * 20, ranges, (b'h' * 20,), 3, 1000, b'l' * 20)
+def segment(*ranges: cut.Range) -> cut.Segment:
+    return cut.Segment(b'n' * 20, ranges, (b'h' * 20,), 3, 1000, b'l' * 20)
 
 
-RECORD = cut.Record(
-    b'03', (piece((0, 4), (6, 9)), piece((5, 6), (9, 12)), piece((14, 20))), 4
+CLOSED = ClosedSegments(
+    b'03',
+    (segment((0, 4), (6, 9)), segment((5, 6), (9, 12)), segment((14, 20))),
+    4,
 )
 
 
 def test_record_round_trip() -> None:
-    assert cut.decode_record(cut.encode_record(RECORD)) == RECORD
+    assert record.decode(record.encode(CLOSED)) == CLOSED
 
 
 @given(st.data())
 def test_torn_record_is_none(data: st.DataObject) -> None:
-    sound = cut.encode_record(RECORD)
+    sound = record.encode(CLOSED)
     end = data.draw(st.integers(0, len(sound) - 1))
-    assert cut.decode_record(sound[:end]) is None
+    assert record.decode(sound[:end]) is None
     damaged = bytearray(sound)
     damaged[end] ^= data.draw(st.integers(1, 255))
-    assert cut.decode_record(bytes(damaged)) is None
+    assert record.decode(bytes(damaged)) is None
 
 
 def test_record_of_another_version_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sound = cut.encode_record(RECORD)
+    sound = record.encode(CLOSED)
     monkeypatch.setattr(cut, 'VERSION', cut.VERSION + 1)
-    assert cut.decode_record(sound) is None
+    assert record.decode(sound) is None
 
 
 def test_sums() -> None:
-    assert RECORD.upto == 20
-    assert RECORD.size == 3000
-    assert RECORD.changesets == 9
-    assert list(RECORD.skipped()) == [4, 12, 13]
-    assert RECORD.pieces[0].highest == 8
-    assert list(RECORD.pieces[0].revs()) == [0, 1, 2, 3, 6, 7, 8]
-    empty = cut.Record(b'02')
+    assert CLOSED.upto == 20
+    assert CLOSED.size == 3000
+    assert CLOSED.changesets == 9
+    assert CLOSED.last_name == b'n' * 20
+    assert list(CLOSED.skipped()) == [4, 12, 13]
+    assert CLOSED.segments[0].highest == 8
+    assert list(CLOSED.segments[0].revs()) == [0, 1, 2, 3, 6, 7, 8]
+    empty = ClosedSegments(b'02')
     assert (empty.upto, list(empty.skipped())) == (0, [])
+    assert empty.last_name == b''
 
 
 @pytest.mark.parametrize(
@@ -154,9 +159,9 @@ def test_sums() -> None:
         ([0], 0),
     ],
 )
-def test_intact(revs: list[int], kept: int) -> None:
-    assert cut.intact(RECORD, revs) == dataclasses.replace(
-        RECORD, pieces=RECORD.pieces[:kept]
+def test_segments_without_revisions(revs: list[int], kept: int) -> None:
+    assert CLOSED.without(revs) == dataclasses.replace(
+        CLOSED, segments=CLOSED.segments[:kept]
     )
 
 
@@ -167,9 +172,9 @@ def test_ranges() -> None:
 
 def test_names() -> None:
     nodes = [b'\x01' * 20, b'\x02' * 20]
-    name = cut.piece_name(b'02', nodes)
-    # replicas and caches depend on it; change VERSION with it
+    name = cut.segment_name(b'02', nodes)
+    # Replicas and caches depend on it. Change VERSION if it changes.
     assert name.hex() == '0916bf7d3ab24629a5caa455b32b6d623f1c37a5'
-    assert name != cut.piece_name(b'03', nodes)
-    assert name == cut.piece_name(b'02', reversed(nodes))
-    assert name != cut.piece_name(b'02', nodes[:1])
+    assert name != cut.segment_name(b'03', nodes)
+    assert name == cut.segment_name(b'02', reversed(nodes))
+    assert name != cut.segment_name(b'02', nodes[:1])

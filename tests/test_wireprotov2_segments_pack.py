@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.wireprotov2.segments import pack, unpack
+from hgext3rd.wireprotov2.segments import pack, packreading, unpack
+from hgext3rd.wireprotov2.segments.packmodel import PackError
 
 NULL = b'\0' * 20
 END = b'\0\0\0\0'
@@ -72,13 +73,13 @@ V3 = history(b'\x80\0', chunk(b'dir/') + END + END)
 
 
 def packed(version: bytes, stream: bytes, step: int = 1000) -> bytes:
-    pieces = [stream[i : i + step] for i in range(0, len(stream), step)]
-    return b''.join(pack.pack(version, pieces))
+    chunks = [stream[i : i + step] for i in range(0, len(stream), step)]
+    return b''.join(pack.pack(version, chunks))
 
 
 def unpacked(data: bytes, step: int = 1000) -> tuple[bytes, bytes]:
-    pieces = [data[i : i + step] for i in range(0, len(data), step)]
-    version, *chunks = pack.unpack(pieces)
+    chunks = [data[i : i + step] for i in range(0, len(data), step)]
+    version, *chunks = packreading.unpack(chunks)
     return version, b''.join(chunks)
 
 
@@ -92,7 +93,8 @@ def test_round_trip(version: bytes, stream: bytes, step: int) -> None:
 def test_hashes_that_can_be_foretold_are_not_sent() -> None:
     data = packed(b'02', V2)
     for number in range(3):
-        # a changeset's own hash, once; those of manifest and file not at all
+        # The hash of a changeset is sent once, those of its manifest and file are
+        # not sent.
         assert data.count(node(10 * number + 1)) == 1
         assert node(10 * number + 2) not in data
         assert node(10 * number + 3) not in data
@@ -110,11 +112,11 @@ def test_layout() -> None:
     assert packed(b'02', stream) == b''.join(
         [
             b'02',
-            # 153 bytes, its own changeset, node, no parents, no base
+            # 153 bytes; the changeset is itself; node; no parents, no base.
             b'\x99\x01\x02' + own + b'\x01\x01\x01' + text + b'\0',
-            # 100 bytes, the first changeset, node as foretold
+            # 100 bytes; the first changeset; node as foretold.
             b'\x64\x01\x02\x01\x01\x01' + b'\0',
-            # a file, whose node nothing foretold, a parent from outside
+            # A file; its node was not foretold; a parent is outside.
             b'\x01f',
             b'\x64\x01\0' + node(3) + b'\0' + node(4) + b'\x01\x01' + b'\0',
             b'\0',
@@ -165,7 +167,7 @@ def test_any_changegroup_survives(
     ],
 )
 def test_pack_refuses(stream: bytes, message: str) -> None:
-    with pytest.raises(pack.PackError, match=message):
+    with pytest.raises(PackError, match=message):
         packed(b'02', stream)
 
 
@@ -187,27 +189,27 @@ def test_pack_refuses(stream: bytes, message: str) -> None:
     ],
 )
 def test_unpack_refuses(data: bytes, message: str) -> None:
-    with pytest.raises(pack.PackError, match=message):
+    with pytest.raises(PackError, match=message):
         unpacked(data)
 
 
 @given(st.data())
 def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
-    # digests find damage before; this must merely not hang or blow up
+    # Digests find damage earlier. Here it must only not hang or use much memory.
     sound = bytearray(packed(b'02', V2))
     position = data.draw(st.integers(2, len(sound) - 1))
     sound[position] ^= data.draw(st.integers(1, 255))
     try:
         unpacked(bytes(sound))
-    except pack.PackError:
+    except PackError:
         pass
 
 
 def test_unknown_flags_reach_no_storage() -> None:
     stream = packed(b'03', history(b'\0\1', END))
-    version, items = pack.items([stream])
+    version, items = packreading.items([stream])
     group = unpack.unpacker(version, items)
-    with pytest.raises(pack.PackError, match='unknown flags'):
+    with pytest.raises(PackError, match='unknown flags'):
         list(group.deltaiter())
 
 

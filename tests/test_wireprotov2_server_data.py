@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What changesetdata, manifestdata and filesdata send, against brute force.
+"""Responses of changesetdata, manifestdata and filesdata, against brute force.
 
-A random history with merges, removals, copies, files that come back and the
-same revision on several branches; for random parts of it, everything needed
-is sent once, with a delta base the receiver has.
+A random history has merges, removals, copies, files that come back, and the same
+file revision on several branches. For random parts of it, everything the receiver
+needs must be sent once, with a delta base that the receiver has.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def commit(
         if path in first and rng.random() < 0.3:
             changes[path] = None
         else:
-            # few different contents: branches arrive at the same revisions
+            # There are few different contents, so branches arrive at the same
+            # file revisions.
             changes[path] = b'line\n' * 50 + b'%d\n' % rng.randint(0, 3)
     if parents[1] != nullid:
         second = repo[parents[1]]
@@ -131,7 +132,7 @@ def records(values: Iterator[Any], count: int) -> list[Record]:
 def texts(
     found: list[Record], store: Any, known: set[bytes]
 ) -> dict[bytes, bytes]:
-    """Apply deltas as a receiver does that has ``known``."""
+    """Apply deltas like a receiver that has ``known``."""
     have: dict[bytes, bytes] = {}
     for record in found:
         base = record.fields.get(b'deltabasenode')
@@ -298,7 +299,7 @@ def test_depth(history: History) -> None:
             level = {p for r in level for p in cl.parentrevs(r) if p >= 0}
             wanted = wanted | level
         assert nodes == [cl.node(r) for r in sorted(wanted)]
-        # and in the words of API 0002
+        # The same with the arguments of API 0002.
         body = request(
             b'changesetdata', {b'nodes': [head], b'nodesdepth': depth}
         )
@@ -307,7 +308,7 @@ def test_depth(history: History) -> None:
         assert [v[b'node'] for v in answer] == nodes
 
 
-def test_words_of_0002(history: History) -> None:
+def test_arguments_of_api_0002(history: History) -> None:
     path = '/api/exp-http-v2-0002/ro/changesetdata'
 
     def nodes(**args: Any) -> Any:
@@ -445,7 +446,7 @@ def test_manifests_of_directories(tmp_path: pathlib.Path) -> None:
         args[b'nodes'] = [log.node(len(log) - 1)]
         error = server.command('manifestdata', args).error
         assert error is not None and error.startswith(b'unknown node')
-    # a visible changeset with the same directory as the secret one
+    # This visible changeset has the same directory as the secret one.
     repo = hg.repository(ui, bytes(path))
     three = change(b'd/e/f', b'3', two, b'again')
     server.write('')

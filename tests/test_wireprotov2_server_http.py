@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The server as a WSGI application: routes, permissions and views.
+"""The server as a WSGI application: addresses, permissions and views.
 
-Nothing is found out without the permission to.
+Without permission, a client must learn nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def test_list_of_apis(server: Server) -> None:
         ('/api/exp-http-v2-0003/ro/heads', 'HEAD', 405),
         ('/api/exp-http-v2-0003/ro/heads', 'PUT', 405),
         ('/api/exp-http-v2-0003/ro/unknown', 'GET', 405),
-        # of the other generation
+        # A command of the other API.
         ('/api/exp-http-v2-0003/ro/rawstorefile', 'POST', 404),
         ('/api/exp-http-v2-0002/ro/filesdata', 'POST', 404),
     ],
@@ -78,7 +78,7 @@ def test_media_types(server: Server) -> None:
     for content in ('', 'invalid', MEDIA5, f'{MEDIA6}, {MEDIA6}'):
         assert server.call(path, body, CONTENT_TYPE=content).code == 415
     assert server.call(path, body, drop=('CONTENT_TYPE',)).code == 415
-    # what a proxy may add
+    # Proxies may add parameters.
     answer = server.call(
         path,
         body,
@@ -99,7 +99,7 @@ def test_switched_off(server: Server) -> None:
     assert b'not enabled' in answer.body
     answer = server.call('/api/exp-http-v2-0002/ro/heads', request(b'heads'))
     assert answer.values[1][1] == [server.nodes[2]]
-    # enabled elsewhere in the process, not for this repository
+    # The extension is enabled in the process, but not for this repository.
     server.write('[extensions]\nwireprotov2 = !\n')
     assert server.call('/api', method='GET').code == 400
 
@@ -140,10 +140,10 @@ def test_handshake(server: Server) -> None:
                 arg for arg, d in details[b'args'].items() if d[b'required']
             } == {arg for arg, d in args.items() if d.describe()[b'required']}
     assert set(value[b'apis']) == set(APIS)
-    # the same as the command
+    # The command says the same.
     (described,) = server.result('capabilities')
     assert described == value[b'apis'][b'exp-http-v2-0003']
-    # parts of long headers
+    # Long headers are sent in parts.
     answer = handshake(
         server, 'exp-http-', HTTP_X_HGUPGRADE_2='v2-0003', proto='cbor'
     )
@@ -156,7 +156,9 @@ def test_handshake(server: Server) -> None:
     ('upgrade', 'proto'),
     [('exp-http-v2-0003', '0.1 0.2'), ('other', 'cbor'), ('', '')],
 )
-def test_no_upgrade(server: Server, upgrade: str, proto: str) -> None:
+def test_requests_that_are_no_handshake(
+    server: Server, upgrade: str, proto: str
+) -> None:
     answer = handshake(server, upgrade, proto)
     assert answer.headers['Content-Type'] == 'application/mercurial-0.1'
     assert b'getbundle' in answer.body
@@ -190,7 +192,7 @@ def test_permission_to_read(
     ]
     assert [a.code for a in answers] == [code] * 4
     if code != 200:
-        # not even what exists is told
+        # Without permission, existing and unknown commands look alike.
         assert server.call(API3 + 'ro/unknown', body, user=user).code == code
         unread = io.BytesIO(body)
         environ: Any = {'wsgi.input': unread}
@@ -218,7 +220,7 @@ def test_permission_to_write(server: Server) -> None:
         for path in ('rw/pushkey', 'rw/multirequest'):
             assert server.call(API3 + path, body, user=user).code == code
     server.write(push)
-    # the read-only half cannot be used to write, whoever it is
+    # Nobody can write through the read-only half of the addresses.
     for path in ('ro/pushkey', 'ro/multirequest'):
         answer = server.call(API3 + path, body, user='alice')
         assert answer.code == 403
@@ -339,7 +341,7 @@ def test_narrow_access_control(server: Server) -> None:
         return [v[b'path'] for v in values if b'path' in v]
 
     everything: dict[str, Any] = {'pathfilter': {b'include': [b'path:.']}}
-    # whoever comes first, nobody gets what another may have
+    # In whatever order users come, none gets what only another may have.
     for _time in range(2):
         assert paths('alice') == [b'a', b'b']
         assert paths('bob') == [b'b']
@@ -367,7 +369,7 @@ def test_hidden_changesets_and_the_cache(tmp_path: pathlib.Path) -> None:
         b'experimental', b'evolution', b'createmarkers', b'test'
     )
     repo = hg.repository(server.ui, bytes(server.path))
-    # what the working directory is based on is never hidden
+    # The parent of the working directory is never hidden.
     with repo.wlock(), repo.dirstate.changing_parents(repo):
         repo.dirstate.setparents(server.nodes[1])
     with repo.lock():
@@ -387,7 +389,7 @@ def test_hidden_changesets_and_the_cache(tmp_path: pathlib.Path) -> None:
         ('manifestdata', {b'nodes': [server.manifests[2]], b'tree': b''}),
     ):
         for _time in range(2):
-            # who may see it, who does not ask to, and who may not
+            # A user who may see it, one who does not ask to, and one who may not.
             values = server.result(command, args, **seeing)
             assert values[0][b'totalitems'] >= 1
             for other in (
@@ -398,7 +400,7 @@ def test_hidden_changesets_and_the_cache(tmp_path: pathlib.Path) -> None:
                 error = server.command(command, args, **other).error
                 assert error is not None
                 assert error.startswith(b'unknown node')
-    # ranges are answered with less, not from what another was given
+    # A range is answered with less, not with what another user received.
     args = {
         b'revisions': [
             {

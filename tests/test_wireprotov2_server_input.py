@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the server makes of bad input.
+"""How the server answers bad input.
 
-Whatever arrives gets a 4xx or a protocol error and a line in the log; nothing
-shows a traceback to the client.
+Every bad request gets a 4xx status or a protocol error, and a line in the log. No
+traceback reaches the client.
 """
 
 from __future__ import annotations
@@ -116,10 +116,10 @@ def test_lengths(server: Server) -> None:
     assert answer.errors
     answer = server.call(path, HEADS, CONTENT_LENGTH=str(len(HEADS) + 5))
     assert answer.code == 400
-    # nothing of this is read
+    # None of this is read.
     answer = server.call(path, HEADS, CONTENT_LENGTH=str(2**40))
     assert answer.code == 413
-    # a server that knows where the body ends
+    # A WSGI server that knows where the body ends.
     known: Any = {'wsgi.input_terminated': True}
     answer = server.call(path, HEADS, drop=('CONTENT_LENGTH',), **known)
     assert answer.values[1][1] == [server.nodes[2]]
@@ -346,7 +346,7 @@ def test_any_arguments(server: Server, api: bytes, data: Any) -> None:
     path = f'/api/{api.decode()}/ro/{command.name.decode()}'
     answer = server.call(path, request(command.name, args))
     if answer.code == 404:
-        # raw files, as there are secret changesets
+        # Raw files are refused, since there are secret changesets.
         return
     assert answer.code in (200, 413)
     if answer.code == 200:
@@ -379,7 +379,7 @@ def test_failures_of_the_server_are_logged_not_shown(
         error.StorageError(b'reasons'),
     ],
 )
-def test_what_mercurial_tells_users_is_told_to_clients(
+def test_messages_of_mercurial_reach_clients(
     server: Server, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     from hgext3rd.wireprotov2.server.commands import discovery

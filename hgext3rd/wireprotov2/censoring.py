@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The censor generation: what has been censored in a repository, as a digest.
+"""The censor generation: a digest of what has been censored in a repository.
 
-A response computed before a file revision was censored still shows it, so
-every key covers this digest. It is taken over the set of censored revisions,
-not over their number or order: replicas that censored the same share keys.
+A response that was computed before a file revision was censored still shows the
+revision. So the key of every cached response covers this digest. It is taken over
+the set of censored revisions, not over their number or order, so that replicas that
+censored the same share keys. Keys themselves are not known here.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Any
 from mercurial import error, scmutil
 from mercurial.node import hex
 
-#: In the store, beside what it is about: one ``NODE PATH`` a line.
+#: A file in the store, with one line ``NODE PATH`` for each censored revision.
 FILE = b'wireprotov2-censored'
 
 
 def generation(repo: Any) -> bytes:
-    """Return the digest (20 bytes), empty if nothing was censored."""
+    """Return the digest (20 bytes), or no bytes if nothing was censored."""
     recorded = repo.unfiltered().svfs.tryread(FILE)
     if not recorded:
         return b''
@@ -30,7 +31,7 @@ def generation(repo: Any) -> bytes:
 def record(repo: Any, path: bytes, nodes: set[bytes]) -> None:
     """Remember that file revisions of ``path`` have been censored.
 
-    The store lock is held by the caller.
+    The caller holds the store lock.
     """
     vfs = repo.unfiltered().svfs
     known = vfs.tryread(FILE)
@@ -43,7 +44,7 @@ def record(repo: Any, path: bytes, nodes: set[bytes]) -> None:
 def wrapped(
     orig: Any, ui: Any, repo: Any, path: bytes, *args: Any, **kw: Any
 ) -> Any:
-    """Run the censor command, then record what it erased."""
+    """Run the censor command, then record the revisions that it erased."""
     revs = args[0] if args else kw.get('revs', ())
     result = orig(ui, repo, path, *args, **kw)
     nodes = set()

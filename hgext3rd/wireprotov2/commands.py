@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ``hg`` commands of this extension: options and help text only."""
+"""The ``hg`` commands of this extension: their options and help texts only."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ command = registrar.command(cmdtable)
 def debugwireprotov2(ui: Any, path: bytes, **opts: Any) -> None:
     """send wire protocol version 2 commands to a server
 
-    Every byte sent and received is printed, as are the frames received and
-    the decoded responses. What to send is read from standard input, in the
-    language of :hg:`debugwireproto`. It consists of blocks: a line without
-    indentation, and indented lines that belong to it. Lines beginning with
+    Prints every byte that is sent and received, the wire frames in it, and the
+    decoded responses. Reads what to send from standard input, in the language
+    of :hg:`debugwireproto`. It consists of blocks: a line without indentation,
+    followed by the indented lines that belong to it. Lines that begin with
     ``#`` are ignored.
 
     command <NAME>
     --------------
 
     Run a command. The indented lines are its arguments, ``<name> <value>``.
-    A value is the inside of a Python bytes literal, or after ``eval:`` a
-    Python literal of any type::
+    A value is the inside of a Python bytes literal, or ``eval:`` followed by
+    a Python literal of any type::
 
       command listkeys
           namespace bookmarks
@@ -64,18 +64,18 @@ def debugwireprotov2(ui: Any, path: bytes, **opts: Any) -> None:
     httprequest <METHOD> <PATH>
     ---------------------------
 
-    Send an HTTP request. The indented lines are headers (``<name>: <value>``),
-    ``BODYFILE <file>``, whose content becomes the body, and frames of the
-    body::
+    Send an HTTP request. The indented lines are headers (``<name>:
+    <value>``), ``BODYFILE <file>`` to send the content of a file as the body,
+    and wire frames of the body::
 
       httprequest POST api/exp-http-v2-0003/ro/heads
           accept: application/mercurial-exp-framing-0006
           content-type: application/mercurial-exp-framing-0006
           frame 1 1 stream-begin command-request new cbor:{b'name': b'heads'}
 
-    The parts of a frame are request id, stream id, stream flags, type, flags
-    and payload; flags are joined by ``|``. The payload is a Python literal to
-    be encoded after ``cbor:``, else the inside of a bytes literal.
+    A wire frame consists of request id, stream id, stream flags, type, flags
+    and payload. Flags are joined by ``|``. The payload is ``cbor:`` followed by
+    a Python literal to encode, or the inside of a bytes literal.
 
     Returns 0 on success, 255 if the server answers a command with an error.
     """
@@ -92,23 +92,23 @@ def debugwireprotov2(ui: Any, path: bytes, **opts: Any) -> None:
 def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
     """build all segments of the history ahead of time
 
-    Clients with this extension clone public history in segments. A server
-    that has them in its cache spends almost no time on a clone. This command
-    builds those that are missing there, and those that were built in a hurry
-    for the client that asked first; they are then smaller, too. Segments that
-    are there are not built again: run it as often as you like, for example
-    from a hook::
+    Clients with this extension clone the public history in segments. A server
+    that has the segments in its cache spends almost no time on a clone. This
+    command builds the segments that are missing in the cache. It also replaces
+    those that were built quickly while a client waited, by smaller ones. It
+    does not build the others again, so you can run it as often as you like, for
+    example in a hook::
 
       [hooks]
       txnclose.warm = hg admin::wire-warm --quiet > /dev/null 2>&1 &
 
-    or regularly. It takes no lock, and it can be interrupted and run again.
+    The command takes no lock, and it can be interrupted and run again.
 
-    The cache is what ``wireprotov2.cacher`` says; see :hg:`help -e
+    The option ``wireprotov2.cacher`` names the cache, see :hg:`help -e
     wireprotov2`.
 
     Template keywords: ``built`` and ``present`` are numbers of segments,
-    ``size`` is how many bytes were built.
+    ``size`` is the number of bytes built.
 
     Returns 0 on success.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Differences between the supported versions of Mercurial.
 
-Every difference is one name here; callers never look at a version. Each
-fallback is tagged with the last version that needs it.
+Each difference has one name here, so that callers never ask for a version. Each
+fallback is marked with the last version that needs it, as in ``hg <= 7.1``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from mercurial import util
 
-# Modules that are imported when a process is about to serve, and only then.
+# Modules that only a process that is about to serve imports.
 SERVING_MODULES = (
     'mercurial.hgweb.hgweb_mod_inner',
     'mercurial.hgweb.hgwebdir_mod_inner',
@@ -21,7 +21,7 @@ SERVING_MODULES = (
 
 
 def entry_files(entry: Any, vfs: Any) -> list[Any]:
-    """Return the files of an entry of a store."""
+    """Return the files of ``entry``, an entry of a store."""
     try:
         return entry.files(vfs)
     except TypeError:
@@ -29,7 +29,11 @@ def entry_files(entry: Any, vfs: Any) -> list[Any]:
 
 
 def preserve_volatiles(entry: Any, vfs: Any, volatiles: Any) -> None:
-    """Keep those files of an entry readable that may be replaced."""
+    """Keep the volatile files of a store entry readable.
+
+    ``volatiles`` is a ``store.VolatileManager``. Volatile files may be replaced
+    while the entry is being sent.
+    """
     if hasattr(entry, 'preserve_volatiles'):
         entry.preserve_volatiles(vfs, volatiles)
         return
@@ -40,9 +44,9 @@ def preserve_volatiles(entry: Any, vfs: Any, volatiles: Any) -> None:
 
 
 def write_errors(req: Any, text: str) -> None:
-    """Write to the error log of the server a request came through."""
+    """Write ``text`` to the error log of the server that received ``req``."""
     stream = req.rawenv[b'wsgi.errors']
-    # hg serve's takes bytes, those of WSGI servers take text
+    # The log of "hg serve" takes bytes, those of WSGI servers take text.
     if hasattr(stream, 'handler'):
         stream.write(text.rstrip('\n').encode('utf-8', 'backslashreplace'))
     else:
@@ -51,10 +55,11 @@ def write_errors(req: Any, text: str) -> None:
 
 
 def abandon_body(req: Any) -> None:
-    """Answer without reading the rest of a request, and end its connection.
+    """Do not read the rest of a request, and close its connection afterwards.
 
-    ``hg serve`` ignores the header that says so, and hgweb reads requests to
-    their end before it answers; WSGI servers see to connections themselves.
+    Without this, hgweb reads a request to its end before it answers, and
+    ``hg serve`` ignores the header ``Connection: close``. WSGI servers manage
+    connections themselves.
     """
     if isinstance(req.bodyfh, util.cappedreader):
         req.bodyfh._left = 0
@@ -64,7 +69,7 @@ def abandon_body(req: Any) -> None:
 
 
 def clone_module() -> Any:
-    """Return the module that has ``clone()``."""
+    """Return the module whose function ``clone`` clones a repository."""
     try:
         from mercurial.cmd_impls import clone
     except ImportError:
@@ -73,7 +78,7 @@ def clone_module() -> Any:
 
 
 def peer_schemes() -> dict[bytes, Any]:
-    """Return what makes peers, by the scheme of a URL."""
+    """Return the modules that make peers, by the scheme of a URL."""
     try:
         from mercurial.repo import factory
     except ImportError:
@@ -83,7 +88,7 @@ def peer_schemes() -> dict[bytes, Any]:
 
 
 def feature_setup_functions() -> set[Any]:
-    """Return what is asked for the requirements a process knows."""
+    """Return the functions that name the requirements a process supports."""
     functions: set[Any]
     try:
         from mercurial.repo import requirements

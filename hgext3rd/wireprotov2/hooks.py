@@ -1,10 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every place where this extension changes Mercurial, each with its reason."""
+"""Every place where this extension changes Mercurial, each with its reason.
+
+Functions and attributes of Mercurial's modules are changed here and nowhere
+else. The only other changes are subclasses, given to single objects:
+
+* a repository and its store, if its files may lack data: ``shallow.repo``;
+  their files: ``shallow.storage``;
+* a repository and its ui, while a pull applies history ahead of itself:
+  ``pull.session``, ``pull.report``;
+* an HTTP peer whose server offers version 2: ``peer``;
+* the HTTP handlers of such a peer, and the ui of its HTTPS handler:
+  ``client.pace``, ``client.connections``;
+* the unpacker of a changegroup that comes as segments: ``segments.unpack``.
+
+Imported whenever the extension is loaded. Mercurial's lazy imports make the
+modules below load when they are first used, which is not with every command.
+"""
 
 from __future__ import annotations
 
-import sys
-import types
+import shutil
 from typing import Any
 
 from mercurial import (
@@ -15,38 +30,41 @@ from mercurial import (
     extensions,
     httppeer,
     revlogutils,
+    scmutil,
     wireprotoserver,
 )
 from mercurial.hgweb import server as hgwebserver
 from mercurial.i18n import _
 from mercurial.revlogutils import rewrite
 
-from ..amalgam import wrapping
+from ..amalgam import loading, wrapping
 from . import censoring, compat, peer, requirements
-from .pull import parents, resume
+from .client import connections, handshake, pace
+from .pull import parents, resume, steps
 from .server import hgserve, wsgi
 from .shallow import checks, storage
 from .shallow import repo as shallow_repo
 
-#: in .hg of an unfinished clone, as in ``resume``
-MARKER = b'wireprotov2-unfinished'
-
 
 def uisetup(ui: object) -> None:
-    """Wrap Mercurial once per process."""
-    if any(map(_is_loaded, compat.SERVING_MODULES)):
-        # in a WSGI server, or enabled by a repository that it serves
+    """Make the changes that every process needs, once per process."""
+    if any(map(loading.is_loaded, compat.SERVING_MODULES)):
+        # This is a WSGI server, or a repository that it serves has enabled the
+        # extension.
         hgserve.load_modules()
         _setup_server()
     else:
-        # nothing else makes a server of an hg process
+        # No other command makes a server of an hg process.
         extensions.wrapcommand(commands.table, b'serve', _serve)
-    # a response cached before a file was censored must not survive that
+    # A response that was cached before a file was censored must not be used
+    # afterwards.
     extensions.afterloaded(b'censor', _wrap_censor)
-    # repositories of limited depth: they open, and say what is not there
+    # Repositories of limited depth can be opened.
     compat.feature_setup_functions().add(_feature_setup)
+    # "hg verify" reports how many file revisions it could not check.
     extensions.wrapcommand(commands.table, b'verify', _verify)
-    # --depth, which the narrow extension has for servers of its own kind
+    # The narrow extension has an option --depth for servers with that
+    # extension. If it is disabled, this extension adds the option.
     entries = [
         extensions.wrapcommand(commands.table, b'clone', _clone),
         extensions.wrapcommand(commands.table, b'pull', _pull),
@@ -58,24 +76,33 @@ def uisetup(ui: object) -> None:
                 entry[1].append(_depth_option())
 
     extensions.afterloaded(b'narrow', add_depth)
-    # the first HTTP peer of a process brings the client with it
+    # The first HTTP peer of a process sets up the client.
     schemes = compat.peer_schemes()
     for scheme in (b'http', b'https'):
-        schemes[scheme] = _Peers(schemes[scheme])
+        schemes[scheme] = _PeerFactory(schemes[scheme])
+    # An interrupted clone is kept.
+    loading.when_loaded(compat.clone_module(), _wrap_clone)
 
 
-# what follows imports what it needs when called, not with every command
+def reposetup(ui: object, repo: Any) -> None:
+    """Prepare a repository for what an earlier pull has left in it."""
+    if not repo.local():
+        return
+    if requirements.SHALLOW in repo.requirements:
+        shallow_repo.adopt(repo)
+        _setup_client()
+        _setup_sending()
+    if repo.vfs.exists(requirements.UNFINISHED):
+        # Before anything reads a repository whose clone was killed.
+        resume.recover(repo)
 
 
-def _is_loaded(name: str) -> bool:
-    """Whether a module is more than a promise to import it."""
-    module = sys.modules.get(name)
-    return module is not None and type(module) is types.ModuleType
+# -- the server
 
 
 def _setup_server() -> None:
-    """Wrap what answers requests."""
-    # /api/ and the upgrade handshake live beside the version 1 commands
+    """Wrap the function that answers requests."""
+    # /api/ and the upgrade handshake exist beside the version 1 commands.
     extensions.wrapfunction(
         wireprotoserver, 'handlewsgirequest', _handlewsgirequest
     )
@@ -89,49 +116,19 @@ def _handlewsgirequest(orig: Any, *args: Any) -> bool:
 
 def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
     _setup_server()
-    hgserve.prepare(ui)
-    # lengths that are no numbers, and answers to clients that still send
+    hgserve.load_modules()
+    handler = hgwebserver._httprequesthandler
+    timeout = ui.configint(b'wireprotov2', b'limit.idle-time')
+    if timeout:
+        # Without it, "hg serve" waits for a silent client forever. The standard
+        # library reads this attribute for each connection.
+        handler.timeout = timeout
+    # "hg serve" fails on invalid lengths. When it closes a connection, a client
+    # that is still sending may lose the answer.
     extensions.wrapfunction(
-        hgwebserver._httprequesthandler,
-        'do_hgweb',
-        wrapping.own_addresses_only(hgserve.do_hgweb),
+        handler, 'do_hgweb', wrapping.own_addresses_only(hgserve.do_hgweb)
     )
     return orig(ui, repo, **opts)
-
-
-def _feature_setup(ui: object, supported: set[bytes]) -> None:
-    supported.add(requirements.SHALLOW)
-
-
-# Mercurial asks functions of modules that are extensions
-_feature_setup.__module__ = __package__
-
-
-def _depth_option() -> tuple[bytes, bytes, bytes, bytes, bytes]:
-    what = _(b'fetch the files of so many generations only')
-    return (b'', b'depth', b'', what, _(b'N'))
-
-
-def _clone(orig: Any, ui: Any, *args: Any, **opts: Any) -> Any:
-    if opts.get('depth'):
-        # whatever the source is, a pull will tell whether it can
-        _setup_client()
-        opts['pull'] = True
-    return orig(ui, *args, **opts)
-
-
-def _pull(orig: Any, ui: Any, repo: Any, *args: Any, **opts: Any) -> Any:
-    if opts.get('depth'):
-        _setup_client()
-        storage.set_depth_of_command(repo, opts['depth'])
-    return orig(ui, repo, *args, **opts)
-
-
-def _verify(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
-    result = orig(ui, repo, **opts)
-    if requirements.SHALLOW in repo.requirements:
-        checks.report_missing(ui, repo)
-    return result
 
 
 def _wrap_censor(loaded: bool) -> None:
@@ -141,8 +138,78 @@ def _wrap_censor(loaded: bool) -> None:
         )
 
 
-class _Peers:
-    """Stands for the module that makes HTTP peers until one is wanted."""
+# -- commands
+
+
+def _feature_setup(ui: object, supported: set[bytes]) -> None:
+    supported.add(requirements.SHALLOW)
+
+
+# Mercurial calls only those functions whose module is an enabled extension.
+_feature_setup.__module__ = __package__
+
+
+def _depth_option() -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    what = _(b'fetch the files of this many generations only')
+    return (b'', b'depth', b'', what, _(b'N'))
+
+
+def _clone(orig: Any, ui: Any, *args: Any, **opts: Any) -> Any:
+    if opts.get('depth'):
+        # Without a pull, the files of a local repository would be copied. The
+        # pull reports an error if the source cannot limit the depth.
+        _setup_client()
+        opts['pull'] = True
+    return orig(ui, *args, **opts)
+
+
+def _pull(orig: Any, ui: Any, repo: Any, *args: Any, **opts: Any) -> Any:
+    depth = opts.get('depth')
+    if not depth:
+        return orig(ui, repo, *args, **opts)
+    _setup_client()
+
+    def pull_with_depth(
+        pull: Any, destination: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        # Pulls of subrepositories have no depth.
+        if destination.unfiltered() is repo.unfiltered():
+            kwargs['depth'] = kwargs.get('depth') or depth
+        return pull(destination, *args, **kwargs)
+
+    # "hg pull" does not pass the option on, as "hg clone" does.
+    with extensions.wrappedfunction(exchange, 'pull', pull_with_depth):
+        return orig(ui, repo, *args, **opts)
+
+
+def _verify(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
+    result = orig(ui, repo, **opts)
+    if requirements.SHALLOW in repo.requirements:
+        checks.report_missing(ui, repo)
+    return result
+
+
+def _wrap_clone(module: Any) -> None:
+    extensions.wrapfunction(module, 'clone', _keep_interrupted_clone)
+
+
+def _keep_interrupted_clone(orig: Any, *args: Any, **kwargs: Any) -> Any:
+    # clone() removes its destination when it fails and cannot be told not to.
+    # So the function it uses for that is replaced while it runs.
+    with extensions.wrappedfunction(
+        shutil, 'rmtree', resume.remove_unless_kept
+    ):
+        return orig(*args, **kwargs)
+
+
+# -- the client
+
+
+class _PeerFactory:
+    """Stands in for the module that makes HTTP peers.
+
+    Sets up the client when the first peer is made.
+    """
 
     def __init__(self, module: Any) -> None:
         self._module = module
@@ -159,48 +226,63 @@ _client_is_set_up = False
 
 
 def _setup_client() -> None:
-    """Wrap what makes HTTP peers and pulls from them."""
+    """Wrap what makes HTTP peers, and what pulls from them."""
     global _client_is_set_up
     if _client_is_set_up:
         return
     _client_is_set_up = True
-    # the handshake of every HTTP peer asks for version 2 in passing
-    extensions.wrapfunction(httppeer, 'performhandshake', peer.performhandshake)
-    # only here is the peer made whose class decides what it speaks
+    # The handshake of every HTTP peer asks for version 2 as well.
+    extensions.wrapfunction(httppeer, 'performhandshake', _performhandshake)
+    # The class of the peer decides which version is used for what.
     extensions.wrapfunction(httppeer, '_make_peer', peer.make_peer)
-    # pieces of history come before the discovery of what is missing
+    # A pull has a session. It limits the depth, and keeps and marks what an
+    # interrupted clone has fetched.
+    extensions.wrapfunction(exchange, 'pull', steps.pull)
+    # History in segments or batches is applied before the discovery of what is
+    # missing...
+    extensions.wrapfunction(exchange, '_maybeapplyclonebundle', steps.run_ahead)
+    # ... which may then have nothing left to discover.
     extensions.wrapfunction(
-        exchange, '_maybeapplyclonebundle', peer.maybe_pull_pieces
+        discovery, 'findcommonincoming', steps.find_common_incoming
     )
-    # ... and may leave nothing to discover
+    # Mercurial's own hook for extensions that change the getbundle call.
     extensions.wrapfunction(
-        discovery, 'findcommonincoming', peer.find_common_incoming
+        exchange, '_pullbundle2extraprepare', steps.prepare_getbundle
     )
-    # what an interrupted clone has is kept and marked
-    extensions.wrapfunction(exchange, 'pull', peer.exchange_pull)
-    # a failed clone is removed with rmtree, which must spare what was kept
-    compat.clone_module().shutil = resume.Keeper()
-    # checks of incoming file revisions, where they need not read texts
+    # Incoming file revisions are checked without their texts where possible.
     if hasattr(revlogutils, 'InboundRevision'):  # hg >= 7.1
         extensions.wrapfunction(
             rewrite, 'filter_delta_issue6528', parents.filter_deltas
         )
-    # Mercurial's own hook for extensions that change a getbundle call
-    extensions.wrapfunction(
-        exchange, '_pullbundle2extraprepare', peer.prepare_getbundle
-    )
+    # Commands that will read files without data end before they change
+    # anything.
+    scmutil.fileprefetchhooks.add(b'wireprotov2', checks.check_files)
+
+
+def _performhandshake(
+    orig: Any, ui: Any, url: bytes, opener: Any, requestbuilder: Any
+) -> Any:
+    if not ui.configbool(b'wireprotov2', b'client'):
+        return orig(ui, url, opener, requestbuilder)
+    # A clone opens more connections, and should not repeat what Mercurial says
+    # about this one.
+    connections.talk_once(ui, opener)
+    # A server that sends a byte now and then must not hold the client forever.
+    pace.limit(opener, ui.configwith(float, b'http', b'timeout'))
+    return handshake.perform(orig, ui, url, opener, requestbuilder)
 
 
 _sending_is_set_up = False
 
 
 def _setup_sending() -> None:
-    """Wrap what sends changesets from a repository of limited depth."""
+    """Wrap what sends changesets, for repositories of limited depth."""
     global _sending_is_set_up
     if _sending_is_set_up:
         return
     _sending_is_set_up = True
-    # bundles, pushes, pulls and strips; an error is still passed on here
+    # For bundles, pushes, pulls and strips alike. A server can still report an
+    # error here, because it has sent nothing.
     extensions.wrapfunction(changegroup, 'makestream', _makestream)
 
 
@@ -210,15 +292,3 @@ def _makestream(
     if storage.is_shallow(repo):
         checks.check_outgoing(repo, outgoing)
     return orig(repo, outgoing, *args, **kwargs)
-
-
-def reposetup(ui: object, repo: Any) -> None:
-    """Repair a clone whose process was killed, before anything reads it."""
-    if not repo.local():
-        return
-    if requirements.SHALLOW in repo.requirements:
-        shallow_repo.adopt(repo)
-        _setup_client()
-        _setup_sending()
-    if repo.vfs.exists(MARKER):
-        resume.recover(repo)

@@ -21,29 +21,29 @@ try:
 except ImportError:  # hg <= 7.1
     from mercurial.hg import repository
 
-from hgext3rd.wireprotov2.cache.agreement import CacheAgreement
-from hgext3rd.wireprotov2.segments import bundle, cut, record
+from hgext3rd.wireprotov2.access import requester
+from hgext3rd.wireprotov2.segments import bundle, cut
+from hgext3rd.wireprotov2.segments.history import History
 
 path, folder, changesets, *level = sys.argv[1:]
 cut.LEAST_CHANGESETS = int(changesets)
 found = ui.ui.load()
 extensions.loadall(found)
-repo = repository(found, os.fsencode(path)).filtered(b'served')
+repo = repository(found, os.fsencode(path))
 os.makedirs(folder, exist_ok=True)
-agreement = CacheAgreement(repo)
-listing = record.listing(repo, agreement)
-version = record.changegroup_version(repo)
-for number, piece in enumerate(listing.pieces()):
+history = History(requester.served(repo))
+listing = history.segments()
+for number, segment in enumerate(listing.segments()):
     name = f'{number:02}.hg'
-    same = record.find(repo, piece.name, agreement)
+    same = history.find(segment.name)
     print(
         name,
-        piece.changesets,
-        ' '.join(f'{start}-{stop - 1}' for start, stop in piece.ranges),
-        'open' if piece is listing.rest else 'closed',
-        piece.name.hex()[:12] if same is not None else 'renumbered',
+        segment.changesets,
+        ' '.join(f'{start}-{stop - 1}' for start, stop in segment.ranges),
+        'open' if segment is listing.rest else 'closed',
+        segment.name.hex()[:12] if same is not None else 'renumbered',
     )
-    payload = bundle.build(repo, piece, version, int(level[0]) if level else 3)
+    payload = history.payload(segment, int(level[0]) if level else 3)
     with payload.stream, open(os.path.join(folder, name), 'wb') as out:
         container = bundle.container(repo.ui, payload.stream)
         while data := container.read(100_000):

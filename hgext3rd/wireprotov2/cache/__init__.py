@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Responses of commands over immutable data, kept as encoded bytes.
 
-``keys``, ``policy`` and ``entry`` are pure; ``memory``, ``directory``,
-``redis`` and ``objectstore`` store bytes under keys and know nothing else;
-``service`` is what command dispatch calls. Nothing here knows frames or HTTP
-requests.
+``keys``, ``policy``, ``entry`` and ``events`` are pure. ``memory``,
+``directory``, ``redis`` and ``objectstore`` store bytes under keys and know
+nothing else; ``base`` is their interface. ``state`` reads from a repository
+what a response depends on, and asks ``access`` who may see it. ``service`` is
+what answers requests. Nothing here knows frames, HTTP requests, or how
+responses are made.
 """

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The interface of a cacher: a store of bytes under keys, and nothing more.
 
-A cacher does not know what it holds, when it becomes invalid (keys change
-instead) or what a command is. Modules of other distributions implement the
-same interface and are found by the entry point group ``amalgam.cachers``.
+A cacher does not know what it holds, nor when that becomes invalid (keys change
+instead), nor what a command is. Other distributions can provide cachers: an
+entry point in the group ``amalgam.cachers`` names a function that takes
+``Settings`` and returns a ``Cacher``, and the name of the entry point is a value
+of the option ``wireprotov2.cacher``.
 """
 
 from __future__ import annotations
@@ -18,23 +20,29 @@ ENTRY_POINT_GROUP = 'amalgam.cachers'
 
 
 class CacherError(Exception):
-    """A cacher cannot do what was asked; ``str()`` is one line for a log.
+    """A cacher cannot do what it was asked for.
 
-    Raised for a store that is unreachable, full or refuses. The caller treats
-    it as a miss. A key that is absent is not an error.
+    Raise it for a store that is unreachable, full, or refuses. ``str()`` of it
+    is one line for a log. The caller treats it as a miss. A key that is absent
+    is not an error.
     """
 
 
 class CacherConfigError(CacherError):
-    """The configuration of a cacher is wrong or a package is missing."""
+    """The configuration of a cacher is wrong, or a package is missing.
+
+    Raise it while the cacher is made. Requests are then answered without a
+    cache, and the server logs the message.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A place clients may be redirected to, as capabilities announce it.
+    """A place to which clients may be redirected.
 
-    ``name`` identifies it, ``protocol`` is ``http`` or ``https``, ``uris``
-    are URL prefixes every location lies below.
+    Capabilities announce it. ``name`` identifies it, ``protocol`` is ``http``
+    or ``https``, and ``uris`` are URL prefixes, one of which every location
+    begins with.
     """
 
     name: bytes
@@ -43,10 +51,11 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
-    """Where a client fetches one body itself.
+class BodyLocation:
+    """Where a client can fetch the body of one entry itself.
 
-    ``size`` and ``sha256`` (the digest, 32 bytes) are of the body as stored.
+    ``size`` (bytes) and ``sha256`` (the digest, 32 bytes) are those of the body
+    as it is stored.
     """
 
     url: bytes
@@ -57,8 +66,8 @@ class Location:
 class Cacher(Protocol):
     """Where entries are kept.
 
-    ``key`` is 40 lower-case hexadecimal digits. Methods are called from
-    several threads at once and raise only ``CacherError``.
+    ``key`` is 40 lower-case hexadecimal digits. Methods are called from several
+    threads at once, and raise nothing but ``CacherError``.
     """
 
     def get(self, key: bytes) -> bytes | None:
@@ -67,40 +76,41 @@ class Cacher(Protocol):
     def head(self, key: bytes, size: int) -> bytes | None:
         """Return the first ``size`` bytes under ``key``, or None.
 
-        Without moving the rest, where the store can do that.
+        The rest is not transferred if the store can read a part.
         """
 
     def put(self, key: bytes, data: bytes) -> None:
-        """Keep ``data`` under ``key``, at once or not at all.
+        """Keep ``data`` under ``key``, as a whole or not at all.
 
-        A cacher may decline silently (data larger than all its room) and may
-        forget what it holds at any time.
+        A cacher may ignore data for which it has no room, and may forget what
+        it holds at any time.
         """
 
     def lease(self, key: bytes) -> AbstractContextManager[None]:
-        """Enter when no other process computes ``key``, or after a while.
+        """Return a context in which no other process computes ``key``.
 
-        Best effort: two holders cost time, never correctness.
+        Entering waits until that is so, but not for ever. The lease is an
+        optimization: two holders cost time and do no harm.
         """
 
     def targets(self) -> tuple[Target, ...]:
-        """Return where clients may be sent for bodies; mostly nowhere."""
+        """Return where clients may be sent for bodies; usually nowhere."""
 
-    def locate(self, key: bytes) -> Location | None:
+    def locate(self, key: bytes) -> BodyLocation | None:
         """Return where a client can fetch the body of ``key``, or None."""
 
     def close(self) -> None:
-        """Release what is held; the cacher is not used afterwards."""
+        """Release all resources. The cacher is not used afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a cacher is made from; the config section ``[wireprotov2]``.
+    """The configuration of a cacher, from section ``[wireprotov2]``.
 
-    ``get(name, default)`` returns the value of ``cacher.<name>`` as bytes,
-    ``get_size(name, default)`` one in bytes with a unit (``2 GB``) as a
-    number, ``get_bool(name, default)`` a boolean; ``folder`` is the
-    repository's cache folder.
+    ``get(name, default)`` returns the option ``cacher.<name>`` as bytes.
+    ``get_size(name, default)`` returns one that has a unit (``2 GB``) as a
+    number of bytes, ``get_bool(name, default)`` one as a boolean. ``folder`` is
+    the path of the repository's cache folder.
     """
 
     get: Callable[[bytes, bytes | None], bytes | None]
@@ -109,5 +119,6 @@ class Settings:
     folder: bytes
 
 
-#: What an entry point in ``amalgam.cachers`` refers to.
+#: What an entry point in ``amalgam.cachers`` refers to. Raises
+#: ``CacherConfigError``.
 CacherFactory = Callable[[Settings], Cacher]

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A cacher in a directory, shared by the processes of one machine.
 
-Entries are files ``entries/<2 digits>/<38 digits>`` written beside and
-renamed, so a reader sees a whole one or none. A file's modification time is
-when it was last useful; eviction removes the oldest. Nothing is synced to
-disk: what a crash tears, the checksum in the entry notices.
+Entries are files ``entries/<2 digits>/<38 digits>``. They are written under
+another name and renamed, so a reader sees a whole one or none. The modification
+time of a file says when it was last used, and eviction removes the oldest.
+Nothing is synced to disk: an entry that a crash tears does not match the checksum
+in it. What an entry holds is not known here.
 """
 
 from __future__ import annotations
@@ -22,16 +23,19 @@ from . import base
 
 DEFAULT_SIZE = 2 * 1024 * 1024 * 1024
 
-#: Eviction makes room down to this share of the size, so that it is rare.
+#: Eviction removes entries until this share of the size is left, so that it is
+#: rarely needed.
 KEEP = 0.9
-#: A process looks at the whole directory after writing this share of the
-#: size; N processes together overshoot by at most N times as much.
+#: After writing this share of the size, a process measures the directory. N
+#: processes together exceed the size by at most N times as much.
 SCAN_SHARE = 1 / 16
-#: Seconds until a hit freshens an entry's time again: reads stay reads.
+#: Seconds for which an entry counts as just used. A hit within this time does not
+#: write the modification time again.
 FRESH = 600
-#: Seconds after which a temporary or lock file belongs to a dead process.
+#: Seconds after which a temporary file or lock file belongs to a dead process.
 STALE = 3600
-#: Seconds to wait for another process that computes the same key.
+#: Seconds to wait for another process that computes the same key, and between two
+#: attempts to get its lock.
 PATIENCE = 60.0
 POLL = 0.05
 
@@ -45,16 +49,22 @@ class DirectoryCacher:
         self._locks = os.path.join(path, b'locks')
         self._size = size
         self._lock = threading.Lock()
-        # None: not looked yet, the first write does
+        # Bytes written since the directory was measured; None before the first
+        # write, which measures it.
         self._unscanned: int | None = None
 
     def _file(self, key: bytes) -> bytes:
         return os.path.join(self._entries, key[:2], key[2:])
 
     def get(self, key: bytes) -> bytes | None:
+        """Return the data under ``key``, or None. Raises ``CacherError``."""
         return self.head(key, -1)
 
     def head(self, key: bytes, size: int) -> bytes | None:
+        """Return the first ``size`` bytes under ``key``, or None.
+
+        A negative size means all. Raises ``CacherError``.
+        """
         try:
             with open(self._file(key), 'rb') as stream:
                 data = stream.read(size)
@@ -66,12 +76,16 @@ class DirectoryCacher:
                 f'cannot read cache entry: {e.strerror}'
             ) from e
         if age > FRESH:
-            # read-only media: the entry is merely evicted sooner
+            # On read-only media this fails, and the entry is evicted sooner.
             with contextlib.suppress(OSError):
                 os.utime(self._file(key))
         return data
 
     def put(self, key: bytes, data: bytes) -> None:
+        """Keep ``data``, unless it is larger than the whole cache.
+
+        Raises ``CacherError``.
+        """
         if len(data) > self._size:
             return
         target = self._file(key)
@@ -90,7 +104,7 @@ class DirectoryCacher:
         try:
             with os.fdopen(fd, 'wb') as stream:
                 stream.write(data)
-            os.chmod(temporary, 0o666 & ~_umask())
+            os.chmod(temporary, 0o666 & ~_UMASK)
             os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -98,6 +112,7 @@ class DirectoryCacher:
             raise
 
     def _account(self, written: int) -> None:
+        """Count written bytes; evict entries when there may be too many."""
         with self._lock:
             if self._unscanned is not None:
                 self._unscanned += written
@@ -109,8 +124,8 @@ class DirectoryCacher:
     def evict(self) -> None:
         """Remove the entries unused for longest if there are too many.
 
-        One process at a time; others go on without waiting. Raises
-        ``OSError`` only if the directory itself is not accessible.
+        One process does so at a time; others go on without waiting. Raises
+        ``OSError`` if the directory itself is not accessible.
         """
         os.makedirs(self._locks, exist_ok=True)
         with _locked(os.path.join(self._locks, b'evict'), 0) as mine:
@@ -133,7 +148,7 @@ class DirectoryCacher:
                 return
 
     def _remove_stale(self) -> None:
-        """Remove what processes that died have left behind."""
+        """Remove temporary files and locks of processes that died."""
         limit = time.time() - STALE
         for folder in (self._temporary, self._locks):
             with contextlib.suppress(FileNotFoundError):
@@ -143,6 +158,10 @@ class DirectoryCacher:
                             os.unlink(item.path)
 
     def lease(self, key: bytes) -> AbstractContextManager[None]:
+        """Return a context that holds the lock file of ``key``.
+
+        It is entered without the lock after ``PATIENCE`` seconds.
+        """
         return self._lease(key)
 
     @contextlib.contextmanager
@@ -150,28 +169,26 @@ class DirectoryCacher:
         try:
             os.makedirs(self._locks, exist_ok=True)
         except OSError:
-            # cannot be written: nobody else can compute into it either
+            # A directory that cannot be written to needs no lock.
             yield
             return
         with _locked(os.path.join(self._locks, key), PATIENCE):
             yield
 
     def targets(self) -> tuple[base.Target, ...]:
+        """Return nothing: clients cannot read the directory."""
         return ()
 
-    def locate(self, key: bytes) -> base.Location | None:
+    def locate(self, key: bytes) -> base.BodyLocation | None:
+        """Return None: clients cannot read the directory."""
         return None
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
 
-def _umask() -> int:
-    # the only portable way to read it is to set it, which races with other
-    # threads: do so once, when the module is imported
-    return _UMASK
-
-
+# The only portable way to read the umask is to set it, and other threads would
+# see that. So it is read once, when the module is imported.
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
 
@@ -189,10 +206,11 @@ def _walk(folder: bytes) -> Iterator[tuple[float, int, bytes]]:
 
 @contextlib.contextmanager
 def _locked(path: bytes, patience: float) -> Iterator[bool]:
-    """Hold a lock file; yields False if others kept it for ``patience`` s.
+    """Hold a lock file; yield whether it could be had.
 
-    The file is removed when released. A lock got on a file that was removed
-    meanwhile is none, so it is tried again.
+    Others may keep the lock for ``patience`` seconds. The file is removed when
+    the lock is released. So a lock on a file that was removed meanwhile excludes
+    nobody, and is taken again.
     """
     deadline = time.monotonic() + patience
     fd = -1
@@ -228,6 +246,7 @@ def _locked(path: bytes, patience: float) -> Iterator[bool]:
 
 
 def _same_file(fd: int, path: bytes) -> bool:
+    """Return whether ``path`` still is the open file ``fd``."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(path))
     except FileNotFoundError:
@@ -235,7 +254,7 @@ def _same_file(fd: int, path: bytes) -> bool:
 
 
 def from_settings(settings: base.Settings) -> DirectoryCacher:
-    """Make the cacher ``[wireprotov2]`` describes."""
+    """Return the cacher that ``[wireprotov2]`` describes."""
     path = settings.get(b'directory.path', None)
     if not path:
         path = os.path.join(settings.folder, b'wireprotov2')

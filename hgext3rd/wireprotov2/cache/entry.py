@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The bytes of one cache entry: a fixed header, then the body.
 
-Knows neither what a body means nor where entries are kept. The header says
-which key the entry belongs to, so bytes that ended up under a wrong name are
-noticed, and carries two digests: CRC-32 is what every hit checks (a fifth of
-the time SHA-256 takes), SHA-256 is what redirected clients check.
+Knows neither what a body means nor where entries are kept. The header names the
+key of the entry, so that bytes under a wrong name are noticed. It has two
+digests of the body: every hit checks the CRC-32, which takes a fifth of the time
+of SHA-256; redirected clients check the SHA-256.
 """
 
 from __future__ import annotations
@@ -15,23 +15,28 @@ import zlib
 from dataclasses import dataclass
 
 MAGIC = b'AMGC'
-#: Raised when the layout of header or body changes; others are a miss.
+#: Increase it when the layout of header or body changes. An entry of another
+#: version is a miss.
 VERSION = 1
-#: magic, version, quality, size of the body, CRC-32, key, SHA-256
+#: Magic, version, quality, size of the body, CRC-32, key, SHA-256.
 _HEADER = struct.Struct('>4sBBxxQI20s32s')
 HEADER_SIZE = _HEADER.size
 
 
 class EntryError(ValueError):
-    """The bytes are not a whole entry of this version for this key."""
+    """The bytes are not a whole entry of this version for this key.
+
+    ``str()`` says what is wrong.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """What is known of a body without reading it.
 
-    ``quality`` orders entries of one key by how hard they were compressed
-    (0 to 255; 0 is what a request makes); ``size`` is in bytes.
+    ``quality`` (0 to 255) orders the entries of one key by how hard they were
+    compressed; those made for a request have 0. ``size`` is that of the body,
+    in bytes.
     """
 
     quality: int
@@ -50,7 +55,7 @@ class Entry:
 
 
 def encode(key: bytes, body: bytes, quality: int = 0) -> bytes:
-    """Return the bytes to store for ``body`` under ``key`` (40 hex digits)."""
+    """Return the entry that holds ``body`` under ``key`` (40 hex digits)."""
     header = _HEADER.pack(
         MAGIC,
         VERSION,
@@ -66,7 +71,8 @@ def encode(key: bytes, body: bytes, quality: int = 0) -> bytes:
 def decode_header(key: bytes, data: bytes | memoryview) -> Header:
     """Return the header at the start of ``data``.
 
-    Raises ``EntryError`` if there is none, or one of another version or key.
+    Raises ``EntryError`` if there is none, or if it is of another version or
+    key.
     """
     if len(data) < HEADER_SIZE:
         raise EntryError('entry is cut short')
@@ -83,7 +89,7 @@ def decode_header(key: bytes, data: bytes | memoryview) -> Header:
 
 
 def decode(key: bytes, data: bytes) -> Entry:
-    """Return the entry in ``data``, its body checked.
+    """Return the entry in ``data`` after checking its body.
 
     Raises ``EntryError`` for anything but exactly one sound entry.
     """

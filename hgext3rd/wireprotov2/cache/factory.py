@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the configuration to the one cacher a process shares.
+"""Make the cacher that the configuration asks for, once per process.
 
 Knows ``ui`` and ``repo``; decides nothing about keys.
 """
@@ -20,8 +20,8 @@ from . import base, service
 
 _SECTION = b'wireprotov2'
 
-#: Modules of this package that have a ``from_settings``; imported when used,
-#: as some need packages that are optional.
+#: Modules of this package with a function ``from_settings``. They are imported
+#: when used, since some need packages that are optional.
 _OWN = {
     b'memory': 'memory',
     b'directory': 'directory',
@@ -34,7 +34,7 @@ _shared: dict[tuple[Any, ...], service.SharedCache] = {}
 
 
 def _after_fork() -> None:
-    """Forget connections and threads that belong to the parent."""
+    """Forget connections and threads, which belong to the parent."""
     global _lock
     _lock = threading.Lock()
     _shared.clear()
@@ -46,11 +46,12 @@ os.register_at_fork(after_in_child=_after_fork)
 def for_repo(
     repo: Any, report: Callable[[bytes], None] | None = None
 ) -> service.ResponseCache | None:
-    """Return the cache of a repository, or None if there is none.
+    """Return the cache of a repository, or None if it has none.
 
-    A cacher that cannot be made (wrong configuration, missing package) is a
-    warning and None: requests are answered without it. ``report`` takes
-    warnings as lines for a server's log; without it they go to the user.
+    If the cacher cannot be made (wrong configuration, missing package), this
+    warns and returns None: requests are answered without a cache. ``report``
+    takes warnings as lines for the log of a server; without it they go to the
+    user.
     """
     ui = repo.ui
     name = ui.config(_SECTION, b'cacher')
@@ -74,7 +75,10 @@ def for_repo(
 
 
 def silent_for_repo(repo: Any) -> service.ResponseCache | None:
-    """Return the cache for uses that nobody waits for and nobody misses."""
+    """Return the cache of a repository or None, without any warning.
+
+    This is for uses where it makes no difference if the cache does not work.
+    """
     name = repo.ui.config(_SECTION, b'cacher')
     if not name or name == b'none':
         return None
@@ -120,7 +124,8 @@ def _shared_cache(name: bytes, settings: base.Settings) -> service.SharedCache:
     return found
 
 
-#: Configuration that makes one cacher another; others are read once.
+#: Options that tell one cacher from another. All other options are read once,
+#: when the cacher is made.
 _IDENTIFYING: dict[bytes, tuple[bytes, ...]] = {
     b'memory': (b'memory.size',),
     b'directory': (b'directory.path', b'directory.size'),
@@ -141,7 +146,7 @@ def _identity(name: bytes, settings: base.Settings) -> tuple[Any, ...]:
     if name in (b'memory', b'redis', b'objectstore') or (
         name == b'directory' and values[0]
     ):
-        # one for all repositories of the process
+        # All repositories of the process share this cacher.
         folder = b''
     return (name, values, folder)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Single flight: of several threads that want one value, one computes it.
 
-Knows threads, keys and nothing else. A computation that fails or takes too
-long is nobody else's failure: who waited computes for itself.
+Knows threads and keys, and nothing else. If the computation fails or takes too
+long, each thread that waited computes the value itself.
 """
 
 from __future__ import annotations
@@ -15,27 +15,29 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Flight:
-    """One computation under way; ``result`` is None until it succeeded."""
+    """A computation under way. ``result`` is None until it has succeeded."""
 
     done: threading.Event = field(default_factory=threading.Event)
     result: bytes | None = None
 
 
 class Flights:
-    """The computations under way in this process, by key."""
+    """The computations under way in this process, by key.
+
+    ``patience`` is how many seconds a thread waits for another.
+    """
 
     def __init__(self, patience: float = 60.0) -> None:
-        """``patience`` is how many seconds a thread waits for another."""
         self._lock = threading.Lock()
         self._flights: dict[bytes, Flight] = {}
         self._patience = patience
 
     @contextmanager
     def join(self, key: bytes) -> Iterator[tuple[Flight, bool]]:
-        """Enter the flight of ``key``: yields it and whether we lead it.
+        """Enter the flight of ``key``; yield it, and whether the caller leads.
 
-        The leader computes and sets ``result``. Others enter when the leader
-        has left; ``result`` is then its result, or None if it had none.
+        The leader computes the value and sets ``result``. The others enter when
+        the leader has left; ``result`` is None if the leader failed.
         """
         with self._lock:
             flight = self._flights.get(key)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tells the repositories that share a cacher apart."""
+"""What tells apart the repositories that share a cacher.
+
+Knows nothing of keys or entries.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from mercurial.node import hex, nullid
 def of(repo: Any) -> bytes:
     """Return what tells this repository from others in the same cacher.
 
-    Replicas that should share entries are given one name by the
-    configuration; otherwise it is where the store lies and how it begins.
+    Replicas that share entries have the same ``cacher.identity`` in their
+    configuration. By default a repository is identified by the path of its
+    store and its first changeset.
     """
     name = repo.ui.config(b'wireprotov2', b'cacher.identity')
     if name:

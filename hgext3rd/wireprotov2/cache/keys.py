@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From everything a response depends on to the key it is kept under.
+"""Make the key of a response from everything the response depends on.
 
-Pure. Invalidation happens here and nowhere else: when something a response
-depends on changes, so does its key, and the old entry is never asked for
+Pure. Invalidation happens here and nowhere else: when something changes that a
+response depends on, its key changes too, and the old entry is never asked for
 again.
 """
 
@@ -14,11 +14,11 @@ from typing import Any
 
 import cbor2
 
-#: Raised when responses change for the same request.
+#: Increase it when responses change for the same request.
 VERSION = 1
 
-#: ``KeyState.view`` of requests that touch public changesets only: everybody
-#: who may read the repository sees those alike, for ever.
+#: ``KeyState.view`` of requests about public changesets only. Everybody who may
+#: read the repository sees the same of them, for ever.
 PUBLIC = b'public'
 
 
@@ -27,12 +27,12 @@ class KeyState:
     """Everything the bytes of a response depend on.
 
     ``api`` and ``framing`` are the names on the wire; ``args`` the validated
-    arguments, defaults included; ``encoding`` the content encoding of the
-    body. ``repository`` tells repositories that share a cacher apart.
-    ``view`` is ``PUBLIC`` or a digest of what the requester sees beyond
-    public changesets; ``narrow`` the patterns access is limited to;
-    ``censored`` the censor generation; ``mutable`` a digest of state outside
-    the history that shows in the response (bookmarks), or empty.
+    arguments, defaults included; ``encoding`` is the content encoding of the
+    body. ``repository`` tells repositories that share a cacher apart. ``view``
+    is ``PUBLIC``, or a digest of what the requester sees beyond public
+    changesets. ``narrow`` are the patterns access is limited to, ``censored``
+    is the censor generation. ``mutable`` is a digest of state outside the
+    history that the response shows (bookmarks), or empty.
     """
 
     api: bytes
@@ -46,27 +46,36 @@ class KeyState:
     censored: bytes = b''
     mutable: bytes = b''
 
+    @property
+    def for_everybody(self) -> bool:
+        """Whether everybody who may read the repository gets this response."""
+        return self.view == PUBLIC and self.narrow is None
+
 
 _FIELDS = tuple(item.name for item in fields(KeyState))
 
 
 def canonical(value: Any) -> bytes:
-    """Return one byte string for equal values, others for different ones.
+    """Return the encoding of a value, the same for equal values only.
 
-    Canonical CBOR (RFC 8949, section 4.2.1): maps and sets in a fixed order.
+    It is canonical CBOR (RFC 8949, section 4.2.1), which has maps and sets in a
+    fixed order.
     """
     encoded: bytes = cbor2.dumps(value, canonical=True)
     return encoded
 
 
 def digest(value: Any) -> bytes:
-    """Return 40 hexadecimal digits for any value ``canonical`` takes."""
+    """Return the digest of a value as 40 lower-case hexadecimal digits.
+
+    ``value`` is anything that ``canonical`` can encode.
+    """
     hasher = hashlib.blake2b(canonical(value), digest_size=20)
     return hasher.hexdigest().encode('ascii')
 
 
 def derive(state: KeyState) -> bytes:
     """Return the key of ``state``: 40 lower-case hexadecimal digits."""
-    # not dataclasses.astuple, which copies every list of nodes
+    # dataclasses.astuple would copy every list of nodes.
     values = [getattr(state, name) for name in _FIELDS]
     return digest([b'amalgam-cache', VERSION, *values])

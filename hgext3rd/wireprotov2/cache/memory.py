@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A cacher in the memory of one process: least recently used goes first."""
+"""A cacher in the memory of one process.
+
+Entries that were not used for longest go first. Only the size of an entry is
+known here, not what it holds.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from contextlib import AbstractContextManager, nullcontext
 
+from ...amalgam.lru import LRU
 from . import base
 
 DEFAULT_SIZE = 128 * 1024 * 1024
 
-#: Memory of one entry besides its data: key, dict slot, object headers.
+#: Bytes of one entry besides its data: the key, two dict slots, and the headers
+#: of the objects.
 ENTRY_OVERHEAD = 256
 
 
@@ -20,56 +25,53 @@ class MemoryCacher:
 
     def __init__(self, size: int = DEFAULT_SIZE) -> None:
         self._size = size
-        self._used = 0
         self._lock = threading.Lock()
-        self._entries: OrderedDict[bytes, bytes] = OrderedDict()
+        self._entries: LRU[bytes, bytes] = LRU(size)
 
     @property
     def used(self) -> int:
         """Bytes held now, overhead included."""
-        return self._used
+        return self._entries.used
 
     def get(self, key: bytes) -> bytes | None:
+        """Return the data under ``key`` and mark it as used, or None."""
         with self._lock:
-            data = self._entries.get(key)
-            if data is not None:
-                self._entries.move_to_end(key)
-            return data
+            return self._entries.get(key)
 
     def head(self, key: bytes, size: int) -> bytes | None:
+        """Return the first ``size`` bytes under ``key``, or None."""
         with self._lock:
-            data = self._entries.get(key)
+            data = self._entries.peek(key)
         return None if data is None else data[:size]
 
     def put(self, key: bytes, data: bytes) -> None:
+        """Keep ``data``, unless it is larger than the whole cache."""
         cost = len(data) + ENTRY_OVERHEAD
         with self._lock:
-            previous = self._entries.pop(key, None)
-            if previous is not None:
-                self._used -= len(previous) + ENTRY_OVERHEAD
             if cost > self._size:
-                return
-            self._entries[key] = data
-            self._used += cost
-            while self._used > self._size:
-                _key, evicted = self._entries.popitem(last=False)
-                self._used -= len(evicted) + ENTRY_OVERHEAD
+                # What was there before is outdated all the same.
+                self._entries.pop(key)
+            else:
+                self._entries.put(key, data, cost)
 
     def lease(self, key: bytes) -> AbstractContextManager[None]:
+        """Return an empty context: no other process sees this memory."""
         return nullcontext()
 
     def targets(self) -> tuple[base.Target, ...]:
+        """Return nothing: clients cannot read this memory."""
         return ()
 
-    def locate(self, key: bytes) -> base.Location | None:
+    def locate(self, key: bytes) -> base.BodyLocation | None:
+        """Return None: clients cannot read this memory."""
         return None
 
     def close(self) -> None:
+        """Forget all entries."""
         with self._lock:
             self._entries.clear()
-            self._used = 0
 
 
 def from_settings(settings: base.Settings) -> MemoryCacher:
-    """Make the cacher ``[wireprotov2]`` describes."""
+    """Return the cacher that ``[wireprotov2]`` describes."""
     return MemoryCacher(settings.get_size(b'memory.size', DEFAULT_SIZE))

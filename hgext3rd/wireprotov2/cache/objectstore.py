@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A cacher in an object store: S3, Google, Azure, memory or local files.
 
-Without redirects an entry is one object. With redirects its body is an object
-of its own, exactly the bytes a client fetches, and its header another: a
-header says that the body is there. The store's own lifecycle rules remove what
-is old.
+Without redirects an entry is one object. With redirects the body is an object of
+its own, with exactly the bytes that a client fetches, and the header is another.
+The header is written last, so where there is a header there is a body. The
+lifecycle rules of the store remove old objects.
 """
 
 from __future__ import annotations
@@ -29,26 +29,28 @@ with demandimport.deactivated():
     except ImportError as e:
         raise base.CacherConfigError('the obstore package is missing') from e
 
+#: The name of the redirect target.
 TARGET = b'objectstore'
 MEDIA_TYPE = 'application/mercurial-cbor'
 
-#: How long a signed URL works: a client uses it at once, but may be slow.
+#: How long a signed URL works. A client uses it at once but may be slow.
 SIGNED_FOR = datetime.timedelta(hours=1)
 
-#: What one request may wait for the store.
+#: How long one request waits for the store.
 CLIENT_OPTIONS: Any = {'connect_timeout': '2s', 'timeout': '30s'}
-#: Given options replace those from the environment; this one counts there.
+#: Options that are given replace those from the environment, so these variables
+#: are read here.
 ALLOW_HTTP = ('AWS_ALLOW_HTTP', 'AZURE_ALLOW_HTTP', 'GOOGLE_ALLOW_HTTP')
 RETRY: Any = {'max_retries': 1, 'retry_timeout': datetime.timedelta(seconds=5)}
 
-#: Objects never change: caches in front of the store may keep them.
+#: Objects never change, so caches in front of the store may keep them.
 ATTRIBUTES: Any = {
     'Content-Type': MEDIA_TYPE,
     'Cache-Control': 'public, max-age=31536000, immutable',
 }
 
-#: Everything obstore raises: its own errors, and Python's for some kinds of
-#: failure (missing object, no permission, unsupported operation).
+#: Everything that obstore raises: errors of its own, and for some failures
+#: (missing object, no permission, unsupported operation) those of Python.
 _ERRORS = (
     obstore.exceptions.BaseError,
     OSError,
@@ -58,15 +60,16 @@ _ERRORS = (
 
 
 class ObjectStoreCacher:
-    """Keeps entries below ``url``; with ``redirect`` clients fetch bodies.
+    """Keeps entries below ``url``.
 
-    They do so at ``public_url`` plus the object's path, or at signed URLs.
+    With ``redirect``, clients fetch bodies themselves: at ``public_url`` plus the
+    path of the object, or at signed URLs. Raises ``CacherConfigError`` if the
+    store or a URL cannot work.
     """
 
     def __init__(
         self, url: str, redirect: bool = False, public_url: str | None = None
     ) -> None:
-        """Raises ``CacherConfigError`` if the store or URL cannot work."""
         self._store = _open(url)
         self._attributes = None if _is_local(self._store) else ATTRIBUTES
         self._public_url = public_url.rstrip('/') if public_url else None
@@ -75,6 +78,7 @@ class ObjectStoreCacher:
             self._targets = (self._target(),)
 
     def _target(self) -> base.Target:
+        """Return where clients fetch bodies."""
         prefix = self._public_url
         if prefix is None:
             sample = urlsplit(self._url('sample'))
@@ -89,6 +93,7 @@ class ObjectStoreCacher:
         return base.Target(TARGET, scheme.encode(), (prefix.encode(),))
 
     def _url(self, path: str) -> str:
+        """Return the URL at which clients fetch the object at ``path``."""
         if self._public_url is not None:
             return f'{self._public_url}/{path}'
         if not isinstance(
@@ -107,6 +112,7 @@ class ObjectStoreCacher:
             return obstore.sign(self._store, 'GET', path, SIGNED_FOR)
 
     def get(self, key: bytes) -> bytes | None:
+        """Return the data under ``key``, or None. Raises ``CacherError``."""
         name = key.decode('ascii')
         if not self._targets:
             return self._get(f'entries/{name}')
@@ -117,6 +123,11 @@ class ObjectStoreCacher:
         return None if body is None else header + body
 
     def head(self, key: bytes, size: int) -> bytes | None:
+        """Return the first ``size`` bytes under ``key``, or None.
+
+        With redirects, nothing beyond the header of the entry is returned.
+        Raises ``CacherError``.
+        """
         name = key.decode('ascii')
         if self._targets:
             header = self._get(f'headers/{name}')
@@ -139,6 +150,7 @@ class ObjectStoreCacher:
                 return None
 
     def put(self, key: bytes, data: bytes) -> None:
+        """Keep ``data`` under ``key``. Raises ``CacherError``."""
         name = key.decode('ascii')
         if not self._targets:
             self._put(f'entries/{name}', data)
@@ -151,12 +163,18 @@ class ObjectStoreCacher:
             obstore.put(self._store, path, data, attributes=self._attributes)
 
     def lease(self, key: bytes) -> AbstractContextManager[None]:
+        """Return an empty context: object stores have no locks."""
         return nullcontext()
 
     def targets(self) -> tuple[base.Target, ...]:
+        """Return where clients may be sent for bodies."""
         return self._targets
 
-    def locate(self, key: bytes) -> base.Location | None:
+    def locate(self, key: bytes) -> base.BodyLocation | None:
+        """Return where a client can fetch the body of ``key``, or None.
+
+        Raises ``CacherError``.
+        """
         if not self._targets:
             return None
         name = key.decode('ascii')
@@ -168,13 +186,14 @@ class ObjectStoreCacher:
         except entry.EntryError:
             return None
         url = self._url(f'bodies/{name}').encode()
-        return base.Location(url, header.size, header.sha256)
+        return base.BodyLocation(url, header.size, header.sha256)
 
     def close(self) -> None:
-        """Connections close with the store object."""
+        """Do nothing: connections close with the store object."""
 
 
 def _open(url: str) -> Any:
+    """Return the store at ``url``. Raises ``CacherConfigError``."""
     scheme = urlsplit(url).scheme
     with _errors(base.CacherConfigError):
         if scheme == 'file':
@@ -200,16 +219,20 @@ def _is_local(store: Any) -> bool:
 def _errors(
     kind: type[base.CacherError] = base.CacherError,
 ) -> Iterator[None]:
+    """Turn errors of obstore into ``kind``."""
     try:
         yield
     except _ERRORS as e:
-        # what follows the first line is the state of the Rust library
+        # The first line is the message; more lines describe Rust objects.
         line = (str(e).splitlines() or [type(e).__name__])[0]
         raise kind(f'object store: {line}') from e
 
 
 def from_settings(settings: base.Settings) -> ObjectStoreCacher:
-    """Make the cacher ``[wireprotov2]`` describes."""
+    """Return the cacher that ``[wireprotov2]`` describes.
+
+    Raises ``CacherConfigError``.
+    """
     url = settings.get(b'objectstore.url', None)
     if not url:
         raise base.CacherConfigError(

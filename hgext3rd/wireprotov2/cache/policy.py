@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which requests may be answered from a cache, and what they refer to.
+"""Which commands may be answered from a cache, and what their arguments name.
 
-Pure: arguments in, a decision out. Whether the revisions referred to are
-public is for ``view`` to find out.
+Pure: arguments in, a decision out. Whether the revisions that are named are
+public is for ``access`` to decide. Commands whose responses depend on nothing
+that is named by revisions have their own way to a key, see ``server.commands``.
 """
 
 from __future__ import annotations
@@ -11,44 +12,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..access.visibility import References
+
 Arguments = dict[bytes, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class References:
-    """The revisions a request names; its response shows them or ancestors.
-
-    ``manifests`` are (tree, node) and ``files`` (path, node).
-    """
-
-    changesets: tuple[bytes, ...] = ()
-    manifests: tuple[tuple[bytes, bytes], ...] = ()
-    files: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How the responses of one command can be cached.
 
-    ``references`` returns what the arguments name, or None for arguments it
-    does not understand (never cached; the command itself complains).
-    ``bookmark_fields`` are values of ``fields`` that show bookmarks.
-    ``names_segment`` is for commands whose argument is the name of a piece
-    of public history.
+    ``references`` returns what the arguments name. It returns None for
+    arguments it does not understand; the response is then not cached, and the
+    command itself complains. ``bookmark_fields`` are values of the argument
+    ``fields`` with which the response shows bookmarks.
     """
 
     references: Callable[[Arguments], References | None]
     bookmark_fields: frozenset[bytes] = field(default_factory=frozenset)
-    names_segment: bool = False
 
 
 def rule(command: bytes) -> Rule | None:
-    """Return the rule of a command, or None if it is never cached."""
+    """Return the rule of a command, or None if there is none."""
     return RULES.get(command)
 
 
 def shows_bookmarks(command_rule: Rule, args: Arguments) -> bool:
-    """True if the response to ``args`` depends on bookmarks."""
+    """Return whether the response to ``args`` depends on bookmarks."""
     fields = args.get(b'fields')
     if not isinstance(fields, (set, frozenset, list, tuple)):
         return False
@@ -84,7 +73,7 @@ def _revision_specifiers(value: Any) -> tuple[bytes, ...] | None:
 
 
 def _changesets(args: Arguments) -> tuple[bytes, ...] | None:
-    """Return changesets named the ways of API 0002 and 0003."""
+    """Return the changesets that arguments of API 0002 and 0003 name."""
     found: list[bytes] = []
     node_range = args.get(b'noderange')
     if node_range is None:
@@ -130,10 +119,6 @@ def _filesdata(args: Arguments) -> References | None:
     return None if changesets is None else References(changesets=changesets)
 
 
-def _segmentdata(args: Arguments) -> References | None:
-    return References() if isinstance(args.get(b'name'), bytes) else None
-
-
 RULES: dict[bytes, Rule] = {
     b'changesetdata': Rule(
         _changesetdata, bookmark_fields=frozenset([b'bookmarks'])
@@ -141,5 +126,4 @@ RULES: dict[bytes, Rule] = {
     b'filedata': Rule(_filedata),
     b'filesdata': Rule(_filesdata),
     b'manifestdata': Rule(_manifestdata),
-    b'segmentdata': Rule(_segmentdata, names_segment=True),
 }

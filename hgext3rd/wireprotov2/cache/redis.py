@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A cacher in a Redis server, shared by the machines that reach it.
+"""A cacher in a Redis server, shared by all machines that reach it.
 
-Redis does the evicting: give it ``maxmemory`` and ``allkeys-lru``.
+Redis evicts entries if it is configured with ``maxmemory`` and
+``allkeys-lru``. What an entry holds is not known here.
 """
 
 from __future__ import annotations
@@ -20,22 +21,26 @@ with demandimport.deactivated():
     except ImportError as e:
         raise base.CacherConfigError('the redis package is missing') from e
 
+#: Seconds for which an entry is kept.
 DEFAULT_TTL = 7 * 24 * 3600
 
-#: Keys begin with this, as the server may have other users.
+#: The prefix of all keys, since the server may have other users.
 PREFIX = b'amalgam:wireprotov2:'
-#: Seconds to wait for the server, which is near or not worth it.
+#: Seconds to wait for the server. If it takes longer, a cache saves no time.
 TIMEOUT = 2.0
-#: Seconds another process may compute one key before others do too.
+#: Seconds to wait for another process that computes the same key, and between two
+#: attempts to get its lock.
 PATIENCE = 60.0
 POLL = 0.05
 
 
 class RedisCacher:
-    """Keeps entries for ``ttl`` seconds; 0 leaves it to the server."""
+    """Keeps entries for ``ttl`` seconds, or with 0 until Redis evicts them.
+
+    Raises ``CacherConfigError`` for a URL that is not one of Redis.
+    """
 
     def __init__(self, url: str, ttl: int = DEFAULT_TTL) -> None:
-        """Raises ``CacherConfigError`` for a URL that is none of Redis."""
         self._ttl = ttl
         try:
             self._client = redis.Redis.from_url(
@@ -45,21 +50,32 @@ class RedisCacher:
             raise base.CacherConfigError(f'bad redis URL: {e}') from e
 
     def get(self, key: bytes) -> bytes | None:
+        """Return the data under ``key``, or None. Raises ``CacherError``."""
         with _errors():
             data = self._client.get(PREFIX + key)
         return data if isinstance(data, bytes) else None
 
     def head(self, key: bytes, size: int) -> bytes | None:
-        # absent and empty are alike here, and nothing is stored empty
+        """Return the first ``size`` bytes under ``key``, or None.
+
+        Raises ``CacherError``.
+        """
+        # Redis returns the same for an absent and an empty value. No entry is
+        # empty.
         with _errors():
             data = self._client.getrange(PREFIX + key, 0, size - 1)
         return data if isinstance(data, bytes) and data else None
 
     def put(self, key: bytes, data: bytes) -> None:
+        """Keep ``data`` under ``key``. Raises ``CacherError``."""
         with _errors():
             self._client.set(PREFIX + key, data, ex=self._ttl or None)
 
     def lease(self, key: bytes) -> AbstractContextManager[None]:
+        """Return a context that holds the lock of ``key``.
+
+        It is entered without the lock after ``PATIENCE`` seconds.
+        """
         return self._lease(key)
 
     @contextlib.contextmanager
@@ -73,28 +89,32 @@ class RedisCacher:
         try:
             held = lock.acquire()
         except redis.RedisError:
-            # who cannot ask computes
+            # Without a server there is no lock, and the caller computes.
             held = False
         try:
             yield
         finally:
             if held:
-                # it may have expired or the server be gone
+                # The lock may have expired, or the server may be gone.
                 with contextlib.suppress(redis.RedisError):
                     lock.release()
 
     def targets(self) -> tuple[base.Target, ...]:
+        """Return nothing: clients cannot read from Redis."""
         return ()
 
-    def locate(self, key: bytes) -> base.Location | None:
+    def locate(self, key: bytes) -> base.BodyLocation | None:
+        """Return None: clients cannot read from Redis."""
         return None
 
     def close(self) -> None:
+        """Close the connections."""
         self._client.close()
 
 
 @contextlib.contextmanager
 def _errors() -> Iterator[None]:
+    """Turn errors of Redis into ``CacherError``."""
     try:
         yield
     except redis.RedisError as e:
@@ -102,7 +122,10 @@ def _errors() -> Iterator[None]:
 
 
 def from_settings(settings: base.Settings) -> RedisCacher:
-    """Make the cacher ``[wireprotov2]`` describes."""
+    """Return the cacher that ``[wireprotov2]`` describes.
+
+    Raises ``CacherConfigError``.
+    """
     url = settings.get(b'redis.url', None)
     if not url:
         raise base.CacherConfigError('wireprotov2.cacher.redis.url is not set')

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Further connections to a server that somebody is connected to already.
+"""Additional connections to a server that this process is connected to already.
 
-Whoever sits in front of a clone over several connections is told once that
-they are insecure, and asked once for the passphrase of a key. Nothing here
-knows what the connections are for.
+A clone uses several connections. The user is warned about an insecure server
+once, and asked once for the passphrase of a client key, however many there are.
+Nothing here knows what the connections are used for.
 """
 
 from __future__ import annotations
@@ -14,38 +14,46 @@ from typing import Any
 from mercurial import url
 
 
-def speak_once(ui: Any, opener: Any) -> None:
-    """Have ``opener`` say and ask the same of TLS for the first time only."""
+def talk_once(ui: Any, opener: Any) -> None:
+    """Make the TLS connections of ``opener`` warn and ask once only.
+
+    ``opener`` is a ``mercurial.url.opener``. Openers made from it by
+    ``another`` share its warnings and answers.
+    """
     if not url.has_https:
         return
     opener.hg_tls_ui = _once(ui)
-    _share(opener, opener.hg_tls_ui)
+    _use_ui(opener, opener.hg_tls_ui)
 
 
 def another(ui: Any, authinfo: Any, opener: Any) -> Any:
-    """Return an opener that knows what ``opener`` has been told.
+    """Return an opener with new connections and the credentials of ``opener``.
 
-    ``authinfo`` is that of the URL the user gave.
+    ``authinfo`` belongs to the URL that the user gave, see
+    ``urlutil.url.authinfo``.
     """
     new = url.opener(ui, authinfo)
     tls_ui = getattr(opener, 'hg_tls_ui', None)
     if tls_ui is not None:
-        _share(new, tls_ui)
+        _use_ui(new, tls_ui)
     known = _basic_authentication(opener)
     handler = _basic_authentication(new)
     if known is not None and handler is not None:
-        # also for where the server redirected us, as on one connection
+        # These are valid for the server the handshake was redirected to, too,
+        # just as they are on the first connection.
         handler.auth = known.auth
     return new
 
 
-def _share(opener: Any, ui: Any) -> None:
+def _use_ui(opener: Any, ui: Any) -> None:
+    """Make the HTTPS handlers of ``opener`` talk to the user through ``ui``."""
     for handler in getattr(opener, 'handlers', ()):
         if isinstance(handler, url.httpshandler):
             handler.ui = ui
 
 
 def _basic_authentication(opener: Any) -> Any:
+    """Return the handler of ``opener`` for basic authentication, or None."""
     for handler in getattr(opener, 'handlers', ()):
         if isinstance(handler, url.httpbasicauthhandler):
             return handler
@@ -53,7 +61,10 @@ def _basic_authentication(opener: Any) -> Any:
 
 
 def _once(ui: Any) -> Any:
-    """Return a copy of ``ui`` that does not repeat itself, in any thread."""
+    """Return a copy of ``ui`` that says and asks everything once.
+
+    Several threads may use it at the same time.
+    """
     ui = ui.copy()
     lock = threading.Lock()
     said: set[tuple[bytes, ...]] = set()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can go wrong between this client and a server, as Mercurial aborts.
+"""Failures between this client and a server, as exceptions that abort ``hg``.
 
-Every message names the server first. The classes tell callers what may be
-done about it; nothing here decides that.
+Every message begins with the server's URL. The classes tell apart what callers
+may treat differently: retry, ask again elsewhere, or fall back to version 1.
+Nothing here decides which of these happens.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from mercurial import error
 from mercurial.i18n import _
 
 
-class ServerFailure(error.RemoteError):
-    """The server broke the protocol, or failed or refused a command.
+class RemoteFailure(error.RemoteError):
+    """The server broke the protocol, or it failed or refused a command.
 
-    ``url`` is the server's, without a password; ``reason`` one line.
+    ``url`` is the URL of the server without its password. ``reason`` is one
+    line of text.
     """
 
     def __init__(self, url: bytes, reason: bytes) -> None:
@@ -23,24 +25,22 @@ class ServerFailure(error.RemoteError):
         self.reason = reason
 
     def advice(self) -> bytes:
+        """Return the hint shown with the error."""
         return _(b"'--config wireprotov2.client=no' uses version 1")
 
 
-class CommandRefused(ServerFailure):
-    """The server understood a command and answered with an error."""
+class CommandRefused(RemoteFailure):
+    """The server understood a command and answered it with an error."""
 
 
-class Unavailable(ServerFailure):
-    """There is no version 2 behind the URL the server advertised.
-
-    That is an error of HTTP, not a wrong answer.
-    """
+class Unavailable(RemoteFailure):
+    """The URL advertised for version 2 answers with an HTTP error."""
 
 
-class ConnectionFailure(ServerFailure):
-    """The connection broke, or a gateway says the server is away for now.
+class ConnectionFailure(RemoteFailure):
+    """The connection broke, or a gateway reports that the server is away.
 
-    Trying again may help.
+    Sending the request again may help.
     """
 
     def advice(self) -> bytes:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a server says of one API in the handshake, checked and easy to ask.
+"""What a server says about an API in the handshake, checked and easy to query.
 
-A descriptor is what the command ``capabilities`` answers. Servers differ in
-commands and in their arguments; nothing else tells them apart.
+The description has the form that the command ``capabilities`` answers. Servers
+differ in their commands and in the arguments of those; a client can tell them
+apart by nothing else. Takes decoded values; knows no connections.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from ..proto.errors import CBORError
 
 
 @dataclass(frozen=True)
-class Target:
-    """A place responses may be redirected to."""
+class OfferedTarget:
+    """A place that the server may redirect responses to."""
 
     name: bytes
     protocol: bytes
@@ -26,28 +27,33 @@ class Target:
 
 
 @dataclass(frozen=True)
-class API:
-    """An API a server offers: its name, URL, commands and redirect targets."""
+class OfferedAPI:
+    """An API of a server: its name, URL, commands and redirect targets.
+
+    ``formats`` are the storage formats (``rawrepoformats``) of the repository,
+    ``hashes`` the hash functions the server uses for redirects.
+    """
 
     name: bytes
     url: bytes
     commands: Mapping[bytes, Any]
     framings: tuple[bytes, ...]
     formats: frozenset[bytes] = frozenset()
-    targets: tuple[Target, ...] = ()
+    targets: tuple[OfferedTarget, ...] = ()
     hashes: tuple[bytes, ...] = ()
 
     def has_argument(self, command: bytes, name: bytes) -> bool:
+        """Return whether ``command`` takes the argument ``name``."""
         return name in self._args(command)
 
     def valid_values(self, command: bytes, name: bytes) -> frozenset[bytes]:
-        """Return the values an argument may have, none if not said."""
+        """Return the values an argument may have, empty if not stated."""
         argument = _map(self._args(command).get(name, {}))
         values = argument.get(b'validvalues', ())
-        return frozenset(_texts(values))
+        return frozenset(_bytestrings(values))
 
     def batch_size(self, command: bytes) -> int | None:
-        """Return how many revisions to ask for at once, if recommended."""
+        """Return the recommended number of revisions in a request, or None."""
         size = _map(self.commands.get(command, {})).get(b'recommendedbatchsize')
         return size if type(size) is int and size > 0 else None
 
@@ -56,41 +62,47 @@ class API:
 
 
 def _map(value: Any) -> Mapping[bytes, Any]:
+    """Return ``value`` if it is a map, else an empty map."""
     return value if isinstance(value, dict) else {}
 
 
-def _texts(value: Any) -> tuple[bytes, ...]:
+def _bytestrings(value: Any) -> tuple[bytes, ...]:
+    """Return the bytestrings in a list or set, empty for anything else."""
     if not isinstance(value, (list, set)):
         return ()
     return tuple(item for item in value if isinstance(item, bytes))
 
 
-def parse(name: bytes, url: bytes, descriptor: Any) -> API:
-    """Read a descriptor. Raises ``CBORError``."""
+def parse(name: bytes, url: bytes, descriptor: Any) -> OfferedAPI:
+    """Return the API that ``descriptor`` describes.
+
+    Malformed details count as absent. Raises ``CBORError`` if the description
+    is not a map with commands.
+    """
     if not isinstance(descriptor, dict) or not isinstance(
         descriptor.get(b'commands'), dict
     ):
         raise CBORError(b'the description of %s is malformed' % name)
     redirect = _map(descriptor.get(b'redirect'))
     targets = redirect.get(b'targets')
-    return API(
+    return OfferedAPI(
         name=name,
         url=url,
         commands=descriptor[b'commands'],
-        framings=_texts(descriptor.get(b'framingmediatypes')),
-        formats=frozenset(_texts(descriptor.get(b'rawrepoformats'))),
+        framings=_bytestrings(descriptor.get(b'framingmediatypes')),
+        formats=frozenset(_bytestrings(descriptor.get(b'rawrepoformats'))),
         targets=tuple(
-            Target(
+            OfferedTarget(
                 target[b'name'],
                 target[b'protocol'],
-                _texts(target.get(b'uris')),
+                _bytestrings(target.get(b'uris')),
                 target.get(b'snirequired') is True,
-                _texts(target.get(b'tlsversions')),
+                _bytestrings(target.get(b'tlsversions')),
             )
             for target in (targets if isinstance(targets, list) else ())
             if isinstance(target, dict)
             and isinstance(target.get(b'name'), bytes)
             and isinstance(target.get(b'protocol'), bytes)
         ),
-        hashes=_texts(redirect.get(b'hashes')),
+        hashes=_bytestrings(redirect.get(b'hashes')),
     )

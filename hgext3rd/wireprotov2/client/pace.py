@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Responses that must arrive at a pace, so that no server keeps us for ever.
+"""A minimum speed for responses, so that no server can hold a client forever.
 
-A socket's timeout is for one read: a byte now and then passes it. Here the
-time spent waiting for bytes is added up, whether they are of the status line,
-of headers, of the sizes of chunks or of the content. Time spent with what has
-arrived does not count. Knows HTTP connections, nothing of what they carry.
+The timeout of a socket applies to a single read: a server that sends one byte
+now and then never exceeds it. Here the time spent waiting for bytes is added
+up, whether they belong to the status line, the headers, the sizes of chunks or
+the content. The time the client spends on data that has arrived does not count.
+This module knows HTTP connections and nothing of what they carry.
 """
 
 from __future__ import annotations
@@ -15,19 +16,22 @@ from typing import Any
 
 from mercurial import keepalive
 
-# Bytes that must arrive in ``http.timeout`` seconds of waiting.
+# Bytes that must arrive during ``http.timeout`` seconds of waiting.
 LEAST = 1024
 
 
 class TooSlow(OSError):
-    """Fewer bytes arrived than ``LEAST``."""
+    """Fewer bytes than ``LEAST`` arrived during ``timeout`` seconds."""
 
     def __init__(self, timeout: float) -> None:
         super().__init__(f'less than {LEAST} bytes in {timeout:g} seconds')
 
 
-class Reader(io.RawIOBase):
-    """Reads from ``raw``; raises ``TooSlow`` where that takes too long."""
+class PacedReader(io.RawIOBase):
+    """Reads from the raw stream ``raw`` and raises ``TooSlow`` if it is slow.
+
+    ``timeout`` is in seconds.
+    """
 
     def __init__(self, raw: Any, timeout: float) -> None:
         self._raw = raw
@@ -44,7 +48,7 @@ class Reader(io.RawIOBase):
         self._waited += time.monotonic() - start
         self._size += size or 0
         if self._waited >= self._timeout:
-            # the end of a response is no reason to complain
+            # The end of a response (size 0) is not a slow response.
             if size and self._size < LEAST:
                 raise TooSlow(self._timeout)
             self._waited = 0.0
@@ -58,42 +62,50 @@ class Reader(io.RawIOBase):
 
 
 def limit(opener: Any, timeout: float | None) -> None:
-    """Have requests through ``opener`` answered at a pace.
+    """Require the minimum speed of responses to requests through ``opener``.
 
-    That goes for requests with the attribute ``paced``, not for all: version 1
-    is as patient as it always was.
+    ``timeout`` is in seconds; 0 or None means no requirement. Only requests
+    whose attribute ``paced`` is true are concerned: version 1 stays as patient
+    as Mercurial is.
     """
     if not timeout:
         return
+    for handler in getattr(opener, 'handlers', ()):
+        if isinstance(handler, keepalive.KeepAliveHandler) and not hasattr(
+            handler, 'paced_response'
+        ):
+            handler.__class__ = _paced(type(handler))
+            handler.paced_response = _response_class(timeout)
 
-    allowed = timeout
 
-    class Response(keepalive.HTTPResponse):
+def _response_class(timeout: float) -> type:
+    """Return a class of HTTP responses that are read with ``timeout``."""
+
+    class PacedResponse(keepalive.HTTPResponse):
         fp: Any
 
         def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
             super().__init__(sock, *args, **kwargs)
-            raw = Reader(sock.makefile('rb', buffering=0), allowed)
+            raw = PacedReader(sock.makefile('rb', buffering=0), timeout)
             self.fp.close()
             self.fp = io.BufferedReader(raw)
 
-    for handler in getattr(opener, 'handlers', ()):
-        if isinstance(handler, keepalive.KeepAliveHandler):
-            _instrument(handler, Response)
+    return PacedResponse
 
 
-def _instrument(handler: Any, response_class: Any) -> None:
-    if getattr(handler, 'pace_is_limited', False):
-        return
-    handler.pace_is_limited = True
-    start_transaction = handler._start_transaction
+def _paced(kind: Any) -> type:
+    """Return a subclass of the handler class ``kind`` that knows ``paced``."""
 
-    def start(connection: Any, request: Any) -> Any:
-        # connections are kept between requests of both kinds
-        if getattr(request, 'paced', False):
-            connection.response_class = response_class
-        else:
-            connection.__dict__.pop('response_class', None)
-        return start_transaction(connection, request)
+    class pacedhandler(kind):
+        paced_response: type
 
-    handler._start_transaction = start
+        def _start_transaction(self, connection: Any, request: Any) -> Any:
+            # A connection is kept and reused for requests of both kinds.
+            if getattr(request, 'paced', False):
+                connection.response_class = self.paced_response
+            else:
+                connection.__dict__.pop('response_class', None)
+            return super()._start_transaction(connection, request)
+
+    pacedhandler.__name__ = kind.__name__
+    return pacedhandler

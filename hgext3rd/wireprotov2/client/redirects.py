@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Following content redirects: only where the handshake said, and checked.
+"""Fetching content that the server redirected to a target it had announced.
 
-A server may say that a response is to be had elsewhere. The request goes
-there without cookies, passwords or our headers, over a connection of its own;
-whatever comes back must have the announced length and hash. Any failure is a
-``RedirectFailure``: the server itself still has the response.
+A server may answer a command with the location of the response instead of the
+response. The client goes there over a separate connection, without cookies,
+passwords or its usual headers. The content must have the announced length and
+hash. Every failure is a ``RedirectFailure``, after which the caller can still
+ask the server itself. Knows nothing of what the content means.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from mercurial.utils import stringutil, urlutil
 
 from ..proto import events
 from . import failures, pace
-from .offer import API, Target
+from .offer import OfferedAPI, OfferedTarget
 
 urlerr = util.urlerr
 urlreq = util.urlreq
 
-# The hashes we verify, strongest first.
+# The hashes this client verifies, strongest first.
 HASHES = (b'sha512', b'sha384', b'sha256', b'sha1')
 
 READ_SIZE = 65536
@@ -34,14 +35,15 @@ READ_SIZE = 65536
 _PORTS = {b'http': b'80', b'https': b'443'}
 
 
-class RedirectFailure(failures.ServerFailure):
-    """What a redirect led to could not be had, or is not what it should be."""
+class RedirectFailure(failures.RemoteFailure):
+    """The content cannot be fetched, or is not what was announced."""
 
 
-def acceptable(api: API, secure: bool) -> tuple[Target, ...]:
-    """Return the targets we could follow; ``secure`` if https brought us here.
+def acceptable(api: OfferedAPI, secure: bool) -> tuple[OfferedTarget, ...]:
+    """Return the targets of ``api`` that this client can and may follow.
 
-    Nothing that came over https may be replaced by something over http.
+    ``secure`` says that the server itself was reached over https; then targets
+    over http are refused.
     """
     found = []
     versions = {
@@ -65,20 +67,23 @@ def acceptable(api: API, secure: bool) -> tuple[Target, ...]:
     return tuple(found)
 
 
-def offer(targets: Sequence[Target]) -> events.Redirect | None:
-    """Return what a command says about the redirects it may be answered by."""
+def argument(
+    targets: Sequence[OfferedTarget],
+) -> events.AcceptedRedirects | None:
+    """Return the ``redirect`` argument of a command, None without targets."""
     if not targets:
         return None
-    return events.Redirect(
+    return events.AcceptedRedirects(
         tuple(target.name for target in targets), HASHES, fullhashes=True
     )
 
 
 def _origin(parsed: Any) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """Return scheme, host and port of a parsed URL."""
     return parsed.scheme, parsed.host, parsed.port or _PORTS.get(parsed.scheme)
 
 
-def is_advertised(location: bytes, targets: Sequence[Target]) -> bool:
+def is_advertised(location: bytes, targets: Sequence[OfferedTarget]) -> bool:
     """Return whether a URL lies below one of the targets' URIs."""
     parsed = urlutil.url(location)
     if parsed.user or parsed.passwd or parsed.fragment:
@@ -100,7 +105,7 @@ def is_advertised(location: bytes, targets: Sequence[Target]) -> bool:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Makes a redirect of HTTP's own an error."""
+    """Turns redirects of HTTP itself (status 301 and so on) into errors."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
@@ -109,8 +114,10 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 if url.has_https:
 
     class _Anonymous(url.httpshandler):
-        """Shows no client certificate, whatever [auth] says of the host, and
-        tells nobody but a proxy what is for the proxy."""
+        """Sends no client certificate, whatever [auth] says about the host.
+
+        Sends the headers meant for a proxy to the proxy only.
+        """
 
         def https_open(self, req: Any) -> Any:
             self.auth = None
@@ -118,7 +125,8 @@ if url.has_https:
 
         def _start_transaction(self, connection: Any, req: Any) -> Any:
             url._generic_start_transaction(self, connection, req)
-            # what CONNECT needs was copied, the rest goes to the server
+            # Mercurial has copied what the CONNECT request needs; what is
+            # left in these headers would go to the server.
             for headers in (req.headers, req.unredirected_hdrs):
                 for name in list(headers):
                     if name.lower().startswith('proxy-'):
@@ -129,7 +137,7 @@ if url.has_https:
 
 
 def _opener(ui: Any) -> Any:
-    """Return an opener that knows no credentials and follows nothing."""
+    """Return an opener without credentials that follows no HTTP redirect."""
     timeout = ui.configwith(float, b'http', b'timeout')
     handlers = [_NoRedirects(), url.httphandler(timeout=timeout)]
     if url.has_https:
@@ -138,22 +146,25 @@ def _opener(ui: Any) -> Any:
     opener = urlreq.buildopener(*handlers)
     pace.limit(opener, timeout)
     opener.addheaders = []
-    # Mercurial's responses count into these
+    # Mercurial's responses add to these counters.
     opener.requestscount = opener.sentbytescount = 0
     opener.receivedbytescount = 0
     return opener
 
 
 def fetch(
-    ui: Any, location: events.Location, targets: Sequence[Target]
+    ui: Any, location: events.Location, targets: Sequence[OfferedTarget]
 ) -> Iterator[bytes]:
-    """Yield the content of ``location``; it is good once this has ended.
+    """Yield the content of ``location`` in chunks.
 
-    Raises ``RedirectFailure``.
+    The content is verified when the last chunk was yielded: do not use any of
+    it before the iteration has ended. Raises ``RedirectFailure``.
     """
     where = urlutil.hidepassword(location.url.partition(b'?')[0])
     if not is_advertised(location.url, targets):
-        raise RedirectFailure(where, _(b'a redirect to where none may lead'))
+        raise RedirectFailure(
+            where, _(b'redirected to a target the server did not announce')
+        )
     hashers = []
     for name, digest in location.fullhashes or ():
         if name in HASHES:
@@ -161,23 +172,33 @@ def fetch(
             hasher.update(location.fullhashseed or b'')
             hashers.append((hasher, digest))
     if not hashers:
-        raise RedirectFailure(where, _(b'a redirect without a known hash'))
+        raise RedirectFailure(
+            where, _(b'redirected without a hash that can be verified')
+        )
     size = 0
     for chunk in _read(ui, location.url, where):
         size += len(chunk)
         if location.size is not None and size > location.size:
-            raise RedirectFailure(where, _(b'larger than announced'))
+            raise RedirectFailure(
+                where, _(b'the content is larger than announced')
+            )
         for hasher, _digest in hashers:
             hasher.update(chunk)
         yield chunk
     if location.size is not None and size != location.size:
-        raise RedirectFailure(where, _(b'smaller than announced'))
+        raise RedirectFailure(
+            where, _(b'the content is smaller than announced')
+        )
     for hasher, digest in hashers:
         if hasher.digest() != digest:
             raise RedirectFailure(where, _(b'the content has a wrong hash'))
 
 
 def _read(ui: Any, address: bytes, where: bytes) -> Iterator[bytes]:
+    """Yield the body of a GET request for ``address``.
+
+    Raises ``RedirectFailure``, which calls the address ``where``.
+    """
     opener = _opener(ui)
     request = urlreq.request(pycompat.strurl(address))
     request.paced = True
@@ -187,7 +208,10 @@ def _read(ui: Any, address: bytes, where: bytes) -> Iterator[bytes]:
             if response.code != 200 or response.geturl() != pycompat.strurl(
                 address
             ):
-                raise RedirectFailure(where, _(b'it leads elsewhere'))
+                raise RedirectFailure(
+                    where,
+                    _(b'the target does not answer with the whole content'),
+                )
             while chunk := response.read(READ_SIZE):
                 yield chunk
         finally:

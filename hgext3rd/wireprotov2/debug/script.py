@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The little language of ``hg debugwireprotov2``: text to actions.
+"""The language of ``hg debugwireprotov2``: text to actions.
 
-An action is a line without indentation and the indented lines after it. It is
-the language of Mercurial's ``debugwireproto``, as far as it applies to HTTP.
+An action is a line without indentation and the indented lines after it. The
+language is that of Mercurial's ``debugwireproto``, as far as it applies to HTTP.
+Nothing is sent here.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class BatchAction:
 
 @dataclass
 class RequestAction:
-    """Send an HTTP request as it is written."""
+    """Send an HTTP request exactly as it is written."""
 
     method: bytes
     path: bytes
@@ -50,6 +51,7 @@ Action = CommandAction | BatchAction | RequestAction
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Yield the first line and the indented lines of each action."""
     title = None
     block: list[bytes] = []
     for line in lines:
@@ -69,7 +71,10 @@ def _blocks(lines: Iterable[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
 
 
 def parse(lines: Iterable[bytes], framing: frames.Framing) -> Iterator[Action]:
-    """Yield the actions of a script. Raises ``InputError``."""
+    """Yield the actions of a script.
+
+    Raises ``InputError`` for a script that is wrong.
+    """
     batch: BatchAction | None = None
     for title, block in _blocks(lines):
         word, _space, rest = title.partition(b' ')
@@ -97,6 +102,7 @@ def parse(lines: Iterable[bytes], framing: frames.Framing) -> Iterator[Action]:
 
 
 def _literal(value: bytes) -> Any:
+    """Return the value of an argument."""
     try:
         if value.startswith(b'eval:'):
             return stringutil.evalpythonliteral(value[5:])
@@ -142,6 +148,7 @@ def _request(
 
 
 def _flags(text: bytes, names: dict[bytes, int]) -> int:
+    """Return flags given as names or numbers, joined by ``|``."""
     value = 0
     for name in text.split(b'|'):
         value |= names[name] if name in names else int(name)
@@ -149,11 +156,11 @@ def _flags(text: bytes, names: dict[bytes, int]) -> int:
 
 
 def _frame(text: bytes, framing: frames.Framing) -> bytes:
-    """Return the frame a line describes.
+    """Return the wire frame that a line describes.
 
-    The line is: request id, stream id, stream flags, type, flags, payload;
-    names or numbers, flags joined by ``|``. A payload ``cbor:VALUE`` is
-    encoded, any other is the inside of a bytes literal.
+    The line has the request id, stream id, stream flags, type, flags and
+    payload. Types and flags are names or numbers. A payload ``cbor:VALUE`` is
+    encoded; any other is the inside of a bytes literal.
     """
     try:
         request, stream, streamflags, kind, flags, payload = text.split(b' ', 5)

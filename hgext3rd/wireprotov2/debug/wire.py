@@ -1,156 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``hg debugwireprotov2``: send what is asked for, show every byte.
+"""``hg debugwireprotov2``: run a script against a server, and show every byte.
 
-Speaks HTTP over a socket of its own, because what is sent and in which pieces
-it is read must depend on nothing but the script and the server.
+Turns the actions of a script into requests, in the form in which recorded
+exchanges have them. What is printed on the way is for ``connection`` and
+``answers``.
 """
 
 from __future__ import annotations
 
 import base64
-import socket
-from collections.abc import Iterable
 from typing import Any
 
-from mercurial import error, sslutil
+from mercurial import error
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from ..proto import cbor, frames, streams
+from ..proto import cbor, frames, requests, streams
 from ..proto.errors import ProtocolError
 from ..server.commands import apis
 from ..server.commands.registry import API
-from . import script
+from . import answers, connection, script
 
-# what the server is told; the name its recorded exchanges have
+# The user agent in recorded exchanges.
 _USER_AGENT = b'Mercurial debugwireproto'
-
-_TIMEOUT = 60
-
-
-class _Wire:
-    """A connection that prints what passes."""
-
-    def __init__(self, ui: Any, url: Any, verbose: bool) -> None:
-        self._ui = ui
-        host, port = url.host, int(url.port or 0)
-        if not port:
-            port = 443 if url.scheme == b'https' else 80
-        try:
-            self._sock = socket.create_connection(
-                (host.decode('ascii'), port), _TIMEOUT
-            )
-            if url.scheme == b'https':
-                self._sock = sslutil.wrapsocket(
-                    self._sock, None, None, ui, serverhostname=host
-                )
-        except OSError as e:
-            raise error.Abort(
-                _(b'cannot connect to %s: %s')
-                % (host, stringutil.forcebytestr(e))
-            ) from None
-        self._file = self._sock.makefile('rb')
-
-    def show(self, data: bytes) -> None:
-        for line in data.splitlines(True):
-            self._ui.write(b's>     %s\n' % stringutil.escapestr(line))
-
-    def send(self, head: bytes, body: bytes) -> None:
-        self.show(head)
-        if body:
-            self.show(body)
-        try:
-            self._sock.sendall(head + body)
-        except OSError as e:
-            # the server may have answered and gone before reading all
-            self._ui.warn(
-                _(b'(sending failed: %s)\n') % stringutil.forcebytestr(e)
-            )
-        self._ui.write(b"s> makefile('rb', None)\n")
-
-    def readline(self) -> bytes:
-        line = self._file.readline(65536)
-        if line:
-            self.show(line)
-        return line
-
-    def read(self, size: int) -> bytes:
-        data = self._file.read(size)
-        if data:
-            self.show(data)
-        return data
-
-    def close(self) -> None:
-        self._file.close()
-        self._sock.close()
-
-
-class _Body:
-    """A response's body, chunked or not, read in the sizes asked for."""
-
-    def __init__(self, wire: _Wire, headers: dict[bytes, bytes]) -> None:
-        self._wire = wire
-        self._chunked = headers.get(b'transfer-encoding') == b'chunked'
-        length = headers.get(b'content-length')
-        self._left = None if length is None else int(length)
-        if self._chunked:
-            self._left = 0
-            self._first = True
-            self._done = False
-
-    def _next_chunk(self) -> None:
-        line = self._wire.readline()
-        try:
-            self._left = int(line.split(b';')[0], 16)
-        except ValueError:
-            raise error.Abort(
-                _(b'connection ended inside a response')
-            ) from None
-        if not self._left:
-            self._done = True
-            self._wire.readline()
-
-    def read(self, size: int) -> bytes:
-        """Return ``size`` bytes, fewer at the end."""
-        if not self._chunked:
-            if self._left is not None:
-                size = min(size, self._left)
-                self._left -= size
-            return self._wire.read(size) if size else b''
-        parts: list[bytes] = []
-        while size:
-            if not self._left and not self._done:
-                self._next_chunk()
-            if self._done:
-                break
-            assert self._left is not None
-            part = self._wire.read(min(size, self._left))
-            if not part:
-                raise error.Abort(_(b'connection ended inside a response'))
-            parts.append(part)
-            size -= len(part)
-            self._left -= len(part)
-            if not self._left:
-                # the end of the chunk
-                self._wire.readline()
-        return b''.join(parts)
-
-    def peek_chunk(self) -> None:
-        """Read up to the data of the next chunk."""
-        if self._chunked and not self._left and not self._done:
-            self._next_chunk()
-
-    def read_all(self) -> bytes:
-        parts: list[bytes] = []
-        while True:
-            part = self.read(self._left if self._left else 65536)
-            if not part:
-                return b''.join(parts)
-            parts.append(part)
 
 
 def run(ui: Any, path: bytes, opts: dict[str, Any]) -> None:
-    """Run the script on standard input against the server at ``path``."""
+    """Run the script on standard input against the server at ``path``.
+
+    Raises ``InputError`` for a wrong script, API, encoding or URL.
+    """
     name = opts['api']
     if name not in apis.APIS:
         raise error.InputError(
@@ -174,6 +53,8 @@ def run(ui: Any, path: bytes, opts: dict[str, Any]) -> None:
 
 
 class _Session:
+    """The actions of one script against one server."""
+
     def __init__(
         self, ui: Any, url: Any, api: API, encodings: list[bytes]
     ) -> None:
@@ -190,73 +71,76 @@ class _Session:
             self._base += b'/'
 
     def run(self, action: script.Action) -> None:
+        """Send the request of an action and show the responses.
+
+        Raises ``RepoError`` if a single command is answered with an error, and
+        ``Abort`` if there is no valid response.
+        """
         if isinstance(action, script.CommandAction):
-            self._ui.status(_(b'sending %s command\n') % action.name)
-            command = self._api.commands.get(action.name)
-            permission = b'pull' if command is None else command.permission
-            url = self._command_url(permission, action.name)
-            (values,) = self._exchange(url, [action])
-            self._ui.status(_(b'response: %s\n') % _response_text(values))
+            self._command(action)
         elif isinstance(action, script.BatchAction):
-            self._ui.status(
-                _(b'sending batch with %d sub-commands\n')
-                % len(action.commands)
-            )
-            known = self._api.commands
-            writes = any(
-                c.name in known and known[c.name].permission == b'push'
-                for c in action.commands
-            )
-            url = self._command_url(
-                b'push' if writes else b'pull', b'multirequest'
-            )
-            responses = self._exchange(url, action.commands)
-            for number, values in enumerate(responses):
-                try:
-                    text = _response_text(values)
-                except error.RepoError as e:
-                    text = _(b'error: %s') % stringutil.forcebytestr(e)
-                self._ui.status(_(b'response #%d: %s\n') % (number, text))
+            self._batch(action)
         else:
             self._raw(action)
+
+    def _command(self, action: script.CommandAction) -> None:
+        self._ui.status(_(b'sending %s command\n') % action.name)
+        command = self._api.commands.get(action.name)
+        permission = b'pull' if command is None else command.permission
+        url = self._command_url(permission, action.name)
+        (values,) = self._exchange(url, [action])
+        self._ui.status(_(b'response: %s\n') % answers.response_text(values))
+
+    def _batch(self, action: script.BatchAction) -> None:
+        self._ui.status(
+            _(b'sending batch with %d sub-commands\n') % len(action.commands)
+        )
+        known = self._api.commands
+        writes = any(
+            c.name in known and known[c.name].permission == b'push'
+            for c in action.commands
+        )
+        url = self._command_url(b'push' if writes else b'pull', b'multirequest')
+        responses = self._exchange(url, action.commands)
+        for number, values in enumerate(responses):
+            try:
+                text = answers.response_text(values)
+            except error.RepoError as e:
+                text = _(b'error: %s') % stringutil.forcebytestr(e)
+            self._ui.status(_(b'response #%d: %s\n') % (number, text))
+
+    def _raw(self, action: script.RequestAction) -> None:
+        self._ui.status(_(b'using raw connection to peer\n'))
+        given = {name.lower() for name, _value in action.headers}
+        headers = action.headers + [
+            header
+            for header in self._headers(action.body)
+            if header[0] not in given
+        ]
+        answer = connection.send(
+            self._ui,
+            self._url,
+            action.method,
+            self._base + action.path,
+            headers,
+            action.body,
+        )
+        body = answer.body.read_all()
+        answer.close()
+        kind = answer.headers.get(b'content-type')
+        if kind == b'application/mercurial-cbor':
+            values = cbor.decode_all(body)
+            self._ui.write(
+                _(b'cbor> %s\n')
+                % stringutil.pprint(values, bprefix=True, indent=2)
+            )
 
     def _command_url(self, permission: bytes, name: bytes) -> bytes:
         half = b'rw' if permission == b'push' else b'ro'
         return b'%sapi/%s/%s/%s' % (self._base, self._api.name, half, name)
 
-    def _send(
-        self,
-        method: bytes,
-        url: bytes,
-        headers: Iterable[tuple[bytes, bytes]],
-        body: bytes | None,
-    ) -> tuple[_Wire, int, bytes, dict[bytes, bytes]]:
-        """Send a request; return the status and headers of the answer."""
-        lines = [
-            b'%s %s HTTP/1.1' % (method, url),
-            b'Accept-Encoding: identity',
-        ]
-        lines += [b'%s: %s' % header for header in headers]
-        lines.append(b'')
-        head = b'\r\n'.join(lines) + b'\r\n'
-        wire = _Wire(self._ui, self._url, self._ui.verbose)
-        wire.send(head, body or b'')
-        status = wire.readline()
-        fields = status.split(None, 2)
-        if len(fields) < 2 or not fields[1].isdigit():
-            wire.close()
-            raise error.Abort(_(b'server does not speak HTTP'))
-        received = {}
-        while True:
-            line = wire.readline()
-            if not line.strip():
-                break
-            name, _colon, value = line.partition(b':')
-            received[name.strip().lower()] = value.strip()
-        reason = b' '.join(fields[1:]).strip()
-        return wire, int(fields[1]), reason, received
-
     def _headers(self, body: bytes | None) -> list[tuple[bytes, bytes]]:
+        """Return the headers that every request has."""
         headers = []
         if body is not None:
             headers.append((b'content-length', b'%d' % len(body)))
@@ -267,26 +151,6 @@ class _Session:
             headers.append((b'authorization', value))
         return headers
 
-    def _raw(self, action: script.RequestAction) -> None:
-        self._ui.status(_(b'using raw connection to peer\n'))
-        given = {name.lower() for name, _value in action.headers}
-        headers = action.headers + [
-            header
-            for header in self._headers(action.body)
-            if header[0] not in given
-        ]
-        wire, _status, _reason, received = self._send(
-            action.method, self._base + action.path, headers, action.body
-        )
-        body = _Body(wire, received).read_all()
-        wire.close()
-        if received.get(b'content-type') == b'application/mercurial-cbor':
-            values = cbor.decode_all(body)
-            self._ui.write(
-                _(b'cbor> %s\n')
-                % stringutil.pprint(values, bprefix=True, indent=2)
-            )
-
     def _exchange(
         self, url: bytes, commands: list[script.CommandAction]
     ) -> list[list[Any]]:
@@ -296,118 +160,48 @@ class _Session:
         headers = [(b'accept', mediatype), (b'content-type', mediatype)]
         headers += self._headers(body)
         headers.append((b'user-agent', _USER_AGENT))
-        wire, status, reason, received = self._send(b'POST', url, headers, body)
+        answer = connection.send(
+            self._ui, self._url, b'POST', url, headers, body
+        )
         try:
-            content = _Body(wire, received)
-            if status != 200 or received.get(b'content-type') != mediatype:
-                content.read_all()
-                raise error.Abort(_(b'HTTP Error %s') % reason)
+            kind = answer.headers.get(b'content-type')
+            if answer.status != 200 or kind != mediatype:
+                answer.body.read_all()
+                raise error.Abort(_(b'HTTP Error %s') % answer.reason)
             try:
-                answers = _read_responses(self._ui, content, self._api.framing)
+                found = answers.read_responses(
+                    self._ui, answer.body, self._api.framing
+                )
             except ProtocolError as e:
                 raise error.Abort(
                     _(b'invalid response: %s') % e.message
                 ) from None
         finally:
-            wire.close()
-        return [answers.get(i, []) for i in range(1, 2 * len(commands), 2)]
+            answer.close()
+        return [found.get(i, []) for i in range(1, 2 * len(commands), 2)]
 
     def _request_body(self, commands: list[script.CommandAction]) -> bytes:
+        """Return the wire frames of a request.
+
+        Empty arguments are left out, as in recorded exchanges.
+        """
         parts: list[bytes] = []
-        streamflags = frames.STREAM_BEGIN
+
+        def add(requestid: int, kind: int, flags: int, payload: bytes) -> None:
+            begin = 0 if parts else frames.STREAM_BEGIN
+            parts.append(
+                frames.build(requestid, 1, begin, kind, flags, payload)
+            )
+
         settings = self._api.framing.sender_settings
         if settings is not None:
-            payload = cbor.encode({b'contentencodings': self._encodings})
-            parts.append(
-                frames.build(1, 1, streamflags, settings, frames.EOS, payload)
-            )
-            streamflags = 0
+            payload = requests.build_settings(self._encodings)
+            add(1, settings, frames.EOS, payload)
         for number, command in enumerate(commands):
             request: dict[bytes, Any] = {b'name': command.name}
             if command.args:
                 request[b'args'] = command.args
-            data = cbor.encode(request)
-            for start in range(0, len(data), frames.MAX_PAYLOAD):
-                stop = start + frames.MAX_PAYLOAD
-                flags = (
-                    frames.REQUEST_CONTINUATION if start else frames.REQUEST_NEW
-                )
-                if stop < len(data):
-                    flags |= frames.REQUEST_MORE
-                parts.append(
-                    frames.build(
-                        2 * number + 1,
-                        1,
-                        streamflags,
-                        frames.COMMAND_REQUEST,
-                        flags,
-                        data[start:stop],
-                    )
-                )
-                streamflags = 0
+            message = cbor.encode(request)
+            for flags, payload in requests.request_frames(message):
+                add(2 * number + 1, frames.COMMAND_REQUEST, flags, payload)
         return b''.join(parts)
-
-
-def _response_text(values: list[Any]) -> bytes:
-    """Return the values after the status as debugwireproto prints them."""
-    status = values[0] if values else {}
-    if not isinstance(status, dict):
-        status = {}
-    if status.get(b'status') == b'redirect':
-        return stringutil.pprint(status, bprefix=True, indent=2)
-    if status.get(b'status') != b'ok':
-        raise error.RepoError(_message(status.get(b'error')))
-    return stringutil.pprint(
-        (value for value in values[1:]), bprefix=True, indent=2
-    )
-
-
-def _message(details: Any) -> bytes:
-    """Return the text of an error: a format and its arguments, or atoms."""
-    if not isinstance(details, dict):
-        return _(b'the server did not answer')
-    message = details.get(b'message')
-    if isinstance(message, bytes):
-        message = [{b'msg': message, b'args': details.get(b'args', [])}]
-    texts = []
-    for atom in message if isinstance(message, list) else []:
-        text = atom.get(b'msg', b'')
-        args = tuple(atom.get(b'args', ()))
-        texts.append(text % args if args else text)
-    return b''.join(texts)
-
-
-def _read_responses(
-    ui: Any, body: _Body, framing: frames.Framing
-) -> dict[int, list[Any]]:
-    """Read frames, printing each; return the values received by request."""
-    parser = frames.FrameParser()
-    decoders: dict[int, streams.Decoder] = {}
-    received: dict[int, cbor.Decoder] = {}
-    values: dict[int, list[Any]] = {}
-    while True:
-        header = body.read(frames.HEADER_SIZE)
-        if not header:
-            return values
-        size = int.from_bytes(header[:3], 'little')
-        payload = body.read(size)
-        if not size:
-            body.peek_chunk()
-        found = parser.feed(header + payload)
-        if not found:
-            raise error.Abort(_(b'connection ended inside a frame'))
-        frame = found[0]
-        ui.status(_(b'received %s\n') % frames.describe(frame, framing))
-        data = frame.payload
-        if frame.streamflags & frames.STREAM_ENCODED:
-            data = decoders[frame.streamid].decode(data)
-        if frame.typeid == framing.stream_settings:
-            settings = cbor.decode_all(data)
-            decoders[frame.streamid] = streams.make_decoder(
-                settings[0], settings[1:]
-            )
-        elif frame.typeid == frames.ERROR_RESPONSE:
-            raise error.RepoError(_message(cbor.decode_all(data)[0]))
-        elif frame.typeid == frames.COMMAND_RESPONSE:
-            decoder = received.setdefault(frame.requestid, cbor.Decoder())
-            values.setdefault(frame.requestid, []).extend(decoder.feed(data))

@@ -2,6 +2,8 @@
 """Wire protocol version 2 without I/O: bytes in, events and bytes out.
 
 Nothing in this package may import Mercurial, open a socket or a file, or know
-a repository. ``frames`` and ``cbor`` are codecs, ``streams`` the content
-encodings, ``events`` the vocabulary, ``server`` and ``client`` the two ends.
+a repository. ``frames`` and ``cbor`` are codecs and ``streams`` has the content
+encodings. ``requests`` and ``responses`` are the messages of the two ends,
+``events`` what they report, ``states`` what is allowed when, and ``contract``
+how received bytes are read. ``client`` and ``server`` are the two ends.
 """

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The subset of CBOR (RFC 8949) the protocol uses, exact to the byte.
+"""The subset of CBOR (RFC 8949) that the protocol uses, exact to the byte.
 
 Values are ``None``, ``bool``, ``int`` (64 bit), ``bytes``, ``list``, ``dict``
-and ``set`` (tag 258). Map keys and set members are sent sorted by value, not
-in the order of RFC 8949's canonical form, and bytestrings alone may have an
-indefinite length: the ``cbor2`` package can be made to do the first, but not
-to decode incrementally, to emit long bytestrings in pieces, nor to refuse all
-the rest of CBOR, so the codec is ours. Its tests check it against ``cbor2``.
+and ``set`` (tag 258). Map keys and set members are sent sorted by value, not in
+the order of the canonical form of RFC 8949. Only bytestrings may have an
+indefinite length. The ``cbor2`` package could be made to sort that way, but it
+cannot decode incrementally, emit a long bytestring in chunks, or refuse the rest
+of CBOR. So this package has a codec of its own; its tests compare it with
+``cbor2``.
 
 This module knows nothing of frames or commands.
 """
@@ -19,7 +20,7 @@ from typing import Any
 
 from .errors import CBORError, LimitError
 
-# major types, RFC 8949 section 3.1, shifted into place
+# The major types (RFC 8949, section 3.1), shifted to their place in a byte.
 UINT = 0x00
 NINT = 0x20
 BYTES = 0x40
@@ -41,7 +42,10 @@ SET_HEAD = b'\xd9\x01\x02'
 
 
 def head(major: int, value: int) -> bytes:
-    """Return the shortest initial bytes for ``value`` in a major type."""
+    """Return the shortest initial bytes for ``value`` in a major type.
+
+    Raises ``CBORError`` for a value of more than 64 bits.
+    """
     if value < 24:
         return bytes((major | value,))
     if value < 0x100:
@@ -56,7 +60,7 @@ def head(major: int, value: int) -> bytes:
 
 
 def bytes_head(size: int) -> bytes:
-    """Return what precedes a bytestring of ``size`` bytes."""
+    """Return the bytes that precede a bytestring of ``size`` bytes."""
     return head(BYTES, size)
 
 
@@ -107,7 +111,7 @@ def encode(value: object) -> bytes:
 
 
 def encode_indefinite_bytes(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the encoding of a bytestring whose length is not known yet."""
+    """Yield the encoding of a bytestring of unknown length."""
     yield BEGIN_INDEFINITE_BYTES
     for chunk in chunks:
         if chunk:
@@ -120,10 +124,11 @@ def encode_indefinite_bytes(chunks: Iterable[bytes]) -> Iterator[bytes]:
 class Limits:
     """What one top-level value may cost its receiver.
 
-    ``depth``: containers inside one another; commands need 4, and deep
-    nesting is how decoders are made to run out of stack. ``items``: values
-    inside one top-level value, each some 60 bytes of memory for as little as
-    one byte received. ``size``: encoded bytes of one top-level value.
+    ``depth``: how many containers may be inside one another. Commands need 4;
+    deep nesting is used to make decoders run out of stack. ``items``: how many
+    values may be inside one top-level value, since each takes some 60 bytes of
+    memory for as little as one byte received. ``size``: encoded bytes of one
+    top-level value.
     """
 
     depth: int = 16
@@ -136,7 +141,7 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class BytesChunk:
-    """A piece of a top-level indefinite-length bytestring."""
+    """A part of a top-level bytestring of indefinite length."""
 
     data: bytes
     first: bool
@@ -150,7 +155,7 @@ _NO_KEY = object()
 
 
 class _Container:
-    """A container being filled; ``left`` counts the values it still lacks."""
+    """A container that is being filled; ``left`` values are missing."""
 
     __slots__ = ('kind', 'left', 'value', 'key')
 
@@ -165,13 +170,10 @@ _SET = -1
 
 
 class Decoder:
-    """Decode a sequence of CBOR values from bytes that arrive in any pieces.
+    """Decodes a sequence of CBOR values that arrives in chunks of any size.
 
-    ``feed`` returns the top-level values completed by its argument. With
-    ``chunked``, top-level bytestrings of indefinite length are handed on piece
-    by piece as ``BytesChunk``, so that their size needs no memory here. Raises
-    ``CBORError`` for malformed data and ``LimitError`` beyond ``limits``; the
-    decoder must not be used after that.
+    With ``chunked``, top-level bytestrings of indefinite length are returned in
+    parts, as ``BytesChunk``, so that a long one needs little memory.
     """
 
     def __init__(
@@ -179,8 +181,8 @@ class Decoder:
     ) -> None:
         self._limits = limits
         self._chunked = chunked
-        # received and not consumed yet; joined only once _need bytes are here,
-        # so that a long bytestring is not copied with every piece of it
+        # Received and not consumed yet. Joined only when _need bytes have
+        # arrived, so that a long bytestring is not copied with every chunk.
         self._parts: list[bytes] = []
         self._have = 0
         self._need = 1
@@ -193,7 +195,7 @@ class Decoder:
 
     @property
     def pending(self) -> bool:
-        """Whether a value has begun and not ended."""
+        """Whether a value has begun and is incomplete."""
         return bool(
             self._have
             or self._stack
@@ -202,6 +204,11 @@ class Decoder:
         )
 
     def feed(self, data: bytes) -> list[Decoded]:
+        """Return the top-level values that ``data`` completes.
+
+        Raises ``CBORError`` for malformed data and ``LimitError`` beyond the
+        limits.
+        """
         if not data:
             return []
         self._parts.append(data)
@@ -226,8 +233,8 @@ class Decoder:
     def _run(self, buffer: bytes, out: list[Decoded]) -> int:
         """Consume whole items of ``buffer``; return the offset of the rest.
 
-        One loop with everything in locals: responses hold ten items for every
-        revision, which makes this the hot path of a client.
+        This is one long loop with everything in local variables because it is
+        the hot path of a client: a response has ten items for each revision.
         """
         pos = 0
         end = len(buffer)
@@ -235,7 +242,7 @@ class Decoder:
         stack = self._stack
         start = pos - self._used
         while pos < end:
-            # the head of an item
+            # Read the head of an item.
             initial = buffer[pos]
             major = initial & 0xE0
             value = initial & 0x1F
@@ -257,7 +264,7 @@ class Decoder:
                     raise CBORError(b'reserved CBOR length encoding')
 
             if self._indefinite is not None:
-                # only definite bytestrings or the end may follow
+                # Only definite bytestrings or the end may follow.
                 if initial == 0xFF:
                     pos = after
                     item: Any = self._end_indefinite(out)
@@ -273,7 +280,7 @@ class Decoder:
                         break
                     pos = stop
                     if self._add_chunk(buffer[after:stop], out):
-                        # pieces handed on are no longer held here
+                        # The parts returned so far are no longer held here.
                         start = pos
                     continue
                 else:
@@ -349,7 +356,7 @@ class Decoder:
             if self._tagged:
                 raise CBORError(b'CBOR set tag on a non-array')
 
-            # put the item where it belongs, closing what it completes
+            # Put the item into its container, and close what it completes.
             self._items += 1
             if self._items > limits.items:
                 raise LimitError('items', b'CBOR value has too many items')
@@ -387,15 +394,15 @@ class Decoder:
     def _check_member(item: object, members: Any, what: bytes) -> None:
         if isinstance(item, (list, dict, set)):
             raise CBORError(b'CBOR %s is a container' % what)
-        # Python takes True for 1, CBOR does not: refuse both together
+        # True equals 1 in Python but not in CBOR, so both together are refused.
         if item in members:
             raise CBORError(b'CBOR %s is repeated' % what)
 
     def _add_chunk(self, data: bytes, out: list[Decoded]) -> bool:
-        """Take a piece; return whether the one before was handed on."""
+        """Take a chunk; return whether the one before was added to ``out``."""
         chunks = self._indefinite
         assert chunks is not None
-        # one piece is held back: only the break tells which is the last
+        # One chunk is held back, since only the break tells which is the last.
         passed = bool(self._chunked and not self._stack and chunks)
         if passed:
             out.append(BytesChunk(chunks.pop(), self._first, False))
@@ -413,7 +420,10 @@ class Decoder:
         return b''.join(chunks)
 
     def finish(self) -> None:
-        """Say that no more data comes; raise if a value is incomplete."""
+        """Take note that no more data comes.
+
+        Raises ``CBORError`` if a value is incomplete.
+        """
         if self.pending:
             raise CBORError(b'CBOR data ends inside a value')
 
@@ -421,7 +431,11 @@ class Decoder:
 def decode_all(
     data: bytes, limits: Limits = DEFAULT_LIMITS, chunked: bool = False
 ) -> list[Decoded]:
-    """Decode all values in ``data``, which must hold whole values only."""
+    """Return all values in ``data``.
+
+    Raises ``CBORError`` if the data is malformed or the last value incomplete,
+    and ``LimitError`` beyond ``limits``.
+    """
     decoder = Decoder(limits, chunked)
     values = decoder.feed(data)
     decoder.finish()

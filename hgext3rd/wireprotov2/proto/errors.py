@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Errors of the protocol package.
 
-All derive from ``ProtocolError``; ``str(e)`` and ``e.message`` (bytes) are one
-line fit for the peer and for a log. None of them quotes received data at
-length.
+All derive from ``ProtocolError``. ``str(e)`` and ``e.message`` (bytes) are one
+line, fit for the peer and for a log; none of them quotes received data at
+length. HTTP statuses and Mercurial's errors are unknown here.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class ProtocolError(Exception):
 
 
 class FrameError(ProtocolError):
-    """A frame is malformed, or not allowed where it arrived."""
+    """A wire frame is malformed, or not allowed where it arrived."""
 
 
 class CBORError(ProtocolError):
-    """Data that is not CBOR, or CBOR outside the protocol's subset."""
+    """The data is not CBOR, or is CBOR outside the protocol's subset."""
 
 
 class StreamError(ProtocolError):
@@ -35,7 +35,7 @@ class StreamError(ProtocolError):
 
 
 class LimitError(ProtocolError):
-    """A named cap was exceeded. ``limit`` is the cap's name."""
+    """The peer exceeded a named cap. ``limit`` is the name of the cap."""
 
     def __init__(self, limit: str, message: bytes) -> None:
         super().__init__(message)
@@ -45,8 +45,8 @@ class LimitError(ProtocolError):
 class CommandError(ProtocolError):
     """A command cannot be answered; the exchange as a whole goes on.
 
-    ``message`` may hold ``%s`` for each of ``args`` (bytes): clients translate
-    the one and fill in the other.
+    ``message`` may hold one ``%s`` for each of ``args`` (bytes): clients
+    translate the message and fill in the arguments.
     """
 
     def __init__(self, message: bytes, args: Sequence[bytes] = ()) -> None:
@@ -54,8 +54,8 @@ class CommandError(ProtocolError):
         self.messageargs = tuple(args)
 
 
-class ServerFailure(ProtocolError):
-    """A command failed for a reason that is not the client's.
+class InternalError(ProtocolError):
+    """A command failed, and the client is not to blame.
 
     ``message`` goes to the client; details belong into the server's log.
     """

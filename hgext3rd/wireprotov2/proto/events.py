@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the two ends of the protocol report to those who drive them."""
+"""What the two ends of the protocol report to the code that drives them.
+
+Plain values without behavior. Nothing here knows how they are encoded.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Redirect:
-    """Which redirects a client follows: names of targets and hashes.
+class AcceptedRedirects:
+    """Which redirects a client follows, as it says in a request.
 
-    ``fullhashes``: it verifies a hash over the whole (an addition of ours:
-    Mercurial to 6.0 refuses redirects that have one).
+    ``targets`` are names of redirect targets, ``hashes`` names of hash
+    algorithms. ``fullhashes`` says that the client verifies a hash over the
+    whole body. Mercurial does not know the latter: versions up to 6.0 refuse a
+    redirect that carries such a hash, so a server sends one only if asked.
     """
 
     targets: tuple[bytes, ...] = ()
@@ -28,7 +33,7 @@ class CommandReceived:
     requestid: int
     name: bytes
     args: Mapping[bytes, Any] = field(default_factory=dict)
-    redirect: Redirect | None = None
+    redirect: AcceptedRedirects | None = None
     data: bytes | None = None
 
 
@@ -43,8 +48,8 @@ class SettingsReceived:
 class Location:
     """Where the response to a command can be fetched instead.
 
-    ``size`` is in bytes, ``fullhashes`` holds (algorithm, digest) pairs over
-    the whole entity, seeded with ``fullhashseed``.
+    ``size`` is in bytes. ``fullhashes`` holds (algorithm, digest) pairs over
+    the whole body, seeded with ``fullhashseed``.
     """
 
     url: bytes
@@ -58,7 +63,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Atom:
-    """A piece of a message for people: a format of ``%s`` and its arguments."""
+    """Part of a message for people: a text with ``%s`` and its arguments."""
 
     message: bytes
     args: tuple[bytes, ...] = ()
@@ -67,7 +72,7 @@ class Atom:
 
 @dataclass(frozen=True)
 class ResponseStarted:
-    """(client) The command was accepted; values follow."""
+    """(client) The server accepted the command; values follow."""
 
     requestid: int
 
@@ -82,7 +87,7 @@ class ResponseRedirected:
 
 @dataclass(frozen=True)
 class ResponseValues:
-    """(client) Decoded CBOR values of a response, in order."""
+    """(client) Decoded CBOR values of a response, in their order."""
 
     requestid: int
     values: Sequence[Any]
@@ -97,7 +102,7 @@ class ResponseFinished:
 
 @dataclass(frozen=True)
 class CommandFailed:
-    """(client) The server refuses or failed the command.
+    """(client) The server rejected the command or failed to answer it.
 
     ``kind`` is ``command``, ``server`` or ``protocol``.
     """

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Frames: eight bytes of header and a payload; both framings as data.
+"""Wire frames: eight bytes of header and a payload; both framings as data.
 
-The header is the payload's length (24 bits), the request id (16), the stream
-id (8), the stream flags (8), all little endian, and a byte of frame type (high
-nibble) and flags (low nibble). See ``hg help internals.wireprotocolrpc``.
+The header is the length of the payload (24 bits), the request id (16 bits), the
+stream id (8), the stream flags (8), and a byte with the frame type (high nibble)
+and the flags of that type (low nibble). Numbers are little endian. See ``hg help
+internals.wireprotocolrpc``.
 
-This module parses and builds frames. What a sequence of them means is the
-business of ``server`` and ``client``.
+This module parses and builds frames. What a sequence of frames means is the
+business of ``states``, ``server`` and ``client``.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from .errors import FrameError, LimitError
 
 HEADER_SIZE = 8
 
-# What senders put into a frame at most; every known peer uses this size.
+# Most bytes a sender puts into a frame; every known peer uses this size.
 MAX_PAYLOAD = 32768
 
-# What a receiver must take: the protocol forbids more without an agreement,
-# and there is no way to agree. Worst case: one such frame is buffered.
+# Most bytes a receiver takes. The protocol forbids more without an agreement, and
+# has no way to agree. Worst case: one such frame is buffered.
 MAX_RECEIVED_PAYLOAD = 65535
 
 COMMAND_REQUEST = 1
@@ -42,7 +43,7 @@ REQUEST_CONTINUATION = 2
 REQUEST_MORE = 4
 REQUEST_HAVE_DATA = 8
 
-# of command data, responses, and both kinds of settings
+# Flags of command data, responses, and both kinds of settings.
 CONTINUATION = 1
 EOS = 2
 
@@ -75,9 +76,9 @@ class Framing:
     """One version of the framing.
 
     ``types`` maps a frame type to its name and the names of its flags.
-    ``stream_settings`` and ``sender_settings`` are frame types, the latter
-    ``None`` where a peer cannot say what it can decode. ``encodings`` are the
-    content encodings its streams may have.
+    ``stream_settings`` and ``sender_settings`` are frame types; the latter is
+    None in a framing where a peer cannot say what it can decode. ``encodings``
+    are the content encodings that streams may have, best first.
     """
 
     mediatype: bytes
@@ -111,7 +112,11 @@ _HEADER_TAIL = struct.Struct('<HBBB')
 
 
 class Frame:
-    """A received frame. A plain slotted class: one is made for every 32 kB."""
+    """A received frame.
+
+    A plain class with slots instead of a dataclass, since making one is faster
+    and a clone makes thousands.
+    """
 
     __slots__ = (
         'requestid',
@@ -147,7 +152,10 @@ def build(
     flags: int,
     payload: bytes,
 ) -> bytes:
-    """Return the bytes of a frame. ``payload`` is at most 32768 bytes."""
+    """Return the bytes of a frame.
+
+    Raises ``FrameError`` for a payload of more than ``MAX_PAYLOAD`` bytes.
+    """
     if len(payload) > MAX_PAYLOAD:
         raise FrameError(
             b'frame payload of %d bytes is too large' % len(payload)
@@ -164,7 +172,7 @@ def build(
 
 
 class FrameParser:
-    """Cut frames out of bytes that arrive in any pieces."""
+    """Cuts frames out of bytes that arrive in chunks of any size."""
 
     def __init__(self, max_payload: int = MAX_RECEIVED_PAYLOAD) -> None:
         self._max = max_payload
@@ -172,7 +180,7 @@ class FrameParser:
 
     @property
     def pending(self) -> bool:
-        """Whether part of a frame has arrived."""
+        """Whether a frame has begun and is incomplete."""
         return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -213,7 +221,10 @@ class FrameParser:
         return frames
 
     def finish(self) -> None:
-        """Say that no more data comes; raise if a frame is incomplete."""
+        """Take note that no more data comes.
+
+        Raises ``FrameError`` if a frame is incomplete.
+        """
         if self._buffer:
             raise FrameError(b'data ends inside a frame')
 
@@ -229,7 +240,7 @@ def _flag_names(names: Mapping[int, bytes], flags: int) -> bytes:
 
 
 def describe(frame: Frame, framing: Framing) -> bytes:
-    """Return a frame's header in words, as debugging tools print it."""
+    """Return the header of a frame in words, for debugging tools."""
     name, flagnames = framing.types.get(
         frame.typeid, (b'<unknown 0x%02x>' % frame.typeid, {})
     )

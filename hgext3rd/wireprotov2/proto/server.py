@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The server's end of one exchange: request bytes to events, answers to frames.
+"""The server's end of an exchange: commands in, wire frames out.
 
 A ``ServerConnection`` is fed what the client sent and returns the commands in
-it; for every one of them the caller asks it for the frames of a response. It
-does not run commands and knows no transport.
+it. For each of them the caller asks for the wire frames of a response. What is
+allowed when is in ``states``, the form of messages in ``requests`` and
+``responses``. It does not run commands and knows no transport.
 """
 
 from __future__ import annotations
@@ -11,33 +12,28 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from . import cbor, frames, streams
+from . import cbor, frames, requests, responses, streams
 from .errors import (
     CommandError,
     FrameError,
+    InternalError,
     LimitError,
-    ServerFailure,
     StreamError,
 )
-from .events import (
-    CommandReceived,
-    Location,
-    Redirect,
-    ServerEvent,
-    SettingsReceived,
-)
+from .events import CommandReceived, Location, ServerEvent, SettingsReceived
+from .states import OPENING, Commands, Event, Opening, OpeningEvent
 
 
 @dataclass(frozen=True)
 class RequestLimits:
     """What one exchange may cost the server before a command runs.
 
-    ``command_size``: bytes of commands that are being received, arguments and
-    command data together: all of them are held in memory. ``commands``: how
-    many may arrive in one exchange. ``settings_size``: bytes of one settings
-    message, which names a few encodings. ``cbor``: of one command's arguments.
+    ``command_size``: bytes of all commands being received, arguments and
+    command data together, since all of them are held in memory. ``commands``:
+    how many may arrive in one exchange. ``settings_size``: bytes of one
+    settings message, which names a few encodings. ``cbor``: the limits of one
+    command's arguments.
     """
 
     command_size: int = 32 * 1024 * 1024
@@ -48,48 +44,44 @@ class RequestLimits:
 
 DEFAULT_LIMITS = RequestLimits()
 
-# The payload of the frame that precedes the values of a response.
-STATUS_OK = cbor.encode({b'status': b'ok'})
-
-# Server-to-client streams have even numbers in one byte, and 0 is unused.
+# Streams from server to client have even numbers in one byte, and 0 is unused.
 _STREAM_IDS = tuple(range(2, 256, 2))
 
-# What may arrive in which state; the framing adds its settings frames.
-_EXPECTED: Mapping[str, frozenset[int]] = {
-    'initial': frozenset((frames.COMMAND_REQUEST,)),
-    'settings': frozenset(),
-    'commands': frozenset((frames.COMMAND_REQUEST, frames.COMMAND_DATA)),
+_OPENING_EVENTS: Mapping[int, OpeningEvent] = {
+    frames.COMMAND_REQUEST: OpeningEvent.REQUEST,
+    frames.COMMAND_DATA: OpeningEvent.DATA,
 }
 
 
-class _Incoming:
-    """A stream of the client."""
+class _ClientStream:
+    """An open stream of the client.
+
+    ``settings`` collects the bytes of a stream-settings message that is not
+    complete.
+    """
 
     __slots__ = ('decoder', 'settings')
 
     def __init__(self) -> None:
-        self.decoder: streams.Decoder | None = None
-        # payloads of a stream-settings message that goes on
+        self.decoder: streams.ContentDecoder | None = None
         self.settings: bytearray | None = None
 
 
-class _Receiving:
-    """A command some of whose frames have arrived."""
+class _Received:
+    """What has arrived of a command; ``data`` is None if it has none."""
 
-    __slots__ = ('request', 'data', 'complete')
+    __slots__ = ('request', 'data')
 
     def __init__(self, has_data: bool) -> None:
         self.request = bytearray()
         self.data: bytearray | None = bytearray() if has_data else None
-        # whether the request frames are all here (and data frames follow)
-        self.complete = False
 
 
 class ServerConnection:
-    """Protocol state of one exchange.
+    """One exchange as the server sees it.
 
-    ``receive`` and ``finish`` raise ``ProtocolError`` for what the protocol
-    does not allow; the exchange is over then.
+    ``feed`` and ``finish`` raise ``ProtocolError`` for what the protocol does
+    not allow; the exchange is over then.
     """
 
     def __init__(
@@ -100,27 +92,26 @@ class ServerConnection:
         self._framing = framing
         self._limits = limits
         self._parser = frames.FrameParser()
-        self._state = 'initial'
-        self._streams: dict[int, _Incoming] = {}
+        self._opening = Opening.INITIAL
+        self._commands = Commands()
+        self._streams: dict[int, _ClientStream] = {}
         self._settings = bytearray()
-        self._receiving: dict[int, _Receiving] = {}
+        self._receiving: dict[int, _Received] = {}
         self._buffered = 0
         self._count = 0
-        # received and not answered yet
-        self._active: set[int] = set()
         self._accepted: tuple[bytes, ...] = (b'identity',)
         self._ids = itertools.cycle(_STREAM_IDS)
         self._shared_stream_open = False
 
-    # receiving
+    # -- receiving
 
     @property
     def encoding(self) -> bytes:
-        """The content encoding responses to this client had best have."""
+        """The best content encoding that the client accepts."""
         return streams.choose(self._framing.encodings, self._accepted)
 
-    def receive(self, data: bytes) -> list[ServerEvent]:
-        """Take bytes from the client; return what they complete."""
+    def feed(self, data: bytes) -> list[ServerEvent]:
+        """Return the events that ``data`` completes."""
         events: list[ServerEvent] = []
         for frame in self._parser.feed(data):
             event = self._on_frame(frame)
@@ -129,13 +120,16 @@ class ServerConnection:
         return events
 
     def finish(self) -> None:
-        """Take note that the client sends no more."""
+        """Take note that the client sends no more.
+
+        Raises ``FrameError`` if it ended inside a frame or a request.
+        """
         self._parser.finish()
-        if self._state == 'settings' or self._receiving:
+        if self._opening is Opening.SETTINGS or self._receiving:
             raise FrameError(b'data ends inside a request')
 
     def _on_frame(self, frame: frames.Frame) -> ServerEvent | None:
-        stream = self._stream(frame)
+        stream = self._stream_of(frame)
         typeid = frame.typeid
         framing = self._framing
         if typeid == framing.stream_settings and framing.sender_settings:
@@ -148,17 +142,24 @@ class ServerConnection:
                     b'received encoded frame on a stream without settings'
                 )
             payload = stream.decoder.decode(payload)
-        if typeid == framing.sender_settings and self._state != 'commands':
+        opening = self._opening
+        if (
+            typeid == framing.sender_settings
+            and (opening, OpeningEvent.SETTINGS_END) in OPENING
+        ):
             return self._on_settings(frame.flags, payload)
-        if typeid not in _EXPECTED[self._state]:
+        event = _OPENING_EVENTS.get(typeid)
+        following = None if event is None else OPENING.get((opening, event))
+        if following is None:
             name, _flags = framing.types.get(typeid, (b'type %d' % typeid, {}))
             raise FrameError(b'unexpected %s frame' % name)
-        self._state = 'commands'
+        self._opening = following
         if typeid == frames.COMMAND_REQUEST:
             return self._on_request(frame, payload)
         return self._on_data(frame, payload)
 
-    def _stream(self, frame: frames.Frame) -> _Incoming:
+    def _stream_of(self, frame: frames.Frame) -> _ClientStream:
+        """Return the stream of a frame, which the frame may begin or end."""
         streamid = frame.streamid
         if not streamid % 2:
             raise StreamError(
@@ -172,7 +173,7 @@ class ServerConnection:
                     b'received frame on unknown inactive stream without '
                     b'beginning of stream flag set'
                 )
-            stream = self._streams[streamid] = _Incoming()
+            stream = self._streams[streamid] = _ClientStream()
         elif begins:
             raise StreamError(b'stream %d is open already' % streamid)
         if frame.streamflags & frames.STREAM_END:
@@ -180,7 +181,7 @@ class ServerConnection:
         return stream
 
     def _on_stream_settings(
-        self, stream: _Incoming, frame: frames.Frame
+        self, stream: _ClientStream, frame: frames.Frame
     ) -> None:
         if frame.streamflags & frames.STREAM_BEGIN:
             stream.settings = bytearray()
@@ -209,21 +210,19 @@ class ServerConnection:
         return flags == frames.EOS
 
     def _on_settings(self, flags: int, payload: bytes) -> ServerEvent | None:
-        self._state = 'settings'
         self._settings += payload
         if not self._is_last(flags, self._settings):
+            event = OpeningEvent.SETTINGS_CONTINUE
+            self._opening = OPENING[self._opening, event]
             return None
-        values = cbor.decode_all(bytes(self._settings), self._limits.cbor)
-        self._state = 'commands'
-        if len(values) != 1 or not isinstance(values[0], dict):
-            raise FrameError(b'sender protocol settings must be one map')
-        encodings = values[0].get(b'contentencodings', [b'identity'])
-        if not _is_bytes_list(encodings):
-            raise FrameError(b'contentencodings must be a list of bytestrings')
-        self._accepted = tuple(encodings)
+        self._opening = OPENING[self._opening, OpeningEvent.SETTINGS_END]
+        self._accepted = requests.read_settings(
+            bytes(self._settings), self._limits.cbor
+        )
         return SettingsReceived(self._accepted)
 
     def _grow(self, size: int) -> None:
+        """Count bytes that are held in memory. Raises ``LimitError``."""
         self._buffered += size
         if self._buffered > self._limits.command_size:
             raise LimitError(
@@ -244,91 +243,75 @@ class ServerConnection:
                 b'flag set'
             )
         has_data = bool(flags & frames.REQUEST_HAVE_DATA)
-        entry = self._receiving.get(requestid)
         if new:
-            if not requestid % 2:
+            received = self._begin(requestid, has_data)
+        else:
+            self._commands.advance(requestid, Event.CONTINUE)
+            received = self._receiving[requestid]
+            if has_data != (received.data is not None):
                 raise FrameError(
-                    b'received request with even ID: %d' % requestid
+                    b'command request frames disagree whether data follows'
                 )
-            if entry is not None or requestid in self._active:
-                raise FrameError(
-                    b'request with ID %d already received' % requestid
-                )
-            self._count += 1
-            if self._count > self._limits.commands:
-                raise LimitError(
-                    'commands',
-                    b'more than %d commands in a request'
-                    % self._limits.commands,
-                )
-            entry = self._receiving[requestid] = _Receiving(has_data)
-        elif entry is None or entry.complete:
-            raise FrameError(
-                b'received continuation of request %d, which is not being '
-                b'received' % requestid
-            )
-        elif has_data != (entry.data is not None):
-            raise FrameError(
-                b'command request frames disagree whether data follows'
-            )
         self._grow(len(payload))
-        entry.request += payload
+        received.request += payload
         if flags & frames.REQUEST_MORE:
             return None
         if has_data:
-            entry.complete = True
+            self._commands.advance(requestid, Event.DATA_FOLLOWS)
             return None
-        return self._command(requestid, entry)
+        self._commands.advance(requestid, Event.END_REQUEST)
+        return self._complete(requestid)
+
+    def _begin(self, requestid: int, has_data: bool) -> _Received:
+        """Return where the frames of a new command are collected."""
+        if not requestid % 2:
+            raise FrameError(b'received request with even ID: %d' % requestid)
+        self._commands.advance(requestid, Event.BEGIN)
+        self._count += 1
+        if self._count > self._limits.commands:
+            raise LimitError(
+                'commands',
+                b'more than %d commands in a request' % self._limits.commands,
+            )
+        received = self._receiving[requestid] = _Received(has_data)
+        return received
 
     def _on_data(
         self, frame: frames.Frame, payload: bytes
     ) -> CommandReceived | None:
-        entry = self._receiving.get(frame.requestid)
-        if entry is None or not entry.complete or entry.data is None:
-            raise FrameError(
-                b'received data for request %d, which expects none'
-                % frame.requestid
-            )
+        requestid = frame.requestid
+        self._commands.advance(requestid, Event.DATA)
         if frame.flags not in (frames.CONTINUATION, frames.EOS):
             raise FrameError(
                 b'command data frame must have either continuation or end of '
                 b'data flag set'
             )
         self._grow(len(payload))
-        entry.data += payload
+        data = self._receiving[requestid].data
+        assert data is not None
+        data += payload
         if frame.flags == frames.CONTINUATION:
             return None
-        return self._command(frame.requestid, entry)
+        self._commands.advance(requestid, Event.END_DATA)
+        return self._complete(requestid)
 
-    def _command(self, requestid: int, entry: _Receiving) -> CommandReceived:
-        del self._receiving[requestid]
-        values = cbor.decode_all(bytes(entry.request), self._limits.cbor)
-        if len(values) != 1 or not isinstance(values[0], dict):
-            raise FrameError(b'command request must be one map')
-        request = values[0]
-        name = request.get(b'name')
-        if not isinstance(name, bytes):
-            raise FrameError(b'command request missing "name" field')
-        args = request.get(b'args', {})
-        if not isinstance(args, dict) or not _is_bytes_list(list(args)):
-            raise FrameError(
-                b'"args" of a command request must be a map with bytestring keys'
-            )
-        self._active.add(requestid)
-        data = None if entry.data is None else bytes(entry.data)
-        return CommandReceived(
-            requestid, name, args, _redirect(request.get(b'redirect')), data
+    def _complete(self, requestid: int) -> CommandReceived:
+        """Return the command whose last frame has arrived."""
+        received = self._receiving.pop(requestid)
+        data = None if received.data is None else bytes(received.data)
+        return requests.read_request(
+            requestid, bytes(received.request), data, self._limits.cbor
         )
 
-    # sending
+    # -- sending
 
     def _open(self) -> tuple[int, int, int]:
-        """Return a stream's id and the flags of its first and last frame.
+        """Return the id of a stream and the flags of its first and last frame.
 
-        Framings without content encodings use one stream for all responses,
-        which stays open; in the others every response has its own, so that
-        encoded responses can be kept and sent again as they are. A stream is
-        ended if its id may be needed again.
+        Framings without content encodings have one stream for all responses,
+        which stays open. In the others every response has a stream of its own,
+        so that encoded responses can be kept and sent again as they are. Such a
+        stream is ended if its id may be needed again.
         """
         if self._framing.sender_settings:
             end = frames.STREAM_END if self._count > 1 else 0
@@ -344,17 +327,17 @@ class ServerConnection:
         encoding: bytes = b'identity',
         data_flags: int = frames.CONTINUATION,
     ) -> Iterator[bytes]:
-        """Yield the frames of a response.
+        """Yield the wire frames of a response.
 
         ``body`` yields the CBOR of the response's values, as one stream in
-        ``encoding``. A ``CommandError`` or ``ServerFailure`` it raises is sent
-        to the client: as the response if nothing was sent yet, as the last
-        frame of it otherwise. ``data_flags`` are those of the data frames.
+        ``encoding``. A ``CommandError`` or ``InternalError`` it raises is sent
+        to the client: as the response if nothing was sent yet, else as the
+        last frame. ``data_flags`` are the flags of the data frames.
         """
         chunks = iter(body)
         try:
             first = next(chunks, b'')
-        except (CommandError, ServerFailure) as e:
+        except (CommandError, InternalError) as e:
             yield from self.fail(requestid, e)
             return
         streamid, flags, end = self._open()
@@ -377,65 +360,58 @@ class ServerConnection:
                 cbor.encode(encoding),
             )
             encoded = frames.STREAM_ENCODED
-            # the body alone is encoded, so that it can be kept and sent again
+            # The status is outside the encoding, so that the body can be kept
+            # and sent again. Without an encoding there is no difference.
             plain = encoded if encoding == b'identity' else 0
+        self._commands.advance(requestid, Event.ACCEPT)
         yield frame(
-            frames.COMMAND_RESPONSE, frames.CONTINUATION, STATUS_OK, plain
+            frames.COMMAND_RESPONSE,
+            frames.CONTINUATION,
+            responses.STATUS_OK,
+            plain,
         )
+        # The state table has an event for values. It changes no state, and it
+        # is left out here: this loop sends a frame every 10 microseconds.
         try:
             for payload in _payloads(itertools.chain((first,), chunks)):
                 yield frame(
                     frames.COMMAND_RESPONSE, data_flags, payload, encoded
                 )
-        except (CommandError, ServerFailure) as e:
-            yield frame(frames.ERROR_RESPONSE, 0, _error_payload(e), end)
+        except (CommandError, InternalError) as e:
+            self._commands.advance(requestid, Event.FAIL)
+            yield frame(frames.ERROR_RESPONSE, 0, responses.build_error(e), end)
         else:
+            self._commands.advance(requestid, Event.FINISH)
             yield frame(frames.COMMAND_RESPONSE, frames.EOS, b'', end)
-        self._active.discard(requestid)
 
     def fail(
-        self, requestid: int, error: CommandError | ServerFailure
+        self, requestid: int, error: CommandError | InternalError
     ) -> Iterator[bytes]:
-        """Yield the frame that answers a request with an error alone."""
+        """Yield the wire frame that answers a command with an error alone."""
         streamid, begin, end = self._open()
         if isinstance(error, CommandError):
-            details: dict[bytes, Any] = {b'message': error.message}
-            if error.messageargs:
-                details[b'args'] = _clip(error.messageargs)
-            payload = cbor.encode({b'status': b'error', b'error': details})
+            self._commands.advance(requestid, Event.REJECT)
+            payload = responses.build_rejection(error)
             typeid, flags = frames.COMMAND_RESPONSE, frames.EOS
         else:
-            payload = _error_payload(error)
+            self._commands.advance(requestid, Event.FAIL)
+            payload = responses.build_error(error)
             typeid, flags = frames.ERROR_RESPONSE, 0
         yield frames.build(
             requestid, streamid, begin | end, typeid, flags, payload
         )
-        self._active.discard(requestid)
 
     def redirect(self, requestid: int, location: Location) -> Iterator[bytes]:
-        """Yield the frames that send the client elsewhere for a response."""
+        """Yield the wire frames that send the client to ``location``."""
         streamid, begin, end = self._open()
-        where: dict[bytes, Any] = {
-            b'url': location.url,
-            b'mediatype': location.mediatype,
-        }
-        for name in (
-            'size',
-            'fullhashes',
-            'fullhashseed',
-            'serverdercerts',
-            'servercadercerts',
-        ):
-            value = getattr(location, name)
-            if value is not None:
-                where[name.encode('ascii')] = value
-        payload = cbor.encode({b'status': b'redirect', b'location': where})
+        payload = responses.build_redirect(location)
         kind = frames.COMMAND_RESPONSE
+        self._commands.advance(requestid, Event.REDIRECT)
         yield frames.build(
             requestid, streamid, begin, kind, frames.CONTINUATION, payload
         )
+        self._commands.advance(requestid, Event.FINISH)
         yield frames.build(requestid, streamid, end, kind, frames.EOS, b'')
-        self._active.discard(requestid)
 
 
 def _payloads(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
@@ -459,39 +435,3 @@ def _payloads(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
         size = len(view) - pos
     if size:
         yield b''.join(parts)
-
-
-def _error_payload(error: CommandError | ServerFailure) -> bytes:
-    """Return the payload of an error frame, which is a single frame."""
-    atom: dict[bytes, Any] = {b'msg': error.message}
-    kind = b'server'
-    if isinstance(error, CommandError):
-        kind = b'command'
-        if error.messageargs:
-            atom[b'args'] = _clip(error.messageargs)
-    return cbor.encode({b'type': kind, b'message': [atom]})
-
-
-# An error is one frame: it quotes at most this much of what a client sent.
-_MAX_ARG = 1024
-
-
-def _clip(args: tuple[bytes, ...]) -> list[bytes]:
-    return [arg[:_MAX_ARG] for arg in args[:8]]
-
-
-def _is_bytes_list(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(v, bytes) for v in value)
-
-
-def _redirect(value: object) -> Redirect | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise FrameError(b'"redirect" of a command request must be a map')
-    targets = value.get(b'targets', [])
-    hashes = value.get(b'hashes', [])
-    if not (_is_bytes_list(targets) and _is_bytes_list(hashes)):
-        raise FrameError(b'"redirect" must hold lists of bytestrings')
-    fullhashes = value.get(b'fullhashes') is True
-    return Redirect(tuple(targets), tuple(hashes), fullhashes)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Content encodings of streams: ``identity``, ``zlib`` and ``zstd-8mb``.
 
-An encoder turns the bytes of a stream into what its frames carry, a decoder
-the reverse; both keep their state across frames. Nothing here knows frames.
+An encoder turns the bytes of a stream into the payloads of its wire frames, a
+decoder does the reverse. Both keep their state from frame to frame. Nothing
+here knows what frames look like.
 """
 
 from __future__ import annotations
@@ -16,43 +17,44 @@ import zstandard
 
 from .errors import LimitError, StreamError
 
-# the profile's name promises receivers that they need no larger window
+# The name of the profile promises receivers that they need no larger window.
 ZSTD_WINDOW = 8 * 1024 * 1024
 
-# What encoders use where nothing else is asked for: the highest levels that
-# do not cost a server more CPU than reading the data from its storage.
+# The default levels of the encoders: the highest ones that cost a server no more
+# CPU than reading the data from its storage.
 ZSTD_LEVEL = 3
 ZLIB_LEVEL = 6
 
-# How much one frame may expand to where it is decoded as a whole. Worst case
-# of honest data: a frame of 64 kB of zstd's best ratio on text (about 1:1000);
-# a bomb may reach 1:30000 and is stopped here before it is decoded in full.
+# Bytes to which one frame may expand where it is decoded as a whole. The worst
+# case of honest data is a frame of 64 kB at the best ratio zstd reaches on text,
+# about 1:1000. A bomb may reach 1:30000 and is stopped here before it is decoded
+# in full.
 MAX_DECODED = 256 * 1024 * 1024
 
-# Decoded pieces have this size at most, which bounds what is held beyond the
-# limit by a bomb.
+# Most bytes of one decoded part. This bounds what a bomb occupies beyond the
+# limit.
 STEP = 1024 * 1024
 
-# Bytes of zstd decoded at once. Four of them may stand for a block of 128 kB,
-# so the worst case is 32 MB.
+# Bytes of zstd data that are decoded at once. Four bytes may stand for a block
+# of 128 kB, so the worst case is 32 MB.
 _SLICE = 1024
 
 
-class Encoder(Protocol):
-    """Bytes of a stream to the payloads of its frames."""
+class ContentEncoder(Protocol):
+    """Turns the bytes of a stream into the payloads of its frames."""
 
     def encode(self, data: bytes) -> bytes:
-        """Return encoded bytes, perhaps none: the encoder may hold data."""
+        """Return encoded bytes; none if the encoder still holds the data."""
 
     def flush(self) -> bytes:
-        """Return what makes all data so far decodable."""
+        """Return the bytes that make all data so far decodable."""
 
     def finish(self) -> bytes:
         """Like ``flush``, and end the encoded data: nothing may follow."""
 
 
-class Decoder(Protocol):
-    """Payloads of frames to the bytes of a stream."""
+class ContentDecoder(Protocol):
+    """Turns the payloads of frames into the bytes of a stream."""
 
     def decode(self, data: bytes) -> bytes:
         """Return decoded bytes.
@@ -60,70 +62,86 @@ class Decoder(Protocol):
         Raises ``StreamError`` for broken data, ``LimitError`` for a bomb.
         """
 
-    def pieces(self, data: bytes) -> Iterator[bytes]:
-        """Yield decoded bytes, ``STEP`` of them at most at a time.
+    def parts(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded bytes, at most ``STEP`` of them at a time.
 
         However much ``data`` expands to, this needs little memory. Raises
-        ``StreamError``.
+        ``StreamError`` for broken data.
         """
 
 
 class _Bounded:
-    """Decodes a frame as a whole by joining its pieces."""
+    """Decodes the payload of a frame as a whole by joining its parts."""
 
     def __init__(self, limit: int = MAX_DECODED) -> None:
         self._limit = limit
 
-    def pieces(self, data: bytes) -> Iterator[bytes]:
+    def parts(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded bytes in parts of bounded size."""
         raise AssertionError('every decoder has its own')  # pragma: no cover
 
     def decode(self, data: bytes) -> bytes:
+        """Return decoded bytes."""
         parts = []
         left = self._limit
-        for piece in self.pieces(data):
-            left -= len(piece)
+        for part in self.parts(data):
+            left -= len(part)
             if left < 0:
                 raise LimitError(
                     'decoded-size',
                     b'a frame expands to more than %d bytes' % self._limit,
                 )
-            parts.append(piece)
+            parts.append(part)
         return b''.join(parts)
 
 
 class IdentityEncoder:
+    """Returns the data as it is."""
+
     def encode(self, data: bytes) -> bytes:
+        """Return encoded bytes."""
         return data
 
     def flush(self) -> bytes:
+        """Return the bytes that make all data so far decodable."""
         return b''
 
     finish = flush
 
 
 class IdentityDecoder(_Bounded):
-    def pieces(self, data: bytes) -> Iterator[bytes]:
+    """Returns the data as it is."""
+
+    def parts(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded bytes in parts of bounded size."""
         yield data
 
 
 class ZlibEncoder:
+    """Compresses with zlib (RFC 1950)."""
+
     def __init__(self, level: int = ZLIB_LEVEL) -> None:
         self._compressor = zlib.compressobj(level)
         self.encode = self._compressor.compress
 
     def flush(self) -> bytes:
+        """Return the bytes that make all data so far decodable."""
         return self._compressor.flush(zlib.Z_SYNC_FLUSH)
 
     def finish(self) -> bytes:
+        """Return the bytes that end the encoded data."""
         return self._compressor.flush(zlib.Z_FINISH)
 
 
 class ZlibDecoder(_Bounded):
+    """Decompresses what ``ZlibEncoder`` makes."""
+
     def __init__(self, limit: int = MAX_DECODED) -> None:
         super().__init__(limit)
         self._decompressor = zlib.decompressobj()
 
-    def pieces(self, data: bytes) -> Iterator[bytes]:
+    def parts(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded bytes in parts of bounded size."""
         decompressor = self._decompressor
         if data and decompressor.eof:
             raise StreamError(b'data follows the end of a zlib stream')
@@ -139,29 +157,36 @@ class ZlibDecoder(_Bounded):
 
 
 class ZstdEncoder:
+    """Compresses with zstd (RFC 8878), with a window of at most 8 MB."""
+
     def __init__(self, level: int = ZSTD_LEVEL) -> None:
         self._compressor = zstd_compressor(level).compressobj()
         self.encode = self._compressor.compress
 
     def flush(self) -> bytes:
+        """Return the bytes that make all data so far decodable."""
         return self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
 
     def finish(self) -> bytes:
+        """Return the bytes that end the encoded data."""
         return self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
 
 
 class ZstdDecoder(_Bounded):
+    """Decompresses what ``ZstdEncoder`` makes."""
+
     def __init__(self, limit: int = MAX_DECODED) -> None:
         super().__init__(limit)
         dctx = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
-        # a writer yields output in pieces, a decompressobj all of it at once
+        # A decompressobj returns all output at once, a writer does so in parts.
         self._sink = _Sink()
         self._writer = dctx.stream_writer(
             self._sink,  # type: ignore[arg-type]
             write_size=STEP,
         )
 
-    def pieces(self, data: bytes) -> Iterator[bytes]:
+    def parts(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded bytes in parts of bounded size."""
         for start in range(0, len(data), _SLICE):
             try:
                 self._writer.write(data[start : start + _SLICE])
@@ -171,22 +196,26 @@ class ZstdDecoder(_Bounded):
 
 
 class _Sink:
+    """The file that a zstd writer writes to."""
+
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
     def write(self, data: Any) -> int:
+        """Keep ``data`` until it is taken."""
         self._parts.append(bytes(data))
         return len(data)
 
     def take(self) -> list[bytes]:
+        """Return and forget what was written."""
         parts, self._parts = self._parts, []
         return parts
 
 
 def zstd_compressor(level: int) -> zstandard.ZstdCompressor:
     """Return a compressor whose output every zstd-8mb decoder can read."""
-    # with a checksum, which costs next to nothing: deltas are not verified
-    # before they are read
+    # The checksum costs next to nothing, and deltas are not verified before
+    # they are read.
     params = zstandard.ZstdCompressionParameters.from_level(
         level, write_checksum=True
     )
@@ -199,11 +228,14 @@ def zstd_compressor(level: int) -> zstandard.ZstdCompressor:
 
 @dataclass(frozen=True)
 class Profile:
-    """A content encoding: its name on the wire and how to make its ends."""
+    """A content encoding: its name on the wire, and how to make its two ends.
+
+    ``decoder`` takes the most bytes to which a frame may expand.
+    """
 
     name: bytes
-    encoder: Callable[[], Encoder]
-    decoder: Callable[[int], Decoder]
+    encoder: Callable[[], ContentEncoder]
+    decoder: Callable[[int], ContentDecoder]
 
 
 PROFILES = {
@@ -217,7 +249,7 @@ PROFILES = {
 
 
 def choose(ours: Sequence[bytes], theirs: Iterable[bytes]) -> bytes:
-    """Return the first of our encodings the peer names, or ``identity``."""
+    """Return the first of ``ours`` that is among ``theirs``, or ``identity``."""
     accepted = set(theirs)
     for name in ours:
         if name in accepted:
@@ -228,7 +260,7 @@ def choose(ours: Sequence[bytes], theirs: Iterable[bytes]) -> bytes:
 def encoded(chunks: Iterable[bytes], name: bytes) -> Iterator[bytes]:
     """Yield ``chunks`` as one self-contained encoded stream, without flushes.
 
-    What comes out can be kept and sent again as the whole of another stream.
+    The result can be kept and sent again as the whole of another stream.
     """
     if name == b'identity':
         yield from chunks
@@ -243,10 +275,12 @@ def encoded(chunks: Iterable[bytes], name: bytes) -> Iterator[bytes]:
 
 def make_decoder(
     name: object, extra: Sequence[object] = (), limit: int = MAX_DECODED
-) -> Decoder:
-    """Return a decoder for a profile, as a stream-settings frame names it.
+) -> ContentDecoder:
+    """Return a decoder for the profile that a stream-settings frame names.
 
     ``extra`` holds the further values of that frame; no known profile has any.
+    ``limit`` is the most bytes to which one frame may expand. Raises
+    ``StreamError`` for an unknown profile.
     """
     profile = PROFILES.get(name) if isinstance(name, bytes) else None
     if profile is None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Clones from servers without pieces: several pulls, each a transaction.
+"""Clones from servers without segments: several pulls, each a transaction.
 
-A list of nodes and parents tells how to cut history; each batch is then an
-ordinary pull of its heads. So an interrupted clone keeps the batches it has,
-and the memory a pull takes is that of a batch. An ordinary pull of everything
-follows, which finds little left to do.
+The nodes and parents of all changesets tell how to divide the history. Each
+batch is then an ordinary pull of its heads. So an interrupted clone keeps the
+batches it has, and a pull takes the memory of one batch. An ordinary pull of
+everything follows, which finds little left to do.
 """
 
 from __future__ import annotations
@@ -14,57 +14,46 @@ from typing import Any
 
 from mercurial import exchange
 from mercurial.i18n import _
-from mercurial.utils import urlutil
 
 from ..client import failures
-from ..client.http import Command, HTTPClient
+from ..client.exchange import CommandCall, Exchange
+from ..client.http import HTTPClient
 from ..proto.errors import ProtocolError
-from . import getbundle, records, resume
-from .parents import trusted
+from . import abilities, records
 from .report import Report
+from .session import PullSession
 
-# A batch is this many changesets, or this share of all before it: old servers
-# send whole working copies at the start of each, and a limit of changesets
-# alone would make that the larger part of a long history.
+# A batch has at least this many changesets.
 LEAST = 2000
+
+# A batch has at least one SHARE-th of the changesets before it. Old servers
+# send a whole working copy at the start of each batch; with batches of fixed
+# size, these would be the larger part of what a long history transfers.
 SHARE = 4
 
 
-def suitable(pullop: Any, peer: Any) -> bool:
-    """Return whether a pull should be made in batches."""
-    repo = pullop.repo
-    api = peer.v2api
-    if (
-        not peer.v2_allow_pieces
-        or api is None
-        or not getbundle.has_commands(api)
-    ):
-        return False
-    if len(repo.unfiltered()) and not resume.unfinished(repo):
-        return False
-    if pullop.heads or pullop.depth or repo.ui.configbool(b'pull', b'confirm'):
-        return False
-    stream = pullop.streamclonerequested
-    if stream is None:
-        stream = bool(peer.capable(b'stream-preferred'))
-    return not stream
+def suitable(session: PullSession) -> bool:
+    """Return whether a pull that can run ahead should do so in batches."""
+    assert session.endpoint is not None and session.endpoint.api is not None
+    return abilities.has_commands(session.endpoint.api)
 
 
-def pull_all(pullop: Any, peer: Any) -> int:
-    """Pull batch after batch; return how many. The last is left out.
+def pull(session: PullSession, pullop: Any) -> int:
+    """Pull all batches but the last; return how many.
 
-    Raises ``failures.ServerFailure``.
+    Raises ``failures.RemoteFailure``.
     """
-    repo = pullop.repo
-    client = peer.v2client()
-    size = peer.v2api.batch_size(b'filesdata')
+    repo, remote, endpoint = session.repo, session.remote, session.endpoint
+    assert endpoint is not None and endpoint.api is not None
+    client = endpoint.client()
+    size = endpoint.api.batch_size(b'filesdata')
     try:
-        peer.v2_heads = _heads(client)
-        nodes = _graph(client, peer.v2_heads)
+        session.heads = _heads(client)
+        nodes = _graph(client, list(session.heads))
         batches = list(cut(nodes, min(size or LEAST, LEAST)))
     except ProtocolError as exc:
-        raise failures.ServerFailure(client.url, exc.message) from exc
-    # an ordinary pull gets the last, and all if there is but one
+        raise failures.RemoteFailure(client.url, exc.message) from exc
+    # The ordinary pull gets the last batch, or everything if there is but one.
     batches.pop()
     has_node = repo.unfiltered().changelog.index.has_node
     missing = [
@@ -72,20 +61,19 @@ def pull_all(pullop: Any, peer: Any) -> int:
     ]
     if not missing:
         return 0
-    repo.ui.status(_(b'fetching history in %d parts\n') % (len(missing) + 1))
-    resume.begin(repo)
-    report = Report(repo)
-    name = b'pull\n%s' % urlutil.hidepassword(peer.url())
+    repo.ui.status(_(b'fetching history in %d batches\n') % (len(missing) + 1))
+    session.resumption.begin()
+    session.report = Report(repo)
     bar = repo.ui.makeprogress(
         _(b'cloning'), unit=_(b'changesets'), total=len(nodes)
     )
-    peer.v2_in_batch = True
+    session.in_batch = True
     try:
         for heads in missing:
-            with report.transaction(peer.url(), name), trusted():
+            with session.transaction():
                 exchange.pull(
                     repo,
-                    peer,
+                    remote,
                     heads=list(heads),
                     force=pullop.force,
                     includepats=pullop.includepats,
@@ -93,27 +81,29 @@ def pull_all(pullop: Any, peer: Any) -> int:
                 )
             bar.update(len(repo.unfiltered()))
     finally:
-        peer.v2_in_batch = False
+        session.in_batch = False
         bar.complete()
-        report.write()
+        session.report.write()
     return len(missing)
 
 
 def _heads(client: HTTPClient) -> list[bytes]:
-    exchange_ = client.start(Command(b'heads'))
-    heads = records.heads(exchange_.values(0))
-    exchange_.finish()
+    """Return the heads of the server's history."""
+    request = Exchange(client, CommandCall(b'heads'))
+    heads = records.heads(request.values(0))
+    request.finish()
     return heads
 
 
 def _graph(
     client: HTTPClient, heads: list[bytes]
 ) -> list[tuple[bytes, bytes, bytes]]:
-    """Return node and parents of all changesets, parents first."""
+    """Return node and parents of all ancestors of ``heads``, parents first."""
     if not heads:
         return []
-    exchange_ = client.start(
-        Command(
+    request = Exchange(
+        client,
+        CommandCall(
             b'changesetdata',
             {
                 b'revisions': [
@@ -125,21 +115,22 @@ def _graph(
                 ],
                 b'fields': {b'parents'},
             },
-        )
+        ),
     )
-    values = exchange_.values(0)
+    values = request.values(0)
     nodes = list(records.graph(values, records.header(values)))
-    exchange_.finish()
+    request.finish()
     return nodes
 
 
 def cut(
     nodes: Iterable[tuple[bytes, bytes, bytes]], least: int
 ) -> Iterator[tuple[int, frozenset[bytes]]]:
-    """Yield how many changesets each batch has, and the heads of all so far.
+    """Yield the number of changesets of each batch, and the heads up to it.
 
-    ``nodes`` are changesets with their parents, parents first. There is at
-    least one batch.
+    ``nodes`` are changesets with their parents, parents first. The heads are
+    those of this batch and all batches before. Yields at least one batch, which
+    may be empty.
     """
     heads: set[bytes] = set()
     before = size = 0

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Records to a bundle2 stream with a changegroup, as ``getbundle`` answers.
+"""Encoding revisions as the bundle2 stream that ``getbundle`` answers.
 
-What applies a bundle in Mercurial (transactions, hooks, messages, progress,
-incoming's temporary repository) then applies a version 2 response as well. The
-formats are those of ``hg help internals.bundle2`` and
-``internals.changegroups``. Bundle2's own writer is not used: it turns a
-failure of its source into an error reported by the remote, and we want the
-failure itself.
+So Mercurial applies version 2 responses as it applies any bundle, with its
+transactions, hooks, messages and progress, and with the temporary repository of
+``hg incoming``. The formats are specified in ``hg help internals.bundle2`` and
+``hg help internals.changegroups``. Bundle2's own writer is not used: when its
+source fails, it writes an error that looks like one reported by the server, but
+the failure itself is needed. Takes records, gives bytes; does no I/O.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mercurial.revlogutils import flagutil
 
-from .records import Record
+from .records import RevisionRecord
 
 MAGIC = b'HG20'
 
-# Payload chunks of a part: as large as a network read, so that neither side
-# spends its time on four-byte headers.
+# The size of the chunks of a part's payload. It is that of a network read, so
+# that neither side spends its time on four-byte headers.
 BLOCK = 65536
 
 _INT = struct.Struct('>i')
@@ -29,18 +29,18 @@ _END = _INT.pack(0)
 _HEADER_02 = struct.Struct('>l20s20s20s20s20s')
 _HEADER_03 = struct.Struct('>l20s20s20s20s20sH')
 
-# Stored revisions say in their data that they are censored, and changegroup
-# 02 relies on it.
+# Mercurial's flag REVIDX_ISCENSORED. The data of a censored revision says so,
+# too, which is what changegroup 02 relies on.
 _CENSORED = 1 << 15
 
 
 def start() -> bytes:
-    """Return the beginning of a stream: no compression, no parameters."""
+    """Return the beginning of a stream without compression or parameters."""
     return MAGIC + _END
 
 
 def end() -> bytes:
-    """Return what ends a stream."""
+    """Return the end of a stream."""
     return _END
 
 
@@ -51,7 +51,11 @@ def part(
     params: Mapping[bytes, bytes] | None = None,
     advisory: Mapping[bytes, bytes] | None = None,
 ) -> Iterator[bytes]:
-    """Yield a part. It is mandatory if ``name`` is in capitals."""
+    """Yield the bytes of a part.
+
+    The part is mandatory if ``name`` is in capitals. ``params`` are its
+    mandatory parameters, ``advisory`` the others.
+    """
     params = params or {}
     advisory = advisory or {}
     pairs = [*params.items(), *advisory.items()]
@@ -72,7 +76,10 @@ def part(
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Join small chunks; leave out empty ones, which would end a part."""
+    """Yield ``chunks`` joined to larger ones.
+
+    Empty chunks are left out, because an empty chunk ends a part.
+    """
     held: list[bytes] = []
     size = 0
     for chunk in chunks:
@@ -94,12 +101,15 @@ def close_group() -> bytes:
     return _END
 
 
-def revision(record: Record, linknode: bytes, version: bytes) -> bytes:
-    """Return a revision's chunk. Raises ``ValueError`` for flags that Mercurial
-    does not know, or the changegroup ``version`` has no place for."""
+def revision(record: RevisionRecord, linknode: bytes, version: bytes) -> bytes:
+    """Return the chunk of a revision.
+
+    Raises ``ValueError`` for flags that Mercurial does not know, or that the
+    changegroup ``version`` cannot hold.
+    """
     node, p1, p2, _link, base, delta, flags = record
     if flags & ~flagutil.REVIDX_KNOWN_FLAGS:
-        # hg <= 7.0 looks at them when it is too late for a clear error
+        # hg <= 7.0 notices them when it is too late for a clear error.
         raise ValueError('unknown flags')
     if version == b'03':
         size = _HEADER_03.size + len(delta)
@@ -118,8 +128,8 @@ def file_header(path: bytes) -> bytes:
 
 
 def after_manifests(version: bytes) -> bytes:
-    """Return what stands between the manifests and the files."""
-    # 03 has a list of directory manifests there
+    """Return the bytes between the manifests and the files."""
+    # Version 03 has a list of directory manifests there, which is empty.
     return _END + _END if version == b'03' else _END
 
 
@@ -127,7 +137,7 @@ def after_manifests(version: bytes) -> bytes:
 
 
 def bookmarks(marks: Mapping[bytes, bytes]) -> bytes:
-    """Return the payload of a bookmarks part: names to nodes."""
+    """Return the payload of a bookmarks part; ``marks`` maps names to nodes."""
     return b''.join(
         struct.pack('>20sH', node, len(name)) + name
         for name, node in sorted(marks.items())

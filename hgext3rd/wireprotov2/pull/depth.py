@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Records of a pull that is limited in depth.
+"""Merging the two responses with files in a pull of limited depth.
 
-Two responses become one: which file revisions there are, of all changesets,
-and the data of those that the newest changesets have. The rest is marked as
-not here (see ``shallow``). Knows neither frames nor repositories.
+One response lists the file revisions of all changesets, without data. The other
+holds the data of the revisions that recent changesets have. Merged, they are
+like the response of an ordinary pull, in which some revisions are marked as
+lacking data (see ``shallow.storage``). Knows neither wire frames nor
+repositories.
 """
 
 from __future__ import annotations
@@ -15,16 +17,19 @@ from collections.abc import Iterable, Iterator
 from mercurial import mdiff
 
 from ..proto.errors import CBORError
-from .records import NULL_ID, Record, whole
+from .records import NULL_ID, RevisionRecord, whole
 
-Files = Iterable[tuple[bytes, Iterable[Record]]]
+Files = Iterable[tuple[bytes, Iterable[RevisionRecord]]]
 
 # Bytes of file data held in memory; more goes to a temporary file.
 SPOOL = 16 * 1024 * 1024
 
 
-class Spool:
-    """The data of file revisions, until it is known where they belong."""
+class RecordSpool:
+    """Records of files, kept in a temporary file until they are needed.
+
+    Reads all of ``files``, which are pairs of a path and its revisions.
+    """
 
     def __init__(self, files: Files) -> None:
         self._stream = tempfile.SpooledTemporaryFile(
@@ -43,31 +48,37 @@ class Spool:
             self._stream.close()
             raise
 
-    def take(self, path: bytes) -> dict[bytes, Record]:
-        """Return the revisions of a file by node, once."""
+    def take(self, path: bytes) -> dict[bytes, RevisionRecord]:
+        """Return the revisions of a file by node.
+
+        Returns them once, and an empty dict from then on.
+        """
         start, count = self._places.pop(path, (0, 0))
         if not count:
             return {}
         self._stream.seek(start)
-        # what was written above, in this process
-        found = (Record(*marshal.load(self._stream)) for _index in range(count))
+        # Safe to load: this process has written it above.
+        found = (
+            RevisionRecord(*marshal.load(self._stream))
+            for _index in range(count)
+        )
         return {record.node: record for record in found}
 
     def paths(self) -> list[bytes]:
-        """Return the files that were not taken."""
+        """Return the sorted paths of the files that were not taken."""
         return sorted(self._places)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Delete the temporary file."""
         self._stream.close()
 
 
 def merge(
-    graph: Files, spool: Spool
-) -> Iterator[tuple[bytes, Iterator[Record]]]:
-    """Yield the files of ``graph``, with data where ``spool`` has some.
+    graph: Files, spool: RecordSpool
+) -> Iterator[tuple[bytes, Iterator[RevisionRecord]]]:
+    """Yield the files of ``graph``, with the data that ``spool`` holds.
 
-    The revisions of a file must be read before the next is asked for.
+    Read the revisions of a file before the next file is requested.
     """
     for path, records in graph:
         yield path, _merged(records, spool.take(path))
@@ -76,8 +87,9 @@ def merge(
 
 
 def _merged(
-    records: Iterable[Record], content: dict[bytes, Record]
-) -> Iterator[Record]:
+    records: Iterable[RevisionRecord], content: dict[bytes, RevisionRecord]
+) -> Iterator[RevisionRecord]:
+    """Yield ``records``, with the data from ``content`` where it has some."""
     sent = set()
     for record in records:
         data = content.get(record.node)
@@ -93,20 +105,27 @@ def _merged(
 
 
 def _place(
-    data: Record,
+    data: RevisionRecord,
     link: bytes | None,
     sent: set[bytes],
-    content: dict[bytes, Record],
-) -> Record:
+    content: dict[bytes, RevisionRecord],
+) -> RevisionRecord:
+    """Return ``data`` in a form that can be applied after those in ``sent``."""
     if data.base != NULL_ID and data.base not in sent:
-        # a delta must follow what it applies to
+        # A delta must come after the revision it applies to.
         text = fulltext(data, content)
         data = data._replace(base=NULL_ID, delta=whole(text))
     return data._replace(linknode=link)
 
 
-def fulltext(record: Record, content: dict[bytes, Record]) -> bytes:
-    """Return the text of a revision from what came with it."""
+def fulltext(
+    record: RevisionRecord, content: dict[bytes, RevisionRecord]
+) -> bytes:
+    """Return the text of ``record``.
+
+    ``content`` holds the revisions that its delta and further ones apply to, by
+    node. Raises ``CBORError`` if one is missing.
+    """
     deltas: list[bytes] = []
     while record.base != NULL_ID:
         deltas.append(record.delta)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ``getbundle`` would return, fetched with version 2 commands.
+"""The answer to ``getbundle``, composed from responses of version 2.
 
-Decides whether a bundle can be had that way at all, and composes its parts.
-Which commands are sent is decided in ``pull_source``.
+Turns the records of a source into a bundle2 stream while they arrive. Which
+commands are sent is decided in ``onerequest`` and ``stepwise``; whether
+``getbundle`` can be answered at all, in ``abilities``.
 """
 
 from __future__ import annotations
@@ -17,126 +18,23 @@ from mercurial.node import nullid
 
 from ..client import failures
 from ..client.http import HTTPClient
-from ..client.offer import API
+from ..client.offer import OfferedAPI
 from ..proto.errors import CBORError, ProtocolError
-from . import bundle
-from .records import Record
-from .source import OneRequest, Stepwise, Wanted
+from . import abilities, bundle
+from .onerequest import OneRequest
+from .records import RevisionRecord
+from .stepwise import Stepwise
+from .wanted import Wanted
 
-Source = OneRequest | Stepwise
-Complete = Callable[[bytes, Record], Record]
+PullSource = OneRequest | Stepwise
+Complete = Callable[[bytes, RevisionRecord], RevisionRecord]
 
-# arguments of getbundle that can be honoured here; with any other, version 1
-# is asked
-KNOWN_ARGUMENTS = frozenset(
-    (
-        b'bundlecaps',
-        b'common',
-        b'heads',
-        b'cg',
-        b'listkeys',
-        b'bookmarks',
-        b'cbattempted',
-        b'obsmarkers',
-        b'depth',
-    )
-)
-
-# further arguments in a narrow repository; what is outside stays out
-NARROW_ARGUMENTS = frozenset(
-    (
-        b'narrow',
-        b'includepats',
-        b'excludepats',
-        b'oldincludepats',
-        b'oldexcludepats',
-    )
-)
-
-# what separates keys and values in the part that holds them
-_BREAKS = re.compile(b'[\r\n\t]')
-
-REQUIRED_COMMANDS = (
-    b'changesetdata',
-    b'manifestdata',
-    b'filesdata',
-    b'listkeys',
-)
-
-# formats whose revisions hold more than these commands transfer
-FOREIGN_FORMATS = frozenset(
-    (
-        b'treemanifest',
-        b'exp-copies-sidedata-changeset',
-        b'exp-revlogv2.2',
-        b'exp-changelog-v2',
-    )
-)
-
-
-def changegroup_version(bundlecaps: Any) -> bytes | None:
-    """Return the changegroup version to make for a caller of getbundle."""
-    caps = set(bundlecaps or ())
-    if b'HG20' not in caps:
-        return None
-    versions: Any = ()
-    for cap in caps:
-        if cap.startswith(b'bundle2='):
-            blob = util.urlreq.unquote(cap[len(b'bundle2=') :])
-            versions = bundle2.decodecaps(blob).get(b'changegroup', ())
-    for version in (b'03', b'02'):
-        if version in versions:
-            return version
-    return None
-
-
-def can_pull(
-    api: API, kwargs: Mapping[bytes, Any], lfs: bool, narrow: bool
-) -> bool:
-    """Return whether a getbundle call can be answered from ``api``.
-
-    ``lfs`` says that the server's file revisions may have flags, ``narrow``
-    that paths may be filtered.
-    """
-    present = {key for key, value in kwargs.items() if value is not None}
-    known = KNOWN_ARGUMENTS | NARROW_ARGUMENTS if narrow else KNOWN_ARGUMENTS
-    if not present <= known or not _asks_for_something(kwargs):
-        return False
-    if not has_commands(api):
-        return False
-    version = changegroup_version(kwargs.get(b'bundlecaps'))
-    if kwargs.get(b'depth'):
-        # what is not here has a flag
-        return version == b'03'
-    if lfs:
-        return version == b'03' and has_flags(api)
-    return version is not None
-
-
-def _heads(kwargs: Mapping[bytes, Any]) -> list[bytes]:
-    # an empty repository has none, or the null revision
-    return [node for node in kwargs.get(b'heads') or () if node != nullid]
-
-
-def _asks_for_something(kwargs: Mapping[bytes, Any]) -> bool:
-    if kwargs.get(b'listkeys') or kwargs.get(b'bookmarks'):
-        return True
-    return bool(_heads(kwargs) and kwargs.get(b'cg', True))
-
-
-def has_commands(api: API) -> bool:
-    """Return whether ``api`` has what pulls need."""
-    return not api.formats & FOREIGN_FORMATS and all(
-        name in api.commands for name in REQUIRED_COMMANDS
-    )
-
-
-def can_filter_paths(api: API) -> bool:
-    """Return whether narrow repositories can be pulled to from ``api``."""
-    return api.has_argument(b'filesdata', b'pathfilter')
+# The characters that separate keys and values in the part that holds them.
+_SEPARATORS = re.compile(b'[\r\n\t]')
 
 
 def _pathfilter(kwargs: Mapping[bytes, Any]) -> dict[bytes, list[bytes]] | None:
+    """Return the path filter of a ``getbundle`` call, None for all files."""
     if not kwargs.get(b'narrow'):
         return None
     found = {
@@ -144,26 +42,22 @@ def _pathfilter(kwargs: Mapping[bytes, Any]) -> dict[bytes, list[bytes]] | None:
         b'exclude': sorted(kwargs.get(b'excludepats') or ()),
     }
     if not found[b'include']:
-        # a narrow repository without patterns has no files at all, a filter
-        # without them lets all pass
+        # A narrow repository without patterns has no files at all, but a
+        # filter without patterns lets all files pass.
         found[b'exclude'] = [b'path:.']
     return found
 
 
-def has_flags(api: API) -> bool:
-    return b'flags' in api.valid_values(b'filesdata', b'fields')
+def open_source(
+    client: HTTPClient, api: OfferedAPI, wanted: Wanted
+) -> PullSource:
+    """Send the first request; return once its response has begun.
 
-
-def is_ours(api: API) -> bool:
-    """Return whether ``api`` selects manifests by changeset, as ours does."""
-    return api.has_argument(b'manifestdata', b'revisions')
-
-
-def open_source(client: HTTPClient, api: API, wanted: Wanted) -> Source:
-    """Send the first request; return once its answer has begun."""
+    Raises ``failures.RemoteFailure``.
+    """
     try:
-        if is_ours(api):
-            return OneRequest(client, wanted, has_flags(api))
+        if abilities.selects_by_changeset(api):
+            return OneRequest(client, wanted, abilities.has_flags(api))
         return Stepwise(
             client,
             wanted,
@@ -171,36 +65,39 @@ def open_source(client: HTTPClient, api: API, wanted: Wanted) -> Source:
             api.batch_size(b'filesdata'),
         )
     except ProtocolError as exc:
-        raise failures.ServerFailure(client.url, exc.message) from exc
+        raise failures.RemoteFailure(client.url, exc.message) from exc
 
 
 def getbundle(
     ui: Any,
     client: HTTPClient,
-    api: API,
+    api: OfferedAPI,
     kwargs: Mapping[bytes, Any],
     obsmarkers: Callable[[], Any],
     complete: Complete | None = None,
 ) -> Any:
-    """Return an unbundler. ``kwargs`` are such that ``can_pull``.
+    """Return an unbundler, as ``getbundle`` of a peer does.
 
-    ``obsmarkers`` returns an unbundler with obsolescence markers, for which
-    there is no command. ``complete`` takes a path and a record, and returns
-    one whose delta applies to what the repository has.
+    ``kwargs`` are the arguments of ``getbundle``, accepted by
+    ``abilities.can_pull``. ``obsmarkers`` returns an unbundler with
+    obsolescence markers, for which version 2 has no command. ``complete`` takes
+    the path and the record of a file revision, and returns a record whose delta
+    the repository can apply. Raises ``failures.RemoteFailure``, as reading the
+    bundle does.
     """
     namespaces = list(kwargs.get(b'listkeys') or ())
-    asked = namespaces + [b'bookmarks'] * bool(kwargs.get(b'bookmarks'))
-    heads = _heads(kwargs)
+    listed = namespaces + [b'bookmarks'] * bool(kwargs.get(b'bookmarks'))
+    heads = abilities.wanted_heads(kwargs)
     wanted = Wanted(
         common=kwargs.get(b'common') or [nullid],
         heads=heads,
         changesets=bool(heads and kwargs.get(b'cg', True)),
-        namespaces=list(dict.fromkeys(asked)),
+        namespaces=list(dict.fromkeys(listed)),
         pathfilter=_pathfilter(kwargs),
         depth=int(kwargs.get(b'depth') or 0) or None,
     )
     source = open_source(client, api, wanted)
-    version = changegroup_version(kwargs.get(b'bundlecaps'))
+    version = abilities.changegroup_version(kwargs.get(b'bundlecaps'))
     assert version is not None
     stream = _Bundle(ui, client.url, source, wanted, version)
     if not kwargs.get(b'bookmarks'):
@@ -213,13 +110,17 @@ def getbundle(
 
 
 class _Bundle:
-    """The parts of one bundle."""
+    """A bundle2 stream made from ``source``.
+
+    ``version`` is that of the changegroup. The attributes say which parts
+    follow it.
+    """
 
     def __init__(
         self,
         ui: Any,
         url: bytes,
-        source: Source,
+        source: PullSource,
         wanted: Wanted,
         version: bytes,
     ) -> None:
@@ -234,10 +135,11 @@ class _Bundle:
         self.complete: Complete | None = None
 
     def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes of the bundle. Raises ``failures.RemoteFailure``."""
         try:
             yield from self._chunks()
         except ProtocolError as exc:
-            raise failures.ServerFailure(self._url, exc.message) from exc
+            raise failures.RemoteFailure(self._url, exc.message) from exc
         finally:
             self._source.close()
 
@@ -267,7 +169,7 @@ class _Bundle:
                 for name, value in source.listkeys(b'bookmarks').items()
             }
             yield from bundle.part(100, b'BOOKMARKS', [bundle.bookmarks(marks)])
-        # before the last byte: nobody asks for more after that
+        # The reader does not ask for more after the last byte, so finish first.
         source.finish()
         if self.obsmarkers is not None:
             for number, part in enumerate(self.obsmarkers().iterparts(), 101):
@@ -285,6 +187,7 @@ class _Bundle:
         yield bundle.end()
 
     def _changegroup(self) -> Iterator[bytes]:
+        """Yield the changegroup; check that only what was requested came."""
         source = self._source
         seen = source.seen
         for record in source.changesets():
@@ -297,14 +200,15 @@ class _Bundle:
                 raise CBORError(b'sent a manifest that was not asked for')
             yield self._revision(record, link)
         yield bundle.after_manifests(self._version)
-        for path, records in source.files():
+        for path, revisions in source.files():
             if path not in seen.paths and source.exact:
-                # no hash covers the path
+                # The path is covered by no hash, so compare it.
                 raise CBORError(b'sent a file that no changeset touches')
             yield bundle.file_header(path)
-            # one of each changeset at most, or they might never end
+            # A file has one revision of a changeset at most. Without this
+            # check, a server could send revisions without end.
             links = set()
-            for record in records:
+            for record in revisions:
                 link = record.linknode
                 if link not in seen.nodes:
                     raise CBORError(
@@ -320,7 +224,7 @@ class _Bundle:
             yield bundle.close_group()
         yield bundle.close_group()
 
-    def _revision(self, record: Record, link: bytes) -> bytes:
+    def _revision(self, record: RevisionRecord, link: bytes) -> bytes:
         try:
             return bundle.revision(record, link, self._version)
         except ValueError:
@@ -330,9 +234,9 @@ class _Bundle:
 
 
 def _check_keys(namespace: bytes, keys: Mapping[bytes, bytes]) -> None:
-    """Refuse what the format of the part, or who reads it, cannot take."""
+    """Raise ``CBORError`` for keys that the part or its reader cannot take."""
     for key, value in keys.items():
-        if _BREAKS.search(key) or _BREAKS.search(value):
+        if _SEPARATORS.search(key) or _SEPARATORS.search(value):
             raise CBORError(b'sent a key or value with control characters')
         if namespace == b'phases' and key != b'publishing':
             if not value.isdigit() or len(value) > 9:
@@ -341,6 +245,10 @@ def _check_keys(namespace: bytes, keys: Mapping[bytes, bytes]) -> None:
 
 
 def _node(value: bytes, what: bytes = b'bookmark') -> bytes:
+    """Return the node with the hexadecimal digits ``value``.
+
+    Raises ``CBORError``, which names ``what`` the node belongs to.
+    """
     try:
         node = fromhex(value)
     except ValueError:

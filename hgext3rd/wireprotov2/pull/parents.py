@@ -1,56 +1,48 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A cheaper answer to whether a file revision's parents are swapped.
+"""A cheaper check of whether the parents of a file revision are swapped.
 
 Mercurial before 5.9 could store the parents of revisions with copy metadata in
-the wrong order (its issue 6528), so every incoming file revision is checked:
-one with metadata has its first parent null, one without has not. Mercurial
-reconstructs texts to see the metadata. While pieces are applied to a new
-repository all revisions in it have passed that check; their parents then tell
-whether they have metadata, and most deltas do not touch it.
+the wrong order (its issue 6528), so Mercurial checks every incoming file
+revision: with metadata, the first parent must be null, without metadata it must
+not. To see the metadata, Mercurial reconstructs the text. While history is
+applied to a new repository, all revisions in it have passed that check. Then
+their parents tell whether they have metadata, and most deltas do not change it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections.abc import Iterator
 from typing import Any
 
 from mercurial.node import nullrev
 
-# the two bytes at the start of a text that has metadata
+from .session import PullSession
+
+# The size of the marker at the start of a text with metadata (``filelog``).
 MARKER_SIZE = 2
 
 _first_hunk = struct.Struct('>l').unpack_from
 _HUNK_SIZE = 12
 
-_trusted = False
-
-
-@contextlib.contextmanager
-def trusted() -> Iterator[None]:
-    """Take the repository's file revisions to have been checked."""
-    global _trusted
-    _trusted = True
-    try:
-        yield
-    finally:
-        _trusted = False
-
 
 def filter_deltas(orig: Any, revlog: Any, deltas: Any) -> Iterator[Any]:
-    """Wrapped ``rewrite.filter_delta_issue6528``: ask it only if need be."""
-    if not _trusted:
+    """Yield ``deltas``, corrected where their parents are swapped.
+
+    Wrapped around ``rewrite.filter_delta_issue6528`` (``orig``), which is asked
+    only about the deltas that cannot be decided here.
+    """
+    if not PullSession.any_parents_checked():
         yield from orig(revlog, deltas)
         return
-    # One call a file revision: this is a twentieth of a clone's CPU, where
-    # what it replaces is an eighth.
+    # Plain and inline, because it runs for each file revision: it takes a
+    # twentieth of the CPU of a clone, and what it replaces takes an eighth.
     null = revlog.nullid
     index = revlog.index
     for delta in deltas:
         no_p1 = delta.p1 == null
         if no_p1 == (delta.p2 == null):
-            # with both parents or neither there is nothing to swap
+            # With two parents or none, there is nothing to swap.
             yield delta
         elif _has_metadata(revlog, index, null, delta) is no_p1:
             yield delta
@@ -61,7 +53,7 @@ def filter_deltas(orig: Any, revlog: Any, deltas: Any) -> Iterator[Any]:
 def _has_metadata(
     revlog: Any, index: Any, null: bytes, delta: Any
 ) -> bool | None:
-    """Return whether a revision has metadata; None if that takes its text."""
+    """Return whether a revision has metadata, None if only its text tells."""
     data = delta.delta
     base = delta.delta_base
     if (

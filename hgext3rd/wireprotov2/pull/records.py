@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Response values to records of changesets, manifests and files.
+"""Reading changesets, manifests and files from the values of a response.
 
 Checks everything a server may get wrong before it reaches the storage: types,
-lengths, counts, and whether a file was asked for. Takes iterators of decoded
-values, gives iterators of records; it knows neither frames nor repositories.
+lengths and counts. Takes iterators of decoded values, gives iterators of
+records; knows neither wire frames nor repositories. Every function raises
+``CBORError`` for malformed values.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from ..proto.errors import CBORError
 NODE_SIZE = 20
 NULL_ID = b'\0' * NODE_SIZE
 
-# Records of a response that bring no revision. We ask for none; the cap is
-# what a server that sends them for ever can take of our time.
+# The most values of a response that bring no revision. None are requested. The
+# limit ends the response of a server that sends them forever.
 MAX_SKIPPED = 100_000
 
-# a delta that replaces nothing by everything, see mdiff
+# The header of a delta (see ``mdiff``): start, end, size of the new text.
 _FULLTEXT = struct.Struct('>lll')
 
-# What stands for a file revision whose data is not here: no data, and
-# Mercurial's flag REVIDX_EXTSTORED (see ``shallow``).
+# What is stored for a file revision without data: an empty text, and the flag
+# REVIDX_EXTSTORED of Mercurial (see ``shallow.storage``).
 _NOTHING = _FULLTEXT.pack(0, 0, 0)
 _ABSENT = 1 << 13
 
 
-class Record(NamedTuple):
+class RevisionRecord(NamedTuple):
     """A revision as a response describes it.
 
-    ``base`` is the node ``delta`` applies to; a full text comes as a delta
-    against the null revision. ``linknode`` is ``None`` where the command has
+    ``base`` is the node that ``delta`` applies to; a full text is given as a
+    delta against the null revision. ``linknode`` is None where the command has
     no such field.
     """
 
@@ -48,6 +49,7 @@ class Record(NamedTuple):
 
 
 def _wrong(what: bytes) -> CBORError:
+    """Return the error for a response that is malformed in ``what``."""
     return CBORError(b'malformed response: %s' % what)
 
 
@@ -59,7 +61,7 @@ def _count(value: Any, key: bytes) -> int:
 
 
 def header(values: Iterator[Any], key: bytes = b'totalitems') -> int:
-    """Read a response's first value; return the count named ``key``."""
+    """Read the first value of a response; return the count named ``key``."""
     return _count(_next(values), key)
 
 
@@ -74,7 +76,7 @@ def _is_node(value: Any) -> bool:
 
 
 def _fields(value: dict[bytes, Any], values: Iterator[Any]) -> dict[bytes, Any]:
-    """Read the bytestrings that follow a revision's map."""
+    """Read the fields of a revision, which follow its map ``value``."""
     found = {}
     following = value.get(b'fieldsfollowing')
     if type(following) is not list:
@@ -102,11 +104,10 @@ def _parents(value: dict[bytes, Any]) -> tuple[bytes, bytes]:
     return parents[0], parents[1]
 
 
-def changesets(values: Iterator[Any], total: int) -> Iterator[Record]:
-    """Yield the ``total`` changesets that follow the header, then end.
+def changesets(values: Iterator[Any], total: int) -> Iterator[RevisionRecord]:
+    """Yield the ``total`` changesets after the header; check that they end it.
 
-    Records that only tell of bookmarks or phases of other changesets are
-    skipped.
+    Skips values that only tell bookmarks or phases of other changesets.
     """
     skipped = 0
     for value in values:
@@ -125,13 +126,13 @@ def changesets(values: Iterator[Any], total: int) -> Iterator[Record]:
         text = _fields(value, values).get(b'revision')
         if text is None:
             raise _wrong(b'a changeset has no text')
-        yield Record(node, p1, p2, node, NULL_ID, whole(text), 0)
+        yield RevisionRecord(node, p1, p2, node, NULL_ID, whole(text), 0)
     if total:
         raise _wrong(b'fewer changesets than announced')
 
 
 def heads(values: Iterator[Any]) -> list[bytes]:
-    """Read a response to ``heads``; empty for an empty repository."""
+    """Read a response to ``heads``; return no heads for an empty repository."""
     found = _next(values)
     if type(found) is not list or not all(map(_is_node, found)):
         raise _wrong(b'heads')
@@ -142,7 +143,7 @@ def heads(values: Iterator[Any]) -> list[bytes]:
 def graph(
     values: Iterator[Any], total: int
 ) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Yield node and parents of ``total`` changesets sent without texts."""
+    """Yield node and parents of ``total`` changesets that came without text."""
     for _index in range(total):
         value = _next(values)
         if type(value) is not dict or not _is_node(value.get(b'node')):
@@ -152,17 +153,17 @@ def graph(
 
 
 def whole(text: bytes) -> bytes:
-    """Return a text as a delta against the null revision."""
+    """Return ``text`` as a delta against the null revision."""
     return _FULLTEXT.pack(0, 0, len(text)) + text
 
 
 def revisions(
     values: Iterator[Any], total: int, bare: bool = False
-) -> Iterator[Record]:
+) -> Iterator[RevisionRecord]:
     """Yield ``total`` revisions of a manifest or file.
 
-    Leaves what follows them in ``values``. ``bare`` revisions were asked for
-    without their data, and are to be stored as not here.
+    Leaves the values that follow unread. ``bare`` revisions were requested
+    without their data, and get a record that stores them without data.
     """
     for _index in range(total):
         value = _next(values)
@@ -178,7 +179,7 @@ def revisions(
         if bare:
             if b'fieldsfollowing' in value:
                 raise _wrong(b'data that was not asked for')
-            yield Record(
+            yield RevisionRecord(
                 value[b'node'], p1, p2, linknode, NULL_ID, _NOTHING, _ABSENT
             )
             continue
@@ -194,15 +195,17 @@ def revisions(
                 raise _wrong(b'a revision has no data')
             base = NULL_ID
             delta = whole(text)
-        yield Record(value[b'node'], p1, p2, linknode, base, delta, flags)
+        yield RevisionRecord(
+            value[b'node'], p1, p2, linknode, base, delta, flags
+        )
 
 
 def files(
     values: Iterator[Any], paths: int, bare: bool = False
-) -> Iterator[tuple[bytes, Iterator[Record]]]:
-    """Yield ``paths`` pairs of a file's path and its revisions.
+) -> Iterator[tuple[bytes, Iterator[RevisionRecord]]]:
+    """Yield pairs of a path and its revisions; ``paths`` is their number.
 
-    The revisions of one file must be read before the next is asked for.
+    Read the revisions of a file before the next file is requested.
     """
     seen = set()
     for _index in range(paths):

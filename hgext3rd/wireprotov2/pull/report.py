@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a pull of many transactions says: once, as if it were a single one.
+"""The summary of a pull that takes many transactions.
 
-Knows neither where changesets come from nor how they are applied.
+The user sees the summary of one pull, not one for each transaction. Nothing
+here knows where changesets come from or how they are applied.
 """
 
 from __future__ import annotations
@@ -10,46 +11,32 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from mercurial import hook
 from mercurial.i18n import _
 from mercurial.node import short
 
 
-@contextlib.contextmanager
-def few_hooks(repo: Any) -> Iterator[None]:
-    """Do not ask for each incoming changeset whether there is a hook for it.
-
-    Mercurial does, which is a tenth of the CPU of a clone.
-    """
-    repo = repo.unfiltered()
-    if hook.hashook(repo.ui, b'incoming'):
-        yield
-        return
-    call = repo.hook
-
-    def call_others(name: bytes, *args: Any, **kwargs: Any) -> Any:
-        return name != b'incoming' and call(name, *args, **kwargs)
-
-    repo.hook = call_others
-    try:
-        yield
-    finally:
-        del repo.hook
-
-
 class Report:
-    """Sums up the transactions made under ``transaction`` on ``repo``."""
+    """Adds up what transactions on ``repo`` bring."""
 
     def __init__(self, repo: Any) -> None:
         self._repo = repo.unfiltered()
         self._first = len(self._repo)
         self._files: set[bytes] = set()
         self._counts = {b'changesets': 0, b'revisions': 0, b'heads': 0}
+        #: whether a transaction is open; otherwise files are not counted
+        self.counting = False
+
+    def add_file(self, path: bytes) -> None:
+        """Count a file that was opened for writing."""
+        self._files.add(path)
 
     @contextlib.contextmanager
     def transaction(self, url: bytes, name: bytes) -> Iterator[Any]:
-        """A transaction of a pull from ``url`` that says nothing itself."""
-        with self._observed(), self._repo.transaction(name) as tr:
+        """Open the transaction ``name`` of a pull from ``url``.
+
+        Yields the transaction, which prints no summary of its own.
+        """
+        with self._silently(), self._repo.transaction(name) as tr:
             tr.hookargs[b'source'] = b'pull'
             tr.hookargs[b'url'] = url
             yield tr
@@ -58,9 +45,8 @@ class Report:
                 self._counts[key] += count
 
     @contextlib.contextmanager
-    def _observed(self) -> Iterator[None]:
-        """Keep what every transaction says from being said, and note which
-        files are opened to be added to."""
+    def _silently(self) -> Iterator[None]:
+        """Drop the status messages of transactions; count files meanwhile."""
         repo = self._repo
         loud = repo.ui
         ui = loud.copy()
@@ -70,24 +56,16 @@ class Report:
                 pass
 
         ui.__class__ = quietui
-        opened = repo.file
-
-        def file(path: bytes, *args: Any, **kwargs: Any) -> Any:
-            # hg <= 7.0 does not say what for
-            if kwargs.get('writable', True):
-                self._files.add(path)
-            return opened(path, *args, **kwargs)
-
         repo.ui = ui
-        repo.file = file
+        self.counting = True
         try:
             yield
         finally:
+            self.counting = False
             repo.ui = loud
-            del repo.file
 
     def write(self) -> None:
-        """Say what was added, as the end of one pull would."""
+        """Print the summary in the words of an ordinary pull."""
         repo = self._repo
         changelog = repo.changelog
         first = self._first

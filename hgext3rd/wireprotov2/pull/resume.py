@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Interrupted clones: kept, marked, recovered, continued.
+"""Interrupted clones: how they are marked, kept, repaired and continued.
 
-While pieces are applied the repository has a marker and, if it is a clone, its
-default path: whatever ends the process, what is there can be continued with
-``hg pull``. Nothing here knows how pieces are fetched.
+A clone that takes several transactions has a marker in its repository, and its
+default path, from the beginning. Whatever ends the process, ``hg pull`` can
+continue what is there. Nothing here knows how history is fetched.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from typing import Any
 
 from mercurial import error, util
@@ -17,93 +16,102 @@ from mercurial import ui as uimod
 from mercurial.i18n import _
 from mercurial.utils import urlutil
 
-# in .hg; its content is the version of what continues it
-MARKER = b'wireprotov2-unfinished'
+from ..requirements import UNFINISHED
+
+# The content of the marker: the version of the code that can continue.
 VERSION = b'1\n'
 
-# paths of interrupted clones, which hg.clone would remove
-_kept: set[bytes] = set()
 
+class Resumption:
+    """The mark of an unfinished clone in ``repo``."""
 
-def unfinished(repo: Any) -> bool:
-    """Return whether ``repo`` is the destination of an interrupted clone."""
-    return bool(repo.vfs.tryread(MARKER) == VERSION)
+    def __init__(self, repo: Any) -> None:
+        self._repo = repo
+        #: whether this object marked a clone when it was still empty
+        self.new_clone = False
 
+    def unfinished(self) -> bool:
+        """Return whether the repository is marked as an unfinished clone."""
+        return bool(self._repo.vfs.tryread(UNFINISHED) == VERSION)
 
-def begin_clone(repo: Any) -> bool:
-    """Begin if ``repo`` is being cloned and empty; return whether it is."""
-    if len(repo.unfiltered()) or _hgrc(repo) is None:
-        return False
-    with repo.wlock():
-        begin(repo)
-    return True
+    def begin_clone(self) -> None:
+        """Mark the repository if ``hg clone`` has just created it."""
+        repo = self._repo
+        if len(repo.unfiltered()) or self._clone_hgrc() is None:
+            return
+        with repo.wlock():
+            self.begin()
+        self.new_clone = True
 
+    def begin(self) -> None:
+        """Mark the repository; give a clone its default path."""
+        repo = self._repo
+        if self.unfinished():
+            return
+        repo.vfs.write(UNFINISHED, VERSION)
+        content = self._clone_hgrc()
+        if content is not None and not repo.vfs.exists(b'hgrc'):
+            repo.vfs.write(b'hgrc', content)
 
-def begin(repo: Any) -> None:
-    """Mark ``repo``; give it its default path if it is being cloned."""
-    if unfinished(repo):
-        return
-    repo.vfs.write(MARKER, VERSION)
-    content = _hgrc(repo)
-    if content is not None and not repo.vfs.exists(b'hgrc'):
-        repo.vfs.write(b'hgrc', content)
+    def end(self) -> None:
+        """Remove the mark: the repository is as complete as a pull makes it."""
+        repo = self._repo
+        # "hg clone" puts its own hgrc in front of the content it finds.
+        content = self._clone_hgrc()
+        if content is not None and repo.vfs.tryread(b'hgrc') == content:
+            repo.vfs.tryunlink(b'hgrc')
+        repo.vfs.tryunlink(UNFINISHED)
 
+    def interrupted(self) -> None:
+        """Tell the user how to continue, if there is anything to continue.
 
-def end(repo: Any) -> None:
-    """Say that ``repo`` is as complete as a pull makes it."""
-    # hg.clone writes the hgrc again, before what it finds there
-    content = _hgrc(repo)
-    if content is not None and repo.vfs.tryread(b'hgrc') == content:
-        repo.vfs.tryunlink(b'hgrc')
-    repo.vfs.tryunlink(MARKER)
+        Otherwise remove the mark.
+        """
+        repo = self._repo
+        count = len(repo.unfiltered())
+        if count:
+            repo.ui.warn(
+                _(b"(kept %d changesets in %s; 'hg pull' there continues)\n")
+                % (count, repo.root)
+            )
+        elif self.new_clone or not repo.svfs.exists(b'journal'):
+            self.end()
 
-
-def _hgrc(repo: Any) -> bytes | None:
-    """Return the hgrc ``hg clone`` writes, None if this is no clone."""
-    ui = repo.ui
-    if ui.configsource(b'paths', b'default') != b'clone':
-        return None
-    default = urlutil.url(ui.config(b'paths', b'default'))
-    default.passwd = None
-    content: bytes = util.tonativeeol(
-        uimod.samplehgrcs[b'cloned'] % bytes(default)
-    )
-    return content
-
-
-def interrupted(repo: Any) -> None:
-    """Keep what an interrupted clone has, and say how to go on."""
-    count = len(repo.unfiltered())
-    if not count:
-        if not repo.svfs.exists(b'journal'):
-            end(repo)
-        return
-    _kept.update((repo.root, repo.path))
-    repo.ui.warn(
-        _(b"(kept %d changesets in %s; 'hg pull' there continues)\n")
-        % (count, repo.root)
-    )
+    def _clone_hgrc(self) -> bytes | None:
+        """Return the hgrc that ``hg clone`` writes, None if it is no clone."""
+        ui = self._repo.ui
+        if ui.configsource(b'paths', b'default') != b'clone':
+            return None
+        default = urlutil.url(ui.config(b'paths', b'default'))
+        default.passwd = None
+        content: bytes = util.tonativeeol(
+            uimod.samplehgrcs[b'cloned'] % bytes(default)
+        )
+        return content
 
 
 def recover(repo: Any) -> None:
-    """Roll back what a killed process left in the middle of a piece."""
-    if not (unfinished(repo) and repo.svfs.exists(b'journal')):
+    """Roll back the transaction in which a process was killed."""
+    if not (Resumption(repo).unfinished() and repo.svfs.exists(b'journal')):
         return
     try:
         with repo.lock(wait=False):
             repo.recover()
     except error.LockError:
-        # somebody is at work on it
+        # Another process is working on the repository.
         pass
 
 
-class Keeper:
-    """Stands in for ``shutil`` where a failed clone is removed."""
+def remove_unless_kept(orig: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+    """Remove a tree with ``orig``, unless it is a clone that can continue.
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(shutil, name)
-
-    def rmtree(self, path: bytes, *args: Any, **kwargs: Any) -> None:
-        if os.path.realpath(path) in {os.path.realpath(p) for p in _kept}:
-            return
-        shutil.rmtree(path, *args, **kwargs)
+    Wrapped around ``shutil.rmtree``, with which Mercurial removes the
+    destination of a failed clone. ``path`` is the root of the repository, or
+    its ``.hg`` if the root existed before.
+    """
+    if isinstance(path, bytes) and any(
+        os.path.exists(os.path.join(folder, UNFINISHED))
+        for folder in (path, os.path.join(path, b'.hg'))
+    ):
+        return
+    orig(path, *args, **kwargs)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Clones piece by piece: each applied in a transaction of its own.
+"""Clones in segments, each of which is applied in a transaction of its own.
 
-Runs before an ordinary pull, which then finds little left to do. Whatever
-happens between two pieces leaves a valid repository of fewer changesets.
+This runs ahead of an ordinary pull, which then finds little left to do.
+Whatever happens between two segments leaves a valid repository with fewer
+changesets. Fetching is in ``listing``, ``fetch`` and ``ahead``.
 """
 
 from __future__ import annotations
@@ -17,24 +18,27 @@ from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
 from ..client import failures, redirects
-from ..client.http import HTTPClient
-from ..client.offer import API
-from ..segments import bundle as segmentbundle
-from ..segments.pack import PackError
-from . import fetch, resume
-from .fetch import Fetcher, Piece, Source, list_pieces
-from .parents import trusted
+from ..segments import bundle
+from ..segments.packmodel import PackError
+from . import fetch, listing
+from .ahead import Fetcher
+from .fetch import SegmentSource
+from .listing import ListedSegment
 from .report import Report
+from .session import PullSession
 
 COMMANDS = (b'segments', b'segmentdata')
 
-# Pieces that are here together are applied in one transaction up to this sum
-# of their estimates: opening a file for each piece costs as much as storing a
-# revision. More would be lost when interrupted; tiny ones cost nothing.
+# Segments that have arrived at the same time are applied in one transaction, as
+# long as the sum of their estimates is at most this many bytes. Opening a file
+# for each segment costs as much as storing a revision. With more, an
+# interruption would lose more.
 MOST_TOGETHER = 32 * 1024 * 1024
+
+# Segments smaller than this are applied one by one: that costs next to nothing.
 LEAST_TOGETHER = 256 * 1024
 
-# what applying raises if the bundle is at fault, not a hook or the disk
+# What applying raises if the bundle is at fault, not a hook or the disk.
 _BAD_BUNDLE = (
     bundle2.AbortFromPart,
     error.BundleValueError,
@@ -44,107 +48,106 @@ _BAD_BUNDLE = (
 )
 
 
-def suitable(pullop: Any, peer: Any) -> bool:
-    """Return whether a pull should begin with pieces."""
-    repo = pullop.repo
-    api = peer.v2api
-    if not peer.v2_allow_pieces:
-        return False
-    if api is None or not all(name in api.commands for name in COMMANDS):
-        return False
-    if len(repo.unfiltered()) and not resume.unfinished(repo):
-        return False
-    # all or nothing: pieces are whole changesets of the whole history
-    if pullop.heads or pullop.includepats or pullop.excludepats:
-        return False
-    if pullop.depth or repo.ui.configbool(b'pull', b'confirm'):
-        return False
-    stream = pullop.streamclonerequested
-    if stream is None:
-        stream = bool(peer.capable(b'stream-preferred'))
-    return not stream
+class BadSegment(failures.RemoteFailure):
+    """A segment arrived undamaged and cannot be applied."""
 
 
-def pull(pullop: Any, peer: Any) -> int:
-    """Fetch and apply all pieces not here yet; return how many.
+def suitable(session: PullSession, pullop: Any) -> bool:
+    """Return whether a pull that can run ahead should do so in segments."""
+    assert session.endpoint is not None and session.endpoint.api is not None
+    api = session.endpoint.api
+    if not all(name in api.commands for name in COMMANDS):
+        return False
+    # Segments hold all files of their changesets.
+    return not (pullop.includepats or pullop.excludepats)
 
-    Once a piece has been applied, what the server does wrong is worth no more
-    than a warning: an ordinary pull gets the rest. Before, it is raised. A
-    lost connection, after its retries, is always raised.
+
+def pull(session: PullSession) -> int:
+    """Fetch and apply all segments that are missing; return how many.
+
+    Once a segment has been applied, an error of the server causes a warning
+    only: an ordinary pull gets the rest. Before that, the error is raised. A
+    lost connection is always raised after its retries. Raises
+    ``failures.RemoteFailure``.
     """
-    repo = pullop.repo
-    client = peer.v2client()
+    repo = session.repo
     start = len(repo.unfiltered())
-    applied = 0
     for attempt in (1, 2):
         try:
-            applied += _pull(repo, peer, client)
-            break
+            return _pull(session)
         except failures.CommandRefused as exc:
-            # the last piece is replaced as history grows: list again
+            # The server may have replaced the last segment because its history
+            # has grown, so ask for the list again.
             if attempt == 2:
                 _give_up(repo, exc)
-        except (fetch.DigestMismatch, BadPiece) as exc:
+        except (fetch.DigestMismatch, BadSegment) as exc:
             _give_up(repo, exc)
             break
         except failures.ConnectionFailure:
             raise
-        except failures.ServerFailure as exc:
+        except failures.RemoteFailure as exc:
             if len(repo.unfiltered()) == start:
                 raise
             _give_up(repo, exc)
             break
-    return applied
+    return 0
 
 
-class BadPiece(failures.ServerFailure):
-    """A piece arrived whole and cannot be applied."""
+def _give_up(repo: Any, exc: failures.RemoteFailure) -> None:
+    repo.ui.warn(_(b'warning: not pulling in segments: %s\n') % exc.message)
 
 
-def _give_up(repo: Any, exc: failures.ServerFailure) -> None:
-    repo.ui.warn(_(b'warning: not pulling in pieces: %s\n') % exc.message)
-
-
-def _missing(repo: Any, pieces: Sequence[Piece]) -> list[Piece]:
+def _missing(
+    repo: Any, segments: Sequence[ListedSegment]
+) -> list[ListedSegment]:
+    """Return the segments that ``repo`` does not have completely."""
     has_node = repo.unfiltered().changelog.index.has_node
-    return [piece for piece in pieces if not all(map(has_node, piece.heads))]
+    return [
+        segment for segment in segments if not all(map(has_node, segment.heads))
+    ]
 
 
-def _pull(repo: Any, peer: Any, client: HTTPClient) -> int:
-    listing, peer.v2_heads = list_pieces(client)
-    if listing is None or not any(piece.final for piece in listing.pieces):
-        # less than a piece: one request gets all of it
+def _pull(session: PullSession) -> int:
+    """Ask for the list of segments, then fetch and apply the missing ones."""
+    assert session.endpoint is not None
+    repo = session.repo
+    listed, session.heads = listing.request(session.endpoint.client())
+    if listed is None or not any(segment.final for segment in listed.segments):
+        # The history is shorter than a segment: one request gets all of it.
         return 0
-    if listing.cgversion not in changegroup.supportedincomingversions(repo):
+    if listed.cgversion not in changegroup.supportedincomingversions(repo):
         return 0
-    pieces = _missing(repo, listing.pieces)
-    if not pieces:
+    missing = _missing(repo, listed.segments)
+    if not missing:
         return 0
-    return _Application(repo, peer, pieces).run()
+    return _Application(session, missing).run()
 
 
 class _Application:
-    """One run over the pieces that are missing."""
+    """Fetches and applies ``segments``, in their order."""
 
-    def __init__(self, repo: Any, peer: Any, pieces: Sequence[Piece]) -> None:
-        self._repo = repo
-        self._peer = peer
-        self._pieces = pieces
-        self._report = Report(repo)
-        self._total = sum(piece.changesets for piece in pieces)
-        self._estimate = sum(piece.estimate for piece in pieces)
+    def __init__(
+        self, session: PullSession, segments: Sequence[ListedSegment]
+    ) -> None:
+        self._session = session
+        self._repo = session.repo
+        self._segments = segments
+        self._total = sum(segment.changesets for segment in segments)
+        self._estimate = sum(segment.estimate for segment in segments)
 
     def run(self) -> int:
-        repo = self._repo
+        """Apply all segments; return how many there were."""
+        session, repo = self._session, self._repo
         ui = repo.ui
         ui.status(
-            _(b'fetching %d changesets in %d pieces\n')
-            % (self._total, len(self._pieces))
+            _(b'fetching %d changesets in %d segments\n')
+            % (self._total, len(self._segments))
         )
         connections = max(1, ui.configint(b'wireprotov2', b'connections'))
-        # before the first change: from here on nothing has to be undone
-        resume.begin(repo)
-        fetcher = Fetcher(self._pieces, connections, self._make_source)
+        # Before the first change: whatever happens later can be continued.
+        session.resumption.begin()
+        session.report = Report(repo)
+        fetcher = Fetcher(self._segments, connections, self._make_source)
         down = ui.makeprogress(
             _(b'downloading'), unit=_(b'bytes'), total=self._estimate
         )
@@ -159,17 +162,17 @@ class _Application:
 
         try:
             index = 0
-            while index < len(self._pieces):
+            while index < len(self._segments):
                 streams = [fetcher.take(index, waiting)]
                 most = self._together(index)
                 with contextlib.ExitStack() as stack:
                     stack.enter_context(streams[0])
                     for stream in fetcher.take_more(index + 1, most - 1):
                         streams.append(stack.enter_context(stream))
-                    pieces = self._pieces[index : index + len(streams)]
-                    self._apply(pieces, streams)
-                index += len(pieces)
-                position += sum(piece.changesets for piece in pieces)
+                    segments = self._segments[index : index + len(streams)]
+                    self._apply(segments, streams)
+                index += len(segments)
+                position += sum(segment.changesets for segment in segments)
                 done.update(position)
                 waiting()
         finally:
@@ -177,63 +180,65 @@ class _Application:
             down.complete()
             done.complete()
             if position:
-                self._report.write()
-        return len(self._pieces)
+                session.report.write()
+        return len(self._segments)
 
     def _together(self, index: int) -> int:
-        """Return how many pieces from ``index`` on may be applied at once."""
+        """Return how many segments from ``index`` on can be applied at once."""
         size = 0
-        for count, piece in enumerate(self._pieces[index:]):
-            size += piece.estimate
-            if piece.estimate < LEAST_TOGETHER or size > MOST_TOGETHER:
+        for count, segment in enumerate(self._segments[index:]):
+            size += segment.estimate
+            if segment.estimate < LEAST_TOGETHER or size > MOST_TOGETHER:
                 return max(1, count)
-        return len(self._pieces) - index
+        return len(self._segments) - index
 
-    def _make_source(self, received: Any) -> Source:
+    def _make_source(self, received: Any) -> SegmentSource:
         """Return a source with connections of its own."""
-        api: API = self._peer.v2api
-        secure = api.url.startswith(b'https:')
-        return Source(
+        endpoint = self._session.endpoint
+        assert endpoint is not None and endpoint.api is not None
+        secure = endpoint.api.url.startswith(b'https:')
+        return SegmentSource(
             self._repo.ui,
-            self._peer.v2_client_apart(),
-            redirects.acceptable(api, secure),
+            endpoint.separate_client(),
+            redirects.acceptable(endpoint.api, secure),
             received,
         )
 
     def _apply(
-        self, pieces: Sequence[Piece], streams: Sequence[IO[bytes]]
+        self,
+        segments: Sequence[ListedSegment],
+        streams: Sequence[IO[bytes]],
     ) -> None:
-        repo = self._repo
-        url = self._peer.url()
-        name = b'pull\n%s' % urlutil.hidepassword(url)
-        with self._report.transaction(url, name) as tr, trusted():
+        """Apply segments, whose files are ``streams``, in one transaction."""
+        with self._session.transaction() as tr:
             try:
-                self._apply_streams(tr, url, streams)
+                self._apply_streams(tr, streams)
             except _BAD_BUNDLE as exc:
                 raise self._failure(
-                    _(b'a piece cannot be applied: %s')
+                    _(b'a segment cannot be applied: %s')
                     % stringutil.forcebytestr(exc)
                 ) from exc
-            if _missing(repo, pieces):
-                raise self._failure(_(b'a piece does not hold what it should'))
+            if _missing(self._repo, segments):
+                raise self._failure(
+                    _(b'a segment does not hold the changesets it lists')
+                )
 
-    def _apply_streams(
-        self, tr: Any, url: bytes, streams: Sequence[IO[bytes]]
-    ) -> None:
-        repo = self._repo
-        found = segmentbundle.opened(streams)
+    def _apply_streams(self, tr: Any, streams: Sequence[IO[bytes]]) -> None:
+        repo, remote = self._repo, self._session.remote
+        url = remote.url()
+        found = bundle.opened(streams)
         if found is None:
             for stream in streams:
-                container = segmentbundle.container(repo.ui, stream)
-                bundle = bundle2.getunbundler(repo.ui, container)
+                container = bundle.container(repo.ui, stream)
+                unbundler = bundle2.getunbundler(repo.ui, container)
                 bundle2.applybundle(
-                    repo, bundle, tr, b'pull', url, remote=self._peer
+                    repo, unbundler, tr, b'pull', url, remote=remote
                 )
             return
         unpacker, changesets = found
-        # for hooks, as Mercurial has it
+        # Hooks get what Mercurial gives them when it applies a bundle2.
         tr.hookargs[b'bundle2'] = b'1'
-        path = self._peer.path
+        path = remote.path
         unpacker.apply(
             repo,
             tr,
@@ -245,5 +250,7 @@ class _Application:
         )
         unpacker.finish()
 
-    def _failure(self, reason: bytes) -> BadPiece:
-        return BadPiece(urlutil.hidepassword(self._peer.url()), reason)
+    def _failure(self, reason: bytes) -> BadSegment:
+        return BadSegment(
+            urlutil.hidepassword(self._session.remote.url()), reason
+        )

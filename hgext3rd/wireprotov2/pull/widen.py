@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The files that ``hg tracked --addinclude`` adds to a narrow clone.
+"""Fetching the files that ``hg tracked --addinclude`` adds to a narrow clone.
 
-What Mercurial's narrow extension asks a server for that has it, fetched with
-``filesdata``: a bundle with files of changesets that are here already.
+Mercurial's narrow extension requests them from servers that have it, too. Here
+they are fetched with ``filesdata``, and given to Mercurial as a bundle with
+files of changesets that the repository has already.
 """
 
 from __future__ import annotations
@@ -14,22 +15,26 @@ from mercurial import bundle2, util
 from mercurial import match as matchmod
 
 from ..client import failures
-from ..client.http import Command, Exchange, HTTPClient
-from ..client.offer import API
+from ..client.exchange import CommandCall, Exchange
+from ..client.http import HTTPClient
+from ..client.offer import OfferedAPI
 from ..proto.errors import CBORError, ProtocolError
-from . import bundle, getbundle
-from . import records as pull_records
-from .source import FILE_FIELDS
+from . import abilities, bundle, records
+from .wanted import FILE_FIELDS
 
-# of the changegroup; flags of file revisions are sent
+# The version of the changegroup; 03 can hold the flags of file revisions.
 VERSION = b'03'
 
 
 def widen(
-    ui: Any, client: HTTPClient, api: API, kwargs: Mapping[str, Any]
+    ui: Any, client: HTTPClient, api: OfferedAPI, kwargs: Mapping[str, Any]
 ) -> Any:
-    """Return an unbundler. ``kwargs`` are those of ``narrow_widen``."""
-    flags = {b'flags'} if getbundle.has_flags(api) else set()
+    """Return an unbundler, as ``narrow_widen`` of a peer does.
+
+    ``kwargs`` are the arguments of ``narrow_widen``. Raises
+    ``failures.RemoteFailure``, as reading the bundle does.
+    """
+    flags = {b'flags'} if abilities.has_flags(api) else set()
     args: dict[bytes, Any] = {
         b'revisions': [
             {
@@ -44,24 +49,24 @@ def widen(
             b'exclude': sorted(kwargs['newexcludes']),
         },
     }
-    if getbundle.is_ours(api):
-        # others fail to answer where changesets removed files
+    if abilities.selects_by_changeset(api):
+        # Other servers fail to answer where changesets removed files.
         args[b'haveparents'] = True
-    exchange = client.start(Command(b'filesdata', args))
+    exchange = Exchange(client, CommandCall(b'filesdata', args))
     here = matchmod.match(
         b'/',
         b'',
         include=sorted(kwargs['oldincludes']),
         exclude=sorted(kwargs['oldexcludes']),
     )
-    # a narrow clone without patterns has no files
+    # A narrow clone without patterns has no files.
     known = here if kwargs['oldincludes'] else matchmod.never()
     chunks = _chunks(client.url, exchange, known)
     return bundle2.getunbundler(ui, util.chunkbuffer(chunks))
 
 
 def _added(kwargs: Mapping[str, Any]) -> Collection[bytes]:
-    """Return patterns that cover what is new."""
+    """Return patterns that include all files that were outside so far."""
     new = set(kwargs['newincludes'])
     if set(kwargs['oldexcludes']) - set(kwargs['newexcludes']):
         return new
@@ -80,27 +85,28 @@ def _chunks(url: bytes, exchange: Exchange, known: Any) -> Iterator[bytes]:
         exchange.finish()
         yield bundle.end()
     except ProtocolError as exc:
-        raise failures.ServerFailure(url, exc.message) from exc
+        raise failures.RemoteFailure(url, exc.message) from exc
     finally:
         exchange.close()
 
 
 def _changegroup(exchange: Exchange, known: Any) -> Iterator[bytes]:
-    # neither changesets nor manifests
+    """Yield a changegroup with files only; skip those that match ``known``."""
+    # There are no changesets and no manifests.
     yield bundle.close_group()
     yield bundle.after_manifests(VERSION)
     values = exchange.values(0)
-    paths = pull_records.header(values, b'totalpaths')
-    for path, records in pull_records.files(values, paths):
+    paths = records.header(values, b'totalpaths')
+    for path, revisions in records.files(values, paths):
         if known(path):
-            for _record in records:
+            for _record in revisions:
                 pass
             continue
         yield bundle.file_header(path)
-        for record in records:
+        for record in revisions:
             if record.linknode is None:
                 raise CBORError(b'malformed response: a file has no changeset')
             yield bundle.revision(record, record.linknode, VERSION)
         yield bundle.close_group()
-    pull_records.end(values)
+    records.end(values)
     yield bundle.close_group()

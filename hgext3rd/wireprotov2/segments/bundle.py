@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One piece of history as bytes, and as a bundle2 container again.
+"""The payload of a segment: a changegroup as bytes, and back.
 
-Reads a repository; knows neither how history is cut nor the wire. The
-changegroup inside needs only the ancestors of its changesets: deltas are made
-against parents or what came before in the same container.
+Reads a repository, but knows neither how history is cut nor the wire. To apply a
+payload, a receiver needs only the ancestors of its changesets: deltas are made
+against parents, or against revisions that precede in the same payload.
 """
 
 from __future__ import annotations
@@ -18,33 +18,36 @@ from typing import IO, Any
 import zstandard
 from mercurial import bundle2, changegroup, discovery, phases, scmutil, util
 
-from . import cut, pack, unpack
+from . import pack, packreading, unpack
+from .cut import Segment
+from .packmodel import Item, PackError
 
-#: Compressed bytes kept in memory while a piece is built; more go to a file.
+#: Compressed bytes kept in memory while a payload is built; more go to a file.
 SPOOL = 8 * 1024 * 1024
 
-#: zstd level when a client waits: little more time than version 1 takes.
+#: zstd level when a client waits. It takes little more time than version 1.
 LEVEL_NOW = 3
-#: zstd level when pieces are built ahead of time.
+#: zstd level when segments are built ahead of time.
 LEVEL_AHEAD = 19
-#: log2 of the distance at which repetitions are found; 8 MB is what zstd
-#: decoders must support (RFC 8878, section 3.1.1.1.2).
+#: log2 of the distance at which repetitions are found. 8 MB is what all zstd
+#: decoders should support (RFC 8878, section 3.1.1.1.2).
 WINDOW_LOG = 23
 
-#: Container of bundle2 (mercurial.bundle2, "stream level parameters"): magic,
-#: 32-bit length of the parameter block, the block.
+#: A container of bundle2 begins with a magic, the length of the parameter block
+#: (32 bits), and the block (mercurial.bundle2, "stream level parameters").
 BUNDLE_MAGIC = b'HG20'
 BUNDLE_PARAMETERS = b'Compression=ZS'
 
-#: A packed changegroup: magic, version, 1 if with tree manifests, number of
-#: changesets; what ``segmentpack`` makes follows, compressed by zstd.
+#: A packed changegroup begins with a magic, a version, 1 if there are tree
+#: manifests, and the number of changesets. What ``pack`` makes follows,
+#: compressed by zstd.
 PACK_MAGIC = b'HGSP'
 PACK_VERSION = 1
 _PACK_HEADER = struct.Struct('>4sBBI')
 
 BUNDLE_MEDIA_TYPE = b'application/mercurial-bundle2'
 PACK_MEDIA_TYPE = b'application/x-mercurial-packed-changegroup'
-#: What clients read.
+#: The media types that clients can read.
 MEDIA_TYPES = frozenset([BUNDLE_MEDIA_TYPE, PACK_MEDIA_TYPE])
 
 #: Bytes read at once.
@@ -53,7 +56,10 @@ CHUNK = 128 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A piece as ``size`` bytes in ``stream``, with kind and digest."""
+    """A segment as ``size`` bytes in ``stream``.
+
+    ``sha256`` is the digest of these bytes, ``mediatype`` says what they are.
+    """
 
     stream: IO[bytes]
     size: int
@@ -61,24 +67,24 @@ class Payload:
     mediatype: bytes
 
 
-def build(repo: Any, piece: cut.Piece, version: bytes, level: int) -> Payload:
-    """Return ``piece`` as a changegroup of ``version``; the caller closes it.
+def build(repo: Any, segment: Segment, version: bytes, level: int) -> Payload:
+    """Return ``segment`` as a changegroup of ``version``.
 
-    ``level`` is zstd's. From ``LEVEL_AHEAD`` on the changegroup is packed as
-    well, which saves an eighth and takes a fifth longer. Memory is bounded,
-    whatever the piece's size.
+    The caller closes the stream. ``level`` is that of zstd. From ``LEVEL_AHEAD``
+    on the changegroup is packed as well, which saves an eighth and takes a fifth
+    longer. Memory is bounded, whatever the size of the segment.
     """
     tree = scmutil.istreemanifest(repo)
-    chunks = _changegroup(repo, piece, version)
+    chunks = _changegroup(repo, segment, version)
     if level >= LEVEL_AHEAD and pack.packable(version):
         head = _PACK_HEADER.pack(
-            PACK_MAGIC, PACK_VERSION, tree, piece.changesets
+            PACK_MAGIC, PACK_VERSION, tree, segment.changesets
         )
         packed = pack.pack(version, chunks)
         return _compressed(head, packed, level, PACK_MEDIA_TYPE)
     head = BUNDLE_MAGIC + len(BUNDLE_PARAMETERS).to_bytes(4, 'big')
-    parts = _bundle(repo.ui, chunks, version, piece.changesets, tree)
-    # the container's own magic and its empty parameter block are replaced
+    parts = _bundle(repo.ui, chunks, version, segment.changesets, tree)
+    # Replace the magic and the empty parameter block of the container.
     parts = _without(parts, len(BUNDLE_MAGIC) + 4)
     return _compressed(
         head + BUNDLE_PARAMETERS, parts, level, BUNDLE_MEDIA_TYPE
@@ -86,18 +92,20 @@ def build(repo: Any, piece: cut.Piece, version: bytes, level: int) -> Payload:
 
 
 def opened(streams: Sequence[IO[bytes]]) -> tuple[Any, int] | None:
-    """Return payloads as what Mercurial applies changegroups with, and the
-    number of changesets; None if that takes a container for each.
+    """Return payloads as one changegroup for Mercurial to apply.
 
-    ``streams`` are at their start. Raises ``PackError``, also when they are
-    applied, if a payload is of no known kind or damaged.
+    Returns an unpacker (``mercurial.changegroup``) and the number of changesets.
+    Returns None if the payloads must be applied one by one, each with
+    ``container``. ``streams`` are at their start. Raises ``PackError``, also
+    while the changegroup is applied, if a payload is damaged or of an unknown
+    kind.
     """
     found = [_opened(stream) for stream in streams]
     version = found[0][0]
     if version is None or any(
         other != version or tree for other, _items, _count, tree in found
     ):
-        # Mercurial's handler of containers sees to tree manifests
+        # Tree manifests need Mercurial's handler of containers.
         for stream in streams:
             stream.seek(0)
         return None
@@ -109,47 +117,53 @@ def opened(streams: Sequence[IO[bytes]]) -> tuple[Any, int] | None:
 
 
 def container(ui: Any, stream: IO[bytes]) -> Any:
-    """Return a payload as a bundle2 container to read from.
+    """Return a payload as a file that holds a bundle2 container.
 
-    As ``opened``, but for every payload.
+    This works for every payload. ``stream`` is at its start. Raises
+    ``PackError`` as ``opened`` does.
     """
     version, items, changesets, tree = _opened(stream)
     if version is None:
         stream.seek(0)
         return stream
-    chunks = pack.chunks_of(version, items)
+    chunks = packreading.chunks_of(version, items)
     return util.chunkbuffer(_bundle(ui, chunks, version, changesets, tree))
 
 
 def _opened(
     stream: IO[bytes],
-) -> tuple[bytes | None, Iterator[pack.Item], int, bool]:
-    """Return version, items, number of changesets, and whether there are tree
-    manifests; no version if the payload is a container."""
+) -> tuple[bytes | None, Iterator[Item], int, bool]:
+    """Return what a payload holds.
+
+    That is the changegroup version, the items, the number of changesets, and
+    whether there are tree manifests. The version is None if the payload is a
+    container.
+    """
     head = stream.read(_PACK_HEADER.size)
     if head.startswith(BUNDLE_MAGIC):
         return None, iter(()), 0, False
     if len(head) < _PACK_HEADER.size:
-        raise pack.PackError('payload is cut short')
+        raise PackError('payload is cut short')
     magic, pack_version, tree, changesets = _PACK_HEADER.unpack(head)
     if (magic, pack_version) != (PACK_MAGIC, PACK_VERSION):
-        raise pack.PackError('payload is of an unknown kind')
-    version, items = pack.items(_decompressed(stream))
+        raise PackError('payload is of an unknown kind')
+    version, items = packreading.items(_decompressed(stream))
     return version, items, changesets, bool(tree)
 
 
 def _changegroup(
-    repo: Any, piece: cut.Piece, version: bytes
+    repo: Any, segment: Segment, version: bytes
 ) -> Iterator[bytes]:
+    """Return the changegroup of a segment."""
     served = repo.filtered(b'served')
     node = served.changelog.node
     parentrevs = served.changelog.parentrevs
-    revs = set(piece.revs())
+    revs = set(segment.revs())
     outside = {p for rev in revs for p in parentrevs(rev)} - revs
     outgoing = discovery.outgoing(
         served,
         commonheads=[node(rev) for rev in sorted(outside)],
-        ancestorsof=list(piece.heads),
+        ancestorsof=list(segment.heads),
     )
     chunks: Iterator[bytes] = changegroup.makestream(
         served, outgoing, version, b'segment'
@@ -177,7 +191,7 @@ def _bundle(
 
 
 def _without(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Yield ``chunks`` but for their first ``size`` bytes."""
+    """Yield ``chunks`` without their first ``size`` bytes."""
     for chunk in chunks:
         if size:
             skipped = min(size, len(chunk))
@@ -189,6 +203,7 @@ def _without(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
 def _compressed(
     head: bytes, chunks: Iterator[bytes], level: int, mediatype: bytes
 ) -> Payload:
+    """Return ``head`` and the compressed ``chunks`` as a payload."""
     parameters = zstandard.ZstdCompressionParameters.from_level(
         level, window_log=WINDOW_LOG
     )
@@ -197,7 +212,7 @@ def _compressed(
     ).compressobj()
     hasher = hashlib.sha256()
     size = 0
-    # closed by whoever reads it
+    # The caller closes it.
     stream = tempfile.SpooledTemporaryFile(max_size=SPOOL)
 
     def write(data: bytes) -> None:
@@ -219,10 +234,11 @@ def _compressed(
 
 
 def _decompressed(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the rest of ``stream`` decompressed. Raises ``PackError``."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG)
     reader = decompressor.stream_reader(stream)
     try:
         while chunk := reader.read(CHUNK):
             yield chunk
     except zstandard.ZstdError as e:
-        raise pack.PackError(f'damaged payload: {e}') from e
+        raise PackError(f'damaged payload: {e}') from e

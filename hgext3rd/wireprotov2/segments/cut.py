@@ -1,41 +1,38 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How public history is cut into pieces that never change.
+"""How public history is cut into segments that never change.
 
-Pure: revisions are numbers, nodes are bytes; no repository. Public changesets
-are taken in revision order, which puts ancestors first. A piece is closed as
-soon as it is large enough and never looked at again, so what comes later
-cannot change it: a changeset that becomes public late (it was a draft or a
-secret with a low revision number) goes into a later piece, where its public
-ancestors are already in earlier ones.
+Pure: revisions are numbers and nodes are bytes; repositories are unknown here.
+Public changesets are taken in the order of their revision numbers, which puts
+ancestors first. A segment is closed as soon as it is large enough. From then on
+it is never looked at again, so later changesets cannot change it. A changeset
+may become public late, when it was a draft or secret with a low revision
+number; it goes into a later segment, and its public ancestors are then in
+earlier ones.
 """
 
 from __future__ import annotations
 
-import bisect
 import hashlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-import cbor2
-
-#: Version of the record and of the way pieces are cut and named.
+#: Version of the way segments are cut and named, and of the record of them.
 VERSION = 1
 
-#: A piece is closed at this many bytes (estimated, as stored) or changesets.
-#: Strongly compressed that is 1 MB, which an interrupted clone may lose. Half
-#: of it costs 9% more bytes in all, as repetitions are found within a piece.
+#: A segment is closed at this many bytes (estimated, as stored) or changesets.
+#: Strongly compressed that is 1 MB, which is what an interrupted clone may lose.
+#: Half of it costs 9% more bytes in all, since repetitions are found within one
+#: segment only.
 LEAST_BYTES = 2 * 1024 * 1024
 LEAST_CHANGESETS = 2000
-#: ... or at this share of all that lies before it, so that the number of
-#: pieces grows with the logarithm of the history: 128 for the first 256 MB,
-#: then 89 for each doubling.
+#: ... or, if that is more, at one part in this many of all that lies before it.
+#: So the number of segments grows with the logarithm of the history: 128 for the
+#: first 256 MB, then 89 for each doubling.
 GROWTH = 128
-#: A piece of fewer changesets is not closed for its bytes: successive releases
-#: have most in common, and each piece opens all files again.
+#: A segment of fewer changesets is not closed for its bytes: successive releases
+#: have most in common, and applying a segment opens all files again.
 FEW_CHANGESETS = 16
-#: ... but at most this much, so that a piece fits into memory and caches.
+#: ... but it is closed at these limits, so that it fits into memory and caches.
 MOST_BYTES = 32 * 1024 * 1024
 MOST_CHANGESETS = 50_000
 
@@ -44,12 +41,13 @@ Range = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Whole changesets whose ancestors are in earlier pieces or in it.
+class Segment:
+    """Whole changesets whose ancestors are in it or in earlier segments.
 
-    ``name`` (20 bytes) is a hash of the nodes inside; ``ranges`` are their revisions; ``heads`` the nodes without children inside: who has
-    these has the piece. ``size`` is an estimate in bytes. ``last`` is the
-    node of the highest revision, by which a strip is noticed.
+    ``name`` (20 bytes) is a hash of the nodes inside, ``ranges`` are their
+    revisions. ``heads`` are the nodes without children inside: who has these has
+    the whole segment. ``size`` is an estimate in bytes. ``last`` is the node of
+    the highest revision; it differs when changesets were stripped.
     """
 
     name: bytes
@@ -60,7 +58,7 @@ class Piece:
     last: bytes
 
     def revs(self) -> Iterator[int]:
-        """Yield the revisions, ascending."""
+        """Yield the revisions in ascending order."""
         for start, stop in self.ranges:
             yield from range(start, stop)
 
@@ -70,62 +68,12 @@ class Piece:
         return self.ranges[-1][1] - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The closed pieces of a repository, in order of application.
+def segment_name(changegroup: bytes, nodes: Iterable[bytes]) -> bytes:
+    """Return the name (20 bytes) of a segment with these nodes.
 
-    ``changegroup`` is the version they are named for; ``factor`` is what a
-    byte of changelog stands for in estimates, 0 while unknown.
-    """
-
-    changegroup: bytes
-    pieces: tuple[Piece, ...] = ()
-    factor: int = 0
-
-    @property
-    def upto(self) -> int:
-        """One more than the highest revision in any piece."""
-        return max((piece.highest + 1 for piece in self.pieces), default=0)
-
-    @property
-    def size(self) -> int:
-        """Estimated bytes in all pieces."""
-        return sum(piece.size for piece in self.pieces)
-
-    @property
-    def changesets(self) -> int:
-        """How many changesets all pieces hold."""
-        return sum(piece.changesets for piece in self.pieces)
-
-    def skipped(self) -> Iterator[int]:
-        """Yield the revisions below ``upto`` that are in no piece."""
-        gap = 0
-        for start, stop in sorted(r for p in self.pieces for r in p.ranges):
-            yield from range(gap, start)
-            gap = stop
-
-
-def intact(record: Record, revs: Iterable[int]) -> Record:
-    """Return the record up to the first piece that holds one of ``revs``."""
-    starts = sorted(
-        (start, stop, index)
-        for index, piece in enumerate(record.pieces)
-        for start, stop in piece.ranges
-    )
-    keep = len(record.pieces)
-    for rev in revs:
-        position = bisect.bisect_right(starts, (rev, sys.maxsize)) - 1
-        if position >= 0:
-            _start, stop, index = starts[position]
-            if rev < stop:
-                keep = min(keep, index)
-    return replace(record, pieces=record.pieces[:keep])
-
-
-def piece_name(changegroup: bytes, nodes: Iterable[bytes]) -> bytes:
-    """Return the name (20 bytes) of a piece with these nodes.
-
-    Their order does not matter: replicas received them in different ones.
+    ``changegroup`` is the version of changegroup that carries it. The order of
+    ``nodes`` makes no difference, since replicas may have received them in
+    different orders.
     """
     hasher = hashlib.blake2b(digest_size=20)
     hasher.update(b'amalgam-segment %d %s\n' % (VERSION, changegroup))
@@ -140,11 +88,12 @@ def cut(
     before_bytes: int,
     before_changesets: int,
 ) -> tuple[list[list[int]], list[int]]:
-    """Divide ``candidates`` into closed groups and an open rest.
+    """Divide ``candidates`` into groups that are closed and an open rest.
 
-    ``candidates`` are public revisions in no piece yet, ascending;
-    ``weight`` estimates one's bytes; ``before_*`` is what earlier pieces sum
-    up to. The same changesets are grouped alike whatever follows them.
+    ``candidates`` are ascending public revisions that are in no segment yet.
+    ``weight`` returns an estimate of the bytes of a revision. ``before_bytes``
+    and ``before_changesets`` are the sums over all earlier segments. The same
+    changesets are grouped alike, whatever follows them.
     """
     closed: list[list[int]] = []
     group: list[int] = []
@@ -163,7 +112,7 @@ def cut(
     for rev in candidates:
         added = weight(rev)
         most = most_bytes if len(group) >= FEW_CHANGESETS else MOST_BYTES
-        # one changeset larger than a piece does not drag others along
+        # A changeset larger than a segment gets a segment of its own.
         if group and size + added > 2 * most:
             close()
         group.append(rev)
@@ -175,6 +124,7 @@ def cut(
 
 
 def _limits(before_bytes: int, before_changesets: int) -> tuple[int, int]:
+    """Return the bytes and changesets at which the next segment is closed."""
     return (
         min(max(before_bytes // GROWTH, LEAST_BYTES), MOST_BYTES),
         min(
@@ -192,38 +142,3 @@ def as_ranges(revs: Iterable[int]) -> tuple[Range, ...]:
         else:
             ranges.append((rev, rev + 1))
     return tuple(ranges)
-
-
-def encode_record(record: Record) -> bytes:
-    """Return the record as CBOR, with a digest in front."""
-    pieces = [
-        [p.name, p.ranges, p.heads, p.changesets, p.size, p.last]
-        for p in record.pieces
-    ]
-    fields = [VERSION, record.changegroup, record.factor, pieces]
-    data: bytes = cbor2.dumps(fields)
-    return hashlib.blake2b(data, digest_size=20).digest() + data
-
-
-def decode_record(data: bytes) -> Record | None:
-    """Return the record in ``data``; None if torn or of another version."""
-    digest, data = data[:20], data[20:]
-    if hashlib.blake2b(data, digest_size=20).digest() != digest:
-        return None
-    version, *rest = cbor2.loads(data)
-    if version != VERSION:
-        return None
-    changegroup, factor, pieces = rest
-    return Record(changegroup, tuple(map(_decode_piece, pieces)), factor)
-
-
-def _decode_piece(fields: list[Any]) -> Piece:
-    name, ranges, heads, changesets, size, last = fields
-    return Piece(
-        name,
-        tuple((start, stop) for start, stop in ranges),
-        tuple(heads),
-        changesets,
-        size,
-        last,
-    )

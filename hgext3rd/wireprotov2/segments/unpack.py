@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A packed changegroup in the form in which Mercurial applies changegroups.
 
-Its revisions go to the storage as they are unpacked: making a changegroup and
-a container of them, for Mercurial to take apart again, was a seventh of the
-CPU of a clone.
+Its revisions go to the storage as they are unpacked. Making a changegroup and a
+container of them, for Mercurial to take apart again, took a seventh of the CPU of
+a clone. The layout of packed changegroups is for ``packreading`` to know.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from mercurial import changegroup, revlogutils
 from mercurial.revlogutils import flagutil
 
-from .pack import Item, PackError
+from .packmodel import Item, PackError
 
 _UNPACKERS = {b'02': changegroup.cg2unpacker, b'03': changegroup.cg3unpacker}
 
@@ -24,9 +24,11 @@ _UNPACKERS = {b'02': changegroup.cg2unpacker, b'03': changegroup.cg3unpacker}
 def merged(version: bytes, streams: Sequence[Iterator[Item]]) -> Iterator[Item]:
     """Yield several changegroups of flat manifests, in order, as one.
 
-    So the storage opens a file once for all of them.
+    The storage then opens each file once for all of them. Raises
+    ``PackError``.
     """
-    # changesets, manifests, and in version 03 directories, which are none
+    # Changesets, then manifests. Version 03 has a list of directories next,
+    # which is empty for flat manifests.
     for _group in range(3 if version == b'03' else 2):
         for stream in streams:
             for item in stream:
@@ -36,7 +38,7 @@ def merged(version: bytes, streams: Sequence[Iterator[Item]]) -> Iterator[Item]:
             else:
                 raise PackError('changegroup is cut short')
         yield None
-    # files come sorted; where they do not, they merely come twice
+    # Files come sorted. If they do not, a file comes twice, which is allowed.
     names = [
         (name, place)
         for place, stream in enumerate(streams)
@@ -58,11 +60,12 @@ def merged(version: bytes, streams: Sequence[Iterator[Item]]) -> Iterator[Item]:
         yield None
     yield None
     for stream in streams:
-        # its end is checked there
+        # This checks that the stream ends here.
         yield from stream
 
 
 def _name(stream: Iterator[Item]) -> bytes | None:
+    """Return the next name, None at the end of the list."""
     name = next(stream, None)
     if name is not None and not isinstance(name, bytes):
         raise PackError('a revision of no file')
@@ -77,16 +80,20 @@ def unpacker(version: bytes, items: Iterator[Item]) -> Any:
 
 
 def _class(kind: Any) -> Any:
-    class unpacker(kind):
-        # hg <= 7.0 does not ask
+    """Return a subclass of an unpacker of Mercurial that reads items."""
+
+    class ItemUnpacker(kind):
+        # hg <= 7.0 has no such attribute.
         has_censor_flag = getattr(kind, 'has_censor_flag', False)
         items: Iterator[Item]
 
         def filelogheader(self) -> dict[bytes, bytes]:
+            """Return the name of the next file, nothing after the last."""
             name = _name(self.items)
             return {} if name is None else {b'filename': name}
 
         def deltaiter(self) -> Iterator[Any]:
+            """Yield the revisions of a group."""
             step = self.callback or _nothing
             for item in self.items:
                 if item is None:
@@ -97,7 +104,7 @@ def _class(kind: Any) -> Any:
                 node, p1, p2, link, base, delta, raw_flags = item
                 flags = int.from_bytes(raw_flags, 'big')
                 if flags & ~flagutil.REVIDX_KNOWN_FLAGS:
-                    # hg <= 7.0 looks at them when it is too late
+                    # hg <= 7.0 checks them after it has stored the revision.
                     raise PackError('unknown flags')
                 yield _revision(
                     node,
@@ -112,11 +119,11 @@ def _class(kind: Any) -> Any:
                 )
 
         def finish(self) -> None:
-            """Check that nothing is left. Raises ``PackError``."""
+            """Raise ``PackError`` if anything is left."""
             for _item in self.items:
                 raise PackError('revisions follow the last file')
 
-    return unpacker
+    return ItemUnpacker
 
 
 def _nothing() -> None:
@@ -127,6 +134,6 @@ def _tuple(*values: Any, has_censor_flag: bool = False) -> tuple[Any, ...]:
     return values
 
 
-# hg <= 7.0 passes revisions as tuples
+# hg <= 7.0 passes revisions as tuples.
 _revision: Any = getattr(revlogutils, 'InboundRevision', _tuple)
 _classes = {version: _class(kind) for version, kind in _UNPACKERS.items()}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a received command to the frames of its response.
+"""Answer a received command with the wire frames of its response.
 
-Checks arguments, asks the cache, runs the command, and turns what goes wrong
-into the protocol's errors. Knows repositories and commands, not HTTP.
+Checks the arguments, asks the cache, runs the command, and turns what goes wrong
+into errors of the protocol. Knows repositories and commands, not HTTP.
 Permissions have been checked before anything here runs.
 """
 
@@ -15,56 +15,99 @@ from typing import Any
 from mercurial import error
 from mercurial.utils import stringutil
 
-from ..cache import factory, service, view
+from ..cache import factory, keys, service, state
+from ..cache.events import CacheAsked
 from ..proto import events, streams
-from ..proto.errors import CommandError, ServerFailure
+from ..proto.errors import CommandError, InternalError
 from ..proto.server import ServerConnection
-from . import metrics
 from .commands.registry import Command, Request
-
-# Blackbox event of everything that concerns the cache.
-CACHE_EVENT = b'wireprotov2-cache'
+from .observer import ErrorAnswered, RequestObserver
 
 # What Mercurial raises with a message for users.
 _TOLD = (error.Error, error.RepoError, error.LockError, error.StorageError)
 
-# Takes a line for the server's log and whether a traceback belongs to it.
+# Takes a line for the log of the server, and whether a traceback belongs to it.
 Report = Callable[[bytes, bool], None]
+
+# The body of a response, encoded, and its content encoding.
+_Encoded = tuple[Iterable[bytes | memoryview], bytes]
 
 
 @dataclass(frozen=True)
 class _Call:
-    """A command about to run, its arguments checked."""
+    """A command about to run, after its arguments have been checked."""
 
     command: Command
     request: Request
     args: dict[bytes, Any]
+    report: Report
+    observe: RequestObserver
 
-    def run(self, encoding: bytes, report: Report) -> Iterator[bytes]:
-        """Yield the response's body, encoded."""
+    def run(self, encoding: bytes) -> Iterator[bytes]:
+        """Yield the encoded body of the response."""
         kwargs = {k.decode('ascii'): v for k, v in self.args.items()}
         produced = guarded(
             lambda: self.command.run(self.request, **kwargs),
             self.command.name,
-            report,
+            self.report,
         )
         return streams.encoded(produced, encoding)
+
+    def key_state(self, encoding: bytes) -> keys.KeyState | None:
+        """Return what the response depends on; None if it is not cached."""
+        if self.command.key_state is not None:
+            return self.command.key_state(self.request, self.args)
+        api = self.request.api
+        return state.key_state(
+            self.request.requester,
+            api=api.name,
+            framing=api.framing.mediatype,
+            command=self.command.name,
+            args=self.args,
+            encoding=encoding,
+        )
+
+    def answer(
+        self, encoding: bytes, redirect: events.AcceptedRedirects | None
+    ) -> _Encoded | events.Location:
+        """Return the body of the response, or where the client gets it."""
+        request = self.request
+        cache = factory.for_repo(
+            request.repo, lambda line: self.report(line, False)
+        )
+        if cache is None:
+            return self.run(encoding), encoding
+        if not request.api.redirects:
+            redirect = None
+        if cache.may_redirect(redirect):
+            encoding = b'identity'
+        depends_on = self.key_state(encoding)
+        key = None if depends_on is None else cache.key(depends_on)
+        if key is None:
+            return self.run(encoding), encoding
+        self.observe(CacheAsked(self.command.name))
+        found = cache.respond(
+            key, lambda: self.run(encoding), self.observe, redirect
+        )
+        if isinstance(found, service.Body):
+            return found.chunks, encoding
+        return found
 
 
 def guarded(
     produce: Callable[[], Iterable[bytes]], name: bytes, report: Report
 ) -> Iterator[bytes]:
-    """Yield what ``produce`` returns; raise protocol errors alone.
+    """Yield what ``produce`` returns, and turn exceptions into protocol errors.
 
-    A client learns the message of what Mercurial says to users, and of
-    anything unexpected only that it happened: the rest is in the log.
+    A client learns the messages that Mercurial has for users. Of an unexpected
+    exception it learns only that there was one; the rest is in the log.
     """
     try:
         yield from produce()
-    except (CommandError, ServerFailure):
+    except (CommandError, InternalError):
         raise
     except _TOLD as e:
-        # hooks that refuse, a lock that is held, damaged storage
+        # A hook refuses, a lock is held, the storage is damaged.
         message = getattr(e, 'message', None) or stringutil.forcebytestr(e)
         report(b'%s: %s' % (name, message), False)
         raise CommandError(b'%s', (message,)) from None
@@ -73,7 +116,7 @@ def guarded(
             b'%s: %s' % (name, repr(e).encode('ascii', 'backslashreplace')),
             True,
         )
-        raise ServerFailure(b'internal error in command ' + name) from None
+        raise InternalError(b'internal error in command ' + name) from None
 
 
 def respond(
@@ -83,87 +126,48 @@ def respond(
     request: Request,
     report: Report,
 ) -> Iterator[bytes]:
-    """Yield the frames that answer one command."""
+    """Yield the wire frames that answer one command."""
+    observe = RequestObserver(request.repo)
+    frames = _frames(conn, event, command, request, report, observe)
+    return observe.timed(request.api.name, command.name, frames)
+
+
+def _frames(
+    conn: ServerConnection,
+    event: events.CommandReceived,
+    command: Command,
+    request: Request,
+    report: Report,
+    observe: RequestObserver,
+) -> Iterator[bytes]:
     requestid = event.requestid
     try:
-        call = _Call(command, request, command.check_args(event.args))
+        args = command.check_args(event.args)
+        call = _Call(command, request, args, report, observe)
         if event.data is not None:
             raise CommandError(b'command takes no data: %s', (command.name,))
         if command.outgoing:
             _run_hooks(request, report)
         encoding = b'identity' if command.compressed else conn.encoding
-        answer = _answer(call, encoding, event.redirect, report)
-    except (CommandError, ServerFailure) as e:
-        metrics.count_error(request.repo, request.api.name, command.name)
+        answer = call.answer(encoding, event.redirect)
+    except (CommandError, InternalError) as e:
+        observe(ErrorAnswered(request.api.name, command.name))
         yield from conn.fail(requestid, e)
         return
-    if isinstance(answer, service.Redirect):
-        location = events.Location(
-            answer.url,
-            answer.mediatype,
-            answer.size,
-            answer.fullhashes or None,
-        )
-        yield from conn.redirect(requestid, location)
+    if isinstance(answer, events.Location):
+        yield from conn.redirect(requestid, answer)
         return
     body, encoding = answer
     yield from conn.respond(requestid, body, encoding, command.data_flags)
 
 
 def _run_hooks(request: Request, report: Report) -> None:
-    """Let ``preoutgoing`` hooks refuse, whether a response is cached or not."""
+    """Run the ``preoutgoing`` hooks, which may refuse.
+
+    They run for cached responses as well. Raises ``CommandError``.
+    """
     try:
         request.repo.hook(b'preoutgoing', throw=True, source=b'serve')
     except error.Abort as e:
         report(b'preoutgoing: %s' % e.message, False)
         raise CommandError(b'%s', (e.message,)) from None
-
-
-def _answer(
-    call: _Call,
-    encoding: bytes,
-    redirect: events.Redirect | None,
-    report: Report,
-) -> service.Redirect | tuple[Iterable[bytes | memoryview], bytes]:
-    """Return a body with its encoding, or where to get it."""
-    request = call.request
-    cache = factory.for_repo(request.repo, lambda line: report(line, False))
-    if cache is None:
-        return call.run(encoding, report), encoding
-    wanted = None
-    if redirect is not None and request.api.redirects:
-        wanted = {
-            b'targets': list(redirect.targets),
-            b'hashes': list(redirect.hashes),
-            b'fullhashes': redirect.fullhashes,
-        }
-        if cache.wants_identity(wanted):
-            encoding = b'identity'
-    state = view.key_state(
-        request.repo,
-        api=request.api.name,
-        framing=request.api.framing.mediatype,
-        command=call.command.name,
-        args=call.args,
-        encoding=encoding,
-        user=request.user,
-    )
-    key = None if state is None else cache.key(state)
-    if key is None:
-        return call.run(encoding, report), encoding
-    ui = request.repo.ui
-
-    def log(message: bytes, *args: Any) -> None:
-        ui.log(CACHE_EVENT, message, *args)
-        metrics.count_cache(request.repo, message)
-
-    log(b'cacher constructed for %s\n', call.command.name)
-    found = cache.respond(
-        key,
-        lambda: call.run(encoding, report),
-        log=log,
-        redirect=wanted,
-    )
-    if isinstance(found, service.Redirect):
-        return found
-    return found.chunks, encoding

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Errors of the adapters around the protocol.
+"""Errors that become HTTP statuses.
 
-``proto.errors`` holds what the sans-I/O code raises; it knows neither HTTP nor
-Mercurial. What is here carries an HTTP status, for the server to answer.
+Errors of the protocol itself are in ``proto.errors``, which knows no HTTP.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from __future__ import annotations
 class HTTPError(Exception):
     """A request that is answered with an HTTP status instead of frames.
 
-    ``status`` is the HTTP code, ``body`` the plain text sent to the client,
-    ``headers`` further (name, value) pairs.
+    ``status`` is the HTTP code, ``body`` the plain text sent to the client, and
+    ``headers`` are further (name, value) pairs.
     """
 
     def __init__(

@@ -1,37 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a server process needs before its first request.
+"""What a process that serves needs besides answering requests.
 
-Mercurial imports lazily, and its lazy modules are not safe against two threads
-using them first at the same moment: requests then fail at random.
+Modules are loaded before the first request, and ``hg serve`` is changed where its
+HTTP server is wrong for this protocol. Nothing here knows what a request asks for.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import re
 import socket
-import sys
-import threading
 import time
 from typing import Any
 
-from mercurial import demandimport
-from mercurial.hgweb import server as hgwebserver
-
+from ...amalgam import loading
 from .. import compat
 
-_lock = threading.Lock()
-_loaded = False
-
-# A length as HTTP has it, within what an integer of 64 bits holds.
+# A length as HTTP has it, limited to what fits into 64 bits.
 _DIGITS = re.compile('[0-9]{1,18}')
 
-# Seconds a connection is kept for a client that sends more than is wanted.
+# Seconds for which a connection is kept after an answer that came before the
+# request was read.
 _LINGER = 2.0
 
-# Mercurial's modules that only requests import, the larger of which import
-# many more.
+# Modules that only requests import. The larger ones of them import many more.
 _NEEDED = (
     'mercurial.bundle2',
     'mercurial.changegroup',
@@ -51,48 +43,25 @@ _NEEDED = (
 
 
 def load_modules() -> None:
-    """Import all that requests use, once; threads wait for the one that does.
+    """Import all modules that requests use, once per process.
 
-    A module that cannot be imported here is left to those who use it.
+    Mercurial imports lazily. When two threads use a lazy module first at the
+    same moment, requests fail at random.
     """
-    global _loaded
-    if _loaded:
-        return
-    with _lock, demandimport.deactivated():
-        if _loaded:
-            return
-        for name in _NEEDED:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
-        lazy = importlib.util._LazyModule  # type: ignore[attr-defined]
-        # loading one may add more to the list; these are loaded eagerly
-        for module in list(sys.modules.values()):
-            if type(module) is lazy:
-                # any attribute makes it load
-                with contextlib.suppress(Exception):
-                    module.__doc__  # noqa: B018
-        _loaded = True
-
-
-def prepare(ui: Any) -> None:
-    """Get ready to serve: load modules, do not wait for clients forever."""
-    load_modules()
-    timeout = ui.configint(b'wireprotov2', b'limit.idle-time')
-    if timeout:
-        # read by the standard library's handler for each connection
-        hgwebserver._httprequesthandler.timeout = timeout
+    loading.load_modules(_NEEDED)
 
 
 def do_hgweb(orig: Any, handler: Any) -> None:
-    """Pass a request on to hgweb, if its body has a length or none.
+    """Pass a request on to hgweb unless the length of its body is invalid.
 
-    ``hg serve`` fails on lengths that are no numbers, and closes connections
-    so that clients may lose the answer to what they are still sending.
+    By itself ``hg serve`` fails on such a length. It also closes connections in a
+    way that makes clients lose an answer while they are still sending.
     """
     if '/api/' not in handler.path:
         orig(handler)
         return
-    # frames are sent one by one: small ones must not wait to be acknowledged
+    # Frames are sent one by one. Small ones must not wait until earlier ones are
+    # acknowledged.
     with contextlib.suppress(OSError):
         handler.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     lengths = handler.headers.get_all('Content-Length') or []
@@ -113,12 +82,13 @@ def do_hgweb(orig: Any, handler: Any) -> None:
 
 
 def _linger(sock: socket.socket) -> None:
-    """End a connection, but let the client read the answer before a reset.
+    """Close a connection after the client had time to read the answer.
 
-    Takes what it still sends, in vain, for a while.
+    What the client still sends is read and ignored for a while. Without that, the
+    connection would be reset, and the client would lose the answer.
     """
     if type(sock) is not socket.socket:
-        # TLS has its own way to end
+        # TLS connections are closed in their own way.
         return
     deadline = time.monotonic() + _LINGER
     with contextlib.suppress(OSError):

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Counters of what a server answers, for Prometheus.
 
-Needs the package ``prometheus-client`` and the option ``wireprotov2.metrics``;
-without either everything here does nothing. A process may serve many
-repositories, and who may see one must learn nothing of the others: samples
-carry a digest of the repository's path, by which they are selected and which
-is left out of what is shown.
+They need the package ``prometheus-client`` and the option
+``wireprotov2.metrics``; callers ask ``enabled`` first. What is counted is for
+``observer`` to decide.
 
-WSGI workers are separate processes: with ``PROMETHEUS_MULTIPROC_DIR`` set, all
-of them are summed, as the documentation of ``prometheus-client`` describes.
+A process may serve many repositories, and a user of one must learn nothing of the
+others. So every sample carries a digest of the path of its repository. Samples are
+selected by it, and it is not shown.
+
+WSGI workers are separate processes. With ``PROMETHEUS_MULTIPROC_DIR`` set, all of
+them are summed, as the documentation of ``prometheus-client`` describes.
 """
 
 from __future__ import annotations
@@ -17,33 +19,23 @@ import hashlib
 import importlib.util
 import os
 import threading
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Histogram
 
-# Names the repository of a sample; never shown.
+# The label that names the repository of a sample. It is never shown.
 _REPOSITORY = 'repository'
 
-# Messages of the cache (see ``cache.service``) and what they are counted as.
-_CACHE_EVENTS = (
-    (b'cache hit for', 'hit'),
-    (b'cache miss for', 'miss'),
-    (b'storing cache entry for', 'store'),
-    (b'sending content redirect for', 'redirect'),
-    (b'cacher exiting due to error', 'error'),
-)
-
-# Seconds; from an answer out of the cache to the clone of a large repository.
+# Seconds, from an answer out of the cache to the clone of a large repository.
 _BUCKETS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0)
 
 
 @dataclass(frozen=True)
 class _Meters:
-    """What is counted, in a registry of its own."""
+    """All meters, in a registry of their own."""
 
     registry: CollectorRegistry
     seconds: Histogram
@@ -57,53 +49,38 @@ _meters: _Meters | None = None
 
 
 def available() -> bool:
-    """Whether the package this depends on is installed."""
+    """Return whether ``prometheus-client`` is installed."""
     return importlib.util.find_spec('prometheus_client') is not None
 
 
 def enabled(ui: Any) -> bool:
+    """Return whether requests are counted."""
     return ui.configbool(b'wireprotov2', b'metrics') and available()
 
 
-def observed(
-    repo: Any, api: bytes, command: bytes, frames: Iterable[bytes]
-) -> Iterator[bytes]:
-    """Yield the frames of a response, counting it once it ends."""
-    if not enabled(repo.ui):
-        yield from frames
-        return
+def count_answer(
+    repo: Any, api: bytes, command: bytes, seconds: float, sent: int
+) -> None:
+    """Count a response that took ``seconds`` and sent ``sent`` bytes."""
     meters = _get_meters()
     labels = (_label(repo), api.decode(), command.decode())
-    start = time.monotonic()
-    sent = 0
-    try:
-        for frame in frames:
-            sent += len(frame)
-            yield frame
-    finally:
-        # also when the client went away in the middle
-        meters.seconds.labels(*labels).observe(time.monotonic() - start)
-        meters.sent.labels(*labels).inc(sent)
+    meters.seconds.labels(*labels).observe(seconds)
+    meters.sent.labels(*labels).inc(sent)
 
 
 def count_error(repo: Any, api: bytes, command: bytes) -> None:
     """Count a command that was answered with an error."""
-    if enabled(repo.ui):
-        labels = (_label(repo), api.decode(), command.decode())
-        _get_meters().errors.labels(*labels).inc()
+    labels = (_label(repo), api.decode(), command.decode())
+    _get_meters().errors.labels(*labels).inc()
 
 
-def count_cache(repo: Any, message: bytes) -> None:
-    """Count what a message of the cache's log says."""
-    if not enabled(repo.ui):
-        return
-    for prefix, event in _CACHE_EVENTS:
-        if message.startswith(prefix):
-            _get_meters().cache.labels(_label(repo), event).inc()
+def count_cache(repo: Any, event: str) -> None:
+    """Count an event of the cache, named as its ``counted_as``."""
+    _get_meters().cache.labels(_label(repo), event).inc()
 
 
 def exposition(repo: Any) -> tuple[bytes, bytes]:
-    """Return what is to be shown of one repository, and its media type."""
+    """Return the samples of one repository as text, and the media type."""
     import prometheus_client
 
     text = prometheus_client.generate_latest(
@@ -114,12 +91,13 @@ def exposition(repo: Any) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True)
 class _Selection:
-    """The samples of one repository, as a registry."""
+    """The samples of one repository, with the interface of a registry."""
 
     registry: CollectorRegistry
     label: str
 
     def collect(self) -> Iterator[Any]:
+        """Yield all metrics with the samples of this repository only."""
         for metric in self.registry.collect():
             metric.samples = [
                 sample._replace(
@@ -136,7 +114,7 @@ class _Selection:
 
 
 def _collected() -> CollectorRegistry:
-    """Return the registry to show: of this process, or of all workers."""
+    """Return the registry of this process, or the sum of all workers."""
     own = _get_meters().registry
     if 'PROMETHEUS_MULTIPROC_DIR' not in os.environ:
         return own
@@ -148,10 +126,12 @@ def _collected() -> CollectorRegistry:
 
 
 def _label(repo: Any) -> str:
+    """Return what stands for a repository in samples."""
     return hashlib.sha256(repo.root).hexdigest()[:16]
 
 
 def _get_meters() -> _Meters:
+    """Return the meters of this process; the first call makes them."""
     global _meters
     with _lock:
         if _meters is None:

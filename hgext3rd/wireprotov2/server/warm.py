@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building the pieces of public history ahead of time.
+"""Building the segments of public history ahead of time.
 
-What ``hg admin::wire-warm`` does. It only fills the cache: everything is
+This is what ``hg admin::wire-warm`` does. It only fills the cache: everything is
 checked again when a request is answered.
 """
 
@@ -13,15 +13,17 @@ from typing import Any
 from mercurial import encoding, error
 from mercurial.i18n import _
 
-from ..cache import base, factory, service, view
-from ..cache.agreement import CacheAgreement
-from ..segments import bundle, record
-from .commands import segments as command
+from ..access import requester
+from ..cache import base, factory, service
+from ..segments.history import History
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What was done: pieces built, their bytes, pieces that were there."""
+    """What was done: how many segments were built, and how many bytes they are.
+
+    ``present`` is how many segments the cache had already.
+    """
 
     built: int = 0
     size: int = 0
@@ -29,10 +31,10 @@ class Outcome:
 
 
 def warm(ui: Any, repo: Any) -> Outcome:
-    """Put every piece into the cache that is not there in full strength.
+    """Put every segment into the cache that is not there strongly compressed.
 
-    Interrupted and run again, it goes on where it was. Raises ``Abort`` if
-    there is no cache that outlives this process.
+    If it is interrupted, the next run continues. Raises ``Abort`` if there is no
+    cache that outlives this process, or if access to the repository is limited.
     """
     cache = factory.for_repo(repo)
     name = ui.config(b'wireprotov2', b'cacher')
@@ -44,47 +46,32 @@ def warm(ui: Any, repo: Any) -> Outcome:
                 b'such as directory'
             ),
         )
-    served = repo.filtered(b'served')
-    if not record.offered(served, view.narrow_access(served, None)):
+    history = History(requester.served(repo))
+    if not history.offered:
         raise error.Abort(
-            _(b'access to this repository is limited, its history is not cut')
+            _(b'this repository has no segments, since access to it is limited')
         )
-    return _fill(ui, served, cache)
+    return _fill(ui, history, cache)
 
 
-def _fill(ui: Any, repo: Any, cache: service.ResponseCache) -> Outcome:
+def _fill(ui: Any, history: History, cache: service.ResponseCache) -> Outcome:
     outcome = Outcome()
-    pieces = record.listing(repo, CacheAgreement(repo)).pieces()
-    changesets = sum(piece.changesets for piece in pieces)
+    segments = history.segments().segments()
+    changesets = sum(segment.changesets for segment in segments)
     limit = ui.configbytes(b'wireprotov2', b'limit.response-buffer')
     with ui.makeprogress(
         _(b'building segments'), unit=_(b'changesets'), total=changesets
     ) as progress:
-        for piece in pieces:
-            if piece.size <= limit:
-                _fill_one(repo, cache, piece, outcome)
-            progress.increment(piece.changesets)
+        for segment in segments:
+            if segment.size <= limit:
+                try:
+                    built = history.fill(cache, segment)
+                except base.CacherError as e:
+                    raise error.Abort(encoding.strtolocal(str(e))) from None
+                if built:
+                    outcome.built += 1
+                    outcome.size += built
+                elif built is not None:
+                    outcome.present += 1
+            progress.increment(segment.changesets)
     return outcome
-
-
-def _fill_one(
-    repo: Any, cache: service.ResponseCache, piece: Any, outcome: Outcome
-) -> None:
-    state = view.segment_key_state(repo, piece.name)
-    key = None if state is None else cache.key(state)
-    if key is None:
-        return
-    level = bundle.LEVEL_AHEAD
-
-    def produce() -> bytes:
-        body = b''.join(command.body(repo, piece, level))
-        outcome.size += len(body)
-        return body
-
-    try:
-        if cache.fill(key, produce, level):
-            outcome.built += 1
-        else:
-            outcome.present += 1
-    except base.CacherError as e:
-        raise error.Abort(encoding.strtolocal(str(e))) from None

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What needs files that are not here is refused before it begins."""
+"""Refusing operations that need missing file data, before they begin.
+
+Reads repositories of limited depth; ``note_reused`` also updates the record of
+what they lack. Nothing here knows the wire.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,18 @@ from mercurial import match as matchmod
 from mercurial.i18n import _
 from mercurial.node import short
 
-from . import extent as shallow_extent
-from . import storage as shallow
+from . import extent, storage
 from .storage import MissingFileData
 
 
 def check_files(repo: Any, revmatches: Any) -> None:
-    """Refuse what needs files that are not here.
+    """Raise ``MissingFileData`` if files that are about to be read lack data.
 
-    A hook of ``scmutil.prefetchfiles``.
+    This is a hook of ``scmutil.prefetchfiles``, which describes ``revmatches``.
     """
-    if not shallow.is_shallow(repo):
+    if not storage.is_shallow(repo):
         return
-    suspects = shallow_extent.read(repo)
+    suspects = extent.read(repo)
     unfiltered = repo.unfiltered()
     for rev, match in revmatches:
         ctx = unfiltered[rev]
@@ -37,13 +40,14 @@ def check_files(repo: Any, revmatches: Any) -> None:
 
 
 def check_update(repo: Any, target: bytes) -> None:
-    """Refuse to update to a changeset without the data of its files.
+    """Raise ``MissingFileData`` if an update to ``target`` lacks file data.
 
-    Mercurial notes that an update has begun before it prefetches files.
+    Mercurial asks for files (``check_files``) only after it has recorded that
+    an update has begun, so this check comes earlier.
     """
     unfiltered = repo.unfiltered()
     ctx = scmutil.revsymbol(unfiltered, target)
-    suspects = shallow_extent.read(repo)
+    suspects = extent.read(repo)
     if suspects is not None and ctx.rev() not in suspects:
         return
     current = unfiltered[b'.'].manifest()
@@ -54,18 +58,20 @@ def check_update(repo: Any, target: bytes) -> None:
 
 
 def _check_file(repo: Any, path: bytes, node: bytes) -> None:
-    storage = repo.file(path)._revlog
-    if storage.hasnode(node) and shallow.is_missing(repo, storage, node):
-        raise MissingFileData(repo, path, storage.linkrev(storage.rev(node)))
+    """Raise ``MissingFileData`` if a file revision has no data here."""
+    inner = repo.file(path)._revlog
+    if inner.hasnode(node) and storage.is_missing(repo, inner, node):
+        raise MissingFileData(repo, path, inner.linkrev(inner.rev(node)))
 
 
 def check_outgoing(repo: Any, outgoing: Any) -> None:
     """Refuse to send changesets without the data of their files.
 
-    Raises ``Abort``, which servers pass on as long as nothing was sent.
+    ``outgoing`` is a ``discovery.outgoing``. Raises ``Abort``, which a server
+    passes on to its client because nothing has been sent yet.
     """
     repo = repo.unfiltered()
-    suspects = shallow_extent.read(repo)
+    suspects = extent.read(repo)
     match = repo.narrowmatch()
     get_rev = repo.changelog.index.get_rev
     for node in outgoing.missing:
@@ -73,11 +79,11 @@ def check_outgoing(repo: Any, outgoing: Any) -> None:
             continue
         ctx = repo[node]
         for path in filter(match, ctx.files()):
-            # what was removed has no revision of its own
+            # A removed file has no revision in this changeset.
             if path not in ctx:
                 continue
-            storage = repo.file(path)._revlog
-            if shallow.is_missing(repo, storage, ctx.filenode(path)):
+            inner = repo.file(path)._revlog
+            if storage.is_missing(repo, inner, ctx.filenode(path)):
                 raise error.Abort(
                     _(b'cannot send changeset %s without the data of %s')
                     % (short(node), path),
@@ -89,44 +95,46 @@ def check_outgoing(repo: Any, outgoing: Any) -> None:
 
 
 def note_reused(repo: Any, first: int) -> None:
-    """Note which changesets from ``first`` on have files again as they were.
+    """Record which changesets reuse file revisions whose data is missing.
 
-    Such a file is no revision of theirs, so that its data does not come with
-    them; what they are based on does not have it either.
+    Considers the changesets from the revision number ``first`` on. A changeset
+    that has a file again as an older changeset had it brings no revision of
+    that file, so the data does not come along either. Its descendants lack the
+    same data.
     """
     repo = repo.unfiltered()
     touched: dict[bytes, list[int]] = {}
     for rev in repo.changelog.revs(first):
         for path in repo[rev].files():
             touched.setdefault(path, []).append(rev)
-    extent = None
+    found = None
     for path, revs in touched.items():
         if not repo.narrowmatch()(path):
             continue
-        storage = repo.file(path)._revlog
-        links = set(map(storage.linkrev, range(len(storage))))
+        inner = repo.file(path)._revlog
+        links = set(map(inner.linkrev, range(len(inner))))
         for rev in revs:
-            # most others have removed the file
+            # Most changesets without a file revision of their own have removed
+            # the file.
             if rev in links or path not in repo[rev]:
                 continue
             node = repo[rev].filenode(path)
-            if shallow.is_missing(repo, storage, node):
-                extent = extent or shallow_extent.read(repo)
-                if extent is not None and rev not in extent:
-                    extent.reused.add(rev)
-                    extent.pending.add(rev)
-    if extent is None:
+            if storage.is_missing(repo, inner, node):
+                found = found or extent.read(repo)
+                if found is not None and rev not in found:
+                    found.reused.add(rev)
+                    found.pending.add(rev)
+    if found is None:
         return
     parents = repo.changelog.parentrevs
     for rev in repo.changelog.revs(first):
-        # what is based on them lacks the same
-        if any(p in extent for p in parents(rev)):
-            extent.pending.add(rev)
-    shallow_extent.write(repo, extent)
+        if any(p in found for p in parents(rev)):
+            found.pending.add(rev)
+    extent.write(repo, found)
 
 
 def report_missing(ui: Any, repo: Any) -> None:
-    """Say after a verification how much there was nothing to verify of."""
+    """Print after ``hg verify`` how many file revisions have no data here."""
     count = repo.unfiltered().shallow_missing
     if count:
         ui.status(

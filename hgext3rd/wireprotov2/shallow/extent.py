@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which changesets of a repository of limited depth lack files.
+"""Which changesets of a repository of limited depth lack data of their files.
 
-Two kinds of them: those that were left out on purpose, and those that came
-from elsewhere on top of them (bundles, pushes, servers of version 1, pulls
-that were interrupted). The file that says so is in ``docs/wireprotov2-client``;
-whoever adds changesets need not know of it.
+There are two kinds: changesets whose files were left out on purpose, and
+changesets based on those that came from elsewhere (bundles, pushes, version 1
+servers, interrupted pulls). The file that records them is specified in
+``docs/wireprotov2-client.rst``. Code that adds changesets need not know it:
+what the file does not mention is derived from the parents of a changeset.
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from typing import Any
 
 from mercurial.node import bin, hex, nullrev
 
-from .storage import FOLDER
+from .texts import FOLDER
 
-# in the store
+#: The file, relative to the store.
 LIMITS = b'shallow/limits'
 
 
 @dataclass
 class Extent:
-    """Revision numbers of changesets of which files may be missing.
+    """Revision numbers of changesets whose files may lack data.
 
-    ``left_out`` on purpose, ``pending`` because of what they are based on, or
-    because they have ``reused`` files of what was left out.
+    ``left_out``: the files were left out on purpose. ``pending``: files are
+    missing because a parent lacks them, or because the changeset reuses file
+    revisions that were left out. ``reused`` are the pending changesets of the
+    latter kind.
     """
 
     left_out: set[int] = field(default_factory=set)
@@ -36,17 +39,18 @@ class Extent:
         return rev in self.left_out or rev in self.pending
 
     def complete(self, revs: set[int]) -> None:
-        """Note that nothing of ``revs`` is missing."""
+        """Record that ``revs`` have the data of all their files."""
         self.left_out -= revs
         self.pending -= revs
         self.reused -= revs
 
 
 def read(repo: Any) -> Extent | None:
-    """Return what is known; None if that is nothing.
+    """Return what ``repo`` has recorded, or None if nothing is known.
 
-    As in a copy that somebody made of some files, after what was left out was
-    stripped, or if the file is damaged.
+    Nothing is known if the file is damaged or missing (because only some files
+    of the repository were copied), or if changesets it needs were stripped.
+    Then every changeset may lack data.
     """
     data = repo.svfs.tryread(LIMITS)
     if not data:
@@ -60,7 +64,7 @@ def read(repo: Any) -> Extent | None:
         try:
             rev = get_rev(bin(line[1:]))
         except ValueError:
-            # damaged
+            # The file is damaged.
             return None
         if line.startswith(b'-'):
             if rev is None:
@@ -83,10 +87,12 @@ def read(repo: Any) -> Extent | None:
 
 
 def write(repo: Any, extent: Extent) -> None:
-    """Note which changesets lack files.
+    """Record ``extent`` in the store of ``repo``.
 
-    As heads of what was left out, what is complete nevertheless (within, and
-    where it begins above), and what lacks files for a reason of its own.
+    Writes the heads of the changesets that were left out, the changesets that
+    are complete although their position says otherwise (ancestors of such
+    heads, and children of incomplete changesets), and those that reuse file
+    revisions that were left out.
     """
     changelog = repo.unfiltered().changelog
     parents = changelog.parentrevs

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Repositories of limited depth, as Mercurial meets them.
+"""Repositories of limited depth: the subclasses of Mercurial's repo and store.
 
-Their files say what is missing (``shallow``); whoever copies or streams the
-store gets what belongs to that as well.
+Their files report data that is missing (see ``storage``). Copies and streams of
+the store include the data that arrived later. Nothing here knows the wire.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from mercurial import store as storemod
 from mercurial.node import bin
 
 from ..requirements import SHALLOW
-from . import checks, storage
+from . import checks, storage, texts
 
 
 def begin(repo: Any) -> None:
-    """Make an empty repository one in which files may be missing."""
+    """Turn an empty repository into one of limited depth."""
     unfiltered = repo.unfiltered()
     with repo.lock():
         repo.requirements.add(SHALLOW)
@@ -31,20 +31,22 @@ def begin(repo: Any) -> None:
 
 
 def adopt(repo: Any) -> None:
-    """Let a repository's files tell what is missing."""
-    scmutil.fileprefetchhooks.add(b'wireprotov2', checks.check_files)
-    _on_top(repo)
-    _list_texts(repo.store)
+    """Give a repository of limited depth, and its store, their subclasses."""
+    _put_on_top(repo)
+    _adopt_store(repo.store)
 
 
-def _on_top(repo: Any) -> None:
-    """Make ``repo.file`` ours, whatever other extensions made of it."""
+def _put_on_top(repo: Any) -> None:
+    """Make the subclass of ``repo`` the outermost one.
+
+    Other extensions may have made subclasses in the meantime.
+    """
     inherited = type(repo)
     if getattr(inherited.file, '_shallow', False):
         return
 
     class shallowrepo(inherited):  # type: ignore[misc, valid-type]
-        # file revisions without data that a verification met
+        #: the number of file revisions without data that ``verify`` has met
         shallow_missing = 0
 
         def file(self, *args: Any, **kwargs: Any) -> Any:
@@ -59,34 +61,35 @@ def _on_top(repo: Any) -> None:
             elif name == b'pretxnchangegroup':
                 changelog = self.unfiltered().changelog
                 first = changelog.rev(bin(kwargs['node']))
-                # a clone notes what it is
+                # A clone writes down which changesets are incomplete itself.
                 if first:
                     checks.note_reused(self, first)
             return super().hook(name, *args, **kwargs)
 
         def filtered(self, *args: Any, **kwargs: Any) -> Any:
-            # asked for when all extensions had their turn
-            _on_top(self)
+            # Commands ask for a filtered view when every extension has set up
+            # the repository.
+            _put_on_top(self)
             return super().filtered(*args, **kwargs)
 
     repo.__class__ = shallowrepo
 
 
-def _list_texts(store: Any) -> None:
-    """Let clones, streams and ``hg unshare`` copy what arrived later."""
+def _adopt_store(store: Any) -> None:
+    """Make clones, streams and ``hg unshare`` copy data that arrived later."""
     inherited = type(store)
     if hasattr(inherited, 'shallow_entries'):
         return
 
     class shallowstore(inherited):  # type: ignore[misc, valid-type]
         def shallow_entries(self) -> Iterator[Any]:
-            # raw: these names are never encoded
+            # The raw vfs, because these names are never encoded.
             vfs: Any = getattr(self, 'rawvfs', self.vfs)
-            for folder, _folders, names in sorted(vfs.walk(storage.FOLDER)):
+            for folder, _folders, names in sorted(vfs.walk(texts.FOLDER)):
                 for name in sorted(names):
                     yield storemod.SimpleStoreEntry(
                         entry_path=b'%s/%s' % (folder, name),
-                        # replaced, never written to
+                        # These files are replaced, and never appended to.
                         is_volatile=True,
                     )
 
@@ -97,6 +100,6 @@ def _list_texts(store: Any) -> None:
         def copylist(self) -> list[bytes]:
             listed: list[bytes] = super().copylist()
             prefix = b'store/' if b'store/data' in listed else b''
-            return [*listed, prefix + storage.FOLDER]
+            return [*listed, prefix + texts.FOLDER]
 
     store.__class__ = shallowstore

@@ -1,36 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Repositories that know all changesets, and the files of recent ones only.
+"""File revisions without data, in repositories of limited depth.
 
-A file revision whose data is not here is in its file's history all the same,
-with its node, parents and changeset: stored empty, with the flag that says
-data is stored externally. Git LFS uses that flag too, but its data is never
-empty. So every kind of storage holds what is missing as it holds the rest.
-Data that arrives later is kept under its node below ``.hg/store/shallow``.
+Such a repository has all changesets, but the files of recent ones only. A file
+revision whose data is missing is still part of its file's history, with its
+node, parents and changeset: it is stored empty, with the flag that says that
+data is stored externally. (Large files of lfs have that flag too, but are never
+empty.) So every kind of storage can hold it. Data that arrives later is kept by
+``texts``.
 
-What reads or builds on data that is not here ends with ``MissingFileData``.
-Nothing here knows the wire, nor which changesets lack files.
+Reading missing data, or applying a delta to it, raises ``MissingFileData``.
+Nothing here knows the wire, nor which changesets lack files (see ``extent``).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import zstandard
 from mercurial import error, mdiff
 from mercurial.i18n import _
-from mercurial.node import hex, nullid, nullrev, short
+from mercurial.node import nullid, nullrev, short
 from mercurial.revlogutils.constants import REVIDX_EXTSTORED
 
 from ..requirements import SHALLOW
-
-# in the store
-FOLDER = b'shallow'
+from . import texts
 
 
 class MissingFileData(error.StorageError):
-    """The data of a file revision was not fetched."""
+    """The data of a file revision was never fetched."""
 
     def __init__(self, repo: Any, path: bytes, linkrev: int) -> None:
         super().__init__(
@@ -44,26 +41,21 @@ class MissingFileData(error.StorageError):
 
 
 def is_shallow(repo: Any) -> bool:
-    """Return whether files may be missing."""
+    """Return whether ``repo`` is a repository of limited depth."""
     return SHALLOW in repo.requirements
 
 
-def set_depth_of_command(repo: Any, depth: bytes) -> None:
-    """Note what ``hg pull --depth`` says, which Mercurial does not pass on."""
-    repo.unfiltered().shallow_depth = depth
-
-
-def depth_of_command(repo: Any) -> bytes:
-    """Return what ``set_depth_of_command`` noted, empty if nothing."""
-    depth: bytes = getattr(repo.unfiltered(), 'shallow_depth', b'')
-    return depth
-
-
 # -- files
+#
+# ``storage`` is the object inside a filelog that stores revisions
+# (``filelog._revlog``): a revlog, or what another extension put there.
 
 
 def guarded(repo: Any, filelog: Any) -> Any:
-    """Put the checks below around a filelog and what stores its revisions."""
+    """Return ``filelog`` after giving it and its storage the subclasses below.
+
+    They report missing data, and accept revisions without data.
+    """
     filelog.__class__ = _class(type(filelog), _filelog_class)
     storage = filelog._revlog
     storage.__class__ = _class(type(storage), _storage_class)
@@ -88,7 +80,7 @@ def guarded(repo: Any, filelog: Any) -> Any:
 
 
 def is_absent(storage: Any, rev: int) -> bool:
-    """Return whether storage itself has no data of a revision."""
+    """Return whether ``storage`` itself has a revision without its data."""
     return bool(
         rev != nullrev
         and storage.flags(rev) & REVIDX_EXTSTORED
@@ -97,26 +89,42 @@ def is_absent(storage: Any, rev: int) -> bool:
 
 
 def is_missing(repo: Any, storage: Any, node: bytes) -> bool:
-    """Return whether the data of a revision is nowhere here.
+    """Return whether this repository has no data of a revision.
 
-    ``storage`` is what is inside a filelog; it has the revision.
+    ``storage`` must have the revision itself.
     """
-    return is_absent(storage, storage.rev(node)) and not has_text(repo, node)
+    return is_absent(storage, storage.rev(node)) and not texts.has_text(
+        repo, node
+    )
 
 
-def _fetched(storage: Any, rev: int) -> bytes:
-    """Return data that came later."""
+def _late_text(storage: Any, rev: int) -> bytes:
+    """Return the data of a revision that is absent from ``storage``.
+
+    Raises ``MissingFileData`` if it has not arrived later.
+    """
     repo = storage.shallow_repo
     node = storage.node(rev)
-    text = read_text(repo, node)
+    text = texts.read_text(repo, node)
     if text is None:
         raise MissingFileData(repo, storage.target[1], storage.linkrev(rev))
     storage.checkhash(text, node, rev=rev)
     return text
 
 
+def _keep_text(storage: Any, rev: int, text: bytes) -> None:
+    """Keep the data of an absent revision unless it is kept already."""
+    repo = storage.shallow_repo
+    if not texts.has_text(repo, storage.node(rev)):
+        texts.write_text(repo, storage, rev, text)
+
+
 def _brings_data(storage: Any, rev: int | None, delta: Any, flags: int) -> bool:
-    # those with flags may come without, or with what stands for it
+    """Return whether an incoming revision has data that ``storage`` lacks.
+
+    A revision with flags is not considered: it may come without data, or with a
+    pointer in place of the data.
+    """
     return bool(
         rev is not None
         and delta is not None
@@ -126,10 +134,10 @@ def _brings_data(storage: Any, rev: int | None, delta: Any, flags: int) -> bool:
 
 
 def _with_parents_noted(storage: Any, deltas: Iterable[Any]) -> Iterator[Any]:
-    """Note parents that must not be changed.
+    """Yield ``deltas``, and note the parents of revisions without data.
 
-    Mercurial swaps those that are wrong (its issue 6528), by texts that are
-    not here.
+    Mercurial corrects parents in a wrong order (its issue 6528). It decides
+    that by the text, which is missing here, so its result must be undone.
     """
     for data in deltas:
         if isinstance(data, tuple):  # hg <= 7.0
@@ -142,16 +150,17 @@ def _with_parents_noted(storage: Any, deltas: Iterable[Any]) -> Iterator[Any]:
         yield data
 
 
-class _Incoming:
-    """Incoming revisions, made such that ``storage`` can take them.
+class _IncomingDeltas:
+    """Incoming revisions, changed so that ``storage`` can add them.
 
-    Iterated by what adds them; ``finish`` comes after.
+    Pass this to ``addgroup`` to iterate it, then call ``finish``.
     """
 
     def __init__(self, storage: Any, deltas: Iterable[Any]) -> None:
         self._storage = storage
         self._deltas = deltas
-        # what storage ignores for it has it, though without data
+        # Revisions that storage skips, because it has them without data:
+        # revision number, node of the delta base, delta.
         self._late: list[tuple[int, bytes, bytes]] = []
 
     def __iter__(self) -> Iterator[Any]:
@@ -180,7 +189,9 @@ class _Incoming:
             if rev is None or not is_absent(storage, rev):
                 yield data
                 continue
-            text = bytes(mdiff.patches(_fetched(storage, rev), [bytes(delta)]))
+            text = bytes(
+                mdiff.patches(_late_text(storage, rev), [bytes(delta)])
+            )
             delta = mdiff.replacediffheader(0, len(text)) + text
             if is_tuple:
                 yield (*data[:4], nullid, delta, *data[6:])
@@ -189,20 +200,21 @@ class _Incoming:
                 yield data
 
     def finish(self) -> None:
-        """Keep data of revisions that storage had without."""
+        """Keep the data of revisions that storage had without data."""
         storage = self._storage
         for rev, base, delta in self._late:
-            if not has_text(storage.shallow_repo, storage.node(rev)):
+            if not texts.has_text(storage.shallow_repo, storage.node(rev)):
                 text = mdiff.patches(storage.revision(base), [delta])
-                keep_text(storage, rev, bytes(text))
+                _keep_text(storage, rev, bytes(text))
 
 
-# Objects become ones of these classes when they exist already. That takes
-# classes with a single base, which are made for each class met.
+# The class of an existing object can be replaced by a subclass of it only, so
+# there is a subclass for each class that was met. Types, not state.
 _classes: dict[type, type] = {}
 
 
 def _class(kind: Any, make: Any) -> type:
+    """Return the subclass that ``make`` gives for the class ``kind``."""
     if hasattr(kind, 'is_shallow'):
         return kind
     found = _classes.get(kind)
@@ -221,8 +233,8 @@ def _filelog_class(kind: Any) -> type:
             return super().addgroup(noted, *args, **kwargs)
 
         def renamed(self, node: bytes) -> Any:
-            # Files begin where they are not known to be copies: to abort at
-            # each would make most commands useless.
+            # Only the data tells whether this is a copy. Most commands would
+            # be useless if they aborted here, so this is taken for no copy.
             storage = self._revlog
             if storage.parents(node)[0] == nullid and is_missing(
                 storage.shallow_repo, storage, node
@@ -244,17 +256,17 @@ def _storage_class(kind: Any) -> type:
             if not isinstance(nodeorrev, int):
                 rev = self.rev(nodeorrev)
             if is_absent(self, rev):
-                return _fetched(self, rev)
+                return _late_text(self, rev)
             return super()._revisiondata(nodeorrev, *args, **kwargs)
 
         def addrevision(self, text: bytes, *args: Any, **kwargs: Any) -> Any:
             rev = super().addrevision(text, *args, **kwargs)
             if is_absent(self, rev):
-                keep_text(self, rev, text)
+                _keep_text(self, rev, text)
             return rev
 
         def addgroup(self, deltas: Any, *args: Any, **kwargs: Any) -> Any:
-            incoming = _Incoming(self, deltas)
+            incoming = _IncomingDeltas(self, deltas)
             result = super().addgroup(incoming, *args, **kwargs)
             incoming.finish()
             return result
@@ -264,7 +276,7 @@ def _storage_class(kind: Any) -> type:
                 if found.flags & REVIDX_EXTSTORED and is_absent(
                     self, self.rev(found.node)
                 ):
-                    # receivers get what a node is the hash of
+                    # The data has arrived since, and is sent like any other.
                     found.flags &= ~REVIDX_EXTSTORED
                 yield found
 
@@ -284,46 +296,3 @@ def _storage_class(kind: Any) -> type:
                     yield problem
 
     return shallowstorage
-
-
-# -- data that arrived later
-
-
-def _place(node: bytes) -> bytes:
-    name = hex(node)
-    return b'%s/%s/%s' % (FOLDER, name[:2], name[2:])
-
-
-def has_text(repo: Any, node: bytes) -> bool:
-    """Return whether the data of a file revision arrived later."""
-    return bool(repo.svfs.exists(_place(node)))
-
-
-def read_text(repo: Any, node: bytes) -> bytes | None:
-    """Return data that arrived later, unchecked; None if none did."""
-    data = repo.svfs.tryread(_place(node))
-    if not data:
-        return None
-    try:
-        text: bytes = zstandard.ZstdDecompressor().decompress(data)
-    except zstandard.ZstdError:
-        # as if cut short: fetched again when somebody asks for it
-        return None
-    return text
-
-
-def keep_text(storage: Any, rev: int, text: bytes) -> None:
-    """Keep the data of a revision that storage has without, if it is new."""
-    repo = storage.shallow_repo
-    if not has_text(repo, storage.node(rev)):
-        write_text(repo, storage, rev, text)
-
-
-def write_text(repo: Any, storage: Any, rev: int, text: bytes) -> None:
-    """Keep the data of a revision. Raises if it does not match its node."""
-    node = storage.node(rev)
-    storage.checkhash(text, node, rev=rev)
-    place = _place(node)
-    repo.svfs.makedirs(os.path.dirname(place))
-    with repo.svfs(place, b'wb', atomictemp=True) as stream:
-        stream.write(zstandard.ZstdCompressor(level=6).compress(text))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""capabilities: what this server answers, and how."""
+"""capabilities: what this server answers, and how.
+
+The handshake says the same, see ``server.handshake``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from .registry import API, Request
 
 
 def describe(api: API, repo: Any) -> dict[bytes, Any]:
-    """Return an API's description of itself, for any of its clients."""
+    """Return the description of an API, the same for all its clients."""
     described: dict[bytes, Any] = {
         b'commands': {
             name: command.describe(repo)
@@ -28,14 +31,22 @@ def describe(api: API, repo: Any) -> dict[bytes, Any]:
         described[b'compression'] = [{b'name': b'zstd'}, {b'name': b'zlib'}]
     if api.redirects:
         cache = factory.for_repo(repo)
-        targets = cache.targets() if cache is not None else []
+        targets = cache.targets() if cache is not None else ()
         if targets:
             described[b'redirect'] = {
-                b'targets': targets,
+                b'targets': [
+                    {
+                        b'name': target.name,
+                        b'protocol': target.protocol,
+                        b'uris': list(target.uris),
+                    }
+                    for target in targets
+                ],
                 b'hashes': [b'sha256', b'sha1'],
             }
     return described
 
 
 def capabilities(request: Request) -> Iterator[bytes]:
+    """Send the description of the API that was asked."""
     yield cbor.encode(describe(request.api, request.repo))

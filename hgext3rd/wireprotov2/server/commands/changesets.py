@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""changesetdata: changelog entries, parents, phases and bookmarks."""
+"""changesetdata: changelog entries, parents, phases and bookmarks.
+
+Which changesets arguments name is for ``revisions``, the form of a record for
+``records``.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from .revisions import resolve, resolve_0002
 def changesetdata(
     request: Request, revisions: list, fields: Collection[bytes]
 ) -> Iterator[bytes]:
+    """Send the changesets that revision specifiers name."""
     revs = resolve(request.repo, revisions)
     return records.batched(_records(request.repo, revs, fields))
 
@@ -27,12 +32,13 @@ def changesetdata_0002(
     nodesdepth: int | None,
     fields: Collection[bytes],
 ) -> Iterator[bytes]:
+    """Send the changesets that the arguments of API 0002 name."""
     revs = resolve_0002(request.repo, noderange, nodes, nodesdepth)
     return records.batched(_records(request.repo, revs, fields))
 
 
 def bookmarks_by_node(repo: Any) -> dict[bytes, list[bytes]]:
-    """Return the bookmarks of a view, in UTF-8, by node."""
+    """Return the bookmarks on visible changesets by node, in UTF-8."""
     marks: dict[bytes, list[bytes]] = {}
     hasnode = repo.changelog.hasnode
     for mark, node in repo._bookmarks.items():
@@ -44,6 +50,7 @@ def bookmarks_by_node(repo: Any) -> dict[bytes, list[bytes]]:
 def _records(
     repo: Any, revs: list[int], fields: Collection[bytes]
 ) -> Iterator[bytes]:
+    """Yield the records of a response."""
     yield records.total(len(revs))
     cl = repo.changelog
     node = cl.node
@@ -73,6 +80,6 @@ def _records(
                 marks.pop(n, ()),
                 rawdata(rev) if want_revision else None,
             )
-    # bookmarks that moved to changesets the client has already
+    # The other bookmarks are on changesets that the client has already.
     for n in sorted(marks):
         yield make(n, bookmarks=marks[n])

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""branchmap, heads, known, lookup: which changesets there are."""
+"""branchmap, heads, known, lookup: which changesets there are.
+
+All of them answer for the view of the requester.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from .revisions import node_list
 
 
 def branchmap(request: Request) -> Iterator[bytes]:
+    """Send the heads of every branch, closed ones included."""
     found = request.repo.branchmap()
     yield cbor.encode(
         {
@@ -26,6 +30,7 @@ def branchmap(request: Request) -> Iterator[bytes]:
 
 
 def heads(request: Request, publiconly: bool) -> Iterator[bytes]:
+    """Send the heads of the repository, or those of its public changesets."""
     repo = request.repo
     if publiconly:
         repo = repo.filtered(b'immutable')
@@ -33,6 +38,7 @@ def heads(request: Request, publiconly: bool) -> Iterator[bytes]:
 
 
 def known(request: Request, nodes: list) -> Iterator[bytes]:
+    """Send one digit for each node: ``1`` if it is a changeset, else ``0``."""
     hasnode = request.repo.changelog.hasnode
     yield cbor.encode(
         b''.join(
@@ -43,6 +49,7 @@ def known(request: Request, nodes: list) -> Iterator[bytes]:
 
 
 def lookup(request: Request, key: bytes) -> Iterator[bytes]:
+    """Send the node of the changeset that ``key`` names."""
     try:
         node = request.repo.lookup(encoding.tolocal(key))
     except (error.RepoError, error.LookupError):

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""filedata and filesdata: revisions of one file, or of all that changed."""
+"""filedata and filesdata: revisions of one file, or of all files that changed.
+
+Which revisions the changesets of a request bring is for ``introduced``, the form
+of a record for ``stores`` and ``records``.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +14,35 @@ from mercurial import error
 from mercurial import match as matchmod
 from mercurial.node import hex
 
+from ...access import visibility
 from ...proto import cbor
 from ...proto.errors import CommandError
-from ..access import file_matcher
-from . import introduced, records, visibility
+from . import introduced, records
 from .registry import Request
 from .revisions import node_list, resolve
 from .stores import FileStores, revision_records, stored_rev
 
-# Changesets whose files are asked for at once: some seconds of work, and an
-# index of what is sent that stays small.
+# How many changesets clients should ask about at once. That is some seconds of
+# work, and keeps the table of what is sent small.
 RECOMMENDED_BATCH = 50000
 
-# kinds of patterns in path filters; they cannot be made to cost much
+# The kinds of patterns in path filters. Others could be made to cost much.
 PATTERN_KINDS = (b'path:', b'rootfilesin:')
 
-# Longest path filter; each pattern becomes part of a regular expression.
+# Most patterns in a path filter. Each becomes part of a regular expression.
 MAX_PATTERNS = 10000
 
 
 def capabilities(repo: Any) -> dict[bytes, Any]:
+    """Return what capabilities say about filesdata."""
     return {b'recommendedbatchsize': RECOMMENDED_BATCH}
 
 
 def path_matcher(request: Request, pathfilter: dict | None) -> Any:
-    """Return a matcher for a path filter, within what may be had."""
+    """Return a matcher for a path filter and what the requester may have.
+
+    Raises ``CommandError`` for an invalid filter.
+    """
     repo = request.repo
     filters = pathfilter or {}
     patterns = {}
@@ -58,7 +66,7 @@ def path_matcher(request: Request, pathfilter: dict | None) -> Any:
         )
     except error.Abort as e:
         raise CommandError(b'invalid path filter: %s', (e.message,)) from None
-    return file_matcher(request, matcher)
+    return request.requester.file_matcher(matcher)
 
 
 def filedata(
@@ -68,9 +76,14 @@ def filedata(
     fields: Collection[bytes],
     path: bytes,
 ) -> Iterator[bytes]:
+    """Send the revisions ``nodes`` of one file.
+
+    With ``haveparents`` the client has their parents, and deltas may be against
+    these.
+    """
     repo = request.repo
     wanted = node_list(nodes, b'nodes')
-    if not file_matcher(request)(path):
+    if not request.requester.file_matcher()(path):
         raise CommandError(b'unknown file: %s', (path,))
     store = FileStores(repo).take(path)
     linkrevs = {}
@@ -109,6 +122,10 @@ def filesdata(
     pathfilter: dict | None,
     revisions: list,
 ) -> Iterator[bytes]:
+    """Send the file revisions that the named changesets bring.
+
+    With ``haveparents`` the client has the files of all their ancestors.
+    """
     repo = request.repo
     matcher = path_matcher(request, pathfilter)
     revs = resolve(repo, revisions)
@@ -124,6 +141,7 @@ def _files(
     fields: Collection[bytes],
     haveparents: bool,
 ) -> Iterator[bytes]:
+    """Yield the response of filesdata; takes the entries out of ``paths``."""
     total = sum(len(nodes) for nodes in paths.values())
     yield cbor.encode({b'totalpaths': len(paths), b'totalitems': total})
     clnode = repo.changelog.node
@@ -146,12 +164,12 @@ def _files(
 
 
 def _plain_text(repo: Any, store: Any) -> Callable[[Any], bytes | None] | None:
-    """Return what replaces stored data that only flags make sense of.
+    """Return a function that replaces data whose meaning depends on flags.
 
-    The function takes a revision as ``emitrevisions`` yields it. Large files
-    have a pointer in the repository, marked by a flag that clients of this
-    protocol did not use to know: they get the content, which is what the node
-    is a hash of.
+    It takes a revision as ``emitrevisions`` yields it, and returns the text to
+    send instead, or None. A file of the lfs extension is a pointer in the
+    storage, marked by a flag. Old clients of this protocol do not know the flag,
+    so they get the content of the file, which is what the node is a hash of.
     """
     if b'lfs' not in repo.requirements:
         return None

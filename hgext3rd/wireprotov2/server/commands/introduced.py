@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which file revisions a set of changesets brings to a receiver.
 
-File storage knows the first changeset of every revision, which answers almost
-everything from an index, without reading manifests. What is left are the
-changesets that removed a file or arrived at a revision that exists elsewhere:
-for these the manifest is read, as a delta where it is stored as one.
+File storage knows the first changeset of every revision. So almost everything is
+answered from an index, without reading manifests. The manifest is read only for a
+changeset that removed a file, or that arrived at a revision that exists elsewhere;
+it is read as a delta if it is stored as one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mercurial.node import nullrev
 
 from .stores import FileStores
 
-# a file's revisions: node to the changeset revision it is sent with
+# The revisions of a file: node to the changeset revision it is sent with.
 FileNodes = dict[bytes, int]
 
 
@@ -27,11 +27,11 @@ def file_nodes(
     matcher: Callable[[bytes], bool],
     haveparents: bool,
 ) -> dict[bytes, FileNodes]:
-    """Return path -> file node -> changeset revision.
+    """Return the file revisions that ``revs`` bring, by path.
 
-    With ``haveparents`` the receiver has the files of all ancestors of
-    ``revs``, else it has nothing. Each file revision comes with the first of
-    ``revs`` that has it. Paths a changeset removed have no revision there.
+    Each file node is mapped to the first of ``revs`` that has it. With
+    ``haveparents`` the receiver has the files of all ancestors of ``revs``, else
+    it has nothing.
     """
     cl = repo.changelog
     wanted = set(revs)
@@ -49,7 +49,7 @@ def file_nodes(
         ancestors = cl.ancestors(entries, inclusive=True) if entries else ()
     else:
         ancestors = ()
-        # nothing leads up to these: they bring all of their files
+        # The receiver has nothing below these, so they bring all their files.
         for rev in sorted(_roots(cl, wanted)):
             for path, node in repo[rev].manifest().items():
                 if matcher(path):
@@ -57,7 +57,7 @@ def file_nodes(
 
     for rev in sorted(rest):
         manifestnode = cl.changelogrevision(rev).manifest
-        # what is not in here was removed, or is as in a parent
+        # A path that is not in here was removed, or is as in a parent.
         changed = repo.manifestlog[manifestnode].read_delta_parents(exact=False)
         for path in rest[rev]:
             node = changed.get(path)
@@ -72,7 +72,7 @@ def file_nodes(
 def _touched(
     cl: Any, wanted: set[int], matcher: Callable[[bytes], bool]
 ) -> tuple[dict[bytes, set[int]], set[int]]:
-    """Return the changesets touching each path, and parents not wanted."""
+    """Return the changesets that touch each path, and parents outside."""
     touched: dict[bytes, set[int]] = {}
     entries = set()
     with cl.reading():
@@ -93,9 +93,9 @@ def _touched(
 def _introduced(
     filelog: Any, wanted: set[int], changesets: set[int]
 ) -> FileNodes:
-    """Return the file nodes first seen in ``wanted``.
+    """Return the file nodes whose first changeset is in ``wanted``.
 
-    Removes the changesets explained by one from ``changesets``.
+    Removes these changesets from ``changesets``.
     """
     nodes: FileNodes = {}
     linkrev = filelog.linkrev
@@ -108,7 +108,7 @@ def _introduced(
 
 
 def _roots(cl: Any, wanted: set[int]) -> list[int]:
-    """Return the changesets with a parent the receiver does not get."""
+    """Return the changesets with a parent outside of ``wanted``."""
     return [
         rev
         for rev in wanted

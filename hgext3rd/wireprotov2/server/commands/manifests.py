@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""manifestdata: revisions of the manifest, or of one directory's."""
+"""manifestdata: revisions of the root manifest, or of that of a directory.
+
+The form of a record is for ``stores`` and ``records``.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,21 @@ from typing import Any
 
 from mercurial.node import nullid, nullrev
 
+from ...access import visibility
 from ...proto.errors import CommandError
-from ..access import acl_matcher
-from . import records, visibility
+from . import records
 from .registry import Request
 from .revisions import node_list, resolve
 from .stores import revision_records, stored_rev
 
-# Large enough that round trips do not count, small enough that the response
-# is a cacheable piece of some tens of megabytes on the largest repositories.
+# How many manifests clients should ask for at once. That is enough to make round
+# trips negligible. On the largest repositories, the response has some tens of
+# megabytes, which a cache can keep.
 RECOMMENDED_BATCH = 100000
 
 
 def capabilities(repo: Any) -> dict[bytes, Any]:
+    """Return what capabilities say about manifestdata."""
     return {b'recommendedbatchsize': RECOMMENDED_BATCH}
 
 
@@ -31,6 +36,7 @@ def manifestdata_0002(
     fields: Collection[bytes],
     tree: bytes,
 ) -> Iterator[bytes]:
+    """Send manifests in the form of API 0002, which has no ``revisions``."""
     return manifestdata(request, nodes, haveparents, fields, tree, [])
 
 
@@ -42,15 +48,17 @@ def manifestdata(
     tree: bytes,
     revisions: list,
 ) -> Iterator[bytes]:
-    """``revisions`` names changesets whose manifests are sent beside ``nodes``.
+    """Send the manifests ``nodes``, and those of the named changesets.
 
-    With ``haveparents`` those their ancestors have are left out.
+    ``tree`` is a directory, ``b''`` for the root manifest. With ``haveparents``
+    the client has the manifests of the ancestors of ``revisions``, which are left
+    out.
     """
     repo = request.repo
     if tree and not repo.manifestlog._treemanifests:
         raise CommandError(b'unknown tree: %s', (tree,))
     if tree:
-        allowed = acl_matcher(request)
+        allowed = request.requester.narrow_matcher()
         if allowed is not None and not allowed.visitdir(tree.rstrip(b'/')):
             raise CommandError(b'unknown tree: %s', (tree,))
     store = repo.manifestlog.getstorage(tree)
@@ -83,7 +91,11 @@ def manifestdata(
 def _of_changesets(
     repo: Any, store: Any, revs: list[int], haveparents: bool
 ) -> Iterator[tuple[bytes, int]]:
-    """Yield manifest nodes of changesets with the first of these to have it."""
+    """Yield the manifest node of each changeset, with the changeset.
+
+    With ``haveparents``, nodes that an ancestor outside of ``revs`` has are left
+    out.
+    """
     cl = repo.changelog
     ancestors: Container[int] = ()
     if haveparents:
@@ -92,7 +104,7 @@ def _of_changesets(
         ancestors = cl.ancestors(parents - {nullrev}, inclusive=True)
     for rev in revs:
         node = cl.changelogrevision(rev).manifest
-        # the manifest of a changeset without any file
+        # A changeset without any file has the null manifest.
         if node == nullid:
             continue
         if store.linkrev(store.rev(node)) not in ancestors:
@@ -106,5 +118,6 @@ def _records(
     haveparents: bool,
     linknodes: dict[bytes, bytes] | None,
 ) -> Iterator[bytes]:
+    """Yield the records of a response."""
     yield records.total(len(nodes))
     yield from revision_records(store, nodes, fields, haveparents, linknodes)

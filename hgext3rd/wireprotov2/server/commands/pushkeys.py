@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""listkeys and pushkey: bookmarks, phases and other small shared tables."""
+"""listkeys and pushkey: bookmarks, phases and other small tables.
+
+The tables are those of ``mercurial.pushkey``.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from .registry import Request
 
 
 def listkeys(request: Request, namespace: bytes) -> Iterator[bytes]:
+    """Send the table ``namespace`` as a map."""
     keys = request.repo.listkeys(encoding.tolocal(namespace))
     yield cbor.encode(
         {encoding.fromlocal(k): encoding.fromlocal(v) for k, v in keys.items()}
@@ -21,6 +25,7 @@ def listkeys(request: Request, namespace: bytes) -> Iterator[bytes]:
 def pushkey(
     request: Request, namespace: bytes, key: bytes, old: bytes, new: bytes
 ) -> Iterator[bytes]:
+    """Set ``key`` to ``new`` if it is ``old``; send whether that was done."""
     tolocal = encoding.tolocal
     done = request.repo.pushkey(
         tolocal(namespace), tolocal(key), tolocal(old), tolocal(new)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """rawstorefile and rawstorefiledata: files of the store as they are on disk.
 
-Names and sizes are taken under the store's lock and the files opened or
-preserved by the same means as Mercurial's stream clones, so that what is sent
-is the state at one moment however long sending takes. Which files make up a
-store is the store's business: whatever entries it lists are sent.
+Names and sizes are read under the lock of the store. The files are then opened, or
+kept readable, in the same way as for Mercurial's stream clones. So the state of one
+moment is sent, however long sending takes. Which files make up a store is the
+store's business: all entries it lists are sent.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from mercurial import error, streamclone
 from ... import compat
 from ...proto import cbor
 from ...proto.errors import CommandError
-from ..access import acl_matcher
 from .files import path_matcher
 from .registry import Request
 
-# values of rawstorefile's ``what``, and which logs they mean
+# The values of the argument ``what`` of rawstorefile, and the logs they mean.
 _WHAT = {
     b'changelog': frozenset((b'changelog',)),
     b'changelog+rootmanifestlog': frozenset((b'changelog', b'manifestlog')),
@@ -34,9 +33,10 @@ _KINDS = frozenset((b'changelog', b'manifestlog', b'files'))
 
 @dataclass
 class _Snapshot:
-    """Entries of a store at one moment.
+    """The entries of a store at one moment.
 
-    ``resources`` keeps them readable and must be closed.
+    ``count`` and ``size`` are those of their files. ``volatiles`` and
+    ``resources`` keep the files readable; the latter must be closed.
     """
 
     entries: list[Any]
@@ -48,11 +48,12 @@ class _Snapshot:
 
 
 def available(repo: Any) -> bool:
-    """Whether the server hands out raw files: ``server.uncompressed``."""
+    """Return whether raw files are sent; see ``server.uncompressed``."""
     return streamclone.allowservergeneration(repo)
 
 
 def rawstorefile(request: Request, what: bytes) -> Iterator[bytes]:
+    """Send the files of the changelog, or those of root manifests as well."""
     if what not in _WHAT:
         raise CommandError(
             b'illegal value for "what" argument (%s): must be "changelog" '
@@ -69,6 +70,7 @@ def rawstorefile(request: Request, what: bytes) -> Iterator[bytes]:
 def rawstorefiledata(
     request: Request, files: list, pathfilter: dict | None
 ) -> Iterator[bytes]:
+    """Send the files of the kinds of logs that ``files`` names."""
     repo = _checked(request)
     if not all(isinstance(f, bytes) for f in files):
         raise CommandError(b'files must be a list of bytestrings')
@@ -78,7 +80,7 @@ def rawstorefiledata(
         raise CommandError(
             b'unknown file type: %s', (b', '.join(sorted(unknown)),)
         )
-    if b'files' in kinds and acl_matcher(request) is not None:
+    if b'files' in kinds and request.requester.narrow_matcher() is not None:
         raise CommandError(b'files are not available as a whole')
     matcher = path_matcher(request, pathfilter) if pathfilter else None
     snapshot = _snapshot(repo, kinds, matcher)
@@ -94,20 +96,24 @@ def rawstorefiledata(
 
 
 def _checked(request: Request) -> Any:
-    """Return the unfiltered repository: raw files know no views."""
+    """Return the unfiltered repository, since raw files have no views.
+
+    Raises ``CommandError`` if raw files are not sent.
+    """
     if not available(request.repo):
         raise CommandError(b'stream clone is disabled')
     return request.repo.unfiltered()
 
 
 def _kind(entry: Any) -> bytes:
+    """Return the kind of log that an entry of a store belongs to."""
     if entry.is_changelog:
         return b'changelog'
     return b'manifestlog' if entry.is_manifestlog else b'files'
 
 
 def _entries(repo: Any, kinds: Collection[bytes], matcher: Any) -> list[Any]:
-    """Return entries of the store; what refers to others comes after them."""
+    """Return entries of the store, each after those it refers to."""
     store = repo.store
     trees = b'manifestlog' in kinds and repo.manifestlog._treemanifests
     if b'files' in kinds or trees:
@@ -118,6 +124,10 @@ def _entries(repo: Any, kinds: Collection[bytes], matcher: Any) -> list[Any]:
 
 
 def _snapshot(repo: Any, kinds: Collection[bytes], matcher: Any) -> _Snapshot:
+    """Return the entries of the store as they are now.
+
+    Raises ``CommandError`` if the repository cannot be locked.
+    """
     resources = ExitStack()
     try:
         lock = repo.lock()
@@ -140,6 +150,7 @@ def _snapshot(repo: Any, kinds: Collection[bytes], matcher: Any) -> _Snapshot:
 
 
 def _send(repo: Any, snapshot: _Snapshot, describe: Any) -> Iterator[bytes]:
+    """Yield the response; ``describe`` makes the map before each file."""
     with snapshot.resources:
         yield cbor.encode(
             {b'filecount': snapshot.count, b'totalsize': snapshot.size}
@@ -159,11 +170,14 @@ def _send(repo: Any, snapshot: _Snapshot, describe: Any) -> Iterator[bytes]:
 
 
 def _whole(stream: Iterable[bytes], name: bytes, size: int) -> Iterator[bytes]:
-    """Yield what ``stream`` does; raise unless that is ``size`` bytes."""
+    """Yield the chunks of ``stream``.
+
+    Raises ``CommandError`` unless they have ``size`` bytes in all.
+    """
     sent = 0
     for chunk in stream:
         sent += len(chunk)
         yield chunk
     if sent != size:
-        # the history was rewritten meanwhile
+        # History was rewritten meanwhile.
         raise CommandError(b'file changed while it was sent: %s', (name,))

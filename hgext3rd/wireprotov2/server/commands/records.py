@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Responses' revision records, put together from prepared pieces of CBOR.
+"""The records of revisions in responses, made of prepared bytes of CBOR.
 
-A clone consists of these by the ten thousand. Their keys are constant and in
-the order CBOR maps have here (sorted), so a record is a concatenation; running
-each through the general encoder took three times as long.
+A clone has tens of thousands of them. Their keys are constant and come in the
+order that CBOR maps have in this protocol (sorted), so a record is a mere
+concatenation. The general encoder took three times as long. Nothing here knows
+repositories.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _PHASES = {
 }
 _HEADS = tuple(cbor.head(cbor.MAP, n) for n in range(8))
 
+# Local names, since they are used for every record.
 head = cbor.head
 UINT = cbor.UINT
 BYTES = cbor.BYTES
@@ -74,8 +76,8 @@ def stored(
 ) -> bytes:
     """Return the record of a file or manifest revision.
 
-    Its data is the full text ``revision``, or ``delta`` against ``basenode``,
-    or neither.
+    Its data is the full text ``revision``, or ``delta`` against ``basenode``, or
+    neither. Absent fields are left out.
     """
     count = 1
     parts: list[bytes] = [b'']
@@ -109,8 +111,10 @@ def stored(
 
 
 def batched(records: Iterable[bytes], size: int = 65536) -> Iterator[bytes]:
-    """Join records to pieces of about ``size`` bytes, so that whatever comes
-    after handles hundreds of them at once."""
+    """Yield the records joined to chunks of about ``size`` bytes.
+
+    All that follows then handles hundreds of records at once.
+    """
     batch: list[bytes] = []
     have = 0
     for record in records:

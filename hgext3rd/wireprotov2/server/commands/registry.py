@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a command is, and checking its arguments. No command is named here."""
+"""What a command is, and how its arguments are checked.
+
+No command is named here; the tables of commands are in ``apis``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...access.requester import Requester
+from ...cache.keys import KeyState
 from ...proto.errors import CommandError
 from ...proto.frames import CONTINUATION, Framing
 
@@ -19,6 +24,7 @@ _TYPES: Mapping[bytes, type[Any]] = {
     b'bool': bool,
 }
 
+#: The default of an argument without one.
 REQUIRED = object()
 
 
@@ -30,9 +36,10 @@ def _as_set(name: bytes, value: Iterable[Any]) -> set[bytes]:
 
 @dataclass(frozen=True)
 class Argument:
-    """Declaration of an argument. ``type`` is the name clients are told.
+    """The declaration of an argument.
 
-    ``values`` are the members a set may have.
+    ``type`` is the name that capabilities give it, ``values`` are the members a
+    set may have.
     """
 
     type: bytes
@@ -52,14 +59,17 @@ class Argument:
         return described
 
     def check(self, name: bytes, value: Any) -> Any:
-        """Return ``value`` as a command gets it; raise ``CommandError``."""
+        """Return ``value`` in the form in which a command gets it.
+
+        Raises ``CommandError`` for a value the argument cannot have.
+        """
         if value is None and self.default is None:
             return None
         wanted: type[Any] = _TYPES[self.type]
-        # sets may be sent as lists
+        # Clients may send sets as lists.
         if wanted is set and isinstance(value, list):
             value = _as_set(name, value)
-        # bool is a kind of int in Python alone
+        # bool is a subclass of int, but not in CBOR.
         if not isinstance(value, wanted) or (
             wanted is int and isinstance(value, bool)
         ):
@@ -78,32 +88,33 @@ class Argument:
 
 @dataclass(frozen=True)
 class Request:
-    """What a command knows beside its arguments.
+    """What a command knows besides its arguments: who asks, and in which API."""
 
-    ``repo`` is the repository as this requester may see it. ``user`` is the
-    authenticated user or ``None``.
-    """
-
-    repo: Any
+    requester: Requester
     api: API
-    user: bytes | None = None
+
+    @property
+    def repo(self) -> Any:
+        """The repository as this requester may see it."""
+        return self.requester.repo
 
 
-# A command: a request and the checked arguments to the CBOR of the response's
-# values, in pieces of any size. It raises CommandError for the client.
+# Runs a command: takes a request and the checked arguments, and yields the CBOR of
+# the response's values in chunks of any size. Raises CommandError for the client.
 Run = Callable[..., Iterator[bytes]]
 
 
 @dataclass(frozen=True)
 class Command:
-    """Declaration of a command.
+    """The declaration of a command.
 
-    ``permission`` is ``pull`` or ``push``. ``outgoing`` commands hand out
-    repository data and run the ``preoutgoing`` hooks. ``capabilities`` returns
-    further entries for the command's description; ``available`` tells whether
-    a repository offers the command at all. ``compressed`` responses gain
-    nothing from a content encoding. ``data_flags`` are the flags of the frames
-    of a response's data.
+    ``permission`` is ``pull`` or ``push``. ``outgoing`` commands send data of the
+    repository and run the ``preoutgoing`` hooks. ``compressed`` says that a
+    content encoding would not make the response smaller. ``data_flags`` are the
+    flags of the wire frames with the response's data. ``capabilities`` returns
+    further entries for the description of the command. ``available`` tells
+    whether a repository offers the command at all. ``key_state`` returns what a
+    response depends on, for commands that do not follow ``cache.policy``.
     """
 
     name: bytes
@@ -115,11 +126,14 @@ class Command:
     data_flags: int = CONTINUATION
     capabilities: Callable[[Any], dict[bytes, Any]] | None = None
     available: Callable[[Any], bool] | None = None
+    key_state: Callable[[Request, dict[bytes, Any]], KeyState | None] | None = (
+        None
+    )
 
     def check_args(self, given: Mapping[bytes, Any]) -> dict[bytes, Any]:
         """Return all arguments with defaults filled in.
 
-        Raises ``CommandError`` for unknown, missing and mistyped ones.
+        Raises ``CommandError`` for unknown, missing and mistyped arguments.
         """
         extra = set(given) - set(self.args)
         if extra:
@@ -156,8 +170,8 @@ class Command:
 class API:
     """A generation of the protocol: its framing and its commands.
 
-    ``lists_compression`` and ``redirects``: which of the keys ``compression``
-    and ``redirect`` its capabilities have.
+    ``lists_compression`` and ``redirects`` say whether its capabilities have the
+    keys ``compression`` and ``redirect``.
     """
 
     name: bytes

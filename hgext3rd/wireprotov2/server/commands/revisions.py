@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Arguments naming changesets, resolved in the requester's view of them.
+"""Arguments that name changesets, resolved in the view of the requester.
 
-A hidden or secret changeset is as unknown here as one that does not exist.
+A hidden or secret changeset is as unknown here as one that does not exist. All
+functions raise ``CommandError`` for arguments that are wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ...proto.errors import CommandError
 
 
 def node_list(value: object, name: bytes) -> list[bytes]:
-    """Return ``value`` if it is a list of bytestrings."""
+    """Return ``value``, which must be a list of bytestrings."""
     if not isinstance(value, list) or not all(
         isinstance(v, bytes) for v in value
     ):
@@ -28,14 +29,14 @@ def rev_of(cl: Any, node: bytes) -> int:
     """Return the revision number of a changeset node."""
     try:
         rev: int = cl.rev(node)
-    # the index refuses what is no node with the latter
+    # The index raises ValueError for bytes that are no node.
     except (error.LookupError, ValueError):
         raise CommandError(b'unknown node: %s', (hex(node),)) from None
     return rev
 
 
 def _rev_sent(cl: Any, node: bytes) -> int:
-    """Return the revision of a node asked for by name: not the null one."""
+    """Return the revision number of a node, which must not be null."""
     rev = rev_of(cl, node)
     if rev == nullrev:
         raise CommandError(b'unknown node: %s', (hex(node),))
@@ -43,9 +44,10 @@ def _rev_sent(cl: Any, node: bytes) -> int:
 
 
 def dag_range(repo: Any, roots: list[bytes], heads: list[bytes]) -> list[int]:
-    """Return the ancestors of ``heads`` that are no ancestors of ``roots``.
+    """Return the ancestors of ``heads`` that are not ancestors of ``roots``.
 
-    Roots this view does not know are ignored: the client may have more.
+    Unknown roots are ignored, since the client may have changesets that this
+    repository does not have.
     """
     cl = repo.changelog
     common = [n for n in roots if len(n) == 20 and cl.hasnode(n)] or [nullid]
@@ -57,7 +59,7 @@ def with_depth(repo: Any, nodes: list[bytes], depth: int) -> list[int]:
     """Return ``nodes`` and their ancestors, ``depth`` generations in all."""
     cl = repo.changelog
     revs = [_rev_sent(cl, n) for n in nodes]
-    # a number is given as text, %d would make it a revision
+    # %d would make the number a revision, so it is given as text.
     generations = b'%d' % (depth - 1)
     return sorted(repo.revs(b'ancestors(%ld, %s)', revs, generations))
 
@@ -69,7 +71,7 @@ def _explicit(repo: Any, spec: dict) -> Iterable[int]:
 
 def _explicit_depth(repo: Any, spec: dict) -> Iterable[int]:
     depth = spec[b'depth']
-    # a revset turns larger numbers into something else
+    # Revsets do not take larger numbers.
     if type(depth) is not int or not 0 < depth < 2**31:
         raise CommandError(b'depth must be a positive integer')
     return with_depth(repo, node_list(spec[b'nodes'], b'nodes'), depth)
@@ -77,13 +79,13 @@ def _explicit_depth(repo: Any, spec: dict) -> Iterable[int]:
 
 def _dag_range(repo: Any, spec: dict) -> Iterable[int]:
     heads = node_list(spec[b'heads'], b'heads')
-    # old clients ask so of a repository that told them it has no heads
+    # Old clients send no heads for a repository that has no changesets.
     if not heads and len(repo.changelog):
         raise CommandError(b'heads key in changesetdagrange cannot be empty')
     return dag_range(repo, node_list(spec[b'roots'], b'roots'), heads)
 
 
-# revision specifiers by type: the keys each must have, and what resolves it
+# The types of revision specifiers: the keys each must have, and what resolves it.
 _SPECIFIERS = {
     b'changesetexplicit': ((b'nodes',), _explicit),
     b'changesetexplicitdepth': ((b'nodes', b'depth'), _explicit_depth),
@@ -92,7 +94,7 @@ _SPECIFIERS = {
 
 
 def resolve(repo: Any, revisions: list) -> list[int]:
-    """Return the revisions of all specifiers, each once, in their order."""
+    """Return the revisions that the specifiers name, each once, in order."""
     found: dict[int, None] = {}
     for spec in revisions:
         if not isinstance(spec, dict):
@@ -121,7 +123,7 @@ def resolve_0002(
     nodes: list | None,
     nodesdepth: int | None,
 ) -> list[int]:
-    """Return the revisions the arguments of API 0002's changesetdata name."""
+    """Return the revisions that changesetdata of API 0002 is asked for."""
     if noderange is None and nodes is None:
         raise CommandError(b'noderange or nodes must be defined')
     if nodesdepth is not None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""segments and segmentdata: public history in pieces that caches can keep.
+"""segments and segmentdata: public history in segments that caches can keep.
 
-The wire format of both; how history is cut and how a piece is built are
-``segments`` and ``segmentbundle`` of the package.
+Only what the two commands say on the wire is here. How history is cut and what
+the bytes of a segment are is for the package ``segments``.
 """
 
 from __future__ import annotations
@@ -12,80 +12,53 @@ from typing import Any
 
 from mercurial.node import hex
 
-from ...cache import view
-from ...cache.agreement import CacheAgreement
+from ...cache.keys import KeyState
 from ...proto import cbor
 from ...proto.errors import CommandError
-from ...segments import bundle, record
+from ...segments import bundle
+from ...segments.history import History
 from .registry import Argument, Command, Request
 
 #: Version of the two responses.
 VERSION = 1
 
-#: Bytes of the piece in one chunk of its CBOR bytestring.
-CHUNK = 64 * 1024
-
 
 def segments(request: Request) -> Iterator[bytes]:
-    """List the pieces of the public history, in order of application."""
-    repo = request.repo
-    listing = record.Listing((), None)
-    if _offered(request):
-        listing = record.listing(repo, CacheAgreement(repo))
-    pieces = listing.pieces()
+    """List the segments of the public history, in the order of application."""
+    history = History(request.requester)
+    listing = history.segments()
+    found = listing.segments()
     yield cbor.encode(
         {
             b'version': VERSION,
-            b'totalitems': len(pieces),
-            b'changesets': sum(piece.changesets for piece in pieces),
-            b'cgversion': record.changegroup_version(repo),
+            b'totalitems': len(found),
+            b'changesets': sum(segment.changesets for segment in found),
+            b'cgversion': history.changegroup_version(),
         }
     )
-    for piece in pieces:
+    for segment in found:
         yield cbor.encode(
             {
-                b'name': piece.name,
-                b'changesets': piece.changesets,
-                b'estimate': piece.size,
-                b'heads': list(piece.heads),
-                b'final': piece is not listing.rest,
+                b'name': segment.name,
+                b'changesets': segment.changesets,
+                b'estimate': segment.size,
+                b'heads': list(segment.heads),
+                b'final': segment is not listing.rest,
             }
         )
 
 
 def segmentdata(request: Request, name: bytes) -> Iterator[bytes]:
-    """Send one piece."""
-    repo = request.repo
-    piece = None
-    if _offered(request):
-        piece = record.find(repo, name, CacheAgreement(repo))
-    if piece is None:
+    """Send one segment."""
+    history = History(request.requester)
+    segment = history.find(name)
+    if segment is None:
         raise CommandError(b'unknown segment: %s', (hex(name),))
-    yield from body(repo, piece, bundle.LEVEL_NOW)
+    yield from history.build(segment, bundle.LEVEL_NOW)
 
 
-def body(repo: Any, piece: Any, level: int) -> Iterator[bytes]:
-    """Yield the response for ``piece``, compressed at zstd's ``level``."""
-    version = record.changegroup_version(repo)
-    payload = bundle.build(repo, piece, version, level)
-    with payload.stream as stream:
-        yield cbor.encode(
-            {
-                b'name': piece.name,
-                b'size': payload.size,
-                b'sha256': payload.sha256,
-                b'changesets': piece.changesets,
-                b'cgversion': version,
-                b'mediatype': payload.mediatype,
-            }
-        )
-        chunks = iter(lambda: stream.read(CHUNK), b'')
-        yield from cbor.encode_indefinite_bytes(chunks)
-
-
-def _offered(request: Request) -> bool:
-    narrow = view.narrow_access(request.repo, request.user)
-    return record.offered(request.repo, narrow)
+def _key_state(request: Request, args: dict[bytes, Any]) -> KeyState | None:
+    return History(request.requester).key_state(args[b'name'])
 
 
 COMMANDS = {
@@ -98,6 +71,7 @@ COMMANDS = {
             args={b'name': Argument(b'bytes')},
             outgoing=True,
             compressed=True,
+            key_state=_key_state,
         ),
     )
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""File and manifest revisions of a storage as response records.
+"""The revisions of a file or manifest storage as records of a response.
 
 Works on anything with the interface of Mercurial's file and manifest storage.
 """
@@ -16,10 +16,10 @@ from . import records
 
 
 def stored_rev(store: Any, node: bytes) -> int | None:
-    """Return the revision number of ``node``, ``None`` if there is none."""
+    """Return the revision number of ``node``, None if it is unknown."""
     try:
         rev: int = store.rev(node)
-    # the index refuses what is no node with the latter
+    # The index raises ValueError for bytes that are no node.
     except (error.LookupError, ValueError):
         return None
     return rev if rev >= 0 else None
@@ -28,11 +28,13 @@ def stored_rev(store: Any, node: bytes) -> int | None:
 class FileStores:
     """The file storage of a repository, some of it kept between two uses.
 
-    What a changeset set introduces is found in the indexes of files, and then
-    sent from the same files: reading every index twice is a tenth of the work.
+    The indexes of files tell which revisions to send, and these are then sent
+    from the same files. Reading every index twice would take a tenth of the time
+    of a response.
     """
 
-    # Each holds an index in memory; beyond this number they are read again.
+    # How many are kept, since each holds an index in memory. The others are read
+    # again.
     LIMIT = 2000
 
     def __init__(self, repo: Any) -> None:
@@ -40,7 +42,7 @@ class FileStores:
         self._kept: dict[bytes, Any] = {}
 
     def get(self, path: bytes) -> Any:
-        """Return the storage of ``path``, and keep it for ``take``."""
+        """Return the storage of ``path`` and keep it for ``take``."""
         store = self._kept.get(path)
         if store is None:
             store = self._repo.file(path)
@@ -49,9 +51,9 @@ class FileStores:
         return store
 
     def take(self, path: bytes) -> Any:
-        """Return the storage of ``path`` for the last time.
+        """Return the storage of ``path`` and forget it.
 
-        Raises ``CommandError`` if there is none.
+        Raises ``CommandError`` if there is no such file.
         """
         store = self._kept.pop(path, None)
         if store is None:
@@ -69,14 +71,14 @@ def revision_records(
     linknodes: Mapping[bytes, bytes] | None = None,
     plain_text: Callable[[Any], bytes | None] | None = None,
 ) -> Iterator[bytes]:
-    """Yield the records of ``nodes``, in the order that deltas best.
+    """Yield the records of ``nodes``, in the order that makes deltas smallest.
 
     Deltas are against revisions sent before, or with ``haveparents`` against
-    parents. ``plain_text`` takes a revision as the storage emits it; what it
-    returns is sent in its place, for clients that did not ask for ``flags``.
+    parents. ``plain_text`` takes a revision as the storage emits it. For clients
+    that did not ask for ``flags``, its result is sent instead of the data.
     """
     if not nodes:
-        # storage does not expect that
+        # The storage does not expect an empty list.
         return
     want_parents = b'parents' in fields
     want_flags = b'flags' in fields

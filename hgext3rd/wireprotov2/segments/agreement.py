@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How replicas that share a cacher agree on where history is cut.
 
-The first to close a piece leaves the list of its nodes in the cacher, under a
-key made from the piece before. Knows nothing of how history is cut.
+The first replica that closes a segment leaves the list of its nodes in the
+cacher, under a key made from the name of the segment before. How history is cut
+is not known here.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from typing import Any
 
 import cbor2
 
-from ..segments import cut
-from . import factory, identity, keys, service
+from ..cache import factory, identity, keys, service
+from . import cut
 
-#: The most bytes of a list: nodes of the largest piece.
+#: Most bytes of a list: twice the nodes of the largest segment.
 MOST_BYTES = 2 * 20 * cut.MOST_CHANGESETS
 
 
 class CacheAgreement:
-    """Lists of nodes in the cache of a repository."""
+    """Lists of nodes in the cache of a repository; see ``listing.Agreement``."""
 
     def __init__(self, repo: Any) -> None:
         self._repo = repo
 
     def learn(self, version: bytes, previous: bytes) -> list[bytes] | None:
-        """Return the nodes of the piece after ``previous``, if known."""
+        """Return the nodes of the segment after ``previous``, or None."""
         cache = self._cache()
         if cache is None:
             return None
@@ -43,13 +44,14 @@ class CacheAgreement:
     def teach(
         self, version: bytes, previous: bytes, nodes: list[bytes]
     ) -> None:
-        """Leave the nodes of the piece after ``previous``."""
+        """Leave the nodes of the segment after ``previous`` in the cache."""
         cache = self._cache()
         if cache is not None:
             cache.store(self._key(version, previous), cbor2.dumps(nodes))
 
     def _cache(self) -> service.ResponseCache | None:
-        # a list under a name that can be guessed would name all pieces
+        # Where everybody can read the store, a list under a name that can be
+        # computed would tell everybody the names of all segments.
         if self._repo.ui.config(
             b'wireprotov2', b'cacher.objectstore.public-url'
         ):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The client's end of the framed protocol, without I/O."""
+"""The client's end of an exchange: requests, responses, and what it refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.wireprotov2.proto import cbor, client, events, frames, streams
+from hgext3rd.wireprotov2.proto import (
+    cbor,
+    client,
+    events,
+    frames,
+    responses,
+    streams,
+)
 from hgext3rd.wireprotov2.proto.errors import (
     CBORError,
     FrameError,
@@ -53,8 +60,14 @@ def other(kind: int, value: Any, request: int = 1) -> bytes:
     return frames.build(request, 2, BEGIN, kind, 0, cbor.encode(value))
 
 
-def started(count: int = 1, **kwargs: Any) -> client.Client:
-    conn = client.Client(**kwargs)
+def receive(
+    conn: client.ClientConnection, data: bytes
+) -> list[events.ClientEvent]:
+    return list(conn.feed(data))
+
+
+def started(count: int = 1, **kwargs: Any) -> client.ClientConnection:
+    conn = client.ClientConnection(**kwargs)
     for _index in range(count):
         conn.command(b'heads', {})
     conn.data_to_send()
@@ -63,8 +76,8 @@ def started(count: int = 1, **kwargs: Any) -> client.Client:
 
 class TestSending:
     def test_bytes_of_framing_0005(self) -> None:
-        # the seeds' transcript, but for the stream's number
-        conn = client.Client(frames.FRAMING_0005)
+        # As in recorded exchanges, except for the number of the stream.
+        conn = client.ClientConnection(frames.FRAMING_0005)
         assert conn.command(b'capabilities', {}) == 1
         assert conn.data_to_send() == (
             b'\x19\x00\x00\x01\x00\x01\x01\x11\xa2Dargs\xa0DnameLcapabilities'
@@ -72,7 +85,7 @@ class TestSending:
         assert conn.data_to_send() == b''
 
     def test_settings_come_first_and_once(self) -> None:
-        conn = client.Client(accept=[b'zlib'])
+        conn = client.ClientConnection(accept=[b'zlib'])
         conn.command(b'heads', {})
         assert conn.command(b'known', {b'nodes': []}) == 3
         parsed = frames.FrameParser().feed(conn.data_to_send())
@@ -86,7 +99,7 @@ class TestSending:
         ]
 
     def test_large_arguments_span_frames(self) -> None:
-        conn = client.Client(frames.FRAMING_0005)
+        conn = client.ClientConnection(frames.FRAMING_0005)
         args = {b'nodes': [b'%020d' % n for n in range(4000)]}
         conn.command(b'known', args)
         parsed = frames.FrameParser().feed(conn.data_to_send())
@@ -100,13 +113,13 @@ class TestSending:
 
     @pytest.mark.parametrize('fullhashes', [False, True])
     def test_redirect(self, fullhashes: bool) -> None:
-        conn = client.Client(frames.FRAMING_0005)
-        wanted = events.Redirect((b'a',), (b'sha1',), fullhashes)
+        conn = client.ClientConnection(frames.FRAMING_0005)
+        wanted = events.AcceptedRedirects((b'a',), (b'sha1',), fullhashes)
         conn.command(b'heads', {}, redirect=wanted)
         [frame] = frames.FrameParser().feed(conn.data_to_send())
         [message] = cbor.decode_all(frame.payload)
         assert isinstance(message, dict)
-        # Mercurial to 6.0 knows no third key
+        # Mercurial up to 6.0 does not know the third key.
         assert message[b'redirect'] == {
             b'targets': [b'a'],
             b'hashes': [b'sha1'],
@@ -120,7 +133,7 @@ class TestSending:
             conn.command(b'heads', {})
 
     def test_unencodable_arguments_queue_nothing(self) -> None:
-        conn = client.Client()
+        conn = client.ClientConnection()
         with pytest.raises(CBORError):
             conn.command(b'heads', {b'a': 1.5})
         assert conn.data_to_send() == b''
@@ -131,7 +144,7 @@ class TestResponses:
     def test_values(self) -> None:
         conn = started()
         assert conn.waiting
-        assert conn.receive(response(OK + cbor.encode([b'x']))) == [
+        assert receive(conn, response(OK + cbor.encode([b'x']))) == [
             events.ResponseStarted(1),
             events.ResponseValues(1, [[b'x']]),
             events.ResponseFinished(1),
@@ -147,7 +160,7 @@ class TestResponses:
             + response(b'', request=1, streamflags=0)
             + response(cbor.encode(2), request=3, streamflags=END)
         )
-        assert conn.receive(data) == [
+        assert receive(conn, data) == [
             events.ResponseStarted(1),
             events.ResponseValues(1, [1]),
             events.ResponseStarted(3),
@@ -157,10 +170,10 @@ class TestResponses:
         ]
 
     def test_chunked_bytestring(self) -> None:
-        conn = client.Client()
+        conn = client.ClientConnection()
         conn.command(b'rawstorefiledata', {}, chunked=True)
         body = b''.join(cbor.encode_indefinite_bytes([b'ab', b'cd']))
-        [_started, found, *_rest] = conn.receive(response(OK + body))
+        [_started, found, *_rest] = receive(conn, response(OK + body))
         assert isinstance(found, events.ResponseValues)
         assert found.values == [
             cbor.BytesChunk(b'ab', True, False),
@@ -168,16 +181,18 @@ class TestResponses:
         ]
 
     @given(st.data())
-    def test_any_cut_gives_the_same_events(self, data: st.DataObject) -> None:
+    def test_events_do_not_depend_on_chunking(
+        self, data: st.DataObject
+    ) -> None:
         values = data.draw(
             st.lists(st.binary(max_size=100) | st.integers(0, 99), max_size=9)
         )
         body = b''.join(map(cbor.encode, values))
         size = data.draw(st.integers(1, 200))
-        pieces = [body[i : i + size] for i in range(0, len(body), size)]
+        parts = [body[i : i + size] for i in range(0, len(body), size)]
         wire = response(OK, MORE)
-        for piece in pieces:
-            wire += response(piece, MORE, streamflags=0)
+        for part in parts:
+            wire += response(part, MORE, streamflags=0)
         wire += response(b'', streamflags=END)
         cuts = sorted(
             data.draw(st.lists(st.integers(0, len(wire)), max_size=20))
@@ -185,7 +200,7 @@ class TestResponses:
         conn = started()
         out = []
         for start, stop in zip([0, *cuts], [*cuts, len(wire)], strict=True):
-            out += conn.receive(wire[start:stop])
+            out += receive(conn, wire[start:stop])
         conn.finish()
         assert out[0] == events.ResponseStarted(1)
         assert out[-1] == events.ResponseFinished(1)
@@ -201,7 +216,7 @@ class TestResponses:
     ) -> None:
         conn = started()
         try:
-            conn.receive(noise)
+            receive(conn, noise)
             conn.finish()
         except ProtocolError:
             pass
@@ -218,7 +233,7 @@ class TestResponses:
         wire[index] = data.draw(st.integers(0, 255))
         conn = started()
         try:
-            conn.receive(bytes(wire))
+            receive(conn, bytes(wire))
             conn.finish()
         except ProtocolError:
             pass
@@ -244,40 +259,42 @@ class TestResponses:
     )
     def test_malformed(self, wire: bytes, error: type[ProtocolError]) -> None:
         with pytest.raises(error):
-            started().receive(wire)
+            receive(started(), wire)
 
     def test_end_inside_a_frame(self) -> None:
         conn = started()
-        conn.receive(response(OK)[:-1])
+        receive(conn, response(OK)[:-1])
         with pytest.raises(FrameError, match='inside a frame'):
             conn.finish()
 
     def test_end_before_the_answer(self) -> None:
         conn = started()
-        conn.receive(response(OK, MORE))
+        receive(conn, response(OK, MORE))
         with pytest.raises(FrameError, match='before the command'):
             conn.finish()
 
     def test_value_larger_than_the_limit(self) -> None:
         conn = started(limits=cbor.Limits(size=100))
-        conn.receive(response(OK, MORE))
+        receive(conn, response(OK, MORE))
         with pytest.raises(LimitError):
-            conn.receive(response(b'\x5a\x00\x01\x00\x00', MORE, streamflags=0))
+            receive(
+                conn, response(b'\x5a\x00\x01\x00\x00', MORE, streamflags=0)
+            )
 
     def test_too_many_streams(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client, 'MAX_STREAMS', 2)
         conn = started()
-        conn.receive(response(OK, MORE))
-        conn.receive(response(b'', MORE, stream=4, streamflags=BEGIN | END))
-        conn.receive(response(b'', MORE, stream=4))
+        receive(conn, response(OK, MORE))
+        receive(conn, response(b'', MORE, stream=4, streamflags=BEGIN | END))
+        receive(conn, response(b'', MORE, stream=4))
         with pytest.raises(LimitError):
-            conn.receive(response(b'', MORE, stream=6))
+            receive(conn, response(b'', MORE, stream=6))
 
     def test_limits_of_one_command(self) -> None:
-        conn = client.Client()
+        conn = client.ClientConnection()
         conn.command(b'heads', {}, limits=cbor.Limits(size=100))
         with pytest.raises(LimitError):
-            conn.receive(response(OK + b'\x5a\x00\x01\x00\x00', MORE))
+            receive(conn, response(OK + b'\x5a\x00\x01\x00\x00', MORE))
 
     @pytest.mark.parametrize(
         'frame',
@@ -286,20 +303,20 @@ class TestResponses:
             frames.build(1, 2, 0, 6, 0, cbor.encode([{b'msg': b'x' * 900}])),
         ],
     )
-    def test_endless_frames_that_bring_nothing(
+    def test_endless_frames_without_content(
         self, monkeypatch: pytest.MonkeyPatch, frame: bytes
     ) -> None:
         monkeypatch.setattr(client, 'MAX_OVERHEAD', 1000)
         conn = started()
-        conn.receive(response(OK, MORE) + frame)
+        receive(conn, response(OK, MORE) + frame)
         with pytest.raises(LimitError) as caught:
-            conn.receive(frame * 1000)
+            receive(conn, frame * 1000)
         assert caught.value.limit == 'overhead'
-        # what brings a response may be as long as it wants
+        # Frames with a part of a response may be any number.
         conn = started()
-        conn.receive(response(OK, MORE))
+        receive(conn, response(OK, MORE))
         for _index in range(1000):
-            conn.receive(response(b'\x01', MORE, streamflags=0))
+            receive(conn, response(b'\x01', MORE, streamflags=0))
 
 
 class TestEncodings:
@@ -310,10 +327,10 @@ class TestEncodings:
             (b'zstd-8mb', zstandard.ZstdCompressor().compressobj()),
         ],
     )
-    def test_what_expands_a_lot_comes_in_parts(
+    def test_data_that_expands_a_lot_comes_in_parts(
         self, name: bytes, compressor: Any
     ) -> None:
-        # 64 million values; honest data of that kind exists, too
+        # These are 64 million values. Honest data can expand as much.
         parts = [compressor.compress(OK)]
         parts += [compressor.compress(bytes(2**20)) for _mb in range(64)]
         data = b''.join(parts) + compressor.flush()
@@ -323,14 +340,14 @@ class TestEncodings:
             part = data[start : start + frames.MAX_PAYLOAD]
             wire += response(part, MORE, streamflags=ENCODED)
         count = 0
-        for event in conn.incoming(wire):
+        for event in conn.feed(wire):
             if isinstance(event, events.ResponseValues):
                 assert len(event.values) <= streams.STEP
                 count += len(event.values)
             if count > 4 * streams.STEP:
-                # whoever asked for fewer values has seen enough
+                # A caller that expected fewer values stops here.
                 return
-        raise AssertionError('where is the rest?')
+        raise AssertionError('values are missing')
 
     @pytest.mark.parametrize(
         ('name', 'encode'),
@@ -353,7 +370,7 @@ class TestEncodings:
         )
         out = []
         for index in range(len(wire)):
-            out += conn.receive(wire[index : index + 1])
+            out += receive(conn, wire[index : index + 1])
         assert out == [
             events.ResponseStarted(1),
             events.ResponseValues(1, [b'x' * 50]),
@@ -368,7 +385,7 @@ class TestEncodings:
             + frames.build(1, 2, 0, 9, EOS, raw[2:])
             + response(zlib.compress(OK), streamflags=ENCODED)
         )
-        assert len(conn.receive(wire)) == 2
+        assert len(receive(conn, wire)) == 2
 
     @pytest.mark.parametrize(
         ('wire', 'error'),
@@ -390,18 +407,18 @@ class TestEncodings:
     )
     def test_malformed(self, wire: bytes, error: type[ProtocolError]) -> None:
         with pytest.raises(error):
-            started().receive(wire)
+            receive(started(), wire)
 
     def test_settings_without_end(self) -> None:
         conn = started()
-        conn.receive(settings(b'x' * 32000, flags=MORE))
-        conn.receive(settings(b'x' * 32000, flags=MORE, streamflags=0))
+        receive(conn, settings(b'x' * 32000, flags=MORE))
+        receive(conn, settings(b'x' * 32000, flags=MORE, streamflags=0))
         with pytest.raises(LimitError):
-            conn.receive(settings(b'x' * 32000, flags=MORE, streamflags=0))
+            receive(conn, settings(b'x' * 32000, flags=MORE, streamflags=0))
 
     def test_not_accepted(self) -> None:
         with pytest.raises(StreamError, match='not asked for'):
-            started(accept=[b'zlib']).receive(settings(b'zstd-8mb'))
+            receive(started(accept=[b'zlib']), settings(b'zstd-8mb'))
 
 
 class TestFailures:
@@ -411,11 +428,11 @@ class TestFailures:
             b'error': {b'message': b'unknown node: %s', b'args': [b'a\x1b']},
         }
         conn = started()
-        [event] = conn.receive(response(cbor.encode(value)))
+        [event] = receive(conn, response(cbor.encode(value)))
         assert event == events.CommandFailed(
             1, b'command', (events.Atom(b'unknown node: %s', (b'a\x1b',)),)
         )
-        assert client.format_atoms(event.atoms) == b'unknown node: a\\x1b'
+        assert responses.format_atoms(event.atoms) == b'unknown node: a\\x1b'
         conn.finish()
 
     def test_command_error_as_specified(self) -> None:
@@ -423,13 +440,13 @@ class TestFailures:
             b'status': b'error',
             b'error': {b'message': [{b'msg': b'no', b'labels': [b'l']}]},
         }
-        [event] = started().receive(response(cbor.encode(value)))
+        [event] = receive(started(), response(cbor.encode(value)))
         assert isinstance(event, events.CommandFailed)
         assert event.atoms == (events.Atom(b'no', (), (b'l',)),)
 
     def test_error_frame_in_the_middle(self) -> None:
         conn = started(2)
-        conn.receive(response(OK, MORE))
+        receive(conn, response(OK, MORE))
         wire = frames.build(
             1,
             2,
@@ -438,7 +455,7 @@ class TestFailures:
             0,
             cbor.encode({b'type': b'server', b'message': [{b'msg': b'oops'}]}),
         )
-        [event] = conn.receive(wire)
+        [event] = receive(conn, wire)
         assert event == events.CommandFailed(
             1, b'server', (events.Atom(b'oops'),)
         )
@@ -454,7 +471,7 @@ class TestFailures:
             b'serverdercerts': [b'c'],
         }
         value = {b'status': b'redirect', b'location': location}
-        out = started().receive(response(cbor.encode(value)))
+        out = receive(started(), response(cbor.encode(value)))
         assert out == [
             events.ResponseRedirected(
                 1,
@@ -484,13 +501,13 @@ class TestFailures:
     def test_malformed_redirect(self, location: Any) -> None:
         value = {b'status': b'redirect', b'location': location}
         with pytest.raises(CBORError):
-            started().receive(response(cbor.encode(value)))
+            receive(started(), response(cbor.encode(value)))
 
     def test_body_after_redirect(self) -> None:
         location = {b'url': b'x', b'mediatype': b'm'}
         value = {b'status': b'redirect', b'location': location}
         with pytest.raises(FrameError):
-            started().receive(response(cbor.encode(value) + b'\x01'))
+            receive(started(), response(cbor.encode(value) + b'\x01'))
 
     @pytest.mark.parametrize(
         'wire',
@@ -504,27 +521,27 @@ class TestFailures:
     )
     def test_malformed(self, wire: bytes) -> None:
         with pytest.raises(CBORError):
-            started().receive(wire)
+            receive(started(), wire)
 
 
 class TestSideChannels:
     def test_text(self) -> None:
-        [event] = started().receive(
-            other(6, [{b'msg': b'%s%%\n', b'args': [b'100']}])
+        [event] = receive(
+            started(), other(6, [{b'msg': b'%s%%\n', b'args': [b'100']}])
         )
         assert isinstance(event, events.TextReceived)
-        assert client.format_atoms(event.atoms) == b'100%\n'
+        assert responses.format_atoms(event.atoms) == b'100%\n'
 
     def test_encoded_text(self) -> None:
         value = zlib.compress(cbor.encode([{b'msg': b'x'}]))
         wire = settings(b'zlib') + frames.build(1, 2, ENCODED, 6, 0, value)
-        [event] = started().receive(wire)
+        [event] = receive(started(), wire)
         assert isinstance(event, events.TextReceived)
         assert event.atoms == (events.Atom(b'x'),)
 
     def test_progress(self) -> None:
         value = {b'topic': b't', b'pos': -1, b'total': 9, b'item': b'i'}
-        assert started().receive(other(7, value)) == [
+        assert receive(started(), other(7, value)) == [
             events.ProgressReceived(1, b't', -1, 9, None, b'i')
         ]
 
@@ -542,4 +559,4 @@ class TestSideChannels:
     ],
 )
 def test_format(message: bytes, args: list[bytes], text: bytes) -> None:
-    assert client.format_atoms([events.Atom(message, tuple(args))]) == text
+    assert responses.format_atoms([events.Atom(message, tuple(args))]) == text

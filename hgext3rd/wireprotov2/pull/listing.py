@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The server's list of the segments of its history, checked while it is read.
+
+Reads what the command ``segments`` answers. Fetching segments is not known
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..client import failures
+from ..client.exchange import CommandCall, Exchange
+from ..client.http import HTTPClient
+from ..proto import cbor
+from ..proto.errors import CBORError, ProtocolError
+from . import records
+
+# The version of the response that this client reads.
+VERSION = 1
+
+# The most segments. A history has hundreds; each takes some 200 bytes here.
+MAX_SEGMENTS = 1_000_000
+
+# The most heads of all segments together, at some 60 bytes each.
+MAX_HEADS = 2_000_000
+
+# The most bytes in the name of a segment. Names are digests.
+MAX_NAME = 64
+
+# Limits for the description of one segment, which consists mostly of heads.
+LISTING_LIMITS = cbor.Limits(depth=4, items=100_000, size=4 * 1024 * 1024)
+
+
+@dataclass(frozen=True)
+class ListedSegment:
+    """What is known about a segment before it is fetched.
+
+    ``changesets`` is their number. ``estimate`` is a rough number of bytes. A
+    repository that has all ``heads`` has the whole segment. A segment that is
+    not ``final`` will be replaced when the history grows.
+    """
+
+    name: bytes
+    changesets: int
+    estimate: int
+    heads: tuple[bytes, ...]
+    final: bool
+
+
+@dataclass(frozen=True)
+class SegmentList:
+    """All segments of a history in the order in which they must be applied.
+
+    ``cgversion`` is the version of the changegroups inside.
+    """
+
+    segments: tuple[ListedSegment, ...]
+    cgversion: bytes
+
+
+def number(value: Any, key: bytes) -> int:
+    """Return the count ``value[key]``; raise ``CBORError`` if it is none."""
+    found = value.get(key) if isinstance(value, dict) else None
+    if type(found) is not int or found < 0:
+        raise CBORError(b'malformed response: %s is missing' % key)
+    return found
+
+
+def text(value: Any, key: bytes) -> bytes:
+    """Return the bytes ``value[key]``; raise ``CBORError`` if it is none."""
+    found = value.get(key) if isinstance(value, dict) else None
+    if type(found) is not bytes:
+        raise CBORError(b'malformed response: %s is missing' % key)
+    return found
+
+
+def request(client: HTTPClient) -> tuple[SegmentList | None, list[bytes]]:
+    """Ask the server for its segments and for the heads of its history.
+
+    The list is None if it has an unknown version; then there are no heads
+    either. Raises ``failures.RemoteFailure``.
+    """
+    # Both in one request: the clone of a history that is shorter than a
+    # segment needs the heads next.
+    exchange = Exchange(
+        client,
+        CommandCall(b'segments', limits=LISTING_LIMITS),
+        CommandCall(b'heads'),
+    )
+    try:
+        listing = parse(exchange.values(0))
+        heads: list[bytes] = []
+        if listing is not None:
+            heads = records.heads(exchange.values(1))
+            exchange.finish()
+        return listing, heads
+    except ProtocolError as exc:
+        raise failures.RemoteFailure(client.url, exc.message) from exc
+    finally:
+        exchange.close()
+
+
+def parse(values: Iterable[Any]) -> SegmentList | None:
+    """Read a response to ``segments``; None if it has an unknown version.
+
+    Raises ``CBORError``.
+    """
+    values = iter(values)
+    head = next(values, None)
+    if head is None:
+        raise CBORError(b'malformed response: it is empty')
+    if number(head, b'version') != VERSION:
+        return None
+    total = number(head, b'totalitems')
+    if total > MAX_SEGMENTS:
+        raise CBORError(b'malformed response: too many segments')
+    segments: list[ListedSegment] = []
+    heads_left = MAX_HEADS
+    for value in values:
+        if len(segments) == total:
+            raise CBORError(b'malformed response: more than announced')
+        segment = _parse_segment(value)
+        heads_left -= len(segment.heads)
+        if heads_left < 0:
+            raise CBORError(b'malformed response: too many heads')
+        segments.append(segment)
+    if len(segments) < total:
+        raise CBORError(b'malformed response: segments are missing')
+    return SegmentList(tuple(segments), text(head, b'cgversion'))
+
+
+def _parse_segment(value: Any) -> ListedSegment:
+    """Read the description of one segment. Raises ``CBORError``."""
+    heads = value.get(b'heads') if isinstance(value, dict) else None
+    if (
+        type(heads) is not list
+        or not heads
+        or not all(type(h) is bytes and len(h) == 20 for h in heads)
+    ):
+        raise CBORError(b'malformed response: a segment has no heads')
+    name = text(value, b'name')
+    if len(name) > MAX_NAME:
+        raise CBORError(
+            b'malformed response: the name of a segment is too long'
+        )
+    return ListedSegment(
+        name,
+        number(value, b'changesets'),
+        number(value, b'estimate'),
+        tuple(heads),
+        value.get(b'final') is True,
+    )

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The steps of Mercurial's pull at which this extension acts.
+
+Each function is wrapped around one function of Mercurial (``hooks`` says which
+and why) and hands over to the session of the pull. The order within a pull:
+``pull`` begins, then ``run_ahead``, ``find_common_incoming`` and
+``prepare_getbundle`` follow.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from mercurial import error, policy, wireprototypes
+from mercurial.i18n import _
+from mercurial.node import nullid
+from mercurial.utils import stringutil, urlutil
+
+from ..client import failures
+from ..client.endpoint import endpoint_of
+from ..shallow import storage
+from . import abilities, batches, deepen, segments
+from .session import PullSession
+
+# What applying revisions raises if they are well-formed and wrong.
+BAD_DATA = (
+    error.StorageError,
+    policy.importmod('mpatch').mpatchError,
+    struct.error,
+)
+
+
+def pull(orig: Any, repo: Any, remote: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run ``exchange.pull`` in a session; limit its depth if that is wanted."""
+    session = PullSession.of(remote)
+    if session is not None and session.in_batch:
+        # This pull is a batch of the session.
+        return orig(repo, remote, *args, **kwargs)
+    depth = deepen.parse_depth(kwargs.get('depth'))
+    if depth and not _has_ellipses(repo, remote, kwargs):
+        deepen.prepare(repo, remote, depth)
+        kwargs['depth'] = deepen.first_depth(repo, depth)
+    with PullSession(
+        repo, remote, depth, bool(kwargs.get('confirm'))
+    ) as session:
+        if session.endpoint is None:
+            pullop = orig(repo, remote, *args, **kwargs)
+        else:
+            pullop = _pull_resumably(orig, session, *args, **kwargs)
+        if storage.is_shallow(repo):
+            deepen.finish(session, pullop)
+    return pullop
+
+
+def _has_ellipses(repo: Any, remote: Any, kwargs: dict[str, Any]) -> bool:
+    """Return whether Mercurial's narrow extension limits the depth itself."""
+    narrow = repo.narrowpats != (set(), set()) or kwargs.get('includepats')
+    return bool(narrow and remote.capable(wireprototypes.ELLIPSESCAP1))
+
+
+def _pull_resumably(
+    orig: Any, session: PullSession, *args: Any, **kwargs: Any
+) -> Any:
+    """Pull, and keep an interrupted clone so that it can be continued."""
+    repo, remote, endpoint = session.repo, session.remote, session.endpoint
+    assert endpoint is not None
+    resumption = session.resumption
+    # From here on, a clone whose process is killed has its default path.
+    resumption.begin_clone()
+    try:
+        pullop = orig(repo, remote, *args, **kwargs)
+    except BaseException as exc:
+        if resumption.unfinished():
+            resumption.interrupted()
+        if isinstance(exc, storage.MissingFileData):
+            # A StorageError, but not the fault of the server.
+            raise
+        if endpoint.api is not None and isinstance(exc, BAD_DATA):
+            raise failures.RemoteFailure(
+                urlutil.hidepassword(remote.url()),
+                _(b'sent data that cannot be applied: %s')
+                % stringutil.forcebytestr(exc),
+            ) from exc
+        raise
+    if session.applied:
+        # The pull proper may have found nothing more, and then returns 0.
+        pullop.cgresult = pullop.cgresult or 1
+    complete = resumption.new_clone or pullop.heads is None
+    if complete and resumption.unfinished():
+        resumption.end()
+    return pullop
+
+
+def run_ahead(orig: Any, pullop: Any) -> None:
+    """Apply history ahead, after ``exchange._maybeapplyclonebundle``.
+
+    Both come before discovery, which then has less to discover. Falls back to
+    version 1 if nothing was applied when the server failed.
+    """
+    orig(pullop)
+    session = PullSession.of(pullop.remote)
+    if session is None or session.endpoint is None or session.in_batch:
+        return
+    if not session.can_run_ahead(pullop):
+        return
+    start = len(session.repo.unfiltered())
+    try:
+        if segments.suitable(session, pullop):
+            session.applied = segments.pull(session)
+        elif batches.suitable(session):
+            session.applied = batches.pull(session, pullop)
+    except failures.RemoteFailure as exc:
+        if len(session.repo.unfiltered()) > start:
+            raise
+        session.endpoint.give_up(exc)
+
+
+def find_common_incoming(
+    orig: Any,
+    repo: Any,
+    remote: Any,
+    heads: Any = None,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Skip ``discovery.findcommonincoming`` if its result is known.
+
+    An empty repository has nothing in common with the remote, so only the
+    heads of the remote are needed, and the session may know them.
+    """
+    session = PullSession.of(remote)
+    if session is not None and session.heads and not len(repo.unfiltered()):
+        return [nullid], True, heads or list(session.heads)
+    return orig(repo, remote, heads, *args, **kwargs)
+
+
+def prepare_getbundle(orig: Any, pullop: Any, kwargs: dict[bytes, Any]) -> None:
+    """Add arguments to a call of ``getbundle``.
+
+    Wrapped around ``exchange._pullbundle2extraprepare``. Version 2 describes
+    phases as the pushkey namespace of that name does. So phases are requested
+    and applied as for servers that cannot put them into bundles.
+    """
+    orig(pullop, kwargs)
+    remote = pullop.remote
+    if pullop.depth:
+        kwargs[b'depth'] = pullop.depth
+    endpoint = endpoint_of(remote)
+    args = {key: value for key, value in kwargs.items() if key != b'phases'}
+    if (
+        kwargs.get(b'phases')
+        and endpoint is not None
+        and abilities.can_pull(endpoint, remote, args)
+    ):
+        del kwargs[b'phases']
+        kwargs.setdefault(b'listkeys', []).append(b'phases')
+        pullop.stepsdone.discard(b'phases')

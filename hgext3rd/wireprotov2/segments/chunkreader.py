@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading bytes and numbers from an iterator of chunks.
+
+Knows nothing of what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .packmodel import PackError
+
+
+class ChunkReader:
+    """Reads any number of bytes from chunks of any size.
+
+    Unlike the readers of ``proto`` this one pulls: its source is a file, which
+    has data whenever it is asked.
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._buffer = b''
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        """Return exactly ``size`` bytes, or raise ``PackError``."""
+        end = self._position + size
+        if end > len(self._buffer):
+            self._fill(size)
+            end = size
+        data = self._buffer[self._position : end]
+        self._position = end
+        return data
+
+    def _fill(self, size: int) -> None:
+        """Make the buffer hold at least ``size`` bytes from the position."""
+        parts = [self._buffer[self._position :]]
+        have = len(parts[0])
+        while have < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                raise PackError('changegroup is cut short')
+            parts.append(chunk)
+            have += len(chunk)
+        self._buffer = b''.join(parts)
+        self._position = 0
+
+    def varint(self) -> int:
+        """Return the next number. Raises ``PackError``."""
+        position = self._position
+        if position < len(self._buffer):
+            # Most numbers are one byte, and this is called six times for each
+            # revision.
+            value = self._buffer[position]
+            if value < 0x80:
+                self._position = position + 1
+                return value
+        value = shift = 0
+        while True:
+            byte = self.read(1)[0]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+            if shift > 35:
+                raise PackError('a number is too large')
+
+    def more(self) -> bool:
+        """Return whether any bytes are left."""
+        if self._position < len(self._buffer):
+            return True
+        return any(self._chunks)

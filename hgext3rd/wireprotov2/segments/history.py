@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The public history of a repository as segments, for one requester.
+
+This is the way to segments for everything outside this package: the commands of
+the server, building ahead of time, and tests. It puts together how history is
+cut, what a segment is as bytes, and where such bytes are kept. It knows neither
+frames nor HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .. import censoring
+from ..access import visibility
+from ..access.requester import Requester
+from ..cache import identity, keys, service
+from ..proto import cbor
+from . import bundle, listing
+from .agreement import CacheAgreement
+from .cut import Segment
+from .listing import SegmentListing
+
+#: Bytes of the payload in one chunk of its CBOR bytestring.
+CHUNK = 64 * 1024
+
+
+class History:
+    """The segments that a requester may have of a repository."""
+
+    def __init__(self, requester: Requester) -> None:
+        self._repo = requester.repo
+        self._agreement = CacheAgreement(self._repo)
+        #: Whether the requester may have segments at all.
+        self.offered = requester.may_have_segments()
+
+    def segments(self) -> SegmentListing:
+        """Return all segments, none if they are not offered."""
+        if not self.offered:
+            return SegmentListing()
+        return listing.list_segments(self._repo, self._agreement)
+
+    def changegroup_version(self) -> bytes:
+        """Return the version of the changegroups in the segments."""
+        return listing.changegroup_version(self._repo)
+
+    def find(self, name: bytes) -> Segment | None:
+        """Return the segment of that name, or None.
+
+        It holds exactly the changesets that its name stands for.
+        """
+        if not self.offered:
+            return None
+        return listing.find(self._repo, name, self._agreement)
+
+    def payload(self, segment: Segment, level: int) -> bundle.Payload:
+        """Return a segment as bytes, compressed at zstd's ``level``.
+
+        The caller closes the stream.
+        """
+        version = self.changegroup_version()
+        return bundle.build(self._repo, segment, version, level)
+
+    def build(self, segment: Segment, level: int) -> Iterator[bytes]:
+        """Yield a segment as clients receive it: a map, then a bytestring.
+
+        It is compressed at zstd's ``level``. This is what caches keep.
+        """
+        payload = self.payload(segment, level)
+        with payload.stream as stream:
+            yield cbor.encode(
+                {
+                    b'name': segment.name,
+                    b'size': payload.size,
+                    b'sha256': payload.sha256,
+                    b'changesets': segment.changesets,
+                    b'cgversion': self.changegroup_version(),
+                    b'mediatype': payload.mediatype,
+                }
+            )
+            chunks = iter(lambda: stream.read(CHUNK), b'')
+            yield from cbor.encode_indefinite_bytes(chunks)
+
+    def key_state(self, name: bytes) -> keys.KeyState | None:
+        """Return what the bytes of a segment depend on.
+
+        All generations of the protocol share them. None means that they must
+        not come out of a cache: the segment is not offered, or it holds, or once
+        held, changesets that are not for everybody.
+        """
+        if not self.offered:
+            return None
+        if not visibility.all_public(self._repo):
+            known = self.segments().segments()
+            if all(segment.name != name for segment in known):
+                return None
+        return keys.KeyState(
+            api=b'',
+            framing=b'',
+            command=b'segmentdata',
+            args={b'name': name},
+            encoding=b'identity',
+            repository=identity.of(self._repo),
+            censored=censoring.generation(self._repo),
+        )
+
+    def fill(
+        self, cache: service.ResponseCache, segment: Segment
+    ) -> int | None:
+        """Put a segment into ``cache``, strongly compressed.
+
+        Returns the bytes that were built, 0 if the cache has the segment as
+        strong, or None if it must not hold the segment. Raises
+        ``CacherError`` if the cacher does not work.
+        """
+        state = self.key_state(segment.name)
+        key = None if state is None else cache.key(state)
+        if key is None:
+            return None
+        size = 0
+
+        def produce() -> bytes:
+            nonlocal size
+            body = b''.join(self.build(segment, bundle.LEVEL_AHEAD))
+            size = len(body)
+            return body
+
+        cache.fill(key, produce, bundle.LEVEL_AHEAD)
+        return size
