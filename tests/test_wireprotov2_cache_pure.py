@@ -73,7 +73,7 @@ def test_key_depends_on(change: dict[str, Any]) -> None:
 def test_every_field_is_covered() -> None:
     covered = {
         name
-        for mark in test_key_depends_on.pytestmark  # type: ignore[attr-defined]
+        for mark in test_key_depends_on.pytestmark
         for change in mark.args[1]
         for name in change
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_a_broken_cacher_is_not_asked_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(service.time, 'monotonic', lambda: now)
+    monkeypatch.setattr(time, 'monotonic', lambda: now)
     cacher = Broken()
     setup = Setup(cacher)
     for _request in range(3):
@@ -262,7 +263,7 @@ def test_redirects_for_clients_that_accept_them() -> None:
 
 
 def test_events_have_fixed_lines_and_names() -> None:
-    seen = [
+    seen: list[events.CacheEvent] = [
         events.CacheAsked(b'heads'),
         events.CacheHit(KEY),
         events.CacheMiss(KEY),

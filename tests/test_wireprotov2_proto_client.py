@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import zstandard
@@ -35,26 +37,37 @@ BEGIN, END, ENCODED = (
 MORE, EOS = frames.CONTINUATION, frames.EOS
 
 
-def response(payload, flags=EOS, request=1, stream=2, streamflags=BEGIN):
+def response(
+    payload: bytes,
+    flags: int = EOS,
+    request: int = 1,
+    stream: int = 2,
+    streamflags: int = BEGIN,
+) -> bytes:
     return frames.build(
         request, stream, streamflags, frames.COMMAND_RESPONSE, flags, payload
     )
 
 
-def settings(*values, flags=EOS, stream=2, streamflags=BEGIN):
+def settings(
+    *values: object,
+    flags: int = EOS,
+    stream: int = 2,
+    streamflags: int = BEGIN,
+) -> bytes:
     payload = b''.join(cbor.encode(value) for value in values)
     return frames.build(1, stream, streamflags, 9, flags, payload)
 
 
-def other(kind, value, request=1):
+def other(kind: int, value: object, request: int = 1) -> bytes:
     return frames.build(request, 2, BEGIN, kind, 0, cbor.encode(value))
 
 
-def receive(conn, data):
+def receive(conn: client.ClientConnection, data: bytes) -> list[Any]:
     return list(conn.feed(data))
 
 
-def started(count=1, **kwargs):
+def started(count: int = 1, **kwargs: Any) -> client.ClientConnection:
     conn = client.ClientConnection(**kwargs)
     for _index in range(count):
         conn.command(b'heads', {})
@@ -63,7 +76,7 @@ def started(count=1, **kwargs):
 
 
 class TestSending:
-    def test_bytes_of_framing_0005(self):
+    def test_bytes_of_framing_0005(self) -> None:
         # As in recorded exchanges, except for the number of the stream.
         conn = client.ClientConnection(frames.FRAMING_0005)
         assert conn.command(b'capabilities', {}) == 1
@@ -72,7 +85,7 @@ class TestSending:
         )
         assert conn.data_to_send() == b''
 
-    def test_settings_come_first_and_once(self):
+    def test_settings_come_first_and_once(self) -> None:
         conn = client.ClientConnection(accept=[b'zlib'])
         conn.command(b'heads', {})
         assert conn.command(b'known', {b'nodes': []}) == 3
@@ -86,7 +99,7 @@ class TestSending:
             {b'contentencodings': [b'zlib']}
         ]
 
-    def test_large_arguments_span_frames(self):
+    def test_large_arguments_span_frames(self) -> None:
         conn = client.ClientConnection(frames.FRAMING_0005)
         args = {b'nodes': [b'%020d' % n for n in range(4000)]}
         conn.command(b'known', args)
@@ -100,11 +113,12 @@ class TestSending:
         assert message == {b'name': b'known', b'args': args}
 
     @pytest.mark.parametrize('fullhashes', [False, True])
-    def test_redirect(self, fullhashes):
+    def test_redirect(self, fullhashes: bool) -> None:
         conn = client.ClientConnection(frames.FRAMING_0005)
         wanted = events.AcceptedRedirects((b'a',), (b'sha1',), fullhashes)
         conn.command(b'heads', {}, redirect=wanted)
         [frame] = frames.FrameParser().feed(conn.data_to_send())
+        message: Any
         [message] = cbor.decode_all(frame.payload)
         # Mercurial up to 6.0 does not know the third key.
         assert message[b'redirect'] == {
@@ -113,13 +127,13 @@ class TestSending:
             **({b'fullhashes': True} if fullhashes else {}),
         }
 
-    def test_ids_run_out(self, monkeypatch):
+    def test_ids_run_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client, 'MAX_REQUESTS', 2)
         conn = started(2)
         with pytest.raises(LimitError):
             conn.command(b'heads', {})
 
-    def test_unencodable_arguments_queue_nothing(self):
+    def test_unencodable_arguments_queue_nothing(self) -> None:
         conn = client.ClientConnection()
         with pytest.raises(CBORError):
             conn.command(b'heads', {b'a': 1.5})
@@ -128,7 +142,7 @@ class TestSending:
 
 
 class TestResponses:
-    def test_values(self):
+    def test_values(self) -> None:
         conn = started()
         assert conn.waiting
         assert receive(conn, response(OK + cbor.encode([b'x']))) == [
@@ -139,7 +153,7 @@ class TestResponses:
         assert not conn.waiting
         conn.finish()
 
-    def test_two_responses_interleaved(self):
+    def test_two_responses_interleaved(self) -> None:
         conn = started(2)
         data = (
             response(OK + cbor.encode(1), MORE)
@@ -156,7 +170,7 @@ class TestResponses:
             events.ResponseFinished(3),
         ]
 
-    def test_chunked_bytestring(self):
+    def test_chunked_bytestring(self) -> None:
         conn = client.ClientConnection()
         conn.command(b'rawstorefiledata', {}, chunked=True)
         body = b''.join(cbor.encode_indefinite_bytes([b'ab', b'cd']))
@@ -167,7 +181,9 @@ class TestResponses:
         ]
 
     @given(st.data())
-    def test_events_do_not_depend_on_chunking(self, data):
+    def test_events_do_not_depend_on_chunking(
+        self, data: st.DataObject
+    ) -> None:
         values = data.draw(
             st.lists(st.binary(max_size=100) | st.integers(0, 99), max_size=9)
         )
@@ -191,7 +207,9 @@ class TestResponses:
         assert [v for e in out[1:-1] for v in e.values] == values
 
     @given(st.binary(max_size=300))
-    def test_noise_raises_nothing_but_protocol_errors(self, noise):
+    def test_noise_raises_nothing_but_protocol_errors(
+        self, noise: bytes
+    ) -> None:
         conn = started()
         try:
             receive(conn, noise)
@@ -200,7 +218,9 @@ class TestResponses:
             pass
 
     @given(st.data())
-    def test_corruption_raises_nothing_but_protocol_errors(self, data):
+    def test_corruption_raises_nothing_but_protocol_errors(
+        self, data: st.DataObject
+    ) -> None:
         wire = bytearray(
             settings(b'zlib')
             + response(zlib.compress(OK + cbor.encode([b'x'] * 9)), 2, 1, 2, 4)
@@ -233,23 +253,23 @@ class TestResponses:
             (other(8, {}), FrameError),
         ],
     )
-    def test_malformed(self, wire, error):
+    def test_malformed(self, wire: bytes, error: type[ProtocolError]) -> None:
         with pytest.raises(error):
             receive(started(), wire)
 
-    def test_end_inside_a_frame(self):
+    def test_end_inside_a_frame(self) -> None:
         conn = started()
         receive(conn, response(OK)[:-1])
         with pytest.raises(FrameError, match='inside a frame'):
             conn.finish()
 
-    def test_end_before_the_answer(self):
+    def test_end_before_the_answer(self) -> None:
         conn = started()
         receive(conn, response(OK, MORE))
         with pytest.raises(FrameError, match='before the command'):
             conn.finish()
 
-    def test_value_larger_than_the_limit(self):
+    def test_value_larger_than_the_limit(self) -> None:
         conn = started(limits=cbor.Limits(size=100))
         receive(conn, response(OK, MORE))
         with pytest.raises(LimitError):
@@ -257,7 +277,7 @@ class TestResponses:
                 conn, response(b'\x5a\x00\x01\x00\x00', MORE, streamflags=0)
             )
 
-    def test_too_many_streams(self, monkeypatch):
+    def test_too_many_streams(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client, 'MAX_STREAMS', 2)
         conn = started()
         receive(conn, response(OK, MORE))
@@ -266,7 +286,7 @@ class TestResponses:
         with pytest.raises(LimitError):
             receive(conn, response(b'', MORE, stream=6))
 
-    def test_limits_of_one_command(self):
+    def test_limits_of_one_command(self) -> None:
         conn = client.ClientConnection()
         conn.command(b'heads', {}, limits=cbor.Limits(size=100))
         with pytest.raises(LimitError):
@@ -279,7 +299,9 @@ class TestResponses:
             frames.build(1, 2, 0, 6, 0, cbor.encode([{b'msg': b'x' * 900}])),
         ],
     )
-    def test_endless_frames_without_content(self, monkeypatch, frame):
+    def test_endless_frames_without_content(
+        self, monkeypatch: pytest.MonkeyPatch, frame: bytes
+    ) -> None:
         monkeypatch.setattr(client, 'MAX_OVERHEAD', 1000)
         conn = started()
         receive(conn, response(OK, MORE) + frame)
@@ -301,7 +323,9 @@ class TestEncodings:
             (b'zstd-8mb', zstandard.ZstdCompressor().compressobj()),
         ],
     )
-    def test_data_that_expands_a_lot_comes_in_parts(self, name, compressor):
+    def test_data_that_expands_a_lot_comes_in_parts(
+        self, name: bytes, compressor: Any
+    ) -> None:
         # These are 64 million values. Honest data can expand as much.
         parts = [compressor.compress(OK)]
         parts += [compressor.compress(bytes(2**20)) for _mb in range(64)]
@@ -329,7 +353,9 @@ class TestEncodings:
             (b'zstd-8mb', zstandard.ZstdCompressor().compress),
         ],
     )
-    def test_encoded_and_plain_frames_mix(self, name, encode):
+    def test_encoded_and_plain_frames_mix(
+        self, name: bytes, encode: Callable[[bytes], bytes]
+    ) -> None:
         conn = started()
         wire = (
             settings(name)
@@ -347,7 +373,7 @@ class TestEncodings:
             events.ResponseFinished(1),
         ]
 
-    def test_settings_in_two_frames(self):
+    def test_settings_in_two_frames(self) -> None:
         conn = started()
         raw = cbor.encode(b'zlib')
         wire = (
@@ -375,24 +401,24 @@ class TestEncodings:
             ),
         ],
     )
-    def test_malformed(self, wire, error):
+    def test_malformed(self, wire: bytes, error: type[ProtocolError]) -> None:
         with pytest.raises(error):
             receive(started(), wire)
 
-    def test_settings_without_end(self):
+    def test_settings_without_end(self) -> None:
         conn = started()
         receive(conn, settings(b'x' * 32000, flags=MORE))
         receive(conn, settings(b'x' * 32000, flags=MORE, streamflags=0))
         with pytest.raises(LimitError):
             receive(conn, settings(b'x' * 32000, flags=MORE, streamflags=0))
 
-    def test_not_accepted(self):
+    def test_not_accepted(self) -> None:
         with pytest.raises(StreamError, match='not asked for'):
             receive(started(accept=[b'zlib']), settings(b'zstd-8mb'))
 
 
 class TestFailures:
-    def test_command_error_of_peers(self):
+    def test_command_error_of_peers(self) -> None:
         value = {
             b'status': b'error',
             b'error': {b'message': b'unknown node: %s', b'args': [b'a\x1b']},
@@ -405,7 +431,7 @@ class TestFailures:
         assert responses.format_atoms(event.atoms) == b'unknown node: a\\x1b'
         conn.finish()
 
-    def test_command_error_as_specified(self):
+    def test_command_error_as_specified(self) -> None:
         value = {
             b'status': b'error',
             b'error': {b'message': [{b'msg': b'no', b'labels': [b'l']}]},
@@ -413,7 +439,7 @@ class TestFailures:
         [event] = receive(started(), response(cbor.encode(value)))
         assert event.atoms == (events.Atom(b'no', (), (b'l',)),)
 
-    def test_error_frame_in_the_middle(self):
+    def test_error_frame_in_the_middle(self) -> None:
         conn = started(2)
         receive(conn, response(OK, MORE))
         wire = frames.build(
@@ -430,7 +456,7 @@ class TestFailures:
         )
         assert conn.waiting
 
-    def test_redirect(self):
+    def test_redirect(self) -> None:
         location = {
             b'url': b'https://h/x',
             b'mediatype': b'application/mercurial-cbor',
@@ -467,12 +493,12 @@ class TestFailures:
             {b'url': b'x', b'mediatype': b'm', b'serverdercerts': [1]},
         ],
     )
-    def test_malformed_redirect(self, location):
+    def test_malformed_redirect(self, location: Any) -> None:
         value = {b'status': b'redirect', b'location': location}
         with pytest.raises(CBORError):
             receive(started(), response(cbor.encode(value)))
 
-    def test_body_after_redirect(self):
+    def test_body_after_redirect(self) -> None:
         location = {b'url': b'x', b'mediatype': b'm'}
         value = {b'status': b'redirect', b'location': location}
         with pytest.raises(FrameError):
@@ -488,26 +514,26 @@ class TestFailures:
             frames.build(1, 2, BEGIN, 6, 0, b'\x80\x80'),
         ],
     )
-    def test_malformed(self, wire):
+    def test_malformed(self, wire: bytes) -> None:
         with pytest.raises(CBORError):
             receive(started(), wire)
 
 
 class TestSideChannels:
-    def test_text(self):
+    def test_text(self) -> None:
         [event] = receive(
             started(), other(6, [{b'msg': b'%s%%\n', b'args': [b'100']}])
         )
         assert isinstance(event, events.TextReceived)
         assert responses.format_atoms(event.atoms) == b'100%\n'
 
-    def test_encoded_text(self):
+    def test_encoded_text(self) -> None:
         value = zlib.compress(cbor.encode([{b'msg': b'x'}]))
         wire = settings(b'zlib') + frames.build(1, 2, ENCODED, 6, 0, value)
         [event] = receive(started(), wire)
         assert event.atoms == (events.Atom(b'x'),)
 
-    def test_progress(self):
+    def test_progress(self) -> None:
         value = {b'topic': b't', b'pos': -1, b'total': 9, b'item': b'i'}
         assert receive(started(), other(7, value)) == [
             events.ProgressReceived(1, b't', -1, 9, None, b'i')
@@ -526,5 +552,5 @@ class TestSideChannels:
         (b'\xff\x00', [], b'\\xff\\x00'),
     ],
 )
-def test_format(message, args, text):
+def test_format(message: bytes, args: list[bytes], text: bytes) -> None:
     assert responses.format_atoms([events.Atom(message, tuple(args))]) == text
