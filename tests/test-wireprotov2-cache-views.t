@@ -90,7 +90,7 @@ A user who may see hidden changesets fills the cache. Others do not get them
   > for url in sys.argv[1:]:
   >     print(readable(call(url, b'changesetdata', args)[0]['status'.encode()]))
   > EOF
-  $ "$PYTHON" hiddenset.py "$ALL" "$ALL" $URL
+  $ PYTHONPATH="$TESTDIR/helpers:$PYTHONPATH" "$PYTHON" hiddenset.py "$ALL" "$ALL" $URL
   ok
   ok
   error

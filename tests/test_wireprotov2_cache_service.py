@@ -263,7 +263,7 @@ def test_redirects_for_clients_that_accept_them() -> None:
 
 
 def test_events_have_fixed_lines_and_names() -> None:
-    seen: list[Any] = [
+    seen: list[events.CacheEvent] = [
         events.CacheAsked(b'heads'),
         events.CacheHit(KEY),
         events.CacheMiss(KEY),

@@ -50,19 +50,20 @@ def response(
 
 
 def settings(
-    *values: Any, flags: int = EOS, stream: int = 2, streamflags: int = BEGIN
+    *values: object,
+    flags: int = EOS,
+    stream: int = 2,
+    streamflags: int = BEGIN,
 ) -> bytes:
     payload = b''.join(cbor.encode(value) for value in values)
     return frames.build(1, stream, streamflags, 9, flags, payload)
 
 
-def other(kind: int, value: Any, request: int = 1) -> bytes:
+def other(kind: int, value: object, request: int = 1) -> bytes:
     return frames.build(request, 2, BEGIN, kind, 0, cbor.encode(value))
 
 
-def receive(
-    conn: client.ClientConnection, data: bytes
-) -> list[events.ClientEvent]:
+def receive(conn: client.ClientConnection, data: bytes) -> list[Any]:
     return list(conn.feed(data))
 
 
@@ -117,6 +118,7 @@ class TestSending:
         wanted = events.AcceptedRedirects((b'a',), (b'sha1',), fullhashes)
         conn.command(b'heads', {}, redirect=wanted)
         [frame] = frames.FrameParser().feed(conn.data_to_send())
+        message: Any
         [message] = cbor.decode_all(frame.payload)
         assert isinstance(message, dict)
         # Mercurial up to 6.0 does not know the third key.

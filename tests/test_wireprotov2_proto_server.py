@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgext3rd.wireprotov2.proto import cbor, frames, streams
+from hgext3rd.wireprotov2.proto.assembly import RequestLimits
 from hgext3rd.wireprotov2.proto.errors import (
     CBORError,
     FrameError,
@@ -40,7 +41,7 @@ from hgext3rd.wireprotov2.proto.frames import (
     FRAMING_0006,
     Framing,
 )
-from hgext3rd.wireprotov2.proto.server import RequestLimits, ServerConnection
+from hgext3rd.wireprotov2.proto.server import ServerConnection
 
 
 @BOTH

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from . import cbor, frames, requests, responses, streams
+from .assembly import DEFAULT_LIMITS, CommandAssembly, RequestLimits
 from .errors import (
     CommandError,
     FrameError,
@@ -21,28 +21,8 @@ from .errors import (
     LimitError,
     StreamError,
 )
-from .events import CommandReceived, Location, ServerEvent, SettingsReceived
+from .events import Location, ServerEvent, SettingsReceived
 from .states import OPENING, Commands, Event, Opening, OpeningEvent
-
-
-@dataclass(frozen=True)
-class RequestLimits:
-    """What one exchange may cost the server before a command runs.
-
-    ``command_size``: bytes of all commands being received, arguments and
-    command data together, since all of them are held in memory. ``commands``:
-    how many may arrive in one exchange. ``settings_size``: bytes of one
-    settings message, which names a few encodings. ``cbor``: the limits of one
-    command's arguments.
-    """
-
-    command_size: int = 32 * 1024 * 1024
-    commands: int = 1000
-    settings_size: int = 4096
-    cbor: cbor.Limits = field(default_factory=cbor.Limits)
-
-
-DEFAULT_LIMITS = RequestLimits()
 
 # Streams from server to client have even numbers in one byte, and 0 is unused.
 _STREAM_IDS = tuple(range(2, 256, 2))
@@ -67,16 +47,6 @@ class _ClientStream:
         self.settings: bytearray | None = None
 
 
-class _Received:
-    """What has arrived of a command; ``data`` is None if it has none."""
-
-    __slots__ = ('request', 'data')
-
-    def __init__(self, has_data: bool) -> None:
-        self.request = bytearray()
-        self.data: bytearray | None = bytearray() if has_data else None
-
-
 class ServerConnection:
     """One exchange as the server sees it.
 
@@ -96,9 +66,7 @@ class ServerConnection:
         self._commands = Commands()
         self._streams: dict[int, _ClientStream] = {}
         self._settings = bytearray()
-        self._receiving: dict[int, _Received] = {}
-        self._buffered = 0
-        self._count = 0
+        self._assembly = CommandAssembly(self._commands, limits)
         self._accepted: tuple[bytes, ...] = (b'identity',)
         self._ids = itertools.cycle(_STREAM_IDS)
         self._shared_stream_open = False
@@ -125,7 +93,7 @@ class ServerConnection:
         Raises ``FrameError`` if it ended inside a frame or a request.
         """
         self._parser.finish()
-        if self._opening is Opening.SETTINGS or self._receiving:
+        if self._opening is Opening.SETTINGS or self._assembly.pending:
             raise FrameError(b'data ends inside a request')
 
     def _on_frame(self, frame: frames.Frame) -> ServerEvent | None:
@@ -155,8 +123,8 @@ class ServerConnection:
             raise FrameError(b'unexpected %s frame' % name)
         self._opening = following
         if typeid == frames.COMMAND_REQUEST:
-            return self._on_request(frame, payload)
-        return self._on_data(frame, payload)
+            return self._assembly.add_request(frame, payload)
+        return self._assembly.add_data(frame, payload)
 
     def _stream_of(self, frame: frames.Frame) -> _ClientStream:
         """Return the stream of a frame, which the frame may begin or end."""
@@ -221,88 +189,6 @@ class ServerConnection:
         )
         return SettingsReceived(self._accepted)
 
-    def _grow(self, size: int) -> None:
-        """Count bytes that are held in memory. Raises ``LimitError``."""
-        self._buffered += size
-        if self._buffered > self._limits.command_size:
-            raise LimitError(
-                'command-size',
-                b'commands are larger than %d bytes'
-                % self._limits.command_size,
-            )
-
-    def _on_request(
-        self, frame: frames.Frame, payload: bytes
-    ) -> CommandReceived | None:
-        requestid = frame.requestid
-        flags = frame.flags
-        new = flags & frames.REQUEST_NEW
-        if bool(new) == bool(flags & frames.REQUEST_CONTINUATION):
-            raise FrameError(
-                b'command request frame must have either new or continuation '
-                b'flag set'
-            )
-        has_data = bool(flags & frames.REQUEST_HAVE_DATA)
-        if new:
-            received = self._begin(requestid, has_data)
-        else:
-            self._commands.advance(requestid, Event.CONTINUE)
-            received = self._receiving[requestid]
-            if has_data != (received.data is not None):
-                raise FrameError(
-                    b'command request frames disagree whether data follows'
-                )
-        self._grow(len(payload))
-        received.request += payload
-        if flags & frames.REQUEST_MORE:
-            return None
-        if has_data:
-            self._commands.advance(requestid, Event.DATA_FOLLOWS)
-            return None
-        self._commands.advance(requestid, Event.END_REQUEST)
-        return self._complete(requestid)
-
-    def _begin(self, requestid: int, has_data: bool) -> _Received:
-        """Return where the frames of a new command are collected."""
-        if not requestid % 2:
-            raise FrameError(b'received request with even ID: %d' % requestid)
-        self._commands.advance(requestid, Event.BEGIN)
-        self._count += 1
-        if self._count > self._limits.commands:
-            raise LimitError(
-                'commands',
-                b'more than %d commands in a request' % self._limits.commands,
-            )
-        received = self._receiving[requestid] = _Received(has_data)
-        return received
-
-    def _on_data(
-        self, frame: frames.Frame, payload: bytes
-    ) -> CommandReceived | None:
-        requestid = frame.requestid
-        self._commands.advance(requestid, Event.DATA)
-        if frame.flags not in (frames.CONTINUATION, frames.EOS):
-            raise FrameError(
-                b'command data frame must have either continuation or end of '
-                b'data flag set'
-            )
-        self._grow(len(payload))
-        data = self._receiving[requestid].data
-        assert data is not None
-        data += payload
-        if frame.flags == frames.CONTINUATION:
-            return None
-        self._commands.advance(requestid, Event.END_DATA)
-        return self._complete(requestid)
-
-    def _complete(self, requestid: int) -> CommandReceived:
-        """Return the command whose last frame has arrived."""
-        received = self._receiving.pop(requestid)
-        data = None if received.data is None else bytes(received.data)
-        return requests.read_request(
-            requestid, bytes(received.request), data, self._limits.cbor
-        )
-
     # -- sending
 
     def _open(self) -> tuple[int, int, int]:
@@ -314,7 +200,7 @@ class ServerConnection:
         stream is ended if its id may be needed again.
         """
         if self._framing.sender_settings:
-            end = frames.STREAM_END if self._count > 1 else 0
+            end = frames.STREAM_END if self._assembly.count > 1 else 0
             return next(self._ids), frames.STREAM_BEGIN, end
         begin = 0 if self._shared_stream_open else frames.STREAM_BEGIN
         self._shared_stream_open = True

@@ -143,6 +143,9 @@ COMMAND: Mapping[tuple[State, Event], State] = {
     (State.REDIRECTED, Event.FINISH): State.IDLE,
 }
 
+#: Looking up a member of an enumeration takes longer than looking up a name.
+_IDLE = State.IDLE
+
 _NOT_OPEN = b'frame for request %(id)d, which is not open'
 
 #: What is wrong when an event comes in a state that does not allow it.
@@ -180,7 +183,7 @@ class Commands:
 
     def state(self, requestid: int) -> State:
         """Return the state of a command."""
-        return self._states.get(requestid, State.IDLE)
+        return self._states.get(requestid, _IDLE)
 
     def advance(self, requestid: int, event: Event) -> State:
         """Return the state of a command after ``event``.
@@ -188,11 +191,10 @@ class Commands:
         Raises FrameError if the event is not allowed in its present state.
         """
         states = self._states
-        key = states.get(requestid, State.IDLE), event
-        following = COMMAND.get(key)
+        following = COMMAND.get((states.get(requestid, _IDLE), event))
         if following is None:
             raise FrameError(REFUSALS[event] % {b'id': requestid})
-        if following is State.IDLE:
+        if following is _IDLE:
             del states[requestid]
         else:
             states[requestid] = following

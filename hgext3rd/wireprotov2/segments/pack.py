@@ -14,9 +14,16 @@ from .packmodel import (
     FORETOLD,
     HEADERS,
     NULL,
+    NULL_HASH,
+    RAW,
     Model,
     PackError,
 )
+
+#: References as bytes, each of which is a varint of one byte.
+_RAW = bytes((RAW,))
+_NULL_HASH = bytes((NULL_HASH,))
+_FORETOLD = bytes((FORETOLD,))
 
 
 def packable(version: bytes) -> bool:
@@ -65,22 +72,22 @@ def _packed(model: Model, chunk: bytes, header: int) -> bytes:
     if model.in_changesets:
         # The changeset of a changeset is itself.
         same = changeset == node
-        parts.append(_varint(FORETOLD) if same else b'\0' + changeset)
+        parts.append(_FORETOLD if same else _RAW + changeset)
         parts.append(node)
     else:
         parts.append(_changeset_reference(model, changeset))
         same = model.foretell(changeset) == node
-        parts.append(_varint(FORETOLD) if same else b'\0' + node)
+        parts.append(_FORETOLD if same else _RAW + node)
     count = len(group.nodes)
     for start in (20, 40, 60):
         other = chunk[start : start + 20]
         position = group.positions.get(other)
         if other == NULL:
-            parts.append(b'\1')
+            parts.append(_NULL_HASH)
         elif position is not None:
             parts.append(_varint(BACK + count - position))
         else:
-            parts.append(b'\0' + other)
+            parts.append(_RAW + other)
     parts += (chunk[100:header], delta)
     model.learn(node, changeset, delta)
     return b''.join(parts)
@@ -90,7 +97,7 @@ def _changeset_reference(model: Model, changeset: bytes) -> bytes:
     """Return the reference that stands for the changeset of a delta."""
     position = model.changesets.positions.get(changeset)
     if position is None:
-        return b'\0' + changeset
+        return _RAW + changeset
     ahead = position - model.last
     # Zigzag coding makes small numbers of distances in both directions.
     zigzag = ahead << 1 if ahead >= 0 else (-ahead << 1) - 1

@@ -14,9 +14,10 @@ from mercurial.hgweb import common as hgwebcommon
 
 from .. import compat
 from ..access import requester
+from ..proto.assembly import RequestLimits
 from ..proto.errors import LimitError, ProtocolError
 from ..proto.events import CommandReceived
-from ..proto.server import RequestLimits, ServerConnection
+from ..proto.server import ServerConnection
 from . import dispatch
 from .commands.registry import API, Command, Request
 from .errors import HTTPError
