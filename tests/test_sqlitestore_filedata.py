@@ -16,7 +16,7 @@ from mercurial import vfs as vfsmod
 from mercurial.utils import storageutil
 
 from hgext3rd.sqlitestore.filelog import filelog
-from hgext3rd.sqlitestore.filelog.data import has_node
+from hgext3rd.sqlitestore.filelog.textreader import has_node
 from hgext3rd.sqlitestore.formats import schema
 from hgext3rd.sqlitestore.reading.store import Store
 

@@ -27,7 +27,7 @@ from mercurial.i18n import _
 from .. import compat, requirements
 from ..database import links
 from ..filelog import filelog
-from ..formats import schema
+from ..formats import schema, statements
 from ..reading.store import Store
 from . import legacy, sources
 
@@ -52,9 +52,6 @@ SPLIT_FOLDER = b'data-s'
 
 # The backends that have another list of revlogs, which we do not maintain.
 FILE_INDEX = b'fileindex-v1'
-
-# After this, no process that still has the database open can write to it.
-DISABLE = 'DROP TABLE counter'
 
 
 class Converted(NamedTuple):
@@ -124,9 +121,9 @@ def _refuse_unsettled(repo: Any) -> None:
             hint=_(b"run 'hg debugupgraderepo' first"),
         )
     if requirements.REQUIREMENT in repo.requirements:
-        from ..writing import writer
+        from ..writing import recovery
 
-        writer.recover(repo.sqlitestore)
+        recovery.recover(repo.sqlitestore)
 
 
 def _requirements(ui: Any, repo: Any, target: bytes) -> set[bytes]:
@@ -326,7 +323,7 @@ def _disable(path: bytes) -> None:
     try:
         db = sqlite3.connect(pycompat.fsdecode(path), isolation_level=None)
         try:
-            db.execute(DISABLE)
+            db.execute(statements.DROP_COUNTERS)
         finally:
             db.close()
     except sqlite3.Error:

@@ -207,10 +207,10 @@ def make_class(base: Any) -> Any:
             outermost = self.currenttransaction() is None
             tr = super().transaction(*args, **kwargs)
             if outermost:
-                from ..writing import writer
+                from ..writing import recovery
 
                 try:
-                    writer.settle(self.unfiltered().sqlitestore)
+                    recovery.settle(self.unfiltered().sqlitestore)
                 except BaseException:
                     tr.release()
                     raise
@@ -244,9 +244,9 @@ def make_class(base: Any) -> Any:
 
         def _rollback(self, dryrun: bool, force: bool) -> int:
             if not dryrun and requirements.REQUIREMENT in self.requirements:
-                from ..writing import writer
+                from ..writing import recovery
 
-                writer.try_lock(self.unfiltered().sqlitestore)
+                recovery.try_lock(self.unfiltered().sqlitestore)
             result: int = super()._rollback(dryrun, force)
             if not dryrun:
                 self._undo_file_revisions()
@@ -255,8 +255,8 @@ def make_class(base: Any) -> Any:
         def _undo_file_revisions(self) -> bool:
             if requirements.REQUIREMENT not in self.requirements:
                 return False
-            from ..writing import writer
+            from ..writing import recovery
 
-            return writer.recover(self.unfiltered().sqlitestore)
+            return recovery.recover(self.unfiltered().sqlitestore)
 
     return sqliterepository

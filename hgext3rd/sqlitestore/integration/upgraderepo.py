@@ -23,6 +23,7 @@ from mercurial import util
 from mercurial.i18n import _
 
 from .. import requirements
+from ..formats import statements
 from . import storeentries
 
 # What core's upgrade_engine calls the history of all files.
@@ -128,7 +129,7 @@ def _hand_over(repo: Any, target: Any, backup: bool) -> None:
         storeentries.copy_database(db.path, copy)
         shutil.copymode(db.path, copy)
     # Now the file holds everything without its log, unless others read it.
-    db.execute('PRAGMA wal_checkpoint(PASSIVE)')
+    db.execute(statements.SHRINK_LOG)
     for suffix in (b'', *SIDE_FILES):
         name = target.join(storeentries.FILENAME + suffix)
         util.tryunlink(name)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How ``admin::sqlite-stats`` shows its figures: a table, or a template."""
+"""How ``admin::sqlite-stats`` shows its figures: as text or by a template.
+
+Knows nothing of the database.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from mercurial.i18n import _
 
 from . import stats
 
-# Paths listed unless all are asked for.
+# How many paths to list by default.
 BIGGEST = 10
 
 _BAR_WIDTH = 40
 
 
 def show(fm: Any, found: stats.Stats, limit: int = BIGGEST) -> None:
-    """Write ``found`` to a formatter, with the ``limit`` biggest paths."""
+    """Write the figures to a formatter, with the ``limit`` biggest paths."""
     fm.startitem()
     _totals(fm, found)
     _tables(fm, found)

@@ -16,10 +16,9 @@ from mercurial.node import nullrev
 from mercurial.utils import storageutil
 
 from .. import compat
-from ..formats import index, schema
+from ..formats import schema, statements
+from ..reading.fileindex import FileIndex
 from ..reading.store import Store
-
-SELECT_FILES = 'SELECT path, id FROM path'
 
 # From this size on it pays to look for the source of a copy, and for the same
 # content elsewhere, whatever their names are.
@@ -49,7 +48,8 @@ def kinship(path: bytes) -> tuple[bytes, bytes, bytes]:
 def make(store: Store, progress: Callable[[int], None]) -> Plan:
     """The plan for all files; ``progress`` gets the number of files seen."""
     ids = {
-        bytes(path): path_id for path, path_id in store.db.rows(SELECT_FILES)
+        bytes(path): path_id
+        for path, path_id in store.db.rows(statements.SELECT_PATHS_AND_IDS)
     }
     order = sorted(ids, key=kinship)
     sources: dict[bytes, bytes] = {}
@@ -70,7 +70,7 @@ def make(store: Store, progress: Callable[[int], None]) -> Plan:
     )
 
 
-def _source(store: Store, idx: index.FileIndex) -> bytes | None:
+def _source(store: Store, idx: FileIndex) -> bytes | None:
     """The path that a large file was copied from."""
     if not len(idx):
         return None
@@ -112,7 +112,7 @@ def _adopt(order: Iterable[bytes], sources: dict[bytes, bytes]) -> list[bytes]:
     return result
 
 
-def unchanged(old: index.FileIndex, new: index.FileIndex) -> bool:
+def unchanged(old: FileIndex, new: FileIndex) -> bool:
     """Whether all revisions of ``old`` are in ``new``, stored where they were."""
     n = len(old)
     return (

@@ -29,9 +29,10 @@ from mercurial.node import nullrev, short
 from mercurial.utils import storageutil
 
 from .. import errors
-from ..formats import chunks, frames, index, schema
+from ..formats import chunks, deltas, frames, index, schema, statements
+from ..reading.fileindex import FileIndex
 from ..reading.store import Store
-from ..writing import bases as deltas
+from ..writing import recovery
 from ..writing import writer as transactions
 from . import packer
 from . import plan as repackplan
@@ -72,26 +73,13 @@ GOOD_DELTA = 128
 # Rounds for files that others change all the time; the last one locks.
 ROUNDS = 3
 
-UPDATE_COUNTER = 'UPDATE counter SET value = value + ? WHERE name = ?'
-SELECT_COUNTER = 'SELECT value FROM counter WHERE name = ?'
-SETTLE_TXN = 'UPDATE txn SET kind = ?'
-SELECT_SEGMENTS = 'SELECT id, n, data FROM idx'
-SELECT_ROW_FRAMES = 'SELECT DISTINCT frame FROM rev WHERE frame > 0'
-SELECT_FRAME_IDS = 'SELECT id FROM frame'
-SELECT_HEAD = 'SELECT head FROM frame WHERE id = ?'
-# What the last complete repack did: see _mark.
-REMEMBER = "INSERT OR REPLACE INTO counter VALUES ('packed', ?)"
-HAS_LOOSE = 'SELECT 1 FROM rev LIMIT 1'
-VACUUM = 'VACUUM'
-CHECKPOINT = 'PRAGMA wal_checkpoint(TRUNCATE)'
-
 Place = tuple[int, int]
 
 
 class Done(NamedTuple):
     """A file whose new places are known: index when read, (frame, place)."""
 
-    idx: index.FileIndex
+    idx: FileIndex
     places: list[Place]
 
 
@@ -117,7 +105,7 @@ def repack(
         with locked(repo, store):
             mark = _mark(store, effort)
             if mark is not None:
-                store.db.execute(REMEMBER, (mark,))
+                store.db.execute(statements.REPLACE_PACKED, (mark,))
         shrink(repo, store)
     return True
 
@@ -138,22 +126,22 @@ def locked(repo: Any, store: Store) -> Iterator[None]:
         db = store.db
         db.begin()
         try:
-            row = db.row(transactions.SELECT_TXN)
+            row = db.row(statements.SELECT_TXN)
             if row is not None:
                 if store.changesets() <= row[1]:
-                    transactions.resolve(store, store.changesets())
+                    recovery.resolve(store, store.changesets())
                 else:
-                    db.execute(SETTLE_TXN, (transactions.STRIP,))
-                    db.execute(transactions.DELETE_MARKS)
+                    db.execute(statements.UPDATE_TXN_KIND, (statements.STRIP,))
+                    db.execute(statements.DELETE_MARKS)
             yield
-            db.execute(transactions.COMMIT)
+            db.execute(statements.COMMIT)
         finally:
             if db.in_transaction:
-                db.execute(transactions.ROLLBACK)
+                db.execute(statements.ROLLBACK)
 
 
 def _recorded(store: Store, name: str) -> int:
-    row = store.db.row(SELECT_COUNTER, (name,))
+    row = store.db.row(statements.SELECT_COUNTER, (name,))
     return row[0] if row else 0
 
 
@@ -162,7 +150,7 @@ def _mark(store: Store, effort: Effort) -> int | None:
 
     None if there are loose revisions. Adding sealed ones takes frame ids.
     """
-    if store.db.row(HAS_LOOSE) is not None:
+    if store.db.row(statements.HAS_LOOSE) is not None:
         return None
     return _recorded(store, 'frame') << 8 | effort.level
 
@@ -235,7 +223,9 @@ class Repack:
             return frame_id
         with locked(self.repo, self.store):
             first = _recorded(self.store, 'frame')
-            self.store.db.execute(UPDATE_COUNTER, (BATCH_FRAMES, 'frame'))
+            self.store.db.execute(
+                statements.INCREASE_COUNTER, (BATCH_FRAMES, 'frame')
+            )
         self._ids = iter(range(first, first + BATCH_FRAMES))
         return next(self._ids)
 
@@ -269,17 +259,17 @@ class Repack:
         if n:
             self._batch.append(Done(idx, places))
 
-    def _kept(self, idx: index.FileIndex, rev: int) -> Place | None:
+    def _kept(self, idx: FileIndex, rev: int) -> Place | None:
         """Where a large text is that has a frame of its own already."""
         frame_id = idx.frames[rev]
         if not frame_id or idx.core[rev][2] < packer.ALONE:
             return None
-        row = self.store.db.row(SELECT_HEAD, (frame_id,))
+        row = self.store.db.row(statements.SELECT_HEAD, (frame_id,))
         if row is None or len(frames.decode_head(row[0])[0]) != 1:
             return None
         return frame_id, idx.places[rev]
 
-    def _text(self, idx: index.FileIndex, rev: int) -> bytes:
+    def _text(self, idx: FileIndex, rev: int) -> bytes:
         """The text of a revision, which must match its node."""
         text = self.store.chain_text(idx, rev)
         r = idx.revision(rev)
@@ -356,18 +346,8 @@ class Repack:
             self._insert_frames()
 
     def _insert_frames(self) -> None:
-        db = self.store.db
         for frame_id, head, pieces in self.packer.take():
-            for number, piece in enumerate(pieces):
-                if number == 0:
-                    db.execute(
-                        transactions.INSERT_FRAME, (frame_id, head, piece)
-                    )
-                else:
-                    db.execute(
-                        transactions.INSERT_PIECE,
-                        (frame_id << 16 | number, piece),
-                    )
+            transactions.insert_frame(self.store, frame_id, head, pieces)
 
     def _commit(self) -> list[int]:
         """Switch the files done to their new frames, in one transaction.
@@ -416,7 +396,7 @@ class Repack:
             return False
 
     def _switch(
-        self, idx: index.FileIndex, path_id: int, places: list[Place]
+        self, idx: FileIndex, path_id: int, places: list[Place]
     ) -> None:
         db = self.store.db
         n = len(idx)
@@ -425,30 +405,28 @@ class Repack:
             for rev, (frame_id, place) in enumerate(places)
         ]
         first, end = repackplan.bounds(path_id, n)
-        db.execute(transactions.DELETE_REVS, (first, end))
-        db.execute(transactions.DELETE_SEGMENTS, (first, end))
-        data = index.encode_segment(0, revs, self._codec)
-        db.execute(transactions.INSERT_SEGMENT, (first, n, data))
+        db.execute(statements.DELETE_LOOSE, (first, end))
+        db.execute(statements.DELETE_RUNS, (first, end))
+        data = index.encode_run(0, revs, self._codec)
+        db.execute(statements.INSERT_RUN, (first, n, data))
 
     def _sweep(self) -> None:
         """Delete the frames that no revision is in."""
         db = self.store.db
         with locked(self.repo, self.store):
-            live = {row[0] for row in db.rows(SELECT_ROW_FRAMES)}
-            for gid, n, data in db.iterate(SELECT_SEGMENTS):
-                revs = index.decode_segment(gid & schema.REV_MASK, n, data)
+            live = {
+                row[0] for row in db.rows(statements.SELECT_FRAMES_OF_LOOSE)
+            }
+            for gid, n, data in db.iterate(statements.SELECT_ALL_RUNS):
+                revs = index.decode_run(gid & schema.REV_MASK, n, data)
                 live.update(revision.frame for revision in revs)
-            for (frame_id,) in db.rows(SELECT_FRAME_IDS):
+            for (frame_id,) in db.rows(statements.SELECT_FRAME_IDS):
                 if frame_id not in live:
-                    start = frame_id << 16
-                    db.execute(transactions.DELETE_FRAME, (frame_id,))
-                    db.execute(
-                        transactions.DELETE_PIECES, (start, start + (1 << 16))
-                    )
+                    transactions.delete_frame(self.store, frame_id)
         self.store.forget()
 
 
-def _children(idx: index.FileIndex) -> dict[int, list[int]]:
+def _children(idx: FileIndex) -> dict[int, list[int]]:
     """The children of each revision, the next revision left out."""
     children: dict[int, list[int]] = {}
     for rev in range(len(idx)):
@@ -471,8 +449,8 @@ def _size(choice: tuple[int | None, bytes]) -> int:
 def shrink(repo: Any, store: Store) -> None:
     """Give free pages back to the file system."""
     with repo.lock():
-        store.db.execute(VACUUM)
-        store.db.execute(CHECKPOINT)
+        store.db.execute(statements.VACUUM)
+        store.db.execute(statements.EMPTY_LOG)
 
 
 def database_size(store: Store) -> int:
