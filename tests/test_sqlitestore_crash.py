@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SIGKILL at every step of everything that writes, and what is left.
+"""Kill every command that writes, at each of its steps, and check the result.
 
-After each, `hg recover` if it is asked for; then `hg verify` must be clean,
-every changeset that was there before must read as before, and the next writer
-must succeed. See sqlitestore_crashes.py for what a step is.
+After each kill, ``hg recover`` runs if Mercurial asks for it. Then ``hg verify``
+must be clean, every changeset that existed before must read as before, and the
+next writer must succeed. helpers/sqlitestore_crashes.py explains what a step is.
 
-``CRASH_POINTS`` says how many points are tried per command: a number, or
-``all``; ``CRASH_SIGNAL`` what is sent instead of SIGKILL. After SIGINT the
-command rolls back, with everything at hand that it had.
+The environment variable ``CRASH_POINTS`` says how many steps to try for each
+command: a number, or ``all``. ``CRASH_SIGNAL`` is the signal to send instead of
+SIGKILL. After SIGINT, the command rolls back by itself.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 def configuration(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Have commands of this process find their configuration."""
+    """Configure the commands that this process runs."""
     crashes.configure(tmp_path, monkeypatch)
 
 
@@ -55,9 +55,10 @@ def configuration(
 def sweep(
     request: pytest.FixtureRequest, capsys: pytest.CaptureFixture
 ) -> Iterator:
-    """A function that runs scenarios; it prints how many points there were.
+    """Return a function that runs a scenario.
 
-    Unless all are wanted, ``part`` makes it one of so many.
+    If not all steps are to be tried, it tries ``CRASH_POINTS / part`` of them.
+    Otherwise the number of steps is printed at the end.
     """
     total = []
 
@@ -75,7 +76,7 @@ def sweep(
 
 
 def write(path: bytes, name: bytes, data: bytes, mode: str = 'ab') -> None:
-    """Add to a file of a working directory."""
+    """Append to a file of a working directory."""
     target = os.path.join(path, name)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(target, mode) as file:
@@ -83,14 +84,14 @@ def write(path: bytes, name: bytes, data: bytes, mode: str = 'ab') -> None:
 
 
 def hg(path: bytes, *args: bytes) -> None:
-    """Run a command that must succeed."""
+    """Run a command, and assert that it succeeds."""
     code, out = hg_command(b'--cwd', path, *args)
     assert code == 0, out
 
 
 @pytest.fixture
 def history(tmp_path: pathlib.Path) -> bytes:
-    """A repository with a little history, partly in frames, with a copy."""
+    """Return a repository with a copy and revisions in frames and in rows."""
     path = os.fsencode(tmp_path / 'repo')
     assert hg_command(b'init', path)[0] == 0
     for number in range(5):
@@ -106,7 +107,7 @@ def history(tmp_path: pathlib.Path) -> bytes:
 
 @pytest.fixture
 def changed(history: bytes) -> bytes:
-    """The same with uncommitted changes."""
+    """Return the same repository with uncommitted changes."""
     write(history, b'f', b'changed\n')
     write(history, b'new', random.Random(1).randbytes(100_000))
     hg(history, b'copy', b'-q', b'g1', b'g1copy')
@@ -116,7 +117,7 @@ def changed(history: bytes) -> bytes:
 
 @pytest.fixture
 def large(tmp_path: pathlib.Path) -> bytes:
-    """A repository that fills several frames."""
+    """Return a repository that fills several frames."""
     path = os.fsencode(tmp_path / 'large')
     noise = random.Random(2)
     assert hg_command(b'init', path)[0] == 0
@@ -135,14 +136,14 @@ def test_commit(changed, sweep):
 
 
 def test_commit_with_pending_hook(changed, sweep):
-    """What a hook in another process shall see is committed before."""
+    """What a hook in another process must see is committed before it runs."""
     hook = b'hooks.pretxncommit.look=true'
     args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
     sweep(Scenario(changed, args))
 
 
 def test_hook_killed(changed, sweep):
-    """The hook is killed; so is its transaction, while it rolls back."""
+    """A hook is killed, then the command while it rolls back."""
     hook = b'hooks.pretxncommit.dies=kill -9 $$'
     args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
     sweep(Scenario(changed, args, code=-1))
@@ -150,8 +151,8 @@ def test_hook_killed(changed, sweep):
 
 def test_amend(history, sweep):
     write(history, b'f', b'changed\n')
-    # Without obsolescence it strips, and core keeps what it strips above the
-    # amended changeset in a bundle only: see test_strip.
+    # Without obsolescence, amend strips. Core then keeps the changesets above
+    # the amended one in a bundle only: see test_strip.
     evolution = b'experimental.evolution=createmarkers,allowunstable'
     amend = (b'commit', b'--amend', b'-m', b'amended', b'--config', evolution)
     sweep(Scenario(history, (b'--cwd', history, *amend)))
@@ -164,7 +165,7 @@ def test_pull(large, tmp_path, sweep):
 
 
 def test_pull_refused(large, tmp_path, sweep):
-    """A large changegroup is seen by a hook, refused, and rolled back."""
+    """A hook refuses a large changegroup, which is rolled back."""
     path = os.fsencode(tmp_path / 'clone')
     hg_command(b'clone', b'-q', b'--pull', b'-r', b'1', large, path)
     hook = b'hooks.pretxnchangegroup.no=false'
@@ -173,7 +174,7 @@ def test_pull_refused(large, tmp_path, sweep):
 
 
 def stripped(path: bytes, first: int) -> frozenset[bytes]:
-    """The changesets from number ``first`` on."""
+    """Return the changesets from number ``first`` on."""
     return frozenset(list(crashes.contents(path))[first:])
 
 
@@ -185,21 +186,21 @@ def test_strip(history, sweep):
 
 
 def test_strip_below_others(history, sweep):
-    """What is above but unrelated goes into a bundle and comes back."""
+    """Unrelated changesets above go into a bundle and come back."""
     hg(history, b'update', b'-q', b'2')
     write(history, b'branch', b'off\n')
     write(history, b'copied', b'off\n')
     hg(history, b'commit', b'-qAm', b'other head')
     hg(history, b'update', b'-q', b'0')
     strip = (b'-R', history, b'strip', b'-q', b'3')
-    # As with revlogs, a bundle is all there is of it for a while.
+    # As with revlogs, those changesets are only in a bundle for a while.
     sweep(Scenario(history, strip, stripped(history, 3)))
 
 
 def test_rollback(history, sweep):
     hg(history, b'update', b'-q', b'0')
     args = (b'-R', history, b'rollback', b'-qf')
-    # As with revlogs, it is begun anew.
+    # As with revlogs, the command starts again.
     sweep(
         Scenario(
             history,
@@ -220,7 +221,7 @@ def test_repack(large, sweep):
 
 
 def test_repack_max(large, sweep):
-    """Of what is in frames already, for the most part."""
+    """Repack a repository whose revisions are mostly in frames already."""
     hg(large, b'admin::sqlite-repack', b'-q')
     write(large, b'log', b'more')
     hg(large, b'commit', b'-qm', b'more')
@@ -234,7 +235,7 @@ def test_convert(history, sweep, target):
     convert = b'admin::sqlite-convert', b'--to', target.encode()
 
     def again() -> None:
-        """It is one or the other, whole, and can be gone on with."""
+        """Check that the repository is whole, and convert it again."""
         assert crashes.contents(history) == scenario.before
         hg(history, *convert)
         found = os.listdir(os.path.join(history, b'.hg/store'))
@@ -247,14 +248,14 @@ def test_convert(history, sweep, target):
 
 @pytest.mark.parametrize('target', ['sqlite', 'revlog'])
 def test_convert_legacy(history, sweep, target):
-    """From the extension that came with Mercurial until 6.9."""
+    """Convert from the extension that came with Mercurial until 6.9."""
     before = crashes.contents(history)
     legacy.make_legacy(history)
     store = os.path.join(history, b'.hg/store')
     convert = b'admin::sqlite-convert', b'--to', target.encode()
 
     def again() -> None:
-        """It is of the old kind or of the new, whole, and can be gone on with."""
+        """Check that the repository has one format, and convert it again."""
         with open(os.path.join(store, b'requires'), 'rb') as file:
             if b'exp-sqlite-001' in file.read():
                 assert b'db.sqlite' in os.listdir(store)
@@ -274,7 +275,7 @@ def test_convert_legacy(history, sweep, target):
 
 @pytest.mark.parametrize('kind', ['sqlite', 'revlog', 'legacy'])
 def test_convert_without_room(history, monkeypatch, kind):
-    """What it is, as the file of requirements says, decides what is removed."""
+    """The requirements on disk decide which files are removed."""
     before = crashes.contents(history)
     target = 'revlog'
     if kind == 'revlog':
@@ -305,7 +306,7 @@ def test_backup(large, tmp_path, sweep):
     dest = os.fsencode(tmp_path / 'backup')
 
     def look() -> None:
-        """It is whole or it is not there, and can be done again."""
+        """Check that the copy is complete or absent, and copy again."""
         for attempt in range(2):
             if os.path.exists(dest):
                 db = sqlite3.connect(os.fsdecode(dest))
@@ -324,7 +325,7 @@ def test_backup(large, tmp_path, sweep):
 
 
 def interrupted(scenario: Scenario, mark: bytes) -> list[int]:
-    """The steps at which a kill leaves a journal that names ``mark``."""
+    """Return the steps at which a kill leaves a journal that names ``mark``."""
     journal = os.path.join(scenario.path, b'.hg/store/journal')
     found = []
     for last in range(scenario.total()):
@@ -337,7 +338,7 @@ def interrupted(scenario: Scenario, mark: bytes) -> list[int]:
 
 
 def recovery(scenario: Scenario, last: int) -> Scenario:
-    """The scenario of being killed while recovering from an earlier kill."""
+    """Return a scenario that kills the recovery from an earlier kill."""
     scenario.kill(last)
     path = scenario.path + b'-crashed'
     crashes.copy_tree(scenario.path, path)
@@ -346,7 +347,7 @@ def recovery(scenario: Scenario, last: int) -> Scenario:
 
 
 def test_recover(changed, sweep):
-    """Recovery is killed as well: once, then it may succeed."""
+    """Recovery is killed once; the next one succeeds."""
     hook = b'hooks.pretxncommit.look=true'
     args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
     commit = Scenario(changed, args)
@@ -363,5 +364,5 @@ def test_recover_strip(history, sweep):
 
 
 def test_extension_is_loaded():
-    """The extension under test is the one the commands above run with."""
+    """The commands above run with the extension of this source tree."""
     assert extensions.find(b'sqlitestore') is not None

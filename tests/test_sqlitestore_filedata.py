@@ -23,7 +23,10 @@ from hgext3rd.sqlitestore.reading.store import Store
 
 @pytest.fixture
 def stored(tmp_path):
-    """A function that stores texts as revisions of a file, and opens it."""
+    """Return a function that stores texts as revisions of a file.
+
+    It returns the filelog of that file.
+    """
     vfs = vfsmod.vfs(os.fsencode(tmp_path))
     store = Store(vfs.join(schema.FILENAME), 'none', b'off', lambda: 1 << 20)
     store.db.create()
@@ -74,7 +77,10 @@ def test_damaged_text_is_refused_wherever_it_is_asked_for(stored):
 
 
 def test_node_of_an_attack_is_what_core_says(stored, monkeypatch):
-    """Core's function hashes the text of a collision attack differently."""
+    """The text of an attack has the node that core's function gives it.
+
+    Core's function recognizes collision attacks, plain SHA-1 does not.
+    """
 
     def safe_hash(text, p1, p2):
         sha = hashlib.sha1(min(p1, p2) + max(p1, p2) + text).digest()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happens to single revisions of a changegroup."""
+"""How the order of parents is fixed in revisions of a changegroup."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COPY = b'\x01\ncopy: a\n\x01\ntext'
         (COPY, 3, 5, False),
     ],
 )
-def test_parents_are_mended(
+def test_wrong_order_of_parents_is_recognized(
     text: bytes, p1: int, p2: int, swapped: bool
 ) -> None:
     assert ingest._swapped(text, p1, p2, 0) == swapped
@@ -34,6 +34,6 @@ def test_parents_are_mended(
 @pytest.mark.parametrize(
     'flag', [constants.REVIDX_ISCENSORED, constants.REVIDX_EXTSTORED]
 )
-def test_parents_of_hidden_texts_stay(flag: int) -> None:
+def test_parents_stay_if_the_raw_text_stands_for_another(flag: int) -> None:
     assert not ingest._swapped(b'\x01\ncensored: \n\x01\n', 3, -1, flag)
     assert not ingest._swapped(b'version https://git-lfs', -1, 3, flag)
