@@ -15,11 +15,10 @@ from typing import Any
 
 from mercurial import error, mdiff, revlog, util
 from mercurial.i18n import _
-from mercurial.node import nullrev, sha1nodeconstants
+from mercurial.node import nullrev
 from mercurial.revlogutils import constants, flagutil
 
 from .. import compat
-from ..compat import config
 from ..formats import schema
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
@@ -29,6 +28,7 @@ from ..writing.writer import writer as writer_of
 from . import integrity, textreader
 from .deltaview import DeltaView
 from .indexview import IndexView
+from .revlogshape import RevlogShape
 from .textreader import TextReader
 
 # The limit of revlogs and of core's index object, which stores sizes in 32
@@ -59,40 +59,20 @@ class PartMethod:
         return method
 
 
-class FileStore:
+class FileStore(RevlogShape):
     """The revisions of the file ``path``, with the interface of a revlog.
 
     ``opener`` is the store's vfs, in whose options core keeps settings. A
     ``writable`` file accepts ``addrevision`` and ``addgroup``.
     """
 
-    nullid = sha1nodeconstants.nullid
-    nodeconstants = sha1nodeconstants
-    # Extensions and debug commands look at these.
-    _format_version = constants.REVLOGV1
-    _format_flags = constants.FLAG_GENERALDELTA
-    _flagserrorclass = revlog.revlog._flagserrorclass
-    _large_file_enabled = False
-    _trypending = False
-    _docket = None
-    _inline = False
-    _indexfile = None
-    _datafile = None
-    _sidedatafile = None
-    _nodemap_file = None
-    _diff_fn = staticmethod(mdiff.textdiff)
-    revlog_kind = constants.KIND_FILELOG
-    is_delaying = False
-    has_revdiff_extra = False
-    uses_rust = False
-
     _adding_group = False
 
     def __init__(
         self, store: Store, opener: Any, path: bytes, writable: bool
     ) -> None:
+        super().__init__(opener)
         self.store = store
-        self.opener = opener
         self.filename = self.display_id = path
         self.target = (constants.KIND_FILELOG, path)
         self.radix = b'data/' + path
@@ -249,10 +229,6 @@ class FileStore:
 
     size = revlog.revlog.size
     cmp = revlog.revlog.cmp
-
-    def sidedata(self, nodeorrev: bytes | int) -> dict[int, bytes]:
-        """Return nothing: filelogs have no side data."""
-        return {}
 
     def clearcaches(self, clear_persisted_data: bool = False) -> None:
         """Forget the text that was read last."""
@@ -431,64 +407,7 @@ class FileStore:
         censor.censor(self._file_writer(tr), revs, tombstone)
         self.reader.forget()
 
-    # settings of core
-
-    @util.propertycache
-    def feature_config(self) -> Any:
-        """Core's settings for what revlogs may hold."""
-        feature: Any = self.opener.options.get(b'feature-config')
-        feature = config.FeatureConfig() if feature is None else feature.copy()
-        feature.censorable = True
-        feature.canonical_parent_order = False
-        return feature
-
-    @util.propertycache
-    def _flagprocessors(self) -> dict[int, Any]:
-        options = self.opener.options
-        processors = dict(flagutil.flagprocessors)
-        processors.update(options.get(b'flagprocessors', {}))
-        if (
-            options.get(b'enableellipsis')
-            or self.feature_config.enable_ellipsis
-        ):
-            processors[constants.REVIDX_ELLIPSIS] = revlog.ellipsisprocessor
-        return processors
-
-    @property
-    def delta_config(self) -> Any:
-        """Core's settings for deltas; any revision may be a base here."""
-        delta: Any = self.opener.options.get(b'delta-config')
-        delta = config.DeltaConfig() if delta is None else delta.copy()
-        delta.general_delta = True
-        return delta
-
-    @property
-    def data_config(self) -> Any:
-        """Core's settings for reading revlogs."""
-        data: Any = self.opener.options.get(b'data-config')
-        return config.DataConfig() if data is None else data
-
-    # what a revlog has beside its revisions
-
-    def get_revlog(self) -> FileStore:
-        """Return this object, which takes the place of a revlog."""
-        return self
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
-        """Do nothing: core keeps files open in this context."""
-        yield
-
-    def files(self, include_old: bool = True) -> list[bytes]:
-        """Return no names: no file in the store belongs to this file alone."""
-        return []
-
-    def update_caches(self, transaction: Any) -> None:
-        """Do nothing: there are no caches on disk."""
-
-    def checksize(self) -> tuple[int, int]:
-        """Return zeros: SQLite itself keeps track of the file's size."""
-        return 0, 0
+    # checks and statistics
 
     def verifyintegrity(self, state: Any) -> Iterator[Any]:
         """Yield problems found by reading every revision."""
