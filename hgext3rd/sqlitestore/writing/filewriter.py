@@ -82,11 +82,11 @@ class FileWriter:
         place, chunk = bases.choose(
             self.store, text, candidates, writer.codec.encode, self._text_of
         )
-        frame_id = 0
+        row = Revision(node, p1, p2, linkrev, flags, len(text), 0, place)
         if len(chunk) > LARGE_CHUNK:
             frame_id = self.store_alone(len(index), text)
-            place, chunk = 0, b''
-        row = Revision(node, p1, p2, linkrev, flags, len(text), frame_id, place)
+            row = row._replace(frame=frame_id, place=0)
+            chunk = b''
         writer.add_loose(gid, row, chunk)
         rev = index.append(row, len(chunk))
         self.store.keep_index(index)
@@ -96,13 +96,13 @@ class FileWriter:
         return rev
 
     def add_received(
-        self, draft: Revision, text: bytes, base: int, delta: bytes | None
+        self, draft: Revision, text: bytes, base: int, delta: bytes
     ) -> int:
         """Add a revision of a changegroup, and return its number.
 
         ``draft`` has no frame and place yet. ``delta`` came over the wire and
-        applies to revision ``base``; it is None if a full text came. Call
-        ``finish`` after the last one.
+        applies to revision ``base``, which is -1 if a full text came. Call
+        ``finish`` after the last revision.
         """
         # This runs for each revision of a clone, and what surrounds the hashing
         # and compressing of texts is a third of its time: hence few calls.
@@ -125,15 +125,14 @@ class FileWriter:
         return rev
 
     def _receive_loose(
-        self, draft: Revision, text: bytes, base: int, delta: bytes | None
+        self, draft: Revision, text: bytes, base: int, delta: bytes
     ) -> None:
         """Add a revision as a row, with its delta from the wire if possible."""
         index, writer = self.index, self.writer
         writer.touch(self.path, index)
         rev = len(index)
         if (
-            delta is not None
-            and base != nullrev
+            base != nullrev
             and len(delta) * 2 < len(text)
             and bases.is_short(self.store, index, base, len(text))
         ):

@@ -51,20 +51,20 @@ class RunWriter:
         self._first = 0
 
     def add(
-        self, draft: Revision, text: bytes, base: int, delta: bytes | None
+        self, draft: Revision, text: bytes, base: int, delta: bytes
     ) -> bool:
         """Seal the next revision, unless a row is the better form for it.
 
-        ``draft`` has no frame and place yet. ``delta`` is the delta from the
-        wire, which applies to revision ``base``, or None. Return whether the
-        revision was added.
+        ``draft`` has no frame and place yet. ``delta`` came over the wire and
+        applies to revision ``base``, which is -1 if a full text came. Return
+        whether the revision was added.
         """
         sealer = self._writer.sealer
         gid = self._base_gid + len(self._index)
         place = None
         if base != nullrev:
             place = sealer.place(self._base_gid + base)
-        if place is None or delta is None or len(delta) >= len(text):
+        if place is None or len(delta) >= len(text):
             place, delta = self._best_in_frame(draft, text)
         if len(delta) >= relatives.CONTENT_SIZE:
             found = self._add_large(gid, draft, text, place, delta)
