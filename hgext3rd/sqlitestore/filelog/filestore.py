@@ -22,9 +22,11 @@ from .. import compat
 from ..formats import schema
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
-from ..writing import censor, ingest
-from ..writing.filewriter import FileWriter
-from ..writing.writer import writer as writer_of
+
+# As modules, which Mercurial loads when they are first used: commands that only
+# read start faster.
+from ..writing import censor, filewriter, ingest
+from ..writing import writer as writing
 from . import integrity, textreader
 from .deltaview import DeltaView
 from .indexview import IndexView
@@ -237,7 +239,7 @@ class FileStore(RevlogShape):
     # core's interface ifilemutation
 
     @contextlib.contextmanager
-    def _writing(self, tr: Any) -> Iterator[FileWriter]:
+    def _writing(self, tr: Any) -> Iterator[filewriter.FileWriter]:
         """Yield a FileWriter for a Mercurial transaction.
 
         Raises ProgrammingError unless the file was opened for writing.
@@ -249,9 +251,11 @@ class FileStore(RevlogShape):
             )
         yield self._file_writer(tr)
 
-    def _file_writer(self, tr: Any) -> FileWriter:
-        store = self.store
-        return FileWriter(self.idx, store, writer_of(store, tr), self.filename)
+    def _file_writer(self, tr: Any) -> filewriter.FileWriter:
+        writer = writing.writer(self.store, tr)
+        return filewriter.FileWriter(
+            self.idx, self.store, writer, self.filename
+        )
 
     def addrevision(
         self,
