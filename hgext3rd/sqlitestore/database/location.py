@@ -2,8 +2,8 @@
 """The database as a file: who may write to it, and whether it changed.
 
 Knows nothing of connections and never opens the file. SQLite keeps its log
-beside the file that a symbolic link leads to, so all questions about side files
-follow links.
+beside the file that a symbolic link leads to, so the checks whether the file is
+in use, or was changed, follow links.
 """
 
 from __future__ import annotations

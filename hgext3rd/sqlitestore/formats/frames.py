@@ -25,14 +25,14 @@ This module knows nothing of SQLite, and uses only the delta codec of Mercurial.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from mercurial import mdiff
 
 from ...amalgam.lru import LRU
-from . import chunks, columns, hunks
+from . import chunks, columns, hunks, schema
 
 _HEAD_COLUMNS = 4
 _SPLIT_COLUMNS = 5
@@ -84,6 +84,18 @@ def encode_head(
         (columns.diff(paths), columns.diff(revs), distances, lengths)
     )
     return b'%d:' % len(paths) + codec.encode(table)
+
+
+def encode_data(parts: Sequence[bytes], codec: chunks.Codec) -> Iterator[bytes]:
+    """Yield the stored data of a frame, in pieces that fit into a row each.
+
+    ``parts`` are the entries, or the parts that ``split`` returns.
+    """
+    size = sum(map(len, parts))
+    if size < schema.PIECE_SIZE:
+        yield codec.encode(b''.join(parts))
+    else:
+        yield from codec.encode_stream(parts, size, schema.PIECE_SIZE)
 
 
 class Head(NamedTuple):

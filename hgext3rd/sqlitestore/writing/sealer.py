@@ -99,12 +99,7 @@ class Sealer:
             [len(entry) for entry in self._entries],
             self._codec,
         )
-        if self._size < schema.PIECE_SIZE:
-            pieces = iter((self._codec.encode(b''.join(self._entries)),))
-        else:
-            pieces = self._codec.encode_stream(
-                self._entries, self._size, schema.PIECE_SIZE
-            )
+        pieces = frames.encode_data(self._entries, self._codec)
         self._sink.add_frame(self._id, head, pieces)
         self._reset()
 
