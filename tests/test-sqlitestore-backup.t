@@ -1,3 +1,5 @@
+Backups of the database with admin::sqlite-backup.
+
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > sqlitestore =
@@ -9,7 +11,7 @@
   $ cd r
   $ for i in 0 1 2; do echo $i > a; hg commit -qAm $i; done
 
-A copy to a file, to a directory, and what is refused
+The destination is a new file or a directory; other destinations are refused
 
   $ hg admin::sqlite-backup ../copy
   ../copy written (* KB) (glob)
@@ -29,8 +31,8 @@ A copy to a file, to a directory, and what is refused
   (see 'hg help admin::sqlite-convert')
   [255]
 
-A backup of a whole repository: first all the rest, then the database. In
-between, a changeset is committed
+To back up a whole repository, copy everything but the database first, and the
+database afterwards. Here a changeset is committed in between
 
   $ mkdir ../saved
   $ cp -R .hg ../saved/.hg
@@ -39,11 +41,11 @@ between, a changeset is committed
   $ hg commit -qm 3
   $ hg admin::sqlite-backup -q ../saved/.hg/store/files.sqlite
 
-Restored, it holds what the changelog knows of and no more
+hg recover removes the file revisions that the changelog does not know
 
   $ cd ../saved
   $ hg recover
-  removing file revisions of a lost transaction
+  removing file revisions of an interrupted transaction
   (verify step skipped, run `hg verify` to check your repository content)
   $ hg verify -q
   $ hg admin::sqlite-stats -T '{revisions}\n'
@@ -57,7 +59,7 @@ Restored, it holds what the changelog knows of and no more
   $ hg cat -r tip a
   3
 
-The same without recover: the next writer does it
+Without hg recover, the next transaction removes them
 
   $ hg clone -q --pull -r 1 . ../older
   $ cd ../older
@@ -69,7 +71,7 @@ The same without recover: the next writer does it
   $ hg admin::sqlite-stats -T '{revisions}\n'
   3
 
-A copy taken while a transaction is open, from a hook of it
+A backup made by a hook, while a transaction is open
 
   $ cd ../r
   $ echo 4 > a
@@ -83,7 +85,7 @@ A copy taken while a transaction is open, from a hook of it
   $ hg admin::sqlite-stats -T '{revisions}\n'
   3
 
-A damaged database is not copied
+Backing up a damaged database fails and leaves no file
 
   $ cd ../r
   $ "$PYTHON" << EOF

@@ -1,11 +1,13 @@
 #require hg60
 
+Converting repositories made by the extension sqlitestore of Mercurial 6.0.
+
   $ cat > old.sh << 'EOF'
   > "$AMALGAM_HG60" --config extensions.sqlitestore= \
   >   --config storage.new-repo-backend=sqlite "$@"
   > EOF
 
-A repository of the extension that came with Mercurial
+A repository in the format of that extension
 
   $ sh old.sh init r
   $ cd r
@@ -22,7 +24,8 @@ A repository of the extension that came with Mercurial
   exp-sqlite-001
   exp-sqlite-comp-001=zstd
 
-Mercurial without this extension refuses it, with it says what to do
+Mercurial without an extension refuses the repository; this extension names the
+command that converts it
 
   $ hg log -r tip
   abort: repository requires features unknown to this Mercurial: * (glob)
@@ -48,7 +51,7 @@ Mercurial without this extension refuses it, with it says what to do
   (run 'hg admin::sqlite-convert')
   [255]
 
-Converted to both kinds, it is what it was
+Its history stays the same when it is converted to SQLite, or to revlogs
 
   $ cp -R . ../r2
   $ hg admin::sqlite-convert

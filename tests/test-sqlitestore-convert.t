@@ -1,3 +1,5 @@
+Converting a repository from revlogs to SQLite and back.
+
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > sqlitestore =
@@ -9,7 +11,7 @@
   > hg -R "$1" log -G -p -T '{rev} {node} {files}\n' --hidden | f --sha1
   > EOF
 
-A repository with branches, copies, a hidden changeset, long and odd names
+A repository with branches, copies, a hidden changeset, and long and odd names
 
   $ hg init r
   $ cd r
@@ -35,7 +37,7 @@ A repository with branches, copies, a hidden changeset, long and odd names
   $ sh digest.sh r > before; cat before
   sha1=* (glob)
 
-To SQLite
+Convert it to SQLite
 
   $ hg -R r admin::sqlite-convert
   9 revisions of 4 files converted
@@ -46,7 +48,8 @@ To SQLite
   data
   files.sqlite
 
-What was the folder of revlogs is now in the way of processes that look for them
+A symbolic link replaces the folder of revlogs, and stops processes that expect
+revlogs there
 
   $ readlink.py r/.hg/store/data
   r/.hg/store/data -> files.sqlite/instead
@@ -56,7 +59,7 @@ What was the folder of revlogs is now in the way of processes that look for them
   $ hg -R r admin::sqlite-convert
   nothing to convert
 
-It can be worked with, cloned and streamed
+The converted repository can be written to, cloned and streamed
 
   $ cd r
   $ hg rollback
@@ -73,7 +76,7 @@ It can be worked with, cloned and streamed
   >    --config ui.ssh="\"$PYTHON\" \"$RUNTESTDIR/dummyssh\""
   $ hg -R streamed verify -q
 
-And back: what the store holds is the same again
+Convert it back to revlogs: the store contains the same history as before
 
   $ hg -R r admin::sqlite-convert --to revlog
   9 revisions of 4 files converted
@@ -89,7 +92,7 @@ And back: what the store holds is the same again
   $ hg clone -q -U r copied
   $ hg -R copied verify -q
 
-What is refused
+Conversions that are refused
 
   $ hg -R r admin::sqlite-convert --to cvs
   abort: cannot convert to 'cvs'
@@ -110,7 +113,7 @@ What is refused
   $ hg -R indexed admin::sqlite-convert | grep -v 'nothing\|0 revisions'
   [1]
 
-Damage is found, and the repository stays what it is
+A conversion finds damage, and leaves the repository as it was
 
   $ cp -R r bad
   $ rm bad/.hg/store/data/text.i

@@ -1,4 +1,4 @@
-Exchange between SQLite repositories and others, in all directions.
+Exchange between repositories in SQLite and in revlogs, in all directions.
 
 #require serve
 
@@ -19,7 +19,7 @@ Exchange between SQLite repositories and others, in all directions.
   >   cmp $TESTTMP/log1 $TESTTMP/log2 && hg -R $2 verify -q
   > }
 
-A history with copies, merges, an empty file and a large one
+A history with copies, merges, an empty file and a large file
 
   $ hg init source
   $ cd source
@@ -46,7 +46,7 @@ A history with copies, merges, an empty file and a large one
   $ kind plain
   $ same source plain
 
-Over HTTP, from and to either kind; pull in steps
+Clone over HTTP from either kind, and pull in steps
 
   $ for kind in source plain; do
   >   hg -R $kind serve -p $HGPORT -d --pid-file=hg.pid -E errors.log
@@ -62,7 +62,7 @@ Over HTTP, from and to either kind; pull in steps
   sqlite
   $ cat errors.log
 
-Over ssh, pushing
+Push over ssh, to either kind and back
 
   $ hg init target
   $ hg -R source push -q ssh://user@dummy/target -r 2
@@ -84,7 +84,8 @@ Over ssh, pushing
   6
   back
 
-A few revisions of known files become rows, much becomes frames
+A pull stores a few revisions of known files as rows, and many revisions in
+frames
 
   $ count() { python3 -c 'import sqlite3, sys; db = sqlite3.connect(sys.argv[1] + "/.hg/store/files.sqlite"); print("loose %d, frames %d" % tuple(db.execute("SELECT count(*) FROM " + t).fetchone()[0] for t in ("rev", "frame"))); db.close()' $1; }
   $ hg clone -q --pull -U source counted -r 6
@@ -94,7 +95,8 @@ A few revisions of known files become rows, much becomes frames
   $ count counted
   loose 1, frames 2
 
-Stream clones between SQLite repositories: one consistent snapshot
+A stream clone of a repository in SQLite is a consistent snapshot, also for a
+client that would create revlogs by default
 
   $ hg -R source serve -p $HGPORT -d --pid-file=hg.pid -E errors.log
   $ cat hg.pid >> $DAEMON_PIDS
@@ -111,7 +113,7 @@ Stream clones between SQLite repositories: one consistent snapshot
   $ hg -R streamed commit -qm 'on top'
   $ hg -R streamed verify -q
 
-a client without the extension gets the same by a pull
+A client without the extension pulls instead
 
   $ hg clone -q --stream -U http://localhost:$HGPORT/ pulled --config extensions.sqlitestore=! --config storage.new-repo-backend=revlogv1
   warning: stream clone requested but client is missing requirements: sqlitestore-compression=zstd, sqlitestore-v2
@@ -121,7 +123,8 @@ a client without the extension gets the same by a pull
   $ killdaemons.py hg.pid
   $ cat errors.log
 
-and a plain stream turns a SQLite-by-default client's clone into a plain one
+A stream clone of a repository with revlogs has revlogs, although the client
+would create repositories in SQLite by default
 
   $ hg -R plain serve -p $HGPORT -d --pid-file=hg.pid -E errors.log
   $ cat hg.pid >> $DAEMON_PIDS
@@ -144,7 +147,7 @@ Stream bundles
   $ hg -R source bookmark -q -d mark
   $ same source unbundled
 
-Local clones copy the database, never link it, and may run while it is written
+A local clone copies the database and does not link it
 
   $ hg clone -q -U source local
   $ kind local
@@ -160,7 +163,7 @@ Local clones copy the database, never link it, and may run while it is written
   $ cd ..
   $ hg -R source verify -q
 
-Clone bundles, of changes and as a stream
+Clone bundles that contain changesets or a stream
 
   $ hg -R source bundle -q -a --type zstd-v2 full.hg
   $ hg -R source bundle -q -a --type 'none-v2;stream=v2' stream.hg

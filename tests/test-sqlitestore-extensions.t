@@ -1,4 +1,5 @@
-Other ways to have a repository: shares, tree manifests, narrow, lfs, largefiles.
+Repositories of other kinds: shares, tree manifests, narrow clones, lfs,
+largefiles and subrepositories.
 
   $ cat >> $HGRCPATH <<'RC'
   > [extensions]
@@ -19,7 +20,7 @@ Other ways to have a repository: shares, tree manifests, narrow, lfs, largefiles
   $ hg commit -m copy
   $ cd ..
 
-share, with a commit from either side; unshare
+Shares: commit on either side, then unshare
 
   $ for safe in yes no; do
   >   hg clone -q -U --pull source s --config format.use-share-safe=$safe
@@ -100,7 +101,7 @@ Narrow clones: only what is in the narrowspec is stored
   $ hg verify -q
   $ cd ..
 
-lfs
+Large files kept by the lfs extension
 
   $ cat >> $HGRCPATH <<'RC'
   > [extensions]
@@ -132,7 +133,7 @@ lfs
   $ hg -R lfs2 verify -q
   $ cmp lfs/renamed lfs2/renamed
 
-largefiles
+Large files kept by the largefiles extension
 
   $ cat >> $HGRCPATH <<'RC'
   > [extensions]
@@ -158,7 +159,7 @@ largefiles
   bigger
   $ hg -R large2 verify -q
 
-Subrepositories may be of either kind
+Subrepositories in SQLite and with revlogs
 
   $ cat >> $HGRCPATH <<'RC'
   > [extensions]

@@ -1,4 +1,5 @@
-Revisions whose text lfs keeps elsewhere, met by changegroups that have the text
+Changegroups with the texts of revisions whose texts the lfs extension keeps
+outside of the store.
 
   $ cat >> "$HGRCPATH" << EOF
   > [extensions]
@@ -10,7 +11,8 @@ Revisions whose text lfs keeps elsewhere, met by changegroups that have the text
   > url = file:$TESTTMP/remote
   > EOF
 
-The same first changeset, with its file as a text and as what stands for it
+The same first changeset in two repositories: one stores the text of the file,
+the other an lfs pointer
 
   $ for name in plain lfs; do
   >   hg init $name
@@ -22,7 +24,7 @@ The same first changeset, with its file as a text and as what stands for it
   $ hg --cwd lfs debugdata f 0 | head -1
   version https://git-lfs.github.com/spec/v1
 
-A delta of the text is not one of what is stored
+A delta of the text cannot be applied to the stored pointer
 
   $ echo changed >> plain/f
   $ hg -R plain commit -d '0 0' -m second

@@ -1,3 +1,5 @@
+Repacking the database.
+
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > sqlitestore =
@@ -14,7 +16,7 @@
   >    -T '{revisions} revisions, {loose} loose, {unused} unused\n'
   > EOF
 
-A repository with branches, copies and the same large content twice
+A repository with branches, copies and two files with the same large content
 
   $ hg init r
   $ cd r
@@ -46,7 +48,7 @@ A repository with branches, copies and the same large content twice
   $ sh digest.sh r > before; cat before
   sha1=* (glob)
 
-Repacked, nothing is loose and everything reads as before
+After a repack, no revision is loose, and the history is the same
 
   $ hg -R r admin::sqlite-repack
   database repacked (* KB, was * KB) (glob)
@@ -55,13 +57,13 @@ Repacked, nothing is loose and everything reads as before
   $ hg -R r verify -q
   $ sh digest.sh r | cmp - before
 
-The large content is stored once, the copy as a delta
+The large content is stored once, and its changed copy as a delta
 
   $ hg -R r admin::sqlite-stats -T '{stored}\n' | "$PYTHON" -c \
   >    "print(float(input()) < 215000)"
   True
 
-Nothing is done again, unless it can be done better
+A second repack does nothing, unless it uses a higher level of compression
 
   $ hg -R r admin::sqlite-repack
   nothing to repack
@@ -76,7 +78,7 @@ Nothing is done again, unless it can be done better
   abort: cannot specify both --max and --auto
   [10]
 
-It goes on from there: commits, pulls in both directions, strip
+Commits, clones, annotate and strip work on repacked revisions
 
   $ cd r
   $ echo 5 >> text
@@ -102,7 +104,7 @@ It goes on from there: commits, pulls in both directions, strip
   11 revisions, 0 loose, 0 unused
   $ hg verify -q
 
-Rolling back a transaction of before the repack does not harm its frames
+Rolling back a transaction that is older than the repack does not damage frames
 
   $ echo 6 > d/6
   $ hg commit -qAm 6
@@ -114,7 +116,7 @@ Rolling back a transaction of before the repack does not harm its frames
   $ hg commit -qAm 6
   $ hg verify -q
 
-What is refused: a second one, and one beside an abandoned transaction
+A repack is refused while another one runs, and after an abandoned transaction
 
   $ cat > held.py << EOF
   > import os, subprocess, sys
@@ -137,7 +139,7 @@ What is refused: a second one, and one beside an abandoned transaction
   (see 'hg help admin::sqlite-convert')
   [255]
 
-A reader that opened a file before goes on after, and so does a writer
+A process that opened a file before a repack can read and write it afterwards
 
   $ cat > reader.py << EOF
   > import subprocess
@@ -166,7 +168,7 @@ A reader that opened a file before goes on after, and so does a writer
   4 15004 -1
   6000
 
-Damaged content is not packed
+A repack stops at damaged content
 
   $ cd ..
   $ hg init bad
@@ -183,7 +185,7 @@ Damaged content is not packed
   (run 'hg verify')
   [50]
 
-When a lot was added, it is suggested or done
+When much was added, a repack is suggested or started
 
   $ hg init ../auto
   $ cd ../auto

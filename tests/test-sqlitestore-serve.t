@@ -1,5 +1,5 @@
-A web server and a command server that had the repository open go on serving it
-while other processes convert, strip, censor, repack and restore it.
+A web server and a command server keep serving a repository while other
+processes convert, strip, censor, repack and restore it.
 
   $ cat >> $HGRCPATH <<RC
   > [extensions]
@@ -24,8 +24,8 @@ while other processes convert, strip, censor, repack and restore it.
   $ hg serve -R r -p $HGPORT -d --pid-file hg.pid -E errors.log
   $ cat hg.pid >> $DAEMON_PIDS
 
-The command server commits, somebody pushes through the web server; both must say
-of the history what a new process says of it.
+The command server commits, and another repository pushes through the web
+server. Both servers must show the same history as a new process.
 
   $ cat > serve.py <<'EOF'
   > import os

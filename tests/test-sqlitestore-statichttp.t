@@ -1,4 +1,4 @@
-A repository in a folder of a web server that knows nothing of Mercurial.
+Reading a repository from a web server that does not run Mercurial.
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -20,12 +20,12 @@ A repository in a folder of a web server that knows nothing of Mercurial.
   $ cat dumb.pid >> $DAEMON_PIDS
   $ url=static-http://localhost:$HGPORT
 
-The copies are kept here, for as long as they are needed
+Copies of the database are kept here for as long as they are needed
 
   $ mkdir copies
   $ export TMPDIR=$TESTTMP/copies
 
-A clone reads the whole database once
+A clone fetches the whole database once
 
   $ hg clone -q $url/remote local
   $ grep -o 'GET [^ ]*files.sqlite[^ ]*' server.log
@@ -38,12 +38,13 @@ A clone reads the whole database once
   1 second
   0 first
 
-The clone may be of another kind
+The clone may have revlogs
 
   $ hg clone -q $url/remote revlogs --config storage.new-repo-backend=revlogv1
   $ hg -R revlogs verify -q
 
-Asking whether there is something new does not; what is new is pulled
+hg incoming does not fetch the database if there is nothing new; otherwise new
+revisions are shown and pulled
 
   $ : > server.log
   $ hg -R local incoming -q
@@ -69,7 +70,8 @@ Asking whether there is something new does not; what is new is pulled
   $ hg -R local log -r tip -T '{desc}\n'
   third
 
-While another process keeps the last revisions in the log of the database
+Pull while the newest revisions are only in the write-ahead log of the database,
+because another process has it open
 
   $ cat > holder.py << EOF
   > import os, sqlite3, subprocess, sys
@@ -89,14 +91,14 @@ While another process keeps the last revisions in the log of the database
   $ hg -R local log -r tip -T '{desc}\n'
   fourth
 
-What cannot be fetched
+The database is missing or incomplete
 
   $ echo fifth >> remote/c
   $ hg -R remote commit -qm fifth
   $ mv remote/.hg/store/files.sqlite away
   $ hg -R local pull -q
-  abort: http://localhost:$HGPORT/remote/.hg/store/files.sqlite is not there
-  (it holds the file history)
+  abort: http://localhost:$HGPORT/remote/.hg/store/files.sqlite does not exist
+  (it holds the file history of the repository)
   [255]
   $ dd if=away bs=4096 count=2 of=remote/.hg/store/files.sqlite 2> /dev/null
   $ hg -R local pull -q
@@ -113,7 +115,7 @@ What cannot be fetched
   $ ls copies
   $ killdaemons.py
 
-Answers that are cut off, and a database that changes all the time
+Responses that are cut off, and a database that keeps changing
 
   $ cat > odd.py << EOF
   > import http.server, os, sys
@@ -144,8 +146,8 @@ Answers that are cut off, and a database that changes all the time
   abort: cannot fetch http://localhost:$HGPORT1/remote/.hg/store/files.sqlite: the response was cut off
   [255]
   $ hg clone -q static-http://localhost:$HGPORT2/remote changes
-  abort: http://localhost:$HGPORT2/remote/.hg/store/files.sqlite changes while it is read
-  (try again when nobody writes to it)
+  abort: http://localhost:$HGPORT2/remote/.hg/store/files.sqlite keeps changing while it is read
+  (try again when nobody writes to the repository)
   [255]
   $ ls -d cut changes
   ls: cannot access '*': No such file or directory (glob)

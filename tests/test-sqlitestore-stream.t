@@ -1,5 +1,5 @@
-Stream clones while others commit, each generation of the format; sparse
-checkouts.
+Stream clones in each version of the format while another process commits, and
+sparse checkouts.
 
   $ cat >> $HGRCPATH <<RC
   > [extensions]
@@ -20,7 +20,7 @@ checkouts.
   > done
   $ cd ..
 
-A changeset is committed when the first part of the database has been sent
+A changeset is committed when the server begins to send the database
 
   $ cat > meanwhile.py <<EOF
   > import subprocess
@@ -75,12 +75,12 @@ A changeset is committed when the first part of the database has been sent
   2
   4
 
-Who cannot read it is told, and gets a pull
+A client without the extension prints a warning and pulls instead
 
   $ hg clone --stream -U ssh://user@dummy/source plain --config extensions.sqlitestore=! --config storage.new-repo-backend=revlogv1 2>&1 | grep stream
   warning: stream clone requested but client is missing requirements: sqlitestore-compression=zstd, sqlitestore-v2
 
-Sparse
+Sparse checkouts
 
   $ hg clone -q --pull two sparse
   $ cd sparse
@@ -108,7 +108,8 @@ Sparse
   $ hg status
   $ hg verify -q
 
-The oldest kind is a command of its own; the last transaction is the source's
+The first version of streams is a command of its own. The record of the last
+transaction comes from the source
 
   $ cd ..
   $ hg clone -q --stream --config devel.legacy.exchange=bundle1 \
@@ -117,7 +118,7 @@ The oldest kind is a command of its own; the last transaction is the source's
   $ hg cat --cwd oldest -r tip f | tail -1
   meanwhile
 
-Also to where nothing asks for a store
+The clone may be a repository without a store
 
   $ hg clone -q --stream --config devel.legacy.exchange=bundle1 \
   >   --config format.usestore=no ssh://user@dummy/source flat
@@ -129,7 +130,8 @@ Also to where nothing asks for a store
   $ hg -R flat commit -qm more
   $ hg verify -q -R flat
 
-The database that a stream is about to replace must not be open
+A transaction does not open the database of an empty repository, because a
+stream may be about to replace it
 
   $ hg init empty
   $ cat > within.py <<EOF

@@ -1,5 +1,5 @@
-debugupgraderepo changes the formats of changelog and manifests; the database
-stays the same file
+hg debugupgraderepo changes the formats of changelog and manifests. The database
+stays the same file.
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -33,7 +33,7 @@ stays the same file
   $ hg ci -qm 1
   $ "$PYTHON" ../identity.py . > ../before
 
-It lists what would change, and the requirements of the database are preserved
+The list of changes shows that the requirements of the database are preserved
 
   $ hg debugupgraderepo -q --config format.use-share-safe=yes
   requirements
@@ -52,7 +52,7 @@ It lists what would change, and the requirements of the database are preserved
   share-safe
      old shared repositories do not share source repository requirements and config. This leads to various problems when the source repository format is upgraded or some new extensions are enabled.
 
-Changes that concern neither changelog nor manifests
+Changes that affect neither changelog nor manifests
 
   $ cat >> $HGRCPATH << EOF
   > [format]
@@ -77,7 +77,7 @@ Changes that concern neither changelog nor manifests
   $ "$PYTHON" ../identity.py . | cmp - ../before
   $ hg verify -q
 
-Changes that concern them, while another process has the database open
+Changes that affect them, while another process has the database open
 
   $ cat > ../holder.py << EOF
   > import sqlite3, sys
@@ -116,7 +116,7 @@ Changes that concern them, while another process has the database open
   revlog-compression-zstd
   sqlitestore-compression=zstd
 
-The backup is a repository of its own: nothing that came later is in it
+The backup is an independent repository without later changes
 
   $ mkdir ../backup
   $ cp -R .hg/upgradebackup.*/ ../backup/.hg
@@ -133,7 +133,7 @@ The backup is a repository of its own: nothing that came later is in it
   0 a b
   $ rm -rf .hg/upgradebackup.*
 
-Without a backup, and with deltas of manifests made anew
+Upgrade without a backup, and with new deltas of manifests
 
   $ hg debugupgraderepo -q --run --no-backup --optimize re-delta-all \
   >   --config format.revlog-compression=zlib | grep -A9 optim
@@ -161,8 +161,8 @@ Without a backup, and with deltas of manifests made anew
   $ hg -R ../share verify -q
   $ cd ..
 
-The backend is not a format: it is converted by a command of its own, and the
-configuration of new repositories changes nothing
+An upgrade does not change the backend, whatever the configuration of new
+repositories is. Another command converts repositories
 
   $ hg init revlogs --config storage.new-repo-backend=revlogv1
   $ hg debugupgraderepo -R revlogs --run

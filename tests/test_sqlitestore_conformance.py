@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mercurial's own conformance classes for file storage, on our store."""
+"""Mercurial's own conformance tests for file storage, run on sqlitestore."""
 
 from __future__ import annotations
 
 import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,8 +23,10 @@ from hgext3rd.sqlitestore.reading.store import Store
 
 
 @pytest.fixture(autouse=True)
-def storage(tmp_path, request):
-    """A store in a directory of its own for each test."""
+def storage(
+    tmp_path: pathlib.Path, request: pytest.FixtureRequest
+) -> Iterator[None]:
+    """Give each test a store in a directory of its own."""
     vfs = vfsmod.vfs(os.fsencode(tmp_path))
     store = Store(vfs.join(schema.FILENAME), 'zstd', b'off', lambda: 1 << 20)
     store.db.create()
@@ -31,33 +36,36 @@ def storage(tmp_path, request):
     store.db.close()
 
 
-def make_file(self):
+def make_file(self: Any) -> filelog.SQLiteFilelog:
+    """Return a new, empty file."""
     _ui, vfs, store, opened = self.storage
     path = b'filelog-%d' % len(opened)
     opened.append(path)
     return filelog.SQLiteFilelog(store, vfs, path, writable=True)
 
 
-def make_transaction(self):
+def make_transaction(self: Any) -> Any:
+    """Return a new transaction of Mercurial."""
     ui, vfs, _store, _opened = self.storage
     vfsmap = {b'plain': vfs, b'store': vfs}
     return transaction.transaction(ui.warn, vfs, vfsmap, b'journal', b'undo')
 
 
 def add_raw_revision(
-    self,
-    fl,
-    tr,
-    node,
-    p1,
-    p2,
-    linkrev,
-    rawtext=None,
-    delta=None,
-    censored=False,
-    ellipsis=False,
-    extstored=False,
-):
+    self: Any,
+    fl: Any,
+    tr: Any,
+    node: bytes,
+    p1: bytes,
+    p2: bytes,
+    linkrev: int,
+    rawtext: bytes | None = None,
+    delta: Any = None,
+    censored: bool = False,
+    ellipsis: bool = False,
+    extstored: bool = False,
+) -> None:
+    """Add a revision to ``fl`` whose data need not match its node."""
     flags = 0
     if censored:
         flags |= revlog.REVIDX_ISCENSORED
@@ -70,7 +78,7 @@ def add_raw_revision(
     fl._revlog.addrawrevision(
         rawtext, tr, linkrev, p1, p2, node, flags, cachedelta=delta
     )
-    # The data may be bad on purpose: a cached text would hide that.
+    # The data may be wrong on purpose. A cached text would hide that.
     fl._revlog.clearcaches()
 
 

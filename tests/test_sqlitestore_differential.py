@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The same commands on a revlog and a SQLite repository: the same answers.
+"""Commands print the same in a repository with revlogs and in one with SQLite.
 
-A seed decides on a series of commands, each of which runs in both.  What they
-print must be equal, and at the end so must every revision of every file.
+A seed determines a series of random commands, each of which runs in both
+repositories. What they print must be equal, and at the end so must every
+revision of every file.
 
-As a script (``test_sqlitestore_differential.py SEED [STEPS]``) it runs one
-series in the current folder; the tests start it as such, so that extensions
-are not loaded into the process of other tests.
+Run as a script (``test_sqlitestore_differential.py SEED [STEPS]``), this file
+runs one series in the current folder. The tests run it as a script, so that
+extensions are not loaded into the process of other tests.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 CONFIG = {
-    # what is aborted half way leaves files in an order of no interest
+    # Otherwise commands stop at a censored file, after having written other
+    # files in an order that may differ.
     'censor.policy': 'ignore',
     'devel.default-date': '0 0',
     'extensions.censor': '',
@@ -58,14 +60,17 @@ class Server:
         self._read()
 
     def _read(self) -> tuple[bytes, bytes]:
-        """Read one message: channel and data, or how much input is wanted."""
+        """Read one message; returns (channel, data).
+
+        Messages that ask for input have no data.
+        """
         stream = self._process.stdout
         assert stream is not None
         channel, length = struct.unpack('>cI', stream.read(5))
         return channel, b'' if channel in b'IL' else stream.read(length)
 
     def run(self, words: tuple[str, ...]) -> str:
-        """Run a command; return what it printed, and its status."""
+        """Run a command; returns what it prints, with its exit status."""
         data = b'\0'.join(map(os.fsencode, words))
         request = b'runcommand\n' + struct.pack('>I', len(data)) + data
         stream = self._process.stdin
@@ -104,7 +109,10 @@ class Pair:
         self.both('init', 'r0', top=True)
 
     def run(self, side: str, *words: str, top: bool = False) -> str:
-        """Run hg on one side; return what it printed and its status."""
+        """Run hg on one side; returns what it prints, with its exit status.
+
+        With ``top``, it runs beside the repository and not in it.
+        """
         folder = [] if top else ['--cwd', self.name]
         said = self.servers[side].run((*folder, *words))
         return said.replace(f'/{side}/', '/SIDE/')
@@ -133,10 +141,10 @@ class Pair:
         path = pathlib.Path(SIDES[0], self.name, name)
         return path.read_bytes() if path.is_file() else b''
 
-    # what may happen
+    # The actions that a series consists of.
 
     def revision(self) -> str:
-        """A revision there is, as a number; -1 in an empty repository."""
+        """Return the number of a random revision, 0 in an empty repository."""
         said = self.run(SIDES[0], 'log', '-r', 'tip', '-T', '{rev}')
         tip = int(said.partition('[')[0] or -1)
         return str(self.random.randint(0, tip)) if tip > 0 else '0'
@@ -154,7 +162,8 @@ class Pair:
                 )
             text = b''.join(lines)
             if rng.random() < 0.1:
-                # what must be escaped, cannot be compressed, or is empty
+                # A text that must be escaped, one that cannot be compressed, or
+                # an empty one.
                 text = rng.choice((b'\1\n' + text, rng.randbytes(2000), b''))
             self.write(name, text)
         self.commit('-A')
@@ -187,7 +196,7 @@ class Pair:
         self.commit('--amend', '-A')
 
     def strip(self) -> None:
-        """Strip; half of the time, add back what went."""
+        """Strip a revision, and half of the time restore it from the backup."""
         pattern = 'strip-backup/*-backup.hg'
         folder = pathlib.Path(SIDES[0], self.name, '.hg')
         old = set(folder.glob(pattern))
@@ -204,22 +213,22 @@ class Pair:
         self.both('rollback', '--force')
 
     def clone(self) -> None:
-        """Go on in a clone, by copying or by pulling."""
+        """Clone in one of several ways, and go on in the clone."""
         self.generation += 1
         target = f'r{self.generation}'
         how = self.random.choice(
             ([], ['--pull'], ['--stream'], ['-r', self.revision()])
         )
         for side in SIDES:
-            # how many files are copied or streamed is of no interest
+            # The output is not compared: numbers of copied files differ.
             self.run(side, 'clone', '-q', *how, self.name, target, top=True)
         self.log.append(f'hg clone {" ".join(how)} {self.name} {target}')
         self.name = target
 
     def bundle(self) -> None:
-        """Look at a bundle on top of a part of the history."""
+        """Read a bundle on top of a part of the history, then apply it."""
         if self.censored:
-            return  # bundle repositories of revlogs fail to read those
+            return  # With revlogs, bundle repositories cannot read those.
         self.generation += 1
         target = f'r{self.generation}'
         base = self.revision()
@@ -232,7 +241,7 @@ class Pair:
         self.name = target
 
     def censor(self) -> None:
-        """Censor a revision of a file that is in no head, if there is one."""
+        """Censor a revision of a file that no head has, if there is one."""
         name = self.random.choice(NAMES)
         revset = f'file("path:{name}") - head() - .'
         said = self.run(SIDES[0], 'log', '-r', revset, '-T', '{rev} ')
@@ -268,11 +277,11 @@ class Pair:
             self.repack: 2,
             self.history: 1,
         }
-        (action,) = self.random.choices(list(actions), actions.values())
+        (action,) = self.random.choices(list(actions), list(actions.values()))
         action()
 
     def compare(self) -> None:
-        """Compare every revision of every file, and verify."""
+        """Verify, and compare every revision of every file."""
         self.both('verify', '-q', '--config', 'censor.policy=abort')
         self.both('log', '-T', '{rev} {node} {phase} {files}\n')
         names = self.both('manifest', '--all').splitlines()[:-1]
@@ -284,6 +293,7 @@ class Pair:
 
 
 def run_series(seed: int, steps: int) -> None:
+    """Run ``steps`` random actions in the current folder, then compare."""
     pair = Pair(seed)
     for _ in range(steps):
         pair.step()

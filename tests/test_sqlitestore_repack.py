@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Deltas turned around and cut down, single rows, frames in threads, order."""
+"""What a repack works with: deltas, entries of indexes, frames, file order."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from hgext3rd.sqlitestore.formats import (
 )
 from hgext3rd.sqlitestore.repacking import packer, plan
 
-# few distinct lines, so that texts have much in common
+# Few distinct lines, so that texts have much in common.
 LINES = st.lists(
     st.sampled_from([b'', b'a', b'b', b'abc', b'abd', b'xabcx']), max_size=12
 ).map(b'\n'.join)
 
 
 @given(LINES, LINES)
-def test_invert(old: bytes, new: bytes) -> None:
+def test_an_inverted_delta_leads_back(old: bytes, new: bytes) -> None:
     delta = mdiff.textdiff(old, new)
     back = deltas.invert(delta, old)
     assert mdiff.patches(new, [back]) == old
@@ -39,7 +39,7 @@ def test_invert(old: bytes, new: bytes) -> None:
 
 
 @given(LINES, LINES)
-def test_trim(old: bytes, new: bytes) -> None:
+def test_a_trimmed_delta_gives_the_same_text(old: bytes, new: bytes) -> None:
     delta = mdiff.textdiff(old, new)
     trimmed = deltas.trim(delta, old)
     assert mdiff.patches(old, [trimmed]) == new
@@ -47,7 +47,7 @@ def test_trim(old: bytes, new: bytes) -> None:
     assert mdiff.patches(new, [deltas.invert(trimmed, old)]) == old
 
 
-def test_trim_within_a_line() -> None:
+def test_trimming_removes_equal_parts_of_a_line() -> None:
     old, new = b'one\nspeed = 10\ntwo\n', b'one\nspeed = 20\ntwo\n'
     trimmed = deltas.trim(mdiff.textdiff(old, new), old)
     assert trimmed == b'\0\0\0\x0c\0\0\0\x0d\0\0\0\x012'
@@ -57,7 +57,9 @@ NUMBERS = st.integers(-(1 << 62), 1 << 62)
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1), st.data())
-def test_pick(rows: list[tuple[int, int, int]], data: st.DataObject) -> None:
+def test_picking_a_row_of_columns(
+    rows: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
     plain, skipped, steady = (
         list(column) for column in zip(*rows, strict=True)
     )
@@ -91,7 +93,7 @@ def test_decode_entry_agrees_with_decode_run() -> None:
 
 @pytest.mark.parametrize('split', [False, True])
 @pytest.mark.parametrize('name', chunks.NAMES)
-def test_packer(name: str, split: bool) -> None:
+def test_packed_frames_contain_the_entries(name: str, split: bool) -> None:
     ids = iter(range(1, 100))
     box = packer.Packer(name, 3, 1000, lambda: next(ids), split)
     texts = {schema.global_id(1, n): b'%d ' % n * 300 for n in range(10)}
@@ -112,7 +114,7 @@ def test_packer(name: str, split: bool) -> None:
     box.close()
 
 
-def test_hunks_out_of_order_stay_as_they_are() -> None:
+def test_hunks_out_of_order_are_not_split() -> None:
     delta = struct.pack('>lll', 9, 9, 1) + b'b' + struct.pack('>lll', 0, 0, 0)
     box = packer.Packer('none', 3, 1000, lambda: 1, split=True)
     _frame, base = box.add(schema.global_id(1, 0), b'0123456789', None)
@@ -124,7 +126,7 @@ def test_hunks_out_of_order_stay_as_they_are() -> None:
     box.close()
 
 
-def test_packer_stores_large_texts_alone() -> None:
+def test_a_large_text_gets_a_frame_of_its_own() -> None:
     box = packer.Packer('none', 3, 1000, lambda: 5)
     assert box.add_alone(1 << 32, b'text') == (5, 0)
     (item,) = box.take()
@@ -133,7 +135,10 @@ def test_packer_stores_large_texts_alone() -> None:
 
 
 def make_split(texts: list[bytes]) -> tuple[list[bytes], bytes, bytes]:
-    """(entries, head, data) of a frame: each text a delta of the one before."""
+    """Return (entries, head, data) of a split frame.
+
+    Each text but the first is a delta of the text before.
+    """
     entries = texts[:1]
     for old, new in zip(texts, texts[1:], strict=False):
         delta = deltas.trim(mdiff.textdiff(old, new), old)
@@ -150,7 +155,9 @@ def make_split(texts: list[bytes]) -> tuple[list[bytes], bytes, bytes]:
 
 
 @given(st.lists(LINES, min_size=1, max_size=9))
-def test_split_frame(texts: list[bytes]) -> None:
+def test_a_split_frame_returns_its_entries_and_texts(
+    texts: list[bytes],
+) -> None:
     entries, head, data = make_split(texts)
     frame = frames.Frame(head, data)
     assert [frame.entry(n) for n in range(len(frame))] == entries
@@ -159,7 +166,7 @@ def test_split_frame(texts: list[bytes]) -> None:
 
 
 def test_bytes_of_a_split_frame() -> None:
-    """As docs/sqlite-format.rst has it: a text and two hunks."""
+    """The bytes are those that docs/sqlite-format.rst specifies."""
     _entries, head, data = make_split([b'1\n2\n3\n4\n', b'A\n2\n3\nBC\n'])
     widths = b'\x01\x01\x01\x01\x01'
     assert head == b'2/2:u' + widths + (
@@ -175,11 +182,11 @@ def test_bytes_of_a_split_frame() -> None:
     ('place', 'byte'),
     [
         pytest.param(-6, 0xFF, id='start is negative'),
-        pytest.param(11 + 16, 2, id='inserts the bytes of the next'),
+        pytest.param(11 + 16, 2, id='inserts bytes of the next hunk'),
         pytest.param(11 + 22, 0x80, id='inserts two gigabytes'),
     ],
 )
-def test_damaged_hunks(place: int, byte: int) -> None:
+def test_damaged_hunks_raise_an_error(place: int, byte: int) -> None:
     _entries, head, data = make_split([b'1\n2\n3\n4\n', b'A\n2\n3\nBC\n'])
     damaged = bytearray(data)
     damaged[place] = byte
@@ -191,13 +198,13 @@ def test_damaged_hunks(place: int, byte: int) -> None:
 @pytest.mark.parametrize(
     'counts', [b'2/1', b'2/3', b'2/x', b'2', b'3/2', b'2/-2', b'/2']
 )
-def test_damaged_head_of_a_split_frame(counts: bytes) -> None:
+def test_a_damaged_head_of_a_split_frame_raises_an_error(counts: bytes) -> None:
     _entries, head, data = make_split([b'1\n2\n3\n4\n', b'A\n2\n3\nBC\n'])
     with pytest.raises(ValueError):
         frames.Frame(counts + head[head.index(b':') :], data)
 
 
-def test_order_of_paths() -> None:
+def test_files_are_ordered_by_extension_name_and_folder() -> None:
     paths = [b'b/x.c', b'a/y.c', b'a/x.c', b'README', b'x.h', b'z/README']
     assert sorted(paths, key=plan.kinship) == [
         b'README',
@@ -209,7 +216,7 @@ def test_order_of_paths() -> None:
     ]
 
 
-def test_copies_follow_their_source() -> None:
+def test_copies_follow_their_sources() -> None:
     order = [b'a', b'b', b'c', b'd']
     adopted = plan._adopt(order, {b'b': b'd', b'c': b'b'})
     assert adopted == [b'a', b'd', b'b', b'c']
@@ -218,7 +225,7 @@ def test_copies_follow_their_source() -> None:
 
 
 def test_texts_of_a_long_chain_are_kept() -> None:
-    """Reading a reversed chain upwards applies each delta about once."""
+    """Texts are kept, so that a long chain can be read from its end."""
     n = 200
     texts = [b'line\n' * 50 + b'%d\n' % rev for rev in range(n)]
     entries = [texts[-1]]

@@ -9,8 +9,7 @@ contradict another. Imported whenever an extension is loaded: keep it light.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mercurial import registrar
 
@@ -18,9 +17,11 @@ from mercurial import registrar
 KINDS = ('boolean', 'integer', 'number', 'size', 'text', 'path', 'list')
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option.
+
+    A named tuple, because importing ``dataclasses`` would take a millisecond of
+    every command.
 
     ``default`` is what Mercurial's configuration returns for an option that is
     not set; lists are given as tuples. ``help`` is one paragraph of

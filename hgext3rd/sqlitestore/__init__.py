@@ -1,62 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """store file history in a SQLite database
 
-Repositories created with this extension and::
+Repositories created with this extension and the following setting keep the
+history of all files in one database, ``.hg/store/files.sqlite``, instead of in
+one or two revlog files per tracked file::
 
   [storage]
   new-repo-backend = sqlite
 
-keep the history of all files in one database, ``.hg/store/files.sqlite``,
-instead of one or two files per tracked file. Changesets and manifests stay
-where they are. Everything works as in other repositories: exchange with any
-Mercurial, over any protocol, and all commands.
+Changesets and manifests stay in revlogs. All commands work as in other
+repositories, and so do pull, push and clone with any other Mercurial, over any
+protocol. :hg:`admin::sqlite-convert` converts existing repositories.
 
-Such repositories have the requirement ``sqlitestore-v2``; Mercurial without
-this extension refuses them.
+These repositories have the requirement ``sqlitestore-v2``. Mercurial without
+this extension refuses to open them.
 
-The following settings apply::
+While a process uses the database, SQLite keeps two more files beside it, with
+the suffixes ``-wal`` and ``-shm``. They are part of the database. To copy the
+database, use :hg:`admin::sqlite-backup`, or copy all three files while no
+process writes to the repository.
 
-  [storage]
-  # Compression of new repositories: zstd, zlib or none.
-  sqlite.compression = zstd
-
-  # When SQLite flushes to the disk: off, normal, full or extra. With full, a
-  # commit survives a power failure as soon as the command ends.
-  sqlite.synchronous = full
-
-  # Seconds to wait while another process, such as a backup tool, holds the
-  # database.
-  sqlite.busy-timeout = 60
-
-  # When many revisions were added since the last admin::sqlite-repack: start
-  # one in the background (yes), say that it would pay (suggest), or nothing (no).
-  sqlite.auto-repack = suggest
-
-While a process uses the database, files with the suffixes ``-wal`` and
-``-shm`` lie beside it. They belong to it: copy the database with
-:hg:`admin::sqlite-backup`, or copy all of them while no process writes.
+The extension has the following options:
 """
 
 from __future__ import annotations
 
-from mercurial import registrar
-
 from ..amalgam import metadata
-from . import commands, hooks
+from ..amalgam import options as registry
+from . import commands, hooks, options
+
+# The text above is what "hg help extensions" reads while the extension is
+# disabled, so it has to be a literal.
+__doc__ = f'{__doc__ or ""}\n{registry.help_text(options.OPTIONS)}'
 
 __version__ = metadata.__version__
 testedwith = metadata.testedwith
 minimumhgversion = metadata.minimumhgversion
 buglink = metadata.buglink
 
-configtable: dict = {}
-configitem = registrar.configitem(configtable)
-
-configitem(b'storage', b'sqlite.compression', default=b'zstd')
-configitem(b'storage', b'sqlite.synchronous', default=b'full')
-configitem(b'storage', b'sqlite.busy-timeout', default=b'60')
-configitem(b'storage', b'sqlite.auto-repack', default=b'suggest')
-
+configtable = registry.register(options.OPTIONS)
 cmdtable = commands.cmdtable
 uisetup = hooks.uisetup
 reposetup = hooks.reposetup

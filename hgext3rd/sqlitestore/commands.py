@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ``hg`` commands of this extension: options, help text and messages.
+"""The ``hg`` commands of this extension: arguments, help texts and messages.
 
-Imported whenever the extension is loaded: what does the work is imported when
-a command runs.
+Imported whenever the extension is loaded: the modules that do the work are
+imported when a command runs.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ command = registrar.command(cmdtable)
 
 
 def store_of(repo: Any) -> Store:
-    """The file store of a repository. Raises Abort if it has none."""
-    if requirements.REQUIREMENT not in repo.requirements:
+    """Return the file store of a repository. Raises Abort if it has none."""
+    if not requirements.uses_sqlite(repo):
         raise error.Abort(
             _(b'this repository does not keep its files in SQLite'),
             hint=_(b"see 'hg help admin::sqlite-convert'"),
@@ -36,7 +36,10 @@ def store_of(repo: Any) -> Store:
 
 @contextlib.contextmanager
 def _progress_of(ui: Any) -> Iterator[Callable[..., None]]:
-    """A function to report (topic, position, total), each topic a bar."""
+    """Yield a function of (topic, position, total) that shows progress.
+
+    Each topic is shown as a progress bar of its own.
+    """
     bars: dict[bytes, Any] = {}
 
     def update(topic: bytes, position: int, total: int | None) -> None:
@@ -73,22 +76,40 @@ def _progress_of(ui: Any) -> Iterator[Callable[..., None]]:
     helpbasic=False,
 )
 def sqlite_stats(ui: Any, repo: Any, **opts: Any) -> None:
-    """show what the database of file history holds
+    """show what the database of file history contains
 
-    Prints sizes, how much smaller than the texts of all revisions the stored
-    form is, the size of each table, how many deltas reading a revision takes,
-    how many revisions share a frame, and the paths that take most space.
+    Prints the size of the database, how much smaller it is than the texts of
+    all revisions, the size of each table, how many deltas have to be applied to
+    read a revision, how many revisions share a frame, and the paths that take
+    the most space. A frame is a group of revisions that are compressed
+    together.
 
-    Loose revisions were committed or pulled since the last
-    :hg:`admin::sqlite-repack`. Unused entries and free pages are what a repack
-    gives back.
+    Loose revisions are those that are not in a frame yet: they were committed
+    or pulled since the last :hg:`admin::sqlite-repack`. A repack frees the
+    space of unused entries and free pages.
 
-    Template keywords: ``size``, ``wal``, ``free``, ``raw`` and ``stored`` in
-    bytes; ``files``, ``revisions``, ``loose``, ``framecount`` and ``unused``;
-    and the lists ``tables`` (``name``, ``rows``, ``size``), ``deltas`` and
-    ``frames`` (``from``, ``to``, ``count``), ``paths`` (``path``, ``stored``,
-    ``raw``, ``revisions``). Sizes of paths are estimated where revisions share
-    a frame.
+    Template keywords. All sizes are in bytes:
+
+    :size: size of the database
+    :wal: size of its write-ahead log
+    :free: size of its free pages
+    :raw: size of the texts of all revisions
+    :stored: size of what is stored for these texts
+    :files: number of paths
+    :revisions: number of revisions of all paths
+    :loose: number of loose revisions
+    :framecount: number of frames
+    :unused: number of entries in frames that no revision uses
+    :tables: list of tables, with ``name``, ``rows`` and ``size``
+    :deltas: numbers of revisions (``count``) that take ``from`` to ``to``
+        deltas to read, as a list
+    :frames: numbers of frames (``count``) with ``from`` to ``to`` revisions, as
+        a list
+    :paths: list of the biggest paths, with ``path``, ``stored``, ``raw`` and
+        ``revisions``
+
+    The size of a path is an estimate if its revisions share frames with those
+    of other paths.
 
     Returns 0 on success.
     """
@@ -111,17 +132,20 @@ def sqlite_stats(ui: Any, repo: Any, **opts: Any) -> None:
 def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
     """copy the database of file history while it is in use
 
-    Writes a consistent copy of ``.hg/store/files.sqlite`` to the new file
-    DEST, or under that name into the directory DEST. Nobody has to wait for it,
-    readers or writers. If it is interrupted, there is no DEST.
+    Writes a consistent copy of ``.hg/store/files.sqlite`` to the new file DEST.
+    If DEST is a directory, the copy is named ``files.sqlite``. Other processes
+    can read and write the repository meanwhile. If the command is interrupted,
+    it leaves no file behind.
 
-    The database holds the contents of files; changesets and manifests are in
-    other files of ``.hg/store``. To back up a whole repository, copy ``.hg``
-    without ``store/files.sqlite*`` first and run this command afterwards. To
-    restore, put the copy back in its place as ``.hg/store/files.sqlite``,
-    without any ``files.sqlite-wal`` and ``files.sqlite-shm`` beside it, and run
-    :hg:`recover`. That removes from the database what was added after the rest
-    was copied.
+    The database contains the history of files. Changesets and manifests are in
+    other files of ``.hg/store``. To back up a whole repository, first copy
+    ``.hg`` without ``store/files.sqlite*``, then run this command. The order
+    matters: every changeset in the backup then has its files.
+
+    To restore such a backup, put the copy at ``.hg/store/files.sqlite``, remove
+    any ``files.sqlite-wal`` and ``files.sqlite-shm`` beside it, and run
+    :hg:`recover`. This removes the file revisions that were added after the
+    rest of the repository was copied.
 
     Returns 0 on success.
     """
@@ -146,8 +170,8 @@ def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
 @command(
     b'admin::sqlite-repack',
     [
-        (b'', b'max', None, _(b'take longer to save more')),
-        (b'', b'auto', None, _(b'only if it pays')),
+        (b'', b'max', None, _(b'take longer to save more space')),
+        (b'', b'auto', None, _(b'only repack if enough was added')),
     ],
     _(b'[--max | --auto]'),
     helpcategory=command.CATEGORY_MAINTENANCE,
@@ -156,28 +180,27 @@ def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
 def sqlite_repack(ui: Any, repo: Any, **opts: Any) -> int:
     """make the database of file history smaller and faster to read
 
-    Commits add one row for each new revision of a file, and a pull packs
-    revisions as they come. This command stores all of them anew: similar files
-    side by side, the newest revision of each cheapest to read, and compresses
-    them more strongly. Unused space is given back to the file system.
+    A commit adds one row for each new revision of a file, and a pull stores
+    revisions in the order in which they arrive. This command stores all
+    revisions anew: similar files are compressed together and more strongly, and
+    the newest revision of each file becomes the fastest to read. Unused space
+    is returned to the file system.
 
-    The repository can be used meanwhile. Readers never wait; who wants to
-    commit or push waits while a part is written, usually less than a second.
-    The command can be interrupted or killed at any moment. When it runs again
-    it begins anew.
+    The repository can be used meanwhile. Readers never wait. Commits and pushes
+    wait while a batch of revisions is written, usually for less than a second.
+    The command can be interrupted or killed at any time; it starts from the
+    beginning when it runs again.
 
-    With --max, larger units are compressed with the highest level. That takes
-    several times as long and saves a little more, and reading a file takes some
-    milliseconds more.
+    With --max, more revisions are compressed together, at the highest level.
+    The repack takes several times as long and saves a little more space, and
+    reading a file takes some milliseconds longer.
 
-    With --auto, nothing is done unless enough was added since the last time.
-    With the following settings, such a repack is started in the background when
-    a transaction ends, suggested in a message, or neither::
+    With --auto, the command does nothing unless enough was added since the last
+    repack. The option ``storage.sqlite.auto-repack`` says whether such a repack
+    is started in the background when a transaction ends, or suggested in a
+    message.
 
-      [storage]
-      sqlite.auto-repack = yes | suggest | no
-
-    Returns 0 on success, also when there was nothing to do.
+    Returns 0 on success or if there was nothing to do.
     """
     from .repacking import automatic, run
 
@@ -217,7 +240,7 @@ def sqlite_repack(ui: Any, repo: Any, **opts: Any) -> int:
             b'',
             b'to',
             b'sqlite',
-            _(b'what to convert to: sqlite or revlog'),
+            _(b'where to move file history: sqlite or revlog'),
             _(b'KIND'),
         ),
     ],
@@ -228,21 +251,22 @@ def sqlite_repack(ui: Any, repo: Any, **opts: Any) -> int:
 def sqlite_convert(ui: Any, repo: Any, **opts: Any) -> int:
     """move the file history of this repository to SQLite, or back
 
-    Converts in place. Every revision is checked on the way. The repository is
-    locked against writers meanwhile, and can be read. It can be interrupted or
-    killed at any moment: the repository is then what it was before, and stays
-    that until all of the new store is on disk; only then is the old one
-    removed. Run the command again to go on with an interrupted conversion.
+    Converts the repository in place and checks every revision. Meanwhile the
+    repository can be read, but not written to. The command can be interrupted
+    or killed at any time: the repository stays as it was until all of the new
+    store is on disk, and only then is the old one removed. If it was
+    interrupted, run it again.
 
-    Repositories of the extension ``sqlitestore`` that came with Mercurial until
-    6.9 (requirement ``exp-sqlite-001``) are converted in the same way.
+    Repositories in the format of the extension ``sqlitestore`` that came with
+    Mercurial until 6.9 (requirement ``exp-sqlite-001``) can be converted, too.
 
-    Processes that have the repository open, such as servers, notice. So do
-    shares. Those that do not load this extension cannot go on afterwards:
-    Mercurial refuses to open the repository, and a symbolic link at
-    ``.hg/store/data`` stops those that did so before.
+    Servers and other processes that have the repository open follow the
+    conversion, and so do shares, if they use this extension. Mercurial without
+    this extension refuses to open a repository in SQLite. A process without it
+    that had the repository open before is stopped by a symbolic link at
+    ``.hg/store/data``.
 
-    Returns 0 on success, also when there was nothing to do.
+    Returns 0 on success or if there was nothing to do.
     """
     from .converting import convert
 

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Differences between the Mercurial versions this extension supports."""
+"""Differences between the Mercurial versions that this extension supports.
+
+Every comment with a version in it belongs here or in
+``integration.coremodules``. Code for a version can go when that version is no
+longer supported.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +22,24 @@ except ImportError:
     # hg <= 7.0
     config = revlog
 
-# What a text with metadata begins with. hg <= 7.0 does not name it.
+# The bytes that a text with metadata begins with. hg <= 7.0 has no name for
+# them.
 META_MARKER: bytes = getattr(constants, 'META_MARKER', b'\x01\n')
 
-# Flags that do not change what a text is. hg <= 7.1 has none.
+# Flags that do not change the text of a revision. hg <= 7.1 has none.
 NEUTRAL_FLAGS: int = getattr(constants, 'REVIDX_NEUTRAL_FLAGS', 0)
 
-
-# hg <= 7.0 does not say whether a file will be written to
+# hg <= 7.0 does not say whether a file will be written to.
 _HAS_WRITABLE = 'writable' in filelog.filelog.__init__.__code__.co_varnames
 
 
 def make_index(entries: bytes) -> Any:
-    """Core's index object over revlog version 1 index entries."""
+    """Return Mercurial's index object over index entries of revlog version 1."""
     return _parse_index(entries)
 
 
 def _find_parser() -> Any:
+    """Return Mercurial's parser of an index, as a function of its bytes."""
     arguments = revlog.parse_index_v1.__code__.co_argcount
     if arguments >= 4:
         return lambda data: revlog.parse_index_v1(data, False, True, False)[0]
@@ -53,8 +59,9 @@ def index_entry(
     p2: int,
     node: bytes,
 ) -> tuple[Any, ...]:
-    """An entry to append to core's index object."""
-    # by position: it runs for each revision of a clone, and names cost more
+    """Return an entry to append to Mercurial's index object."""
+    # Arguments by position: this runs for each revision of a clone, and passing
+    # them by name takes longer.
     entry: tuple[Any, ...] = revlogutils.entry(
         0, 0, base, linkrev, p1, p2, node, flags, rawsize
     )
@@ -62,12 +69,19 @@ def index_entry(
 
 
 def file_writable(writable: bool = not _HAS_WRITABLE) -> bool:
-    """Whether the arguments of ``repo.file()`` ask for a writable file."""
+    """Return whether the arguments of ``repo.file()`` ask for a writable file.
+
+    In hg <= 7.0 every file is writable.
+    """
     return writable
 
 
 class Incoming:
-    """One revision of a changegroup, as ``addgroup`` receives it."""
+    """One revision of a changegroup, as ``addgroup`` receives it in hg 7.2.
+
+    ``raw_text`` is the full text if the sender sent one, otherwise ``delta`` is
+    a delta of the revision with the node ``delta_base``.
+    """
 
     __slots__ = (
         'compression',
@@ -94,12 +108,15 @@ class Incoming:
 
 
 def incoming(deltas: Iterable[Any]) -> Iterator[Any]:
-    """The revisions of a changegroup as objects with named fields."""
+    """Yield the revisions of a changegroup as objects with named fields.
+
+    The objects have the attributes of ``Incoming``.
+    """
     for data in deltas:
         if not isinstance(data, tuple):
             yield data
             continue
-        # hg <= 7.0
+        # hg <= 7.0 has tuples.
         item = Incoming()
         (
             item.node,
@@ -117,13 +134,16 @@ def incoming(deltas: Iterable[Any]) -> Iterator[Any]:
 
 
 def inbound_compression(data: Any) -> Any:
-    """How the delta of a changegroup revision is compressed, or None."""
-    # hg <= 7.1 has no compressed deltas
+    """Return how the delta of a revision is compressed, or None."""
+    # hg <= 7.1 has no compressed deltas.
     return getattr(data, 'compression', None)
 
 
 def decompress_inbound(comp: Any, data: bytes) -> bytes:
-    """Decompress a delta that travelled compressed."""
+    """Decompress the delta ``data`` of a changegroup revision.
+
+    ``comp`` is what ``inbound_compression`` returned.
+    """
     header = bytes(comp)
     if header in (b'', b'u', b'\0'):
         return data
@@ -135,13 +155,13 @@ def decompress_inbound(comp: Any, data: bytes) -> bytes:
 
 
 def borrow(cls: type, name: str) -> Any:
-    """A function of a core class, or None where that version has it not."""
+    """Return a function of a class of Mercurial, or None if it has no such."""
     return getattr(cls, name, None)
 
 
 def cached_delta(cached: Any) -> bytes:
-    """The delta of core's CachedDelta (or the older pair)."""
-    # hg <= 7.0 has a (base, delta) tuple, hg <= 7.1 an attribute ``delta``
+    """Return the delta of Mercurial's CachedDelta."""
+    # hg <= 7.0 has a tuple (base, delta), hg <= 7.1 an attribute ``delta``.
     for name in ('u_delta', 'delta'):
         delta = getattr(cached, name, None)
         if delta is not None:
@@ -150,13 +170,14 @@ def cached_delta(cached: Any) -> bytes:
 
 
 def cached_base(cached: Any) -> int:
-    """The base revision of core's CachedDelta (or the older tuple)."""
+    """Return the base revision of Mercurial's CachedDelta."""
+    # hg <= 7.0 has a tuple (base, delta).
     base: int = cached[0] if isinstance(cached, tuple) else cached.base
     return base
 
 
 def open_repository(ui: Any, path: bytes, create: bool = False) -> Any:
-    """The local repository at ``path``."""
+    """Return the local repository at ``path``, created if ``create``."""
     try:
         from mercurial.repo import factory
     except ImportError:
@@ -166,16 +187,16 @@ def open_repository(ui: Any, path: bytes, create: bool = False) -> Any:
 
 
 def writable_file(repo: Any, path: bytes) -> Any:
-    """The filelog of ``path``, to be written to."""
+    """Return the filelog of ``path``, opened for writing."""
     try:
         return repo.file(path, writable=True)
     except TypeError:
-        # hg <= 7.0: all are
+        # hg <= 7.0: every file is writable.
         return repo.file(path)
 
 
 def invalidate_store(store: Any) -> None:
-    """Have core's store object read its list of files again."""
+    """Make Mercurial's store object read its list of files again."""
     try:
         store.invalidatecaches(clearfilecache=True)
     except TypeError:

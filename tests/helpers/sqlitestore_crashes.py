@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Killing Mercurial at every step of what it does, and looking at the ruins.
+"""Killing Mercurial at every step of a command, and checking what is left.
 
-A command runs in a forked child that kills itself, by SIGKILL, before its Nth
+A command runs in a forked child that kills itself with SIGKILL before its Nth
 step. A step is an SQL statement, a file opened for writing, or a rename,
-removal, link, truncation or sync of a file. Forks instead of new processes
-make thousands of points affordable: one costs a tenth of a second.
+removal, link, truncation or sync of a file. Forking takes a tenth of a second,
+less than a new process, so that thousands of steps can be tried.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mercurial import vfs as vfsmod
 
 hgdemandimport.disable()
 
-# hg <= 7.1 has it in dispatch itself
+# In hg <= 7.1, dispatch itself has the class.
 make_request = (
     getattr(dispatch, 'request', None) or dispatch.main_script.request
 )
@@ -65,25 +65,25 @@ FILE_STEPS = (
     'unlink',
 )
 
-# Where core keeps functions of ``os`` under other names.
+# Functions of ``os`` that mercurial.util has under the same or other names.
 UTIL_STEPS = ('rename', 'unlink', 'copyfile')
 
 
 def configure(
     folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, more: bytes = b''
 ) -> None:
-    """Have commands of this process find ``HGRC`` and ``more``."""
+    """Make commands in this process use the configuration HGRC and ``more``."""
     rc = folder / 'hgrc'
     rc.write_bytes(HGRC + more)
     monkeypatch.setenv('HGRCPATH', str(rc))
     monkeypatch.setenv('HGPLAIN', '1')
     monkeypatch.setattr(sys, 'argv', ['hg'])
-    # so that it is restored
+    # Commands change the directory; monkeypatch restores it after the test.
     monkeypatch.chdir(folder)
 
 
 def hg_command(*args: bytes) -> tuple[int, bytes]:
-    """Run an hg command in this process: (exit code, output)."""
+    """Run an hg command in this process; returns (exit code, output)."""
     out = io.BytesIO()
     request = make_request(list(args), fin=io.BytesIO(), fout=out, ferr=out)
     code = dispatch.dispatch(request)
@@ -91,7 +91,10 @@ def hg_command(*args: bytes) -> tuple[int, bytes]:
 
 
 class Steps:
-    """Counts the steps of this process and sends a signal before one of them."""
+    """Counts the steps of this process, and sends a signal before step ``last``.
+
+    With None, only counts.
+    """
 
     def __init__(self, last: int | None, signum: int) -> None:
         self.count = 0
@@ -99,13 +102,13 @@ class Steps:
         self.signum = signum
 
     def step(self) -> None:
-        """Called before each."""
+        """Count a step. Called before each one."""
         self.count += 1
         if self.count - 1 == self.last:
             os.kill(os.getpid(), self.signum)
 
     def install(self) -> None:
-        """Have everything that changes files report here."""
+        """Wrap every function that changes files, so that it calls ``step``."""
         for name in FILE_STEPS:
             self._wrap(os, name)
         for name in UTIL_STEPS:
@@ -138,7 +141,7 @@ class Steps:
         steps = self
 
         class Connection(sqlite3.Connection):
-            """Reports each statement."""
+            """Counts each statement as a step."""
 
             def execute(self, *args: Any) -> Any:
                 steps.step()
@@ -156,7 +159,8 @@ class Steps:
                     if inner is not None:
                         inner(*args)
 
-                # so many pages that small tests have several steps
+                # So few pages at a time that a small database takes several
+                # steps.
                 kwargs['pages'] = 2
                 super().backup(target, progress=progress, **kwargs)
 
@@ -169,7 +173,7 @@ class Steps:
         def connect(*args: Any, **kwargs: Any) -> Any:
             return orig(*args, factory=Connection, **kwargs)
 
-        sqlite3.connect = connect  # type: ignore[assignment]
+        sqlite3.connect = connect
 
 
 def crash(
@@ -178,10 +182,10 @@ def crash(
     expected: int = 0,
     signum: int = signal.SIGKILL,
 ) -> int | None:
-    """Run a command in a child that gets a signal at step ``last``.
+    """Run a command in a child process that gets a signal at step ``last``.
 
-    Returns the number of steps it took, or None if it got the signal. If it did
-    not, its exit code must be ``expected``.
+    Returns the number of steps that the command took, or None if it got the
+    signal. Without the signal its exit code must be ``expected``.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -210,7 +214,7 @@ def crash(
 
 
 def contents(path: bytes) -> dict[bytes, bytes]:
-    """A digest of all file content of each changeset of a repository."""
+    """Return a digest of all file contents of each changeset, by node."""
     repo = hg.repository(uimod.ui.load(), path).unfiltered()
     found = digests(repo, [repo[rev] for rev in repo])
     repo.close()
@@ -218,7 +222,7 @@ def contents(path: bytes) -> dict[bytes, bytes]:
 
 
 def digests(repo: Any, ctxs: list[Any]) -> dict[bytes, bytes]:
-    """By node, a digest of all file content of these changesets."""
+    """Return a digest of all file contents of these changesets, by node."""
     found = {}
     for ctx in ctxs:
         digest = hashlib.sha1()
@@ -235,24 +239,30 @@ def digests(repo: Any, ctxs: list[Any]) -> dict[bytes, bytes]:
 
 
 def copy_tree(source: bytes, target: bytes) -> None:
-    """Have ``target`` be a copy of the folder ``source``."""
-    # commands of this process went there and stayed
+    """Replace ``target`` by a copy of the folder ``source``."""
+    # Commands leave this process in one of these folders.
     os.chdir('/')
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, symlinks=True)
+    shutil.copytree(os.fsdecode(source), os.fsdecode(target), symlinks=True)
 
 
 class Scenario:
-    """A command to be killed in a repository, and what must be true then.
+    """A command to kill in a repository, and what must be true afterwards.
 
-    ``allowed`` are changesets that may be missing afterwards, ``code`` is what
-    the command exits with when nobody kills it, ``also`` is called after each
-    kill and recovery, ``before`` is what ``contents`` says of the repository
-    unless it cannot be read as it is, ``repair`` does what a user would do
-    after a kill other than ``hg recover``.
+    ``allowed``
+        changesets that may be missing afterwards
+    ``code``
+        the exit code of the command when it is not killed
+    ``also``
+        called after each kill and recovery, for further checks
+    ``before``
+        the result of ``contents`` before the command, for a repository that
+        ``contents`` cannot read
+    ``repair``
+        does what a user would do after a kill, instead of ``hg recover``
     """
 
-    # what kills
+    # The signal that kills the command.
     signum: int = signal.SIGKILL
 
     def __init__(
@@ -276,19 +286,23 @@ class Scenario:
         self.before = contents(path) if before is None else before
 
     def run(self, points: int | None) -> int:
-        """Try all points, or so many spread evenly; returns how many."""
+        """Kill at all steps, or at ``points`` of them; returns how many."""
         total = self.total()
         chosen = spread(total, points)
         killed = 0
         for number, last in enumerate(chosen):
             killed += self.kill(last)
             self.look(last, number)
-        # A few steps more or less: caches, a log that was there already.
+        # The number of steps varies a little with the state of caches and of the
+        # write-ahead log.
         assert killed * 5 >= len(chosen) * 4, (killed, len(chosen))
         return killed
 
     def total(self) -> int:
-        """How many steps it takes; what it makes is then expected."""
+        """Run the command to its end and note its result.
+
+        Returns the number of its steps.
+        """
         copy_tree(self.pristine, self.path)
         total = crash(self.args, None, self.code)
         assert total, 'the command did not finish'
@@ -296,26 +310,27 @@ class Scenario:
         return total
 
     def kill(self, last: int) -> bool:
-        """Run the command until the step, in a fresh copy.
+        """Run the command until step ``last``, in a fresh copy.
 
-        Returns whether it came so far.
+        Returns whether the command got as far as that.
         """
         copy_tree(self.pristine, self.path)
         return crash(self.args, last, self.code, self.signum) is None
 
     def hg(self, *args: bytes) -> tuple[int, bytes]:
-        """Run a command in the repository."""
+        """Run another command in the repository."""
         return hg_command(b'--cwd', self.path, *args)
 
     def look(self, last: int, number: int) -> None:
-        """Check what the kill at step ``last`` left behind."""
+        """Check the repository after the kill at step ``last``."""
         where = self.args, last
         out = b''
         empty = number % 3 == 1 and not self.repair
         if self.repair:
             self.repair()
         elif empty:
-            # A changeset without files must not pass for the one that died.
+            # A changeset without files must not be mistaken for the one whose
+            # transaction was interrupted.
             self.hg(b'branch', b'-qf', b'after')
             code, out = self.hg(b'commit', b'-qm', b'no files', b'-X', b'.')
         if not empty or b'hg recover' in out:
@@ -330,7 +345,7 @@ class Scenario:
                 possible = digest, self.expected.get(node)
                 assert after[node] in possible, (where, node.hex())
         self.also()
-        # It can go on from here.
+        # The repository must still be usable.
         with open(os.path.join(self.path, b'more'), 'ab') as fp:
             fp.write(b'more')
         code, out = self.hg(b'commit', b'-qAm', b'more')
@@ -341,9 +356,10 @@ class Scenario:
 
 
 def spread(total: int, points: int | None) -> list[int]:
-    """All of ``range(total)``, or ``points`` of them spread evenly.
+    """Return all of ``range(total)``, or ``points`` of them spread evenly.
 
-    The last ones, where the most is at stake, are always among them.
+    The last two are always among them, because commands switch from the old to
+    the new state at the end.
     """
     if points is None or total <= points:
         return list(range(total))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Repositories of the extension that came with Mercurial until 6.9.
+"""Making repositories in the format of the old extension ``sqlitestore``.
 
-Made from what ``legacy.py`` says of their format, where no such Mercurial is at
-hand; ``test-sqlitestore-convert-hg60.t`` has a real one make them.
+That extension came with Mercurial until 6.9. The format follows the description
+in ``converting/legacy.py``, so that no such Mercurial is needed.
+``test-sqlitestore-convert-hg60.t`` uses a real one.
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ REQUIREMENTS = {b'exp-sqlite-001', b'exp-sqlite-comp-001=zstd'}
 
 
 def make_legacy(path: bytes) -> None:
-    """Have the repository at ``path``, of SQLite, be one of the old extension.
+    """Rewrite the repository at ``path`` from our format to the old one.
 
-    Each revision is a delta of the one before, each is encoded in another way.
+    Each revision becomes a delta of the revision before. The encodings of the
+    old format take turns.
     """
     repo = hg.repository(uimod.ui.load(), path).unfiltered()
     store = repo.store.rawvfs.base
@@ -76,8 +78,8 @@ def _add_file(db: sqlite3.Connection, name: bytes, flog: Any) -> None:
         delta = text if base is None else mdiff.textdiff(old, text)
         compression, encode = ENCODERS[rev % len(ENCODERS)]
         p1, p2 = flog.parentrevs(rev)
-        row = (path_id, rev, p1, p2, flog.linkrev(rev), 0)
-        row += (_add_delta(db, compression, encode(delta), delta), base, node)
+        delta_id = _add_delta(db, compression, encode(delta), delta)
+        row = (path_id, rev, p1, p2, flog.linkrev(rev), 0, delta_id, base, node)
         base = db.execute(
             'INSERT INTO fileindex (pathid, revnum, p1rev, p2rev, linkrev,'
             ' flags, deltaid, deltabaseid, node)'
@@ -89,7 +91,7 @@ def _add_file(db: sqlite3.Connection, name: bytes, flog: Any) -> None:
 def _add_delta(
     db: sqlite3.Connection, compression: int, data: bytes, delta: bytes
 ) -> int:
-    """Store a delta unless an equal one is there; return its id."""
+    """Store a delta unless there is an equal one; returns its id."""
     digest = hashlib.sha1(delta).digest()
     db.execute(
         'INSERT OR IGNORE INTO delta (compression, hash, delta)'

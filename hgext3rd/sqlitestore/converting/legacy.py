@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reading the database of the extension that came with Mercurial until 6.9.
 
-Its repositories have the requirement ``exp-sqlite-001`` and a database
+Only what a conversion needs is here: all revisions of each path, in order. The
+format is that of ``hgext/sqlitestore.py`` in Mercurial 6.9. Its repositories have the requirement ``exp-sqlite-001`` and a database
 ``.hg/store/db.sqlite`` with three tables:
 
 filepath
@@ -13,13 +14,10 @@ fileindex
     the delta is a full text), ``node``
 delta
     ``id``, ``compression`` (1: none, 2: zstd, 3: zlib), ``hash``, ``delta``
-
-Only what ``upgrade`` needs is here: all revisions of a path, in order.
 """
 
 from __future__ import annotations
 
-import collections
 import os
 import zlib
 from collections.abc import Iterator
@@ -28,6 +26,7 @@ from typing import Any, NamedTuple
 from mercurial import mdiff, pycompat
 from mercurial.i18n import _
 
+from ...amalgam import lru
 from .. import errors
 from ..database import uris
 from ..formats import statements
@@ -38,12 +37,12 @@ SCHEMA_VERSION = 1
 CENSORED = 1
 MISSING_PARENTS = 2 | 4
 
-# Texts kept for the deltas that follow.
+# Bytes of texts kept as bases of the deltas that follow.
 TEXT_CACHE = 32 << 20
 
 
 class LegacyRevision(NamedTuple):
-    """One revision; parents by number, -1 for null."""
+    """One revision. Parents are revision numbers, -1 for none."""
 
     node: bytes
     p1: int
@@ -54,16 +53,17 @@ class LegacyRevision(NamedTuple):
 
 
 class LegacyDatabase:
-    """The old database at ``path``, opened for reading."""
+    """The database at ``path``, opened for reading.
+
+    Methods raise StoreUnavailable if the database cannot be read or converted,
+    and CorruptStore if it is damaged.
+    """
 
     def __init__(self, path: bytes) -> None:
         import sqlite3
 
         self.path = path
-        self._texts: collections.OrderedDict[int, bytes] = (
-            collections.OrderedDict()
-        )
-        self._size = 0
+        self._texts: lru.LRU[int, bytes] = lru.LRU(TEXT_CACHE)
         if not os.path.exists(path):
             raise errors.StoreUnavailable(_(b'%s is missing') % path)
         try:
@@ -83,14 +83,14 @@ class LegacyDatabase:
         self._db.close()
 
     def paths(self) -> list[tuple[int, bytes]]:
-        """(id, path) of all files."""
+        """Return (id, path) of all files, in the order of paths."""
         return [
             (i, bytes(path))
             for i, path in self._rows(statements.LEGACY_SELECT_PATHS, ())
         ]
 
     def revisions(self, path_id: int) -> Iterator[LegacyRevision]:
-        """The revisions of a file, in order."""
+        """Yield the revisions of a file, in order."""
         for rid, node, p1, p2, linkrev, flags in self._rows(
             statements.LEGACY_SELECT_REVISIONS, (path_id,)
         ):
@@ -109,6 +109,7 @@ class LegacyDatabase:
             )
 
     def _text(self, rid: int) -> bytes:
+        """Return the text of the revision with this ``fileindex.id``."""
         deltas: list[bytes] = []
         current: int | None = rid
         text = None
@@ -126,7 +127,7 @@ class LegacyDatabase:
         if deltas:
             deltas.reverse()
             text = bytes(mdiff.patches(text, deltas))
-        self._keep(rid, text)
+        self._texts.put(rid, text, len(text))
         return text
 
     def _decompress(self, compression: int, data: bytes) -> bytes:
@@ -147,14 +148,6 @@ class LegacyDatabase:
             raise self._damaged(str(exc)) from exc
         raise self._damaged('unknown compression %d' % compression)
 
-    def _keep(self, rid: int, text: bytes) -> None:
-        if rid in self._texts:
-            return
-        self._texts[rid] = text
-        self._size += len(text)
-        while self._size > TEXT_CACHE and len(self._texts) > 1:
-            self._size -= len(self._texts.popitem(last=False)[1])
-
     def _rows(self, sql: str, params: tuple[Any, ...]) -> list[Any]:
         import sqlite3
 
@@ -164,7 +157,7 @@ class LegacyDatabase:
             raise self._damaged(str(exc)) from exc
 
     def mismatch(self, path: bytes, rev: int) -> errors.CorruptStore:
-        """The error for a text that does not match its node."""
+        """Return the error for a text that does not match its node."""
         return errors.CorruptStore(
             _(b'integrity check failed on %s:%d') % (path, rev),
             hint=_(b'restore %s from a backup') % self.path,

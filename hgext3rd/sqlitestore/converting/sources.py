@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a conversion takes file histories from, and where it puts them.
+"""Where a conversion reads file histories, and how it copies them.
 
-Sources list paths and add the revisions of one to a file of the destination;
-what they differ in is whether there are deltas to pass on.
+A source lists paths, and adds all revisions of a path to a file of the
+destination. Which files make up a store, and when a conversion takes effect, is
+no concern of this module.
 """
 
 from __future__ import annotations
@@ -23,24 +24,27 @@ class Source(Protocol):
     """File histories to convert."""
 
     def paths(self) -> list[bytes]:
-        """All paths that have a history."""
+        """Return all paths that have a history, in order."""
 
-    def copy(self, path: bytes, target: Target, tr: Any) -> int:
-        """Add all revisions of a path to ``target``; returns how many."""
+    def copy(self, path: bytes, target: Destination, tr: Any) -> int:
+        """Add all revisions of a path to ``target``; returns their number."""
 
 
-class Target(Protocol):
-    """One file of the destination: core's revlog or our ``FileStore``."""
+class Destination(Protocol):
+    """A file that revisions are added to: a revlog or a ``FileStore``."""
 
     def addrawrevision(self, *args: Any) -> Any:
-        """As in core's revlog."""
+        """Add a revision, as Mercurial's revlog does."""
 
     def addgroup(self, *args: Any) -> Any:
-        """As in core's revlog."""
+        """Add a group of revisions, as Mercurial's revlog does."""
 
 
 class Arriving:
-    """A revision as ``FileStore.addgroup`` takes it (see ``compat``)."""
+    """A revision in the form that ``FileStore.addgroup`` takes.
+
+    The form is that of a revision in a changegroup of Mercurial 7.2.
+    """
 
     __slots__ = (
         'compression',
@@ -81,8 +85,8 @@ class Arriving:
 class RepositorySource:
     """The files of an open repository.
 
-    ``deltas`` says whether the target takes ``Arriving`` objects, with the
-    deltas that are stored, or texts.
+    With ``deltas``, the stored deltas are passed on through ``addgroup``.
+    Otherwise texts are passed to ``addrawrevision``.
     """
 
     def __init__(self, repo: Any, deltas: bool) -> None:
@@ -90,15 +94,15 @@ class RepositorySource:
         self._deltas = deltas
 
     def paths(self) -> list[bytes]:
-        """All paths in the store, also those of hidden changesets."""
+        """Return all paths in the store, also those of hidden changesets."""
         return sorted(
             entry.target_id
             for entry in self._repo.store.data_entries()
             if entry.is_revlog and entry.is_filelog
         )
 
-    def copy(self, path: bytes, target: Target, tr: Any) -> int:
-        """See ``Source``."""
+    def copy(self, path: bytes, target: Destination, tr: Any) -> int:
+        """Add all revisions of a path to ``target``; returns their number."""
         source = self._repo.file(path).get_revlog()
         if self._deltas:
             target.addgroup(
@@ -120,6 +124,7 @@ class RepositorySource:
 
 
 def _emitted(source: Any) -> Iterator[Arriving]:
+    """Yield all revisions of a revlog in stored order."""
     nodes = [source.node(rev) for rev in range(len(source))]
     if not nodes:
         return
@@ -138,7 +143,7 @@ def _emitted(source: Any) -> Iterator[Arriving]:
 
 
 class LegacySource:
-    """The files in a database of the old extension."""
+    """The files in a database of the old format (see ``legacy``)."""
 
     def __init__(self, database: legacy.LegacyDatabase, deltas: bool) -> None:
         self._database = database
@@ -146,11 +151,11 @@ class LegacySource:
         self._ids = {path: path_id for path_id, path in database.paths()}
 
     def paths(self) -> list[bytes]:
-        """All paths in the database."""
+        """Return all paths in the database."""
         return sorted(self._ids)
 
-    def copy(self, path: bytes, target: Target, tr: Any) -> int:
-        """See ``Source``."""
+    def copy(self, path: bytes, target: Destination, tr: Any) -> int:
+        """Add all revisions of a path to ``target``; returns their number."""
         links: dict[bytes, int] = {}
         arriving = self._arriving(path, links)
         if self._deltas:
@@ -171,6 +176,10 @@ class LegacySource:
     def _arriving(
         self, path: bytes, links: dict[bytes, int]
     ) -> Iterator[Arriving]:
+        """Yield the revisions of a path, and put their linkrevs in ``links``.
+
+        Raises CorruptStore for a text that does not match its node.
+        """
         nodes: list[bytes] = []
         for rev in self._database.revisions(self._ids[path]):
             p1, p2 = (
@@ -186,16 +195,20 @@ class LegacySource:
             yield Arriving(rev.node, p1, p2, flags, nullid, None, rev.text)
 
 
+# Called with the number of files done and the number of all files.
 Progress = Callable[[int, int], None]
 
 
 def copy_all(
     source: Source,
-    open_target: Callable[[bytes], Target],
+    open_target: Callable[[bytes], Destination],
     tr: Any,
     progress: Progress,
 ) -> tuple[int, int]:
-    """Copy every file; returns the numbers of files and of revisions."""
+    """Copy all files; returns the numbers of files and of revisions.
+
+    Raises Abort, naming the file, if its history cannot be read.
+    """
     paths = source.paths()
     revisions = 0
     for done, path in enumerate(paths):
@@ -205,7 +218,7 @@ def copy_all(
         except (error.Error, OSError):
             raise
         except Exception as exc:
-            # Core raises whatever comes to it where a revlog is damaged.
+            # For a damaged revlog Mercurial raises exceptions of any kind.
             raise error.Abort(
                 _(b'cannot read the history of %s: %s')
                 % (path, stringutil.forcebytestr(exc)),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the supported Mercurial versions keep what hooks.py wraps.
+"""Where the supported Mercurial versions keep the functions hooks.py wraps.
 
-Apart from compat.py because it must not load anything.
+Apart from compat.py because this module must not load any of the modules it
+names: it is imported whenever the extension is loaded.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from mercurial import hg, localrepo
 
 
 def creation_module() -> Any:
-    """Where the requirements of a new repository are chosen."""
+    """Return the module that chooses the requirements of a new repository."""
     try:
         from mercurial.repo import creation
     except ImportError:
@@ -22,14 +23,14 @@ def creation_module() -> Any:
 
 
 def creation_function(module: Any) -> str:
-    """The name of the function that chooses them."""
-    # hg <= 7.1 has the other one
+    """Return the name of the function in ``module`` that chooses them."""
+    # The second name is that of hg <= 7.1.
     new, old = 'new_repo_requirements', 'newreporequirements'
     return new if hasattr(module, new) else old
 
 
 def copy_store_module() -> Any:
-    """Where unshare copies the store of its source."""
+    """Return the module that copies a store for "hg unshare"."""
     try:
         from mercurial.cmd_impls import clone
     except ImportError:
@@ -39,7 +40,7 @@ def copy_store_module() -> Any:
 
 
 def copy_store_function(module: Any) -> str:
-    """The name of the function that copies it."""
-    # hg <= 7.1 has the other one
+    """Return the name of the function in ``module`` that copies it."""
+    # The second name is that of hg <= 7.1.
     new, old = 'copy_store', 'copystore'
     return new if hasattr(module, new) else old

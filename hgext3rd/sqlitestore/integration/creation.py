@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Making the database of a repository that was just created."""
+"""Creating a repository: its requirements and its empty database."""
 
 from __future__ import annotations
 
@@ -9,17 +9,71 @@ from typing import Any
 from mercurial import requirements as corerequirements
 from mercurial import scmutil
 from mercurial import vfs as vfsmod
+from mercurial.i18n import _
 
 from .. import requirements
-from ..database import connection
-from ..formats import schema
+
+
+def new_repo_requirements(orig: Any, ui: Any, createopts: Any) -> set[bytes]:
+    """Return the requirements of a new repository."""
+    if createopts.get(b'backend') != requirements.BACKEND:
+        return orig(ui, createopts)
+    compression = requirements.compression_requirement(ui)
+    names: set[bytes] = orig(ui, {**createopts, b'backend': b'revlogv1'})
+    if b'sharedrepo' in createopts:
+        # A share has the backend of its source.
+        return names
+    if corerequirements.STORE_REQUIREMENT not in names:
+        # The format of before Mercurial 0.9.2; create_repository() warns.
+        return names
+    if requirements.FILE_INDEX in names:
+        # The file index lists the revlogs of files. The database is such a
+        # list itself.
+        names = names - {requirements.FILE_INDEX} | {
+            corerequirements.FNCACHE_REQUIREMENT,
+            corerequirements.DOTENCODE_REQUIREMENT,
+        }
+    return names | {requirements.REQUIREMENT, compression}
+
+
+def create_repository(
+    orig: Any,
+    ui: Any,
+    path: bytes,
+    createopts: Any = None,
+    requirements: Any = None,
+) -> Any:
+    """Create a repository, and its database if it requires one."""
+    if (
+        requirements is None
+        and b'sharedrepo' not in (createopts or {})
+        and _lacks_store(ui)
+    ):
+        # Mercurial does the same for its options that need a store.
+        ui.warn(
+            _(
+                b"ignoring 'storage.new-repo-backend=sqlite' because it is"
+                b" incompatible with disabled 'format.usestore' config\n"
+            )
+        )
+    result = orig(ui, path, createopts, requirements)
+    create_database(ui, path)
+    return result
+
+
+def _lacks_store(ui: Any) -> bool:
+    """Return whether SQLite is configured together with ``usestore = no``."""
+    backend = ui.config(b'storage', b'new-repo-backend')
+    return backend == requirements.BACKEND and not ui.configbool(
+        b'format', b'usestore'
+    )
 
 
 def create_database(ui: Any, path: bytes) -> None:
-    """Make an empty database if the repository at ``path`` needs one.
+    """Create an empty database if the repository at ``path`` needs one.
 
-    A share has none of its own; a repository about to receive a stream clone
-    or a local copy gets one that is replaced.
+    A share uses the database of its source. In a repository that is about to
+    receive a stream clone or a local copy, the copy replaces the database.
     """
     hgvfs = vfsmod.vfs(os.path.join(path, b'.hg'))
     names = scmutil.readrequires(hgvfs, True)
@@ -28,7 +82,7 @@ def create_database(ui: Any, path: bytes) -> None:
         corerequirements.RELATIVE_SHARED_REQUIREMENT,
     }:
         return
-    # without it a stream clone of the oldest kind, which asks for none
+    # The first version of stream clones makes repositories without a store.
     in_store = names & {
         corerequirements.STORE_REQUIREMENT,
         corerequirements.SHARESAFE_REQUIREMENT,
@@ -38,6 +92,9 @@ def create_database(ui: Any, path: bytes) -> None:
         names |= scmutil.readrequires(store, False)
     if requirements.REQUIREMENT not in names:
         return
+    from ..database import connection
+    from ..formats import schema
+
     db = connection.Database(
         store.join(schema.FILENAME),
         ui.config(b'storage', b'sqlite.synchronous'),
@@ -46,12 +103,3 @@ def create_database(ui: Any, path: bytes) -> None:
         db.create()
         mode = store.stat(b'.').st_mode & 0o666
         os.chmod(db.path, mode)
-
-
-def remove_database(repo: Any) -> None:
-    """Remove the unused database of a repository that became another kind."""
-    store = vars(repo.unfiltered()).pop('sqlitestore', None)
-    if store is not None:
-        store.db.close()
-    for suffix in (b'', b'-wal', b'-shm'):
-        repo.svfs.tryunlink(schema.FILENAME + suffix)

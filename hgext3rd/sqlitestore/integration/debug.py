@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mercurial's debug commands that look inside revlogs, told what is none.
+"""Mercurial's debug commands that look inside revlogs.
 
-Those that only ask for revisions, parents and data work on a file store as
-they are; the layout they would show otherwise does not exist here.
+Commands that only ask for revisions, parents and data work on files in SQLite
+unchanged. Those that show or repair the layout of a revlog refuse such files.
+
+Imported by every command; imports what does the work when it is needed.
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ from .. import requirements
 def open_revlog(
     orig: Any, repo: Any, cmd: bytes, *args: Any, **kwargs: Any
 ) -> Any:
-    """Open a revlog; raises InputError for the history of a file of ours."""
+    """Return the revlog that the debug command ``cmd`` asks for.
+
+    Raises InputError if it is the history of a file in SQLite.
+    """
     found = orig(repo, cmd, *args, **kwargs)
-    if repo and requirements.REQUIREMENT in repo.requirements:
+    if repo and requirements.uses_sqlite(repo):
         if cmd == b'debugrevlogindex' and not repo.ui.verbose:
-            # it shows offsets only when verbose
+            # This command shows offsets in the revlog only when verbose.
             return found
         from ..filelog.filestore import FileStore
 
@@ -42,7 +47,20 @@ def revlog_stats(
     manifest: bool,
     filelogs: bool,
 ) -> Any:
-    """List the revlogs there are: in our repositories, not those of files."""
-    if requirements.REQUIREMENT in repo.requirements:
+    """Show statistics about revlogs, without those of files in SQLite."""
+    if requirements.uses_sqlite(repo):
         filelogs = False
     return orig(repo, fm, changelog, manifest, filelogs)
+
+
+def repair_issue6528(orig: Any, ui: Any, repo: Any, **kwargs: Any) -> Any:
+    """Repair the revlogs of files; raise StateError if files are in SQLite."""
+    if requirements.uses_sqlite(repo):
+        raise error.StateError(
+            _(b'the file history of this repository is not in revlogs'),
+            hint=_(
+                b"convert it with 'hg admin::sqlite-convert --to revlog',"
+                b' repair it, and convert it back'
+            ),
+        )
+    return orig(ui, repo, **kwargs)

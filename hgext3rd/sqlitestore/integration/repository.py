@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The repository class: where files come from and who recovers.
+"""The class of repositories: where files come from, and who recovers.
 
-Imported whenever the extension is loaded: nothing at module level may import
+Imported whenever a repository is opened: nothing at module level may import
 ``sqlite3``, ``zstandard`` or the modules that do.
 """
 
@@ -24,20 +24,36 @@ if TYPE_CHECKING:
 _classes: dict[Any, Any] = {}
 
 
-def adopt(repo: Any) -> None:
-    """Give a repository object our behaviour, or readiness for it.
+def make_repository(orig: Any, *args: Any, **kwargs: Any) -> Any:
+    """Open a repository, as an object of the class for its storage."""
+    repo = orig(*args, **kwargs)
+    adopt_any(repo)
+    return repo
 
-    Repositories of other kinds get the class as well: another process may
-    convert them (see ``notice``).
+
+def adopt_any(repo: Any) -> None:
+    """Give a repository object the class for its storage, old or current."""
+    if requirements.LEGACY_REQUIREMENT in repo.requirements:
+        adopt_legacy(repo)
+    else:
+        adopt(repo)
+
+
+def adopt(repo: Any) -> None:
+    """Give a repository object a class that can read files from SQLite.
+
+    Repositories with revlogs get the class as well, because another process
+    may convert them (see ``follow_conversion``).
     """
     repo = repo.unfiltered()
     base = repo.__class__
-    # Not hasattr(repo, 'sqlitestore'): that makes the store and imports it all.
+    # Not hasattr(repo, 'sqlitestore'): that would make the file store, and
+    # import everything it needs.
     if not any('sqlitestore' in vars(cls) for cls in base.__mro__):
         if base not in _classes:
             _classes[base] = make_class(base)
         repo.__class__ = _classes[base]
-    if requirements.REQUIREMENT not in repo.requirements:
+    if not requirements.uses_sqlite(repo):
         return
     from . import storeentries
 
@@ -46,21 +62,18 @@ def adopt(repo: Any) -> None:
     def get_store() -> Store | None:
         repo = ref()
         assert repo is not None
-        # a stream clone may have turned it into another kind of repository
-        return (
-            repo.sqlitestore
-            if requirements.REQUIREMENT in repo.requirements
-            else None
-        )
+        # A stream clone may have given the repository revlogs meanwhile.
+        return repo.sqlitestore if requirements.uses_sqlite(repo) else None
 
     storeentries.extend(repo.store, get_store)
 
 
-def notice(repo: Any) -> None:
-    """Follow another process that converted the repository.
+def follow_conversion(repo: Any) -> None:
+    """Adapt the repository object if another process converted the repository.
 
-    Costs little unless the files of requirements were written to. A share
-    that keeps a copy of its source's requirements follows its source.
+    This costs two calls of ``stat`` unless somebody wrote the files of
+    requirements. A share that has a copy of its source's requirements follows
+    its source.
     """
     repo = repo.unfiltered()
     names = (os.path.join(repo.sharedpath, b'requires'), _store_requires(repo))
@@ -72,8 +85,8 @@ def notice(repo: Any) -> None:
         with contextlib.suppress(OSError):
             found.update(util.readfile(name).splitlines())
     repo._sqlite_requires = seen
-    had = {name for name in repo.requirements if _is_ours(name)}
-    has = {name for name in found if _is_ours(name)}
+    had = set(filter(requirements.is_current, repo.requirements))
+    has = set(filter(requirements.is_current, found))
     if has == had or not found:
         return
     repo.requirements = repo.requirements - had | has
@@ -92,6 +105,7 @@ def _store_requires(repo: Any) -> bytes:
 
 
 def _signature(path: bytes) -> tuple[int, ...] | None:
+    """Return a value that changes when the file is written; None if absent."""
     try:
         stat = os.stat(path)
     except OSError:
@@ -99,23 +113,21 @@ def _signature(path: bytes) -> tuple[int, ...] | None:
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def _is_ours(requirement: bytes) -> bool:
-    return requirement == requirements.REQUIREMENT or requirement.startswith(
-        requirements.COMPRESSION_PREFIX
-    )
-
-
 def adopt_legacy(repo: Any) -> None:
-    """Give a repository of the old extension a class that reads no files."""
+    """Give a repository in the old format a class that refuses to read files.
+
+    The old format is that of the extension that came with Mercurial until 6.9.
+    """
     repo = repo.unfiltered()
     base = repo.__class__
     if base.__name__ == 'legacyrepository':
         return
 
     class legacyrepository(base):  # type: ignore[misc,valid-type]
-        """A repository whose files are in a format of the past."""
+        """A repository that must be converted before files can be read."""
 
         def file(self, path: bytes, writable: bool = False) -> Any:
+            """Raise Abort, with a hint at the command that converts."""
             raise error.Abort(
                 _(b'this repository has an old format (%s)')
                 % requirements.LEGACY_REQUIREMENT,
@@ -126,10 +138,14 @@ def adopt_legacy(repo: Any) -> None:
 
 
 def make_class(base: Any) -> Any:
-    """The class of a repository that keeps its files in SQLite."""
+    """Return a subclass of ``base`` that reads files from SQLite if required.
+
+    Whether it does depends on the requirements at the time of each call, which
+    a stream clone or a conversion may change.
+    """
 
     class sqliterepository(base):
-        """A repository whose file history is in ``store/files.sqlite``."""
+        """A repository whose file history may be in ``store/files.sqlite``."""
 
         @util.propertycache
         def sqlitestore(self) -> Store:
@@ -137,8 +153,8 @@ def make_class(base: Any) -> Any:
             from ..formats import schema
             from ..reading import store
 
-            # A reference to the repository would be a cycle that keeps the
-            # connection open.
+            # A strong reference to the repository would be a cycle that keeps
+            # the connection open.
             ref = weakref.ref(self)
 
             def changesets() -> int:
@@ -154,8 +170,8 @@ def make_class(base: Any) -> Any:
             )
 
         def file(self, path: bytes, *args: Any, **kwargs: Any) -> Any:
-            if requirements.REQUIREMENT not in self.requirements:
-                # not ours, or a stream clone made it of another kind
+            """Return the filelog of ``path``."""
+            if not requirements.uses_sqlite(self):
                 return super().file(path, *args, **kwargs)
             if path.startswith(b'/'):
                 path = path[1:]
@@ -171,18 +187,18 @@ def make_class(base: Any) -> Any:
             return filelog.SQLiteFilelog(store, self.svfs, path, writable)
 
         def invalidate(self, *args: Any, **kwargs: Any) -> None:
-            """Core's, for each command of a server and each lock.
+            """Forget what was read, and notice if the backend has changed.
 
-            What is read and written next is what another process made of it.
+            Mercurial calls this for each command of a server and each lock.
             """
             super().invalidate(*args, **kwargs)
-            notice(self)
+            follow_conversion(self)
 
         def close(self) -> None:
-            """Core's, when a command is over.
+            """Close the repository and its database, when a command ends.
 
-            The worker of a command server lives on for a moment: by then the
-            files beside the database shall be gone.
+            The worker of a command server lives on for a moment. By then the
+            files beside the database must be gone.
             """
             super().close()
             store = vars(self.unfiltered()).get('sqlitestore')
@@ -190,7 +206,7 @@ def make_class(base: Any) -> Any:
                 store.db.close()
 
         def lock(self, *args: Any, **kwargs: Any) -> Any:
-            """Core's; nobody else writes from here on."""
+            """Lock the repository, and reread what others may have written."""
             lock = super().lock(*args, **kwargs)
             store = vars(self.unfiltered()).get('sqlitestore')
             if store is not None:
@@ -198,11 +214,11 @@ def make_class(base: Any) -> Any:
             return lock
 
         def transaction(self, *args: Any, **kwargs: Any) -> Any:
-            """Core's, with a look at how the last one ended.
+            """Open a transaction, after undoing an earlier one that failed.
 
-            And one at whether to repack when all is done.
+            When the outermost transaction is complete, a repack may follow.
             """
-            if requirements.REQUIREMENT not in self.requirements:
+            if not requirements.uses_sqlite(self):
                 return super().transaction(*args, **kwargs)
             outermost = self.currenttransaction() is None
             tr = super().transaction(*args, **kwargs)
@@ -219,10 +235,7 @@ def make_class(base: Any) -> Any:
                 def consider(success: bool) -> None:
                     from ..repacking import automatic
 
-                    if (
-                        success
-                        and requirements.REQUIREMENT in self.requirements
-                    ):
+                    if success and requirements.uses_sqlite(self):
                         automatic.consider(self.unfiltered(), before)
 
                 tr.addpostclose(
@@ -231,11 +244,18 @@ def make_class(base: Any) -> Any:
             return tr
 
         def recover(self) -> bool:
+            """Undo an interrupted transaction; returns whether there was one.
+
+            A transaction may have been interrupted before Mercurial wrote its
+            journal, when only the database knows of it.
+            """
             with self.lock():
                 journal = self.svfs.exists(b'journal')
                 if not journal and self._undo_file_revisions():
                     self.ui.status(
-                        _(b'removing file revisions of a lost transaction\n')
+                        _(
+                            b'removing file revisions of an interrupted transaction\n'
+                        )
                     )
                     return True
                 recovered: bool = super().recover()
@@ -243,7 +263,8 @@ def make_class(base: Any) -> Any:
                 return recovered
 
         def _rollback(self, dryrun: bool, force: bool) -> int:
-            if not dryrun and requirements.REQUIREMENT in self.requirements:
+            """Undo the last transaction, in the database as well."""
+            if not dryrun and requirements.uses_sqlite(self):
                 from ..writing import recovery
 
                 recovery.try_lock(self.unfiltered().sqlitestore)
@@ -253,7 +274,11 @@ def make_class(base: Any) -> Any:
             return result
 
         def _undo_file_revisions(self) -> bool:
-            if requirements.REQUIREMENT not in self.requirements:
+            """Remove the file revisions of transactions that did not happen.
+
+            Returns whether there were any.
+            """
+            if not requirements.uses_sqlite(self):
                 return False
             from ..writing import recovery
 

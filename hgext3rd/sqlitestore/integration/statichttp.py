@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Repositories read over static HTTP, from a server that knows no Mercurial.
 
-SQLite reads pages here and there, so the database is fetched whole, to a
-temporary folder, when the first file is asked for: a clone reads all of it in
-any case.  What comes out of it is checked like any other revision.
+SQLite reads pages all over the file, so the database is fetched whole, to a
+temporary folder, when the first file is opened. A clone reads all of it in any
+case. What is read from the copy is checked like any other revision.
 """
 
 from __future__ import annotations
@@ -14,38 +14,51 @@ import tempfile
 import urllib.error
 import urllib.request
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mercurial import error, pycompat, util
 from mercurial.i18n import _
 
+from ...amalgam import sidefiles
 from .. import errors, requirements
-from ..filelog import filelog
 from ..formats import schema
-from ..reading import store
 
-PIECE = 1 << 18
+if TYPE_CHECKING:
+    from ..reading.store import Store
 
-# How often to fetch again what changed while it was fetched.
+# Bytes per read of a response.
+BLOCK_SIZE = 1 << 18
+
+# How often to fetch a database that changes while it is fetched.
 ATTEMPTS = 3
 
-# What tells versions of a file apart.
+# The header fields that tell versions of a file apart.
 _VALIDATORS = ('Content-Length', 'Last-Modified', 'ETag')
 
 
+def init_repository(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> None:
+    """Initialize a repository, and adopt it if its files are in SQLite."""
+    orig(repo, *args, **kwargs)
+    if requirements.uses_sqlite(repo):
+        adopt(repo)
+
+
 def adopt(repo: Any) -> None:
-    """Have a repository of core's class for static HTTP read our files."""
+    """Give a repository object a class that reads files from SQLite."""
     base = repo.__class__
 
     class staticsqliterepository(base):  # type: ignore[misc,valid-type]
         """A repository whose file history is in a copy of its database."""
 
         @util.propertycache
-        def sqlitestore(self) -> store.Store:
-            """The file store; fetched here. Raises Abort."""
+        def sqlitestore(self) -> Store:
+            """The file store. The database is fetched here; raises Abort."""
             return _fetch_store(self)
 
         def file(self, path: bytes, *args: Any, **kwargs: Any) -> Any:
+            """Return the filelog of ``path``."""
+            from ..filelog import filelog
+
             if path.startswith(b'/'):
                 path = path[1:]
             files = self.unfiltered().sqlitestore
@@ -54,7 +67,13 @@ def adopt(repo: Any) -> None:
     repo.__class__ = staticsqliterepository
 
 
-def _fetch_store(repo: Any) -> store.Store:
+def _fetch_store(repo: Any) -> Store:
+    """Return a file store over a copy of the database of ``repo``.
+
+    The copy is removed together with the repository object.
+    """
+    from ..reading import store
+
     folder = tempfile.mkdtemp(prefix='hg-static-')
     path = os.path.join(folder, os.fsdecode(schema.FILENAME))
     ref = weakref.ref(repo)
@@ -63,7 +82,7 @@ def _fetch_store(repo: Any) -> store.Store:
         return len(ref().changelog)  # type: ignore[union-attr]
 
     try:
-        _Source(repo).fetch(path)
+        _RemoteDatabase(repo).fetch(path)
         files = store.Store(
             os.fsencode(path),
             requirements.compression_of(repo.requirements),
@@ -79,13 +98,13 @@ def _fetch_store(repo: Any) -> store.Store:
     return files
 
 
-def _forget(files: store.Store, folder: str) -> None:
+def _forget(files: Store, folder: str) -> None:
     files.db.close()
     shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Source:
-    """The database and its log, at the address of a repository."""
+class _RemoteDatabase:
+    """The database and its write-ahead log at the address of a repository."""
 
     def __init__(self, repo: Any) -> None:
         self._ui = repo.ui
@@ -94,28 +113,35 @@ class _Source:
         self._url = pycompat.strurl(reader.url)
 
     def fetch(self, path: str) -> None:
-        """Write both to ``path``, as they were at one moment."""
+        """Write both files to ``path``, as they were at one moment.
+
+        Raises StoreUnavailable or Abort.
+        """
         for _attempt in range(ATTEMPTS):
             before = self._state()
             if before[0] is None:
                 raise errors.StoreUnavailable(
-                    _(b'%s is not there') % pycompat.bytestr(self._url),
-                    hint=_(b'it holds the file history'),
+                    _(b'%s does not exist') % pycompat.bytestr(self._url),
+                    hint=_(b'it holds the file history of the repository'),
                 )
             self._copy('', path)
             if before[1] is not None:
-                self._copy('-wal', path)
+                self._copy(sidefiles.LOG, path)
             if self._state() == before:
                 return
         raise errors.StoreUnavailable(
-            _(b'%s changes while it is read') % pycompat.bytestr(self._url),
-            hint=_(b'try again when nobody writes to it'),
+            _(b'%s keeps changing while it is read')
+            % pycompat.bytestr(self._url),
+            hint=_(b'try again when nobody writes to the repository'),
         )
 
     def _state(self) -> list[tuple[str | None, ...] | None]:
-        """Which versions of both files there are; None for none."""
+        """Return what identifies the versions of both files.
+
+        None stands for a file that does not exist.
+        """
         found: list[tuple[str | None, ...] | None] = []
-        for suffix in ('', '-wal'):
+        for suffix in ('', sidefiles.LOG):
             response = self._request('HEAD', suffix)
             fields = None
             if response is not None:
@@ -125,6 +151,7 @@ class _Source:
         return found
 
     def _copy(self, suffix: str, path: str) -> None:
+        """Download one of the files, if it exists."""
         response = self._request('GET', suffix)
         if response is None:
             return
@@ -134,14 +161,17 @@ class _Source:
             with self._ui.makeprogress(
                 _(b'fetching'), unit=_(b'bytes'), total=size
             ) as progress:
-                while piece := response.read(PIECE):
-                    target.write(piece)
-                    progress.increment(step=len(piece))
+                while block := response.read(BLOCK_SIZE):
+                    target.write(block)
+                    progress.increment(step=len(block))
             if size is not None and target.tell() != size:
                 raise self._failed(suffix, 'the response was cut off')
 
     def _request(self, method: str, suffix: str) -> Any:
-        """The response; None if there is no such file. Raises Abort."""
+        """Return the response, or None if there is no such file.
+
+        Raises Abort if the request fails.
+        """
         request = urllib.request.Request(self._url + suffix, method=method)
         try:
             return self._opener.open(request)
@@ -154,6 +184,7 @@ class _Source:
             raise self._failed(suffix, str(exc.reason)) from exc
 
     def _failed(self, suffix: str, reason: str) -> error.Abort:
+        """Return the exception for a request that failed."""
         return error.Abort(
             _(b'cannot fetch %s: %s')
             % (

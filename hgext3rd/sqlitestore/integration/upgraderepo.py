@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``hg debugupgraderepo`` in a repository of ours.
+"""``hg debugupgraderepo`` in a repository that keeps its files in SQLite.
 
-Core makes a new store beside the old one, with changelog and manifests in
-their new format, and swaps the two. File history is in no format of core's, so
-the database takes part as a whole: it is in the new store under the name it
-always had, and still the same file, because other processes may have it open
-and SQLite finds its log by that name. The old store, which core keeps as a
-backup, gets a copy.
+Mercurial makes a new store beside the old one, with changelog and manifests in
+their new format, and swaps the two. No upgrade changes the format of the
+database, so it moves as a whole. In the new store it has its usual name and is
+still the same file, because other processes may have it open and SQLite finds
+its log by that name. The old store, which Mercurial keeps as a backup, gets a
+copy.
 
-Another backend is not a format that core could upgrade to; that is what
-``upgrade`` does.
+An upgrade cannot change the backend. ``hg admin::sqlite-convert`` does that.
 """
 
 from __future__ import annotations
@@ -22,29 +21,28 @@ from typing import Any
 from mercurial import util
 from mercurial.i18n import _
 
+from ...amalgam import sidefiles
 from .. import requirements
-from ..formats import statements
-from . import storeentries
+from ..formats import schema, statements
+from . import copies, storeentries
 
-# What core's upgrade_engine calls the history of all files.
+# The name of the history of all files in Mercurial's upgrade_engine.
 FILELOGS = b'all-filelogs'
-
-SIDE_FILES = (b'-wal', b'-shm')
 
 
 def upgrade_repository(
     orig: Any, ui: Any, repo: Any, *args: Any, **kwargs: Any
 ) -> Any:
-    """Core's ``upgraderepo``, with the backend the repository has."""
-    ours = requirements.REQUIREMENT in repo.requirements
+    """Upgrade a repository without changing its backend."""
     wanted = repo.ui.config(b'storage', b'new-repo-backend')
     overrides = {(b'storage', b'new-repo-backend'): b'revlogv1'}
-    if ours:
+    if requirements.uses_sqlite(repo):
         compression = requirements.compression_of(repo.requirements)
         overrides = {
             (b'storage', b'new-repo-backend'): requirements.BACKEND,
             (b'storage', b'sqlite.compression'): compression.encode(),
-            # the temporary repository is gone when it would be looked at
+            # The temporary repository no longer exists when a repack of it
+            # would start.
             (b'storage', b'sqlite.auto-repack'): b'no',
         }
     elif wanted != requirements.BACKEND:
@@ -61,20 +59,17 @@ def upgrade_repository(
 
 
 def known_requirements(orig: Any, repo: Any) -> set[bytes]:
-    """The requirements an upgraded repository may have."""
+    """Return the requirements that an upgraded repository may have."""
     found: set[bytes] = orig(repo)
     return found | {
-        name
-        for name in repo.requirements
-        if name == requirements.REQUIREMENT
-        or name.startswith(requirements.COMPRESSION_PREFIX)
+        name for name in repo.requirements if requirements.is_current(name)
     }
 
 
 def plan_operation(
     orig: Any, operation: Any, ui: Any, *args: Any, **kwargs: Any
 ) -> None:
-    """Take filelogs off the list of what is to be processed."""
+    """Plan an upgrade, without filelogs among the revlogs to process."""
     orig(operation, ui, *args, **kwargs)
     if (
         requirements.REQUIREMENT in operation.current_requirements
@@ -94,25 +89,25 @@ def copy_history(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """Copy a changelog, manifest or filelog; returns the new one."""
+    """Copy a changelog, a manifest or a filelog; returns the new one."""
     if isinstance(entry, storeentries.FileEntry):
-        # comes with the database
+        # It moves with the database.
         return old
     return orig(ui, dstrepo, tr, old, entry, *args, **kwargs)
 
 
 def other_files(orig: Any, srcrepo: Any) -> Iterator[bytes]:
-    """The names of other files of the store that are to be copied."""
+    """Yield the names of the other files of the store to copy."""
     for name in orig(srcrepo):
-        if not name.startswith(storeentries.FILENAME):
+        if not name.startswith(schema.FILENAME):
             yield name
 
 
 def replace_stores(
     orig: Any, repo: Any, upgraded: Any, backup: Any, operation: Any
 ) -> None:
-    """Replace the store of ``repo``, and keep its database."""
-    if requirements.REQUIREMENT in repo.requirements:
+    """Replace the store of ``repo``, but keep its database."""
+    if requirements.uses_sqlite(repo):
         _hand_over(repo, upgraded.svfs, operation.backup_store)
     orig(repo, upgraded, backup, operation)
 
@@ -120,32 +115,33 @@ def replace_stores(
 def _hand_over(repo: Any, target: Any, backup: bool) -> None:
     """Put the database into the store ``target`` (a vfs), as the same file.
 
-    With ``backup`` a copy stays, else another name of the same file. So both
-    stores have one whenever this ends.
+    With ``backup`` the old store keeps a copy, otherwise a link to the same
+    file. So both stores have a database even if the process dies on the way.
     """
     db = repo.unfiltered().sqlitestore.db
     copy = db.path + b'.upgrade'
     if backup:
-        storeentries.copy_database(db.path, copy)
+        copies.copy_database(db.path, copy)
         shutil.copymode(db.path, copy)
-    # Now the file holds everything without its log, unless others read it.
+    # Afterwards the file is complete without its log, unless other processes
+    # read it.
     db.execute(statements.SHRINK_LOG)
-    for suffix in (b'', *SIDE_FILES):
-        name = target.join(storeentries.FILENAME + suffix)
+    names = sidefiles.files_of(target.join(schema.FILENAME))
+    for path, name in zip(sidefiles.files_of(db.path), names, strict=True):
         util.tryunlink(name)
-        _link(db.path + suffix, name)
+        _link(path, name)
     if backup:
-        for suffix in SIDE_FILES:
-            util.tryunlink(db.path + suffix)
+        for suffix in sidefiles.SUFFIXES:
+            util.tryunlink(sidefiles.beside(db.path, suffix))
         util.rename(copy, db.path)
 
 
 def _link(path: bytes, name: bytes) -> None:
-    """Give the file at ``path``, if it exists, a second name."""
+    """Give the file at ``path``, if it exists, the second name ``name``."""
     try:
         os.link(path, name)
     except FileNotFoundError:
         pass
     except OSError:
-        # a file system without links: its only name
+        # The file system has no links: give it this name instead.
         util.rename(path, name)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When a repack pays, and what happens then without being asked.
+"""Suggesting or starting a repack after a transaction.
 
-Looking costs little but not nothing, so it happens only when the number of
-changesets passes a multiple of STEP.
+Finding out whether a repack pays takes a little time, so it happens only when
+the number of changesets passes a multiple of STEP.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ from ..reading.store import Store
 
 STEP = 64
 
-# Loose revisions from which on a repack pays, if they are this part of all:
-# everything is packed anew, so that the effort stays in proportion.
+# A repack pays if there are at least so many loose revisions, and they are at
+# least one in MIN_PART of all. A repack stores all revisions anew, so this keeps
+# its time in proportion to what was added.
 MIN_LOOSE = 2000
 MIN_PART = 8
 
-CHOICES = (b'yes', b'suggest', b'no')
-
-# So do this many frames if they are smaller than this on average: small pulls
-# leave such.
+# It also pays if there are at least so many frames, of fewer than SMALL_FRAME
+# bytes on average. Small pulls leave such frames.
 MIN_FRAMES = 100
 SMALL_FRAME = 32 << 10
 
+# The values of ``storage.sqlite.auto-repack``.
+CHOICES = (b'yes', b'suggest', b'no')
+
 
 def pays(store: Store) -> bool:
-    """Whether enough was added since the last repack."""
+    """Return whether enough was added since the last repack."""
     row = store.db.row(statements.COUNT_FRAMES)
     if row and row[0] >= MIN_FRAMES and row[1] < row[0] * SMALL_FRAME:
         return True
@@ -46,7 +48,11 @@ def pays(store: Store) -> bool:
 
 
 def consider(repo: Any, before: int) -> None:
-    """Suggest or start a repack; ``before`` is the old number of changesets."""
+    """Suggest or start a repack if it pays and the configuration wants it.
+
+    ``before`` is the number of changesets before the transaction. Raises
+    ConfigError if ``storage.sqlite.auto-repack`` has an unknown value.
+    """
     ui = repo.ui
     if len(repo.changelog) // STEP == before // STEP:
         return

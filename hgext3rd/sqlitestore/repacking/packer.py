@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Frames in memory, on their way into the database during a repack.
+"""Making the frames of a repack, in memory.
 
-Unlike ``sealer`` this compresses in threads, at high levels, and knows no
-Mercurial transaction: finished frames are handed over in bulk.
+Unlike ``writing.sealer``, a Packer compresses in threads and at high levels. It
+knows neither Mercurial transactions nor the database: its caller takes finished
+frames and stores them.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from typing import NamedTuple
 from ..formats import chunks, frames, schema
 from ..writing import sealer
 
-# More threads than this do not find work: one frame is built at a time.
+# More threads would find no work, because frames are filled one at a time.
 MAX_THREADS = 4
 
-# A text from this size on gets a frame of its own, which the next repack
+# A text of at least so many bytes gets a frame of its own, which the next repack
 # leaves as it is.
 ALONE = 16 << 20
 
 
 class Packed(NamedTuple):
-    """A frame as it will be stored."""
+    """A frame in stored form. ``pieces`` are the values of its rows."""
 
     frame_id: int
     head: bytes
@@ -33,14 +34,16 @@ class Packed(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of content."""
+        """The number of bytes of content."""
         return sum(map(len, self.pieces))
 
 
 class Packer:
-    """Collects entries into frames of about ``frame_size`` bytes.
+    """Collects entries into frames of about ``frame_size`` bytes of entries.
 
-    ``next_id`` returns a new frame id; ``split`` says of which kind frames are.
+    ``compression`` is one of ``chunks.NAMES`` and ``level`` its level.
+    ``next_id`` returns a new frame id. With ``split``, frames keep the numbers
+    of hunks in columns of their own (see ``formats.frames``).
     """
 
     def __init__(
@@ -75,31 +78,38 @@ class Packer:
         self._largest = 0
 
     def close(self) -> None:
-        """Stop the threads; what was not taken is lost."""
+        """Stop the threads. Frames that were not taken are lost."""
         self._pool.shutdown(cancel_futures=True)
 
     @property
     def full(self) -> bool:
-        """Whether the frame being filled is large enough."""
+        """Whether the frame that is being filled is large enough."""
         limit = max(self._frame_size, sealer.TEXTS_PER_FRAME * self._largest)
         return self._size >= limit
 
     @property
     def finished(self) -> int:
-        """How many frames are ready or being compressed."""
+        """The number of frames that are ready or being compressed."""
         return len(self._pending) + len(self._done)
 
     @property
     def held(self) -> int:
-        """Bytes of finished frames that are compressed already."""
+        """The number of bytes of the frames that are ready."""
         return sum(packed.size for packed in self._done)
 
     def place(self, gid: int) -> int | None:
-        """Where a revision is in the frame being filled, or None."""
+        """Return where a revision is in the frame that is being filled.
+
+        Returns None if it is in no frame or in another one.
+        """
         return self._places.get(gid)
 
     def add(self, gid: int, data: bytes, base: int | None) -> tuple[int, int]:
-        """Add an entry, as ``sealer.Sealer.add``; returns (frame, place)."""
+        """Add an entry; returns (frame id, place in the frame).
+
+        ``data`` is a delta of the entry at place ``base`` of the same frame, or
+        a full text if ``base`` is None.
+        """
         if not self._id:
             self._id = self._next_id()
         place = len(self._entries)
@@ -113,15 +123,15 @@ class Packer:
         return self._id, place
 
     def add_alone(self, gid: int, text: bytes) -> tuple[int, int]:
-        """Add a large text as a frame of its own."""
+        """Add a large text in a frame of its own; returns (frame id, 0)."""
         frame_id = self._next_id()
-        # Not in a thread: the next text would be read meanwhile, and memory
-        # would have to hold both.
+        # Not in a thread: the caller would read the next text meanwhile, and
+        # memory would have to hold both.
         self._done.append(self._compress(frame_id, [gid], [0], [text]))
         return frame_id, 0
 
     def cut(self) -> None:
-        """End the frame being filled, if there is one."""
+        """End the frame that is being filled, if there is one."""
         if self._id:
             self._pending.append(
                 self._pool.submit(
@@ -137,7 +147,7 @@ class Packer:
             self._done.append(self._pending.popleft().result())
 
     def take(self) -> Iterator[Packed]:
-        """All finished frames; they are the caller's now."""
+        """Yield all finished frames, and forget them."""
         while self._pending:
             self._done.append(self._pending.popleft().result())
         while self._done:
@@ -166,8 +176,8 @@ class Packer:
             try:
                 return frames.split(paths, revs, distances, entries, codec)
             except OverflowError:
-                # hunks out of order: nobody's diff writes such deltas, but
-                # they may come over the wire
+                # The hunks are out of order. No diff algorithm produces such
+                # deltas, but they may arrive from another repository.
                 pass
         lengths = list(map(len, entries))
         head = frames.encode_head(paths, revs, distances, lengths, codec)

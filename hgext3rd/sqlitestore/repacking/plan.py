@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""In which order a repack goes through the files.
+"""The order in which a repack goes through the files.
 
-Files that resemble each other should share frames: those with the same
-extension and name, wherever they lie, and the source of a copy with its copy.
-Reads indexes and, of large files without a first parent, the first revision.
+Files that resemble each other should share frames: files with the same
+extension and name in any folder, and a copy and its source. Planning reads all
+indexes, and the first revision of each large file that may be a copy. It writes
+nothing.
 """
 
 from __future__ import annotations
@@ -16,22 +17,23 @@ from mercurial.node import nullrev
 from mercurial.utils import storageutil
 
 from .. import compat
-from ..formats import schema, statements
+from ..formats import statements
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 
-# From this size on it pays to look for the source of a copy, and for the same
-# content elsewhere, whatever their names are.
+# For texts of at least so many bytes it pays to look for the source of a copy,
+# and for the same content in a file with another name.
 LARGE = 64 << 10
 
-# Reading a text of this size only to see whether it is a copy costs too much.
+# Reading a text of more bytes only to see whether it is a copy takes too long.
 TOO_LARGE = 256 << 20
 
 
 class Plan(NamedTuple):
-    """``files`` holds (path, path id) in order.
+    """What order to take the files in.
 
-    ``twins`` are sizes of large texts that more than one file has.
+    ``files`` are (path, path id) in that order. ``twins`` are sizes of large
+    texts that more than one file has.
     """
 
     files: list[tuple[bytes, int]]
@@ -39,14 +41,17 @@ class Plan(NamedTuple):
 
 
 def kinship(path: bytes) -> tuple[bytes, bytes, bytes]:
-    """The key to sort paths by: extension, name, folder."""
+    """Return the key to sort paths by: extension, name, folder."""
     folder, _slash, name = path.rpartition(b'/')
     _stem, dot, extension = name.rpartition(b'.')
     return extension if dot else b'', name, folder
 
 
 def make(store: Store, progress: Callable[[int], None]) -> Plan:
-    """The plan for all files; ``progress`` gets the number of files seen."""
+    """Return the plan for all files.
+
+    ``progress`` is called with the number of files seen.
+    """
     ids = {
         bytes(path): path_id
         for path, path_id in store.db.rows(statements.SELECT_PATHS_AND_IDS)
@@ -71,7 +76,7 @@ def make(store: Store, progress: Callable[[int], None]) -> Plan:
 
 
 def _source(store: Store, idx: FileIndex) -> bytes | None:
-    """The path that a large file was copied from."""
+    """Return the path that a large file was copied from, or None."""
     if not len(idx):
         return None
     _offset, _stored, size, _base, _link, p1 = idx.core[0][:6]
@@ -83,21 +88,24 @@ def _source(store: Store, idx: FileIndex) -> bytes | None:
     try:
         meta = storageutil.parsemeta(text)[0] or {}
     except ValueError:
-        # not a copy: content that only begins like one
+        # Not metadata, but content that begins like it.
         return None
     source: bytes | None = meta.get(b'copy')
     return source
 
 
 def _adopt(order: Iterable[bytes], sources: dict[bytes, bytes]) -> list[bytes]:
-    """``order`` with each copy right behind its source."""
+    """Return ``order`` with each copy directly after its source.
+
+    ``sources`` maps the path of a copy to that of its source.
+    """
     copies = collections.defaultdict(list)
     for path, source in sources.items():
         copies[source].append(path)
     result: list[bytes] = []
     seen = set()
     for path in order:
-        # start at the origin of a row of copies; a circle starts anywhere
+        # Start with the first of a series of copies; a circle starts anywhere.
         first, passed = path, {path}
         while first in sources and sources[first] not in passed:
             first = sources[first]
@@ -110,19 +118,3 @@ def _adopt(order: Iterable[bytes], sources: dict[bytes, bytes]) -> list[bytes]:
                 result.append(current)
                 todo.extend(reversed(copies.get(current, ())))
     return result
-
-
-def unchanged(old: FileIndex, new: FileIndex) -> bool:
-    """Whether all revisions of ``old`` are in ``new``, stored where they were."""
-    n = len(old)
-    return (
-        len(new) >= n
-        and new.frames[:n] == old.frames
-        and new.places[:n] == old.places
-        and all(new.revision(r) == old.revision(r) for r in range(n))
-    )
-
-
-def bounds(path_id: int, n: int = schema.REV_MASK) -> tuple[int, int]:
-    """First global id of a file, and the one after its revision ``n`` - 1."""
-    return schema.global_id(path_id, 0), schema.global_id(path_id, n)

@@ -1,49 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Storing all revisions anew, smaller, while the repository is in use.
 
-Files are taken in an order that puts like beside like (``repackplan``), their
-revisions from the newest to the oldest: the newest is a full text, each older
-one a delta of a younger one. New frames are made without any lock. Every few
-of them, the repository is locked for a moment, and one SQLite transaction adds
-them and points the indexes of their files to them, except for files that
-changed meanwhile, whose turn comes again. Old frames are deleted when nothing
-refers to them any more.
+New frames are made without any lock, in the order of files that ``plan`` gives
+and with the deltas that ``rewriter`` chooses. Every few frames, the repository
+is locked for a moment. One SQLite transaction then adds the frames and points
+the indexes of their files to them. A file that changed meanwhile is left alone
+and repacked again later. Old frames are deleted when nothing refers to them any
+more.
 
-So whenever it is interrupted, every revision is in one place or the other, and
-what a reader has in hands stays valid but for the place, which it looks up
-again (``errors.Moved``).
+So whenever a repack is interrupted, every revision is either in its old place
+or in its new one. The index that a reader holds stays valid but for the places,
+which the reader looks up again (``errors.Moved``).
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from mercurial import error, mdiff
+from mercurial import error
 from mercurial import lock as lockmod
 from mercurial.i18n import _
-from mercurial.node import nullrev, short
-from mercurial.utils import storageutil
 
-from .. import errors
-from ..formats import chunks, deltas, frames, index, schema, statements
+from ..formats import chunks, index, schema, statements
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
-from ..writing import recovery
-from ..writing import writer as transactions
-from . import packer
-from . import plan as repackplan
+from ..writing import recovery, writer
+from . import packer, plan, rewriter
 
 LOCK_NAME = b'sqlite-repack.lock'
 
 
 class Effort(NamedTuple):
-    """How hard to try: bytes of entries in a frame, compression level.
+    """How much time a repack spends to save space.
 
-    And whether to split frames (see ``frames``).
+    ``frame_size`` is the number of bytes of entries in a frame, ``level`` that
+    of compression. ``split`` stores the numbers of hunks in columns of their
+    own (see ``formats.frames``).
     """
 
     frame_size: int
@@ -51,36 +46,21 @@ class Effort(NamedTuple):
     split: bool
 
 
-# Larger frames give compression more to refer to, and cost every read of a
-# cold file their decompression: about 1 ms per MB of entries. Splitting takes
-# 4 to 8% off the size, and adds 3% to reading all history.
+# In larger frames, compression finds more repetitions. But reading a file for
+# the first time decompresses a whole frame, which takes about 1 ms per MB of
+# entries. Splitting reduces the size by 4 to 8%, and reading all of history
+# takes 3% longer.
 NORMAL = Effort(2 << 20, chunks.REPACK_LEVEL, split=False)
 MAXIMUM = Effort(8 << 20, chunks.MAX_LEVEL, split=True)
 
-# Frames per SQLite transaction, and compressed bytes held before that.
+# Frames per SQLite transaction, and compressed bytes to hold in memory until
+# then.
 BATCH_FRAMES = 8
 BATCH_BYTES = 64 << 20
 
-# Texts kept as bases of the revisions that follow.
-RECENT = 32 << 20
-
-# Children of a revision tried as its base besides the next revision.
-MAX_CHILDREN = 3
-
-# A delta this small is taken without looking for a smaller one.
-GOOD_DELTA = 128
-
-# Rounds for files that others change all the time; the last one locks.
+# Passes over files that other processes keep changing. The last one locks the
+# repository.
 ROUNDS = 3
-
-Place = tuple[int, int]
-
-
-class Done(NamedTuple):
-    """A file whose new places are known: index when read, (frame, place)."""
-
-    idx: FileIndex
-    places: list[Place]
 
 
 def repack(
@@ -88,20 +68,24 @@ def repack(
 ) -> bool:
     """Repack a repository; returns False if there was nothing to do.
 
-    ``progress`` is called with what is being done, how far, and the total.
-    Raises LockHeld if another repack is running.
+    ``progress`` is called with a topic, the number of files done and the number
+    of all files, or None. Raises LockHeld if another repack is running, and
+    CorruptStore if a text is damaged.
     """
     with lockmod.lock(repo.svfs, LOCK_NAME, timeout=0, desc=b'repack'):
         with locked(repo, store):
             mark = _mark(store, effort)
         if mark is not None and _recorded(store, 'packed') == mark:
             return False
-        job = Repack(repo, store, effort, progress)
-        try:
-            with store.naming_damage():
+        with store.naming_damage():
+            order = plan.make(
+                store, lambda done: progress(_(b'planning'), done, None)
+            )
+            job = Repack(repo, store, effort, progress, order)
+            try:
                 job.run()
-        finally:
-            job.packer.close()
+            finally:
+                job.packer.close()
         with locked(repo, store):
             mark = _mark(store, effort)
             if mark is not None:
@@ -112,10 +96,10 @@ def repack(
 
 @contextlib.contextmanager
 def locked(repo: Any, store: Store) -> Iterator[None]:
-    """Hold the repository's lock, in a SQLite transaction.
+    """Hold the repository's lock and a SQLite transaction.
 
-    What earlier Mercurial transactions left on record is settled: an undo of
-    the last one must not take frames made here with it.
+    The record of the last Mercurial transaction is settled first, because
+    undoing that transaction later must not remove frames made here.
     """
     with repo.lock():
         if repo.svfs.exists(b'journal'):
@@ -141,14 +125,16 @@ def locked(repo: Any, store: Store) -> Iterator[None]:
 
 
 def _recorded(store: Store, name: str) -> int:
+    """Return the value of a counter in the database, 0 if there is none."""
     row = store.db.row(statements.SELECT_COUNTER, (name,))
     return row[0] if row else 0
 
 
 def _mark(store: Store, effort: Effort) -> int | None:
-    """A number that is the same while there is nothing to repack.
+    """Return a number that stays the same while there is nothing to repack.
 
-    None if there are loose revisions. Adding sealed ones takes frame ids.
+    Returns None if there are loose revisions. Adding sealed revisions changes
+    the number, because it takes frame ids.
     """
     if store.db.row(statements.HAS_LOOSE) is not None:
         return None
@@ -156,7 +142,10 @@ def _mark(store: Store, effort: Effort) -> int | None:
 
 
 class Repack:
-    """One run over all files."""
+    """One repack of the files of a repository, in the order of a plan.
+
+    The caller closes ``packer`` afterwards.
+    """
 
     def __init__(
         self,
@@ -164,6 +153,7 @@ class Repack:
         store: Store,
         effort: Effort,
         progress: Callable[..., None],
+        order: plan.Plan,
     ) -> None:
         self.repo = repo
         self.store = store
@@ -175,39 +165,35 @@ class Repack:
             self._next_id,
             effort.split,
         )
+        self._order = order
+        self._rewriter = rewriter.Rewriter(
+            store, self.packer, order.twins, self._make_room
+        )
         self._codec = chunks.Codec(store.compression, effort.level)
         self._ids = iter(range(0))
-        self._batch: list[Done] = []
-        self._twins: frozenset[int] = frozenset()
-        # places of large texts by content, and those used by other files
-        self._known: dict[int, Place] = {}
-        self._shared: list[tuple[Place, int]] = []
-        # the newest revision of the file before, with its text
-        self._kin: tuple[int, bytes] | None = None
+        self._batch: list[rewriter.Rewritten] = []
 
     def run(self) -> None:
-        """Go through all files, commit, and delete what is not needed."""
-        plan = repackplan.make(
-            self.store, lambda done: self.progress(_(b'planning'), done, None)
-        )
-        self._twins = plan.twins
-        todo = [path_id for _path, path_id in plan.files]
+        """Repack all files, then delete the frames no longer needed."""
+        todo = [path_id for _path, path_id in self._order.files]
         for number in range(ROUNDS):
             if not todo:
                 break
             last = number == ROUNDS - 1
-            # Whoever wants to write waits, so nothing changes any more.
+            # In the last round other writers wait, so that no file changes.
             with self.repo.lock() if last else contextlib.nullcontext():
                 todo = self._pass(todo)
         self._sweep()
 
     def _pass(self, path_ids: Iterable[int]) -> list[int]:
-        """Repack files; returns those that must be done again."""
+        """Repack files; returns those that changed and need another pass."""
         again: list[int] = []
         todo = list(path_ids)
         for done, path_id in enumerate(todo):
             self.progress(_(b'repacking'), done, len(todo))
-            self._add_file(path_id)
+            rewritten = self._rewriter.rewrite(path_id)
+            if rewritten is not None:
+                self._batch.append(rewritten)
             if self.packer.full:
                 self.packer.cut()
             if self.packer.finished >= BATCH_FRAMES:
@@ -215,10 +201,8 @@ class Repack:
         again += self._commit()
         return again
 
-    # frames
-
     def _next_id(self) -> int:
-        """A frame id; a supply of them is reserved at a time."""
+        """Return a frame id. Ids are reserved BATCH_FRAMES at a time."""
         for frame_id in self._ids:
             return frame_id
         with locked(self.repo, self.store):
@@ -229,189 +213,64 @@ class Repack:
         self._ids = iter(range(first, first + BATCH_FRAMES))
         return next(self._ids)
 
-    def _add_file(self, path_id: int) -> None:
-        """Put the revisions of a file into frames, the newest first."""
-        idx = self.store.read_index(path_id)
-        n = len(idx)
-        places: list[Place] = [(0, 0)] * n
-        children = _children(idx)
-        recent: collections.OrderedDict[int, bytes] = collections.OrderedDict()
-        held = 0
-        for rev in range(n - 1, -1, -1):
-            kept = self._kept(idx, rev)
-            if kept is not None:
-                places[rev] = kept
-                continue
-            text = self._text(idx, rev)
-            bases = [rev + 1, *children.get(rev, ())[:MAX_CHILDREN]]
-            places[rev] = self._store(path_id, rev, text, bases, recent)
-            if rev == n - 1:
-                gid = schema.global_id(path_id, rev)
-                self._kin = gid, text
-            recent[rev] = text
-            held += len(text)
-            while held > RECENT and len(recent) > 1:
-                held -= len(recent.popitem(last=False)[1])
-            if self.packer.full:
-                self.packer.cut()
-                if self.packer.held > BATCH_BYTES:
-                    self._save_frames()
-        if n:
-            self._batch.append(Done(idx, places))
-
-    def _kept(self, idx: FileIndex, rev: int) -> Place | None:
-        """Where a large text is that has a frame of its own already."""
-        frame_id = idx.frames[rev]
-        if not frame_id or idx.core[rev][2] < packer.ALONE:
-            return None
-        row = self.store.db.row(statements.SELECT_HEAD, (frame_id,))
-        if row is None or len(frames.decode_head(row[0])[0]) != 1:
-            return None
-        return frame_id, idx.places[rev]
-
-    def _text(self, idx: FileIndex, rev: int) -> bytes:
-        """The text of a revision, which must match its node."""
-        text = self.store.chain_text(idx, rev)
-        r = idx.revision(rev)
-        if not r.flags:
-            parents = (idx.core[r.p1][7], idx.core[r.p2][7])
-            if storageutil.hashrevisionsha1(text, *parents) != r.node:
-                raise errors.CorruptStore(
-                    _(b'integrity check failed on %s:%s')
-                    % (self.store.path_of(idx.path_id or 0), short(r.node)),
-                    hint=_(b"run 'hg verify'"),
-                )
-        return text
-
-    def _store(
-        self,
-        path_id: int,
-        rev: int,
-        text: bytes,
-        bases: list[int],
-        recent: dict[int, bytes],
-    ) -> Place:
-        gid = schema.global_id(path_id, rev)
-        digest = None
-        if len(text) in self._twins:
-            digest = deltas.content_digest(text)
-            found = self._known.get(digest)
-            if found is not None:
-                self._shared.append((found, digest))
-                return found
-        if len(text) >= packer.ALONE:
-            place = self.packer.add_alone(gid, text)
-        else:
-            base, data = self._best(path_id, text, bases, recent)
-            place = self.packer.add(gid, data, base)
-        if digest is not None:
-            self._known[digest] = place
-        return place
-
-    def _best(
-        self,
-        path_id: int,
-        text: bytes,
-        bases: list[int],
-        recent: dict[int, bytes],
-    ) -> tuple[int | None, bytes]:
-        """(place of the base, delta) or (None, full text)."""
-        best: tuple[int | None, bytes] = (None, text)
-        for base in dict.fromkeys(bases):
-            base_text = recent.get(base)
-            if base_text is None:
-                continue
-            place = self.packer.place(schema.global_id(path_id, base))
-            if place is None:
-                continue
-            best = min(best, _delta(place, base_text, text), key=_size)
-            if len(best[1]) <= GOOD_DELTA:
-                return best
-        kin = self._kin
-        if (
-            best[0] is None
-            and kin is not None
-            and len(text) >= repackplan.LARGE
-        ):
-            place = self.packer.place(kin[0])
-            if place is not None:
-                best = min(best, _delta(place, kin[1], text), key=_size)
-        return best
-
-    # the database
-
-    def _save_frames(self) -> None:
-        """Store finished frames; nothing refers to them yet."""
-        with locked(self.repo, self.store):
-            self._insert_frames()
+    def _make_room(self) -> None:
+        """Store finished frames if they take too much memory."""
+        if self.packer.held > BATCH_BYTES:
+            with locked(self.repo, self.store):
+                self._insert_frames()
 
     def _insert_frames(self) -> None:
+        """Store finished frames. No index refers to them yet."""
         for frame_id, head, pieces in self.packer.take():
-            transactions.insert_frame(self.store, frame_id, head, pieces)
+            writer.insert_frame(self.store, frame_id, head, pieces)
 
     def _commit(self) -> list[int]:
-        """Switch the files done to their new frames, in one transaction.
+        """Point the indexes of rewritten files to their new frames.
 
-        Returns the files that changed since they were read.
+        This is one SQLite transaction. Returns the files that changed since
+        they were read, which keep their old frames.
         """
         self.packer.cut()
         changed = []
         with locked(self.repo, self.store):
             self._insert_frames()
             self.store.forget_content()
-            intact = {
-                place
-                for place, digest in self._shared
-                if self._is(place, digest)
-            }
+            overwritten = self._rewriter.changed_places()
             for idx, places in self._batch:
                 path_id = idx.path_id
                 assert path_id is not None
                 now = self.store.read_index(path_id)
                 if not len(now):
-                    # stripped
+                    # The file was stripped.
                     continue
-                lost = any(
-                    place not in intact
-                    for place, _digest in self._shared
-                    if place in places
-                )
-                if lost or not repackplan.unchanged(idx, now):
+                lost = any(place in places for place in overwritten)
+                if lost or not _is_unchanged(idx, now):
                     changed.append(path_id)
                     continue
                 self._switch(idx, path_id, places)
         self.store.forget()
         self._batch = []
-        self._shared = []
-        self._kin = None
-        if changed:
-            self._known.clear()
+        self._rewriter.forget(everything=bool(changed))
         return changed
 
-    def _is(self, place: Place, digest: int) -> bool:
-        """Whether a shared text is still what it was (see ``censor``)."""
-        try:
-            return deltas.content_digest(self.store.sealed(*place)) == digest
-        except errors.CorruptStore:
-            return False
-
     def _switch(
-        self, idx: FileIndex, path_id: int, places: list[Place]
+        self, idx: FileIndex, path_id: int, places: list[rewriter.Place]
     ) -> None:
+        """Replace the rows of a file by one index run with the new places."""
         db = self.store.db
         n = len(idx)
         revs = [
             idx.revision(rev)._replace(frame=frame_id, place=place)
             for rev, (frame_id, place) in enumerate(places)
         ]
-        first, end = repackplan.bounds(path_id, n)
+        first, end = _bounds(path_id, n)
         db.execute(statements.DELETE_LOOSE, (first, end))
         db.execute(statements.DELETE_RUNS, (first, end))
         data = index.encode_run(0, revs, self._codec)
         db.execute(statements.INSERT_RUN, (first, n, data))
 
     def _sweep(self) -> None:
-        """Delete the frames that no revision is in."""
+        """Delete the frames that hold no revision any more."""
         db = self.store.db
         with locked(self.repo, self.store):
             live = {
@@ -422,28 +281,24 @@ class Repack:
                 live.update(revision.frame for revision in revs)
             for (frame_id,) in db.rows(statements.SELECT_FRAME_IDS):
                 if frame_id not in live:
-                    transactions.delete_frame(self.store, frame_id)
+                    writer.delete_frame(self.store, frame_id)
         self.store.forget()
 
 
-def _children(idx: FileIndex) -> dict[int, list[int]]:
-    """The children of each revision, the next revision left out."""
-    children: dict[int, list[int]] = {}
-    for rev in range(len(idx)):
-        for parent in set(idx.core[rev][5:7]):
-            if parent not in (nullrev, rev - 1):
-                children.setdefault(parent, []).append(rev)
-    return children
+def _is_unchanged(old: FileIndex, new: FileIndex) -> bool:
+    """Return whether ``new`` has all revisions of ``old`` in the same places."""
+    n = len(old)
+    return (
+        len(new) >= n
+        and new.frames[:n] == old.frames
+        and new.places[:n] == old.places
+        and all(new.revision(r) == old.revision(r) for r in range(n))
+    )
 
 
-def _delta(place: int, base: bytes, text: bytes) -> tuple[int, bytes]:
-    if base == text:
-        return place, b''
-    return place, deltas.trim(mdiff.textdiff(base, text), base)
-
-
-def _size(choice: tuple[int | None, bytes]) -> int:
-    return len(choice[1])
+def _bounds(path_id: int, n: int) -> tuple[int, int]:
+    """Return the global id of revision 0 of a file, and that of revision ``n``."""
+    return schema.global_id(path_id, 0), schema.global_id(path_id, n)
 
 
 def shrink(repo: Any, store: Store) -> None:
@@ -454,5 +309,5 @@ def shrink(repo: Any, store: Store) -> None:
 
 
 def database_size(store: Store) -> int:
-    """Bytes that the database takes on disk."""
+    """Return the size of the database file in bytes."""
     return os.stat(store.db.path).st_size

@@ -1,4 +1,5 @@
-Differences from revlogs that Mercurial's own tests have found
+Commands and extensions of Mercurial that use file storage in unusual ways. Most
+of these cases were found by running Mercurial's own tests with sqlitestore.
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -10,8 +11,8 @@ Differences from revlogs that Mercurial's own tests have found
   > new-repo-backend = sqlite
   > EOF
 
-Strip rewrites a chain of copies, each stored as a delta of the one before, in
-files that go away one after the other
+Rebase strips a chain of copies, each stored as a delta of the one before, in
+files that are removed one after the other
 
   $ hg init copies
   $ cd copies
@@ -44,8 +45,8 @@ files that go away one after the other
   $ hg verify -q
   $ cd ..
 
-A transaction and a weak proxy of it are one: a temporary commit and a bundle
-that adds a new file
+A transaction and a weak proxy of it are treated as the same transaction:
+unshelve makes a temporary commit, and applies a bundle that adds a new file
 
   $ hg init shelved
   $ cd shelved
@@ -66,7 +67,7 @@ that adds a new file
   $ hg verify -q
   $ cd ../copies
 
-A rollback says no more than usual
+A rollback prints nothing more than usual
 
   $ hg rollback -n
   no rollback information available
@@ -80,8 +81,8 @@ A rollback says no more than usual
   $ hg verify -q
   $ cd ..
 
-A program that opens a repository before it loads extensions has them loaded
-half way through
+A program may open a repository before it loads extensions. Mercurial then loads
+them while it opens the repository
 
   $ cat > opens.py << EOF
   > from mercurial import ui
@@ -95,7 +96,7 @@ half way through
   $ "$PYTHON" opens.py
   1 b'd\n'
 
-Core's censor command opens the file for reading
+Mercurial's censor command opens the file for reading only
 
   $ hg init censored
   $ cd censored
@@ -111,7 +112,7 @@ Core's censor command opens the file for reading
   $ hg cat -r 1 a
   public
 
-Debug commands that need a revlog say that there is none, the others work
+Debug commands that need a revlog refuse files in SQLite, the others work
 
   $ hg debugrevlog a
   abort: the history of 'a' is not in a revlog
@@ -141,12 +142,12 @@ Debug commands that need a revlog say that there is none, the others work
   public
   $ hg debug-repair-issue6528 --dry-run
   abort: the file history of this repository is not in revlogs
-  (repair it between 'hg admin::sqlite-convert --to revlog' and --to sqlite)
+  (convert it with 'hg admin::sqlite-convert --to revlog', repair it, and convert it back)
   [20]
   $ cd ..
 
-Without a store there is no place for the database: as other options that need
-one, ours is ignored
+The database needs a store. Without one the backend is ignored, like other
+options that need a store
 
   $ hg init server
   $ cd server
@@ -161,7 +162,7 @@ one, ours is ignored
   a
   $ cd ..
 
-The keyword extension makes files of its own kind
+The keyword extension opens files itself
 
   $ hg init keywords
   $ cd keywords
@@ -192,8 +193,8 @@ The keyword extension makes files of its own kind
   [1]
   $ cd ..
 
-The database has the permissions that the store's folder has, also when that
-was shared with a group after the repository was made
+The database gets the permissions of the folder of the store, even if the
+repository was shared with a group after it was created
 
   $ umask 077
   $ hg init group

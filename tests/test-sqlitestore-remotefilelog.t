@@ -1,5 +1,5 @@
-Shallow clones: remotefilelog keeps files of its own in the store, and has the
-oldest kind of stream send what it chooses.
+Shallow clones with the remotefilelog extension, which keeps files of its own in
+the store and sends a selection of files with the first version of streams.
 
   $ cat >> $HGRCPATH <<RC
   > [extensions]
@@ -48,7 +48,7 @@ The server sends no file history, and the client gets an empty database
   $ hg commit -qm local
   $ cd ..
 
-Whoever clones from there gets the files that were committed there
+A clone of the shallow clone gets the files that were committed in it
 
   $ shallow one two
   $ ls two/.hg/store/data
@@ -57,7 +57,7 @@ Whoever clones from there gets the files that were committed there
   $ cat two/x
   local
 
-The same where the client would have made revlogs
+The same if the client would create revlogs by default
 
   $ shallow one three --config storage.new-repo-backend=revlogv1
   $ bytes three
@@ -66,7 +66,7 @@ The same where the client would have made revlogs
   $ cat three/x
   local
 
-A part of the history is sent with the database
+If the server sends the history of some files, it sends the whole database
 
   $ shallow master part --config remotefilelog.includepattern=y
   $ bytes part
@@ -78,7 +78,7 @@ A part of the history is sent with the database
   $ bytes full
   2 files
 
-A server of revlogs leaves no database behind
+A clone from a server with revlogs has no database
 
   $ hg clone -q -U ssh://user@dummy/master revlogs --pull --config storage.new-repo-backend=revlogv1
   $ cp master/.hg/hgrc revlogs/.hg/hgrc

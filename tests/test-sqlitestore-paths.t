@@ -1,4 +1,4 @@
-Where a database may be, and under how many names
+Unusual paths of repositories, and databases with several names.
 
   $ cat >> $HGRCPATH <<RC
   > [extensions]
@@ -7,7 +7,7 @@ Where a database may be, and under how many names
   > new-repo-backend = sqlite
   > RC
 
-Paths that begin with two slashes, or have what means something in URIs
+Paths that begin with two slashes, or contain characters with a meaning in URIs
 
   $ hg init "/$TESTTMP/a?mode=ro%41"
   $ echo 1 > 'a?mode=ro%41/f'
@@ -31,7 +31,8 @@ A path that is too long for SQLite
   [255]
   $ rm -r d*
 
-A copy that consists of links: each repository goes its own way
+A copy of a repository that consists of hard links: each repository is
+independent
 
   $ cp -al a linked
   $ hg -R linked cat -r tip linked/f
@@ -47,7 +48,7 @@ A copy that consists of links: each repository goes its own way
   $ ls linked/.hg/store | grep sqlite
   files.sqlite
 
-whoever of them writes first, and whatever
+That holds whichever of them writes first, and whatever command does it
 
   $ cp -al a linked2
   $ hg -R a --config extensions.strip= strip -q --no-backup tip
@@ -58,7 +59,7 @@ whoever of them writes first, and whatever
   $ hg -R a verify -q
   $ hg -R linked3 verify -q
 
-A reader that has the database open goes on with what it opened
+A process that has the database open keeps reading the file that it opened
 
   $ cp -al a linked4
   $ cat > reader.py <<EOF

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``hg verify``: the checks of the database, before Mercurial's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mercurial.i18n import _
+
+from .. import requirements
+
+
+def verify_files(orig: Any, verifier: Any, *args: Any, **kwargs: Any) -> Any:
+    """Check the database, then have Mercurial read every revision.
+
+    Returns the numbers of files and revisions that were read: (0, 0) if the
+    database is too damaged to read any.
+    """
+    if not requirements.uses_sqlite(verifier.repo):
+        return orig(verifier, *args, **kwargs)
+    from ..reading import verify
+
+    store = verifier.repo.unfiltered().sqlitestore
+    fatal = False
+    for problem in verify.check(store):
+        verifier._err(None, problem.message, problem.path)
+        fatal = fatal or problem.fatal
+    if fatal:
+        return 0, 0
+    if verifier.ui.verbose:
+        unused = verify.unused_frames(store)
+        if unused:
+            verifier.ui.write(
+                _(b'%d frames are not in use (hg admin::sqlite-repack)\n')
+                % unused
+            )
+    return orig(verifier, *args, **kwargs)

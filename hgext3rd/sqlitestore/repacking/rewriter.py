@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How a repack stores each revision of a file.
+
+The revisions of a file are taken from the newest to the oldest: the newest is
+stored as a full text, each older one as a delta of a younger one. Reads the
+database and puts entries into a ``Packer``; never writes to the database, and
+takes no lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mercurial import mdiff
+from mercurial.i18n import _
+from mercurial.node import nullrev, short
+from mercurial.utils import storageutil
+
+from ...amalgam import lru
+from .. import errors
+from ..formats import deltas, frames, schema, statements
+from ..reading.fileindex import FileIndex
+from ..reading.store import Store
+from . import packer, plan
+
+# Bytes of texts kept as bases of the revisions that follow.
+RECENT = 32 << 20
+
+# How many children of a revision are tried as its base, besides the next
+# revision.
+MAX_CHILDREN = 3
+
+# A delta of at most so many bytes is taken without looking for a smaller one.
+GOOD_DELTA = 128
+
+
+# A frame id, and the number of an entry in the frame.
+Place = tuple[int, int]
+
+
+class Rewritten(NamedTuple):
+    """A file whose revisions are in new frames, which nothing refers to yet.
+
+    ``idx`` is the index that was read, ``places`` has a place for each revision.
+    """
+
+    idx: FileIndex
+    places: list[Place]
+
+
+class Rewriter:
+    """Puts the revisions of one file after another into frames.
+
+    ``box`` takes the entries. ``twins`` are sizes of large texts that more than
+    one file has. ``make_room`` is called after each frame, to store frames if
+    they take too much memory.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        box: packer.Packer,
+        twins: frozenset[int],
+        make_room: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._box = box
+        self._twins = twins
+        self._make_room = make_room
+        # Places of large texts, by the digest of the content.
+        self._known: dict[int, Place] = {}
+        # The places among them that a second file uses, with the digest.
+        self._shared: list[tuple[Place, int]] = []
+        # The newest revision of the file before (a global id), and its text.
+        self._previous: tuple[int, bytes] | None = None
+
+    def rewrite(self, path_id: int) -> Rewritten | None:
+        """Put all revisions of a file into frames; returns their places.
+
+        Returns None for a file without revisions. Raises CorruptStore for a
+        text that does not match its node.
+        """
+        idx = self._store.read_index(path_id)
+        n = len(idx)
+        places: list[Place] = [(0, 0)] * n
+        children = _children(idx)
+        recent: lru.LRU[int, bytes] = lru.LRU(RECENT)
+        for rev in range(n - 1, -1, -1):
+            kept = self._kept(idx, rev)
+            if kept is not None:
+                places[rev] = kept
+                continue
+            text = self._text(idx, rev)
+            candidates = [rev + 1, *children.get(rev, ())[:MAX_CHILDREN]]
+            places[rev] = self._add(path_id, rev, text, candidates, recent)
+            if rev == n - 1:
+                self._previous = schema.global_id(path_id, rev), text
+            recent.put(rev, text, len(text))
+            if self._box.full:
+                self._box.cut()
+                self._make_room()
+        return Rewritten(idx, places) if n else None
+
+    def changed_places(self) -> set[Place]:
+        """Return the shared places whose text is no longer what it was.
+
+        Censoring may overwrite a text while other files are being rewritten.
+        """
+        return {
+            place
+            for place, digest in self._shared
+            if not self._matches(place, digest)
+        }
+
+    def forget(self, everything: bool) -> None:
+        """Forget what only holds until the frames are in use.
+
+        With ``everything``, forget the places of large texts as well.
+        """
+        self._shared = []
+        self._previous = None
+        if everything:
+            self._known.clear()
+
+    def _kept(self, idx: FileIndex, rev: int) -> Place | None:
+        """Return the place of a large text that has its own frame already.
+
+        Returns None if the revision is to be stored anew.
+        """
+        frame_id = idx.frames[rev]
+        if not frame_id or idx.core[rev][2] < packer.ALONE:
+            return None
+        row = self._store.db.row(statements.SELECT_HEAD, (frame_id,))
+        if row is None or len(frames.decode_head(row[0])[0]) != 1:
+            return None
+        return frame_id, idx.places[rev]
+
+    def _text(self, idx: FileIndex, rev: int) -> bytes:
+        """Return the text of a revision, checked against its node."""
+        text = self._store.chain_text(idx, rev)
+        r = idx.revision(rev)
+        if not r.flags:
+            parents = (idx.core[r.p1][7], idx.core[r.p2][7])
+            if storageutil.hashrevisionsha1(text, *parents) != r.node:
+                raise errors.CorruptStore(
+                    _(b'integrity check failed on %s:%s')
+                    % (self._store.path_of(idx.path_id or 0), short(r.node)),
+                    hint=_(b"run 'hg verify'"),
+                )
+        return text
+
+    def _add(
+        self,
+        path_id: int,
+        rev: int,
+        text: bytes,
+        candidates: list[int],
+        recent: lru.LRU[int, bytes],
+    ) -> Place:
+        """Put one revision into a frame, unless its text is in one already."""
+        gid = schema.global_id(path_id, rev)
+        digest = None
+        if len(text) in self._twins:
+            digest = deltas.content_digest(text)
+            found = self._known.get(digest)
+            if found is not None:
+                self._shared.append((found, digest))
+                return found
+        if len(text) >= packer.ALONE:
+            place = self._box.add_alone(gid, text)
+        else:
+            base, data = self._best(path_id, text, candidates, recent)
+            place = self._box.add(gid, data, base)
+        if digest is not None:
+            self._known[digest] = place
+        return place
+
+    def _best(
+        self,
+        path_id: int,
+        text: bytes,
+        candidates: list[int],
+        recent: lru.LRU[int, bytes],
+    ) -> tuple[int | None, bytes]:
+        """Return (place of the base, delta), or (None, full text)."""
+        best: tuple[int | None, bytes] = (None, text)
+        for base in dict.fromkeys(candidates):
+            # Not get(): the texts to forget first are those read first, as the
+            # revisions near them have been stored.
+            base_text = recent.peek(base)
+            if base_text is None:
+                continue
+            place = self._box.place(schema.global_id(path_id, base))
+            if place is None:
+                continue
+            best = min(best, _delta(place, base_text, text), key=_size)
+            if len(best[1]) <= GOOD_DELTA:
+                return best
+        previous = self._previous
+        if best[0] is None and previous is not None and len(text) >= plan.LARGE:
+            # The file before may be the source of a copy.
+            place = self._box.place(previous[0])
+            if place is not None:
+                best = min(best, _delta(place, previous[1], text), key=_size)
+        return best
+
+    def _matches(self, place: Place, digest: int) -> bool:
+        """Return whether the text at a place has the digest."""
+        try:
+            text = self._store.sealed(*place)
+        except errors.CorruptStore:
+            return False
+        return deltas.content_digest(text) == digest
+
+
+def _children(idx: FileIndex) -> dict[int, list[int]]:
+    """Return the children of each revision, without the next revision."""
+    children: dict[int, list[int]] = {}
+    for rev in range(len(idx)):
+        for parent in set(idx.core[rev][5:7]):
+            if parent not in (nullrev, rev - 1):
+                children.setdefault(parent, []).append(rev)
+    return children
+
+
+def _delta(place: int, base: bytes, text: bytes) -> tuple[int, bytes]:
+    if base == text:
+        return place, b''
+    return place, deltas.trim(mdiff.textdiff(base, text), base)
+
+
+def _size(choice: tuple[int | None, bytes]) -> int:
+    return len(choice[1])
