@@ -64,7 +64,7 @@ A file that is no database, a database of another application, a newer schema
   $ set_pragma 'CREATE TRIGGER loss AFTER INSERT ON rev BEGIN DELETE FROM rev; END'
   $ hg commit -m new
   abort: $TESTTMP/repo/.hg/store/files.sqlite contains triggers or views
-  (they were added to it; restore it from a backup)
+  (this extension creates none; restore the file from a backup)
   [255]
   $ restore
   $ set_pragma 'PRAGMA application_id = 7'

@@ -32,11 +32,11 @@ Two files, one with three revisions
   database * KB (glob)
   write-ahead log * (glob)
   free pages                    0 bytes
-  all texts                     2.30 KB
-  stored for them * bytes  (*%) (glob)
+  size of all texts             2.30 KB
+  their stored size * bytes  (*%) (glob)
   paths                               2
   revisions                           4
-    of them loose                     4
+    loose revisions                   4
   frames                              0
     unused entries                    0
   

@@ -277,7 +277,9 @@ class Database:
         if conn.execute(statements.HAS_CODE).fetchone() is not None:
             raise errors.StoreUnavailable(
                 _(b'%s contains triggers or views') % self.path,
-                hint=_(b'they were added to it; restore it from a backup'),
+                hint=_(
+                    b'this extension creates none; restore the file from a backup'
+                ),
             )
 
     def translated(self, exc: Exception) -> Exception:

@@ -38,8 +38,8 @@ def _totals(fm: Any, found: stats.Stats) -> None:
         (b'size', found.size, _(b'database')),
         (b'wal', found.wal, _(b'write-ahead log')),
         (b'free', found.free, _(b'free pages')),
-        (b'raw', found.raw, _(b'all texts')),
-        (b'stored', stored, _(b'stored for them')),
+        (b'raw', found.raw, _(b'size of all texts')),
+        (b'stored', stored, _(b'their stored size')),
     )
     for name, value, label in lines:
         text = b'' if name != b'stored' else _percent(stored, found.raw)
@@ -48,7 +48,7 @@ def _totals(fm: Any, found: stats.Stats) -> None:
     counts = (
         (b'files', len(found.files), _(b'paths')),
         (b'revisions', found.revisions, _(b'revisions')),
-        (b'loose', found.loose, _(b'  of them loose')),
+        (b'loose', found.loose, _(b'  loose revisions')),
         (b'framecount', found.frame_count, _(b'frames')),
         (b'unused', found.unused, _(b'  unused entries')),
     )
