@@ -1,49 +1,52 @@
-# Development targets.  Everything made here stays in .venv/ and .cache/;
-# both can be removed at any time ("make clean").
+# Development targets; "make help" lists them.  Everything that they create is in
+# .venv/, .cache/, build/ and dist/, and "make clean" removes it.
 
 PYTHON     ?= python3
-# A Mercurial series to work against, such as 7.0; empty means the newest.
+# The series of Mercurial to install, such as 7.0; empty means the newest.
 HG_VERSION ?=
 JOBS       ?= 2
-# For "make tests": only these, for instance TESTS="test-foo.t test_bar.py".
+# For "make tests": the tests to run, such as TESTS="test-foo.t test_bar.py";
+# empty means all.
 TESTS      ?=
-# For "make tests": minutes for Mercurial's own tests, which come last; 0 for none.
+# For "make tests": how many minutes Mercurial's own tests may take; 0 skips them.
 CONFORMANCE ?= 8
-# For "make conformance": options of tests/conformance/run.py, as --subset.
+# For "make conformance": options of tests/conformance/run.py, such as --subset.
 ARGS       ?=
-# For "make bench": further histories, paths of Mercurial repositories.
+# For benchmarks: paths of Mercurial repositories to measure on.
 HISTORIES  ?=
-# And the releases to measure on: "requests", "django", or "none".
+# For benchmarks: packages whose releases become a history to measure on:
+# "requests", "django", or "none".
 PACKAGES   ?=
 
 PYVER := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV  := $(CURDIR)/.venv/py$(PYVER)-hg$(or $(HG_VERSION),latest)
 BIN   := $(VENV)/bin
-# Keep pip quiet about itself; everything else it says is wanted.
-PIP   := $(BIN)/python -m pip --disable-pip-version-check install -q
-# A line in a .pth file instead of an import finder: every hg the tests start
-# is 30 ms faster.
+PIP   := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
+# An editable installation by a line in a .pth file.  The default, an import
+# finder, makes each hg that the tests start 30 ms slower.
 EDIT  := --config-settings editable_mode=compat -e
 PIN   := $(if $(HG_VERSION),"mercurial==$(HG_VERSION).*")
 
 .PHONY: help demo tests tests-interactive coverage conformance lint format bench bench-quick dist clean
 
 help:
-	@echo "make demo               see all three extensions work on real content"
+	@echo "make demo               show all three extensions at work on real content"
 	@echo "make tests              run every test (TESTS=... for some)"
-	@echo "make tests-interactive  run .t tests, offering to accept new output"
-	@echo "make coverage           branches of the protocol code that no test takes"
+	@echo "make tests-interactive  run .t tests and offer to accept new output"
+	@echo "make coverage           fail if the tests miss a branch of the protocol code"
 	@echo "make conformance        run Mercurial's own tests with files in SQLite"
 	@echo "make lint               check style, types, layers and spelling"
 	@echo "make format             let ruff rewrite the code"
-	@echo "make bench-quick        measure against Mercurial, under 3 minutes"
-	@echo "make bench              the whole benchmark, under 20 minutes; rewrites"
-	@echo "                        docs/benchmarks and the figures in README.rst"
+	@echo "make bench-quick        compare with Mercurial in about 3 minutes"
+	@echo "                        (HISTORIES=... for repositories of your own)"
+	@echo "make bench              run the whole benchmark in about 20 minutes and"
+	@echo "                        rewrite docs/benchmarks and the table in README.rst"
 	@echo "make dist               build sdist and wheel into dist/"
-	@echo "make clean              remove all that was made"
+	@echo "make clean              remove everything that make has created"
 	@echo "Variables: PYTHON=$(PYTHON) HG_VERSION=$(HG_VERSION) JOBS=$(JOBS)"
 
-# Debian splits ensurepip from Python; virtualenv needs nothing of it.
+# Debian packages ensurepip apart from Python, and without it venv fails.
+# virtualenv does not need it.
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; set PYTHON=")'
 	@echo "creating $(VENV:$(CURDIR)/%=%)"
@@ -54,7 +57,7 @@ $(VENV)/.created:
 	  PYTHONPATH=.cache/virtualenv $(PYTHON) -m virtualenv -q $(VENV); }
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.created pyproject.toml setup.py
+$(VENV)/.installed: $(VENV)/.created pyproject.toml setup.py constraints.txt
 	@echo "installing the project"
 	@$(PIP) $(PIN) $(EDIT) '.[objectstore,redis,metrics]'
 	@touch $@
@@ -77,17 +80,16 @@ tests: $(VENV)/.dev
 tests-interactive: $(VENV)/.dev
 	@$(BIN)/python scripts/runtests.py --interactive $(TESTS)
 
-# The protocol package, which does no I/O, is tested in every branch.
+# The code of the protocol does no I/O, so tests can take every branch of it.
 coverage: $(VENV)/.dev
-	@$(BIN)/coverage run -m pytest -q tests/test_wireprotov2_client_proto.py \
-	  tests/test_wireprotov2_proto_*.py
+	@$(BIN)/coverage run -m pytest -q tests/test_wireprotov2_*proto*.py
 	@$(BIN)/coverage report -m --fail-under=100 \
 	  --include='hgext3rd/wireprotov2/proto/*'
 
 conformance: $(VENV)/.dev
 	@$(BIN)/python tests/conformance/run.py --jobs $(JOBS) $(ARGS)
 
-# All of them, whatever the first says.
+# Every check runs, even after one has failed.
 lint: $(VENV)/.dev
 	@status=0; for check in "ruff check ." "ruff format --check ." mypy \
 	    lint-imports codespell; do \
@@ -98,8 +100,8 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Python keeps what it compiled, as in an installation.
-BENCH := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/run.py
+# Let Python write .pyc files, as it does in an installation.
+BENCH := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks
 
 bench-quick: $(VENV)/.bench
 	@$(BENCH) --quick $(PACKAGES:%=--package %) $(HISTORIES)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read the version from the one place that states it.
+"""Tell setuptools the version, which is in hgext3rd/amalgam/metadata.py.
 
 Everything else about the distribution is in pyproject.toml.
 """
@@ -15,9 +15,10 @@ METADATA = pathlib.Path(__file__).parent / 'hgext3rd/amalgam/metadata.py'
 
 
 def read_version() -> str:
-    """Return the version as text; it is a bytes literal, as Mercurial expects.
+    """Return the version as text.
 
-    The module is not imported: a build environment has no Mercurial.
+    The module has it as a bytes literal, because Mercurial expects that.  It is
+    read and not imported, because a build environment has no Mercurial.
     """
     text = METADATA.read_text(encoding='utf-8')
     match = re.search(r"^__version__\s*=\s*b?['\"]([^'\"]+)['\"]", text, re.M)

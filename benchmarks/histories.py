@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Histories to measure on: releases of PyPI packages, or any repository."""
+"""Histories to measure on: releases of PyPI packages, or any repository.
+
+A source is copied into the workspace once for each storage, and never changed.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import sys
 from dataclasses import dataclass
 
-import measure
-from workspace import Workspace
+from benchmarks import processes
+from benchmarks.measure import CPU
+from benchmarks.processes import CommandError, progress
+from benchmarks.workspace import Workspace, remove
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+HERE = pathlib.Path(__file__).resolve().parent
+#: Downloaded releases stay here for the next run.
+DOWNLOADS = HERE.parent / '.cache' / 'bench'
 
-#: Releases whose wheels become changesets.
+#: Packages and their releases that become changesets.
 PACKAGES = {
     'requests': (
         *('2.0.0', '2.1.0', '2.2.0', '2.3.0', '2.4.0', '2.5.0', '2.6.0'),
@@ -27,17 +35,20 @@ PACKAGES = {
         *('4.2', '5.0', '5.1', '5.2'),
     ),
 }
-#: A few dozen changesets of a few dozen files, and of a few thousand.
+#: A few dozen changesets of a few dozen files, and of a few thousand files.
 QUICK = ('requests',)
 FULL = ('requests', 'django')
+
+#: The first number of changesets that ``slice_of`` tries.
+FIRST_SLICE = 50
 
 
 @dataclass(frozen=True)
 class History:
     """A revlog repository and its copy in SQLite, without working copies.
 
-    ``tip`` is the newest changeset that has no subrepositories: hg does not
-    check out those of git unless told to.
+    ``tip`` is the newest changeset without subrepositories: hg does not check
+    out subrepositories of git unless it is told to.
     """
 
     name: str
@@ -47,25 +58,51 @@ class History:
     tip: str
 
     def of(self, config: str) -> pathlib.Path:
-        """Return the repository a configuration would have created."""
+        """Return the repository that hg creates under a configuration."""
         return self.sqlite if 'sqlite' in config else self.revlog
 
 
 def prepare(workspace: Workspace, source: pathlib.Path) -> History:
     """Copy a repository into the workspace, once for each storage."""
-    name = source.name
-    measure.progress(f'preparing {name}')
+    progress(f'preparing {source.name}')
     copies = {}
     for config in ('core', 'sqlite'):
-        copies[config] = workspace.folder / f'{name}-{config}'
-        workspace.hg(
-            *(config, 'clone', '-q', '-U', '--pull', source, copies[config])
-        )
-    return _history(workspace, name, copies['core'], copies['sqlite'])
+        copies[config] = workspace.folder / f'{source.name}-{config}'
+        clone = (config, 'clone', '-q', '-U', '--pull')
+        workspace.hg(*clone, source, copies[config])
+    return _history(workspace, source.name, copies['core'], copies['sqlite'])
+
+
+def slice_of(
+    workspace: Workspace, source: pathlib.Path, seconds: float
+) -> History:
+    """Copy the beginning of a repository, as much as is quick to measure on.
+
+    The slice is doubled until cloning it takes ``seconds`` of CPU time, or
+    until it is the whole repository.  What other commands take grows with that.
+    """
+    progress(f'preparing {source.name}')
+    wanted = FIRST_SLICE
+    while True:
+        revlog = workspace.fresh('slice')
+        revset = f'heads(limit(not secret(), {wanted}))'
+        cpu = _clone_revset(workspace, 'core', source, revset, revlog)
+        count = _count(workspace, revlog)
+        if count < wanted or cpu >= seconds:
+            break
+        remove(revlog)
+        wanted *= 2
+    name = source.name
+    if count == wanted:
+        name += f' (first {count})'
+        progress(f'{source.name}: measuring on its first {count} changesets')
+    sqlite = workspace.fresh('slice')
+    workspace.hg('sqlite', 'clone', '-q', '-U', '--pull', revlog, sqlite)
+    return _history(workspace, name, revlog, sqlite)
 
 
 def prefix(workspace: Workspace, history: History, part: int) -> History:
-    """Return the history's first 1/``part``."""
+    """Return a history with the first 1/``part`` of the changesets."""
     if part == 1:
         return history
     last = max(history.changesets // part - 1, 0)
@@ -84,12 +121,29 @@ def clone_until(
     target: pathlib.Path,
 ) -> None:
     """Clone the changesets up to and including number ``last``."""
-    heads = workspace.output(
-        *('core', '-R', history.revlog, 'log'),
-        *('-r', f'heads(0:{last})', '-T', '-r{node}\n'),
-    ).split()
-    words = ('clone', '-q', '-U', '--pull', *heads)
-    workspace.hg(config, *words, history.of(config), target)
+    source = history.of(config)
+    _clone_revset(workspace, config, source, f'heads(0:{last})', target)
+
+
+def _clone_revset(
+    workspace: Workspace,
+    config: str,
+    source: pathlib.Path,
+    revset: str,
+    target: pathlib.Path,
+) -> float:
+    """Clone some changesets with their ancestors; return CPU seconds."""
+    log = (config, '-R', source, 'log', '-r', revset, '-T', '-r{node}\n')
+    heads = workspace.output(*log).split()
+    clone = (config, 'clone', '-q', '-U', '--pull', *heads)
+    return workspace.hg(*clone, source, target)[CPU]
+
+
+def _count(workspace: Workspace, revlog: pathlib.Path) -> int:
+    """Return the number of changesets of a repository."""
+    return 1 + int(
+        workspace.output('core', '-R', revlog, 'log', '-r-1', '-T{rev}')
+    )
 
 
 def _history(
@@ -98,52 +152,71 @@ def _history(
     revlog: pathlib.Path,
     sqlite: pathlib.Path,
 ) -> History:
-    log = ('core', '-R', revlog, 'log')
-    rev = workspace.output(*log, '-r-1', '-T{rev}')
     whole = 'limit(reverse(all()) - contains("path:.hgsub"), 1)'
-    tip = workspace.output(*log, '-r', whole, '-T{node}') or 'tip'
-    return History(name, revlog, sqlite, int(rev) + 1, tip)
+    log = ('core', '-R', revlog, 'log', '-r', whole, '-T{node}')
+    tip = workspace.output(*log) or 'tip'
+    return History(name, revlog, sqlite, _count(workspace, revlog), tip)
 
 
-def from_releases(workspace: Workspace, package: str) -> pathlib.Path:
-    """Return a repository with the package's releases as changesets.
+@functools.cache
+def busiest_file(workspace: Workspace, history: History) -> str:
+    """Return the path in the newest changeset that most changesets changed."""
+    core = ('core', '-R', history.revlog)
+    template = ('-T', '{files % "{file}\\n"}')
+    counts: dict[str, int] = {}
+    for line in workspace.output(*core, 'log', *template).splitlines():
+        counts[line] = counts.get(line, 0) + 1
+    files = ('files', '-r', history.tip, '-T', '{path}\n')
+    present = set(workspace.output(*core, *files).splitlines())
+    return max(sorted(counts.keys() & present), key=counts.__getitem__)
 
-    Raises CommandError if none can be had.
+
+def download(package: str) -> list[pathlib.Path]:
+    """Return the wheels of a package's releases, oldest first.
+
+    Releases that cannot be downloaded are left out.  Raises CommandError if
+    there are none.
     """
-    target = workspace.folder / package
-    measure.progress(f'downloading releases of {package}')
-    folder = ROOT / '.cache' / 'bench'
-    folder.mkdir(parents=True, exist_ok=True)
+    progress(f'downloading releases of {package}')
+    DOWNLOADS.mkdir(parents=True, exist_ok=True)
     wheels = []
     for release in PACKAGES[package]:
         try:
-            wheels.append(_wheel(folder, package, release))
-        except measure.CommandError as error:
-            measure.progress(f'left out: {error}')
+            wheels.append(_wheel(package, release))
+        except CommandError as error:
+            progress(f'left out: {error}')
     if not wheels:
-        raise measure.CommandError(f'no release of {package} can be had')
-    measure.progress(f'making a history of {package}')
-    build = [sys.executable, str(ROOT / 'benchmarks' / 'releases.py')]
-    measure.run(
-        [*build, target, *wheels],
-        workspace.environment('core'),
-        workspace.folder,
-    )
+        raise CommandError(f'no release of {package} can be downloaded')
+    return wheels
+
+
+def from_releases(
+    workspace: Workspace, package: str, wheels: list[pathlib.Path]
+) -> pathlib.Path:
+    """Return a new repository with the content of each wheel as a changeset."""
+    target = workspace.folder / package
+    progress(f'making a history of {package}')
+    program = HERE / 'releases.py'
+    build = [sys.executable, *map(str, [program, target, *wheels])]
+    env = workspace.environment('core')
+    processes.run(build, env, workspace.folder)
     return target
 
 
-def _wheel(folder: pathlib.Path, package: str, release: str) -> pathlib.Path:
+def _wheel(package: str, release: str) -> pathlib.Path:
+    """Return the wheel of a release; download it unless it is there."""
+
     def find() -> list[pathlib.Path]:
-        # Old wheels are capitalised as their project was.
+        # The names of old wheels are capitalised as their project was.
         names = (package, package.capitalize())
         patterns = [f'{name}-{release}-*.whl' for name in names]
-        return [path for glob in patterns for path in folder.glob(glob)]
+        return [path for glob in patterns for path in DOWNLOADS.glob(glob)]
 
     found = find()
     if not found:
         pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
         get = ['download', '-q', '--no-deps', '--only-binary=:all:']
-        what = [f'{package}=={release}', '--dest', str(folder)]
-        measure.run([*pip, *get, *what], os.environ, folder)
+        what = [f'{package}=={release}', '--dest', str(DOWNLOADS)]
+        processes.run([*pip, *get, *what], os.environ, DOWNLOADS)
         found = find()
     return found[0]

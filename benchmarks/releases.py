@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Turn wheels into a repository: a changeset for each, in the given order.
+"""Turn wheels into a repository: one changeset for each, in the given order.
 
-Run as a program, in a process of its own: a thousand files a second, which
-``hg addremove`` and ``hg commit`` would take ten times as long for.
+This is a program with a process of its own.  It commits without a working
+copy, a thousand files a second, which is ten times as fast as ``hg addremove``
+and ``hg commit``.  It imports nothing from the rest of the benchmarks.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def build(target: pathlib.Path, wheels: list[pathlib.Path]) -> None:
 
 
 def _content(wheel: pathlib.Path) -> dict[bytes, bytes]:
-    """The files of a wheel, without what describes it."""
+    """Return the files of a wheel without its metadata: path -> content."""
     with zipfile.ZipFile(wheel) as archive:
         return {
             name.encode(): archive.read(name)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Write results as a text table and as plots.
+"""Show results as a table of text and as plots.
 
-A report names versions and the kind of machine, never its paths or name.
+A report names versions and the kind of machine, but never its name or a path.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ import sqlite3
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 
-from measure import RISING, Result
+from benchmarks.measure import RISING, Result
 
-#: Programs of others that take part, if they are there.
+#: Other programs that take part in rows, if they are installed.
 FOREIGN = (('git', '--version'), ('git-lfs', 'version'), ('fossil', 'version'))
 
 
 def environment() -> list[str]:
-    """Return lines that say what was measured on what."""
+    """Return lines with the versions of everything, and the kind of machine."""
     packages = ('mercurial', 'hg-amalgam', 'zstandard', 'cbor2')
-    ours = [f'{name} {importlib.metadata.version(name)}' for name in packages]
+    versions = [
+        f'{name} {importlib.metadata.version(name)}' for name in packages
+    ]
     programs = [_version(*command) for command in FOREIGN]
     return [
-        ', '.join([*ours, f'SQLite {sqlite3.sqlite_version}']),
+        ', '.join([*versions, f'SQLite {sqlite3.sqlite_version}']),
         ', '.join(filter(None, programs)) or 'neither git nor fossil',
         f'{platform.python_implementation()} {platform.python_version()},'
         f' {platform.system()} {platform.machine()},'
@@ -36,7 +38,7 @@ def environment() -> list[str]:
 
 
 def _version(name: str, option: str) -> str:
-    """A program's name and version; empty if it is not there."""
+    """Return a program's name and version, or nothing if it is not installed."""
     try:
         text = subprocess.run(
             [name, option], capture_output=True, text=True, check=True
@@ -48,12 +50,13 @@ def _version(name: str, option: str) -> str:
 
 
 def _memory() -> int:
+    """Return the memory of this machine in 10**9 bytes."""
     total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     return round(total / 1e9)
 
 
 def table(results: Iterable[Result]) -> str:
-    """Return all rows as text; a ratio is to the first variant of its row."""
+    """Return rows as text.  Ratios are to the first variant of a row."""
     lines = []
     for result in results:
         lines += ['', result.row.name, '-' * len(result.row.name)]
@@ -66,10 +69,13 @@ def table(results: Iterable[Result]) -> str:
                 lines.append(_line(result, variant, metric, cell.median))
         for variant in result.failures:
             lines.append(f'{variant:26}could not be measured')
+        for variant in result.unreached:
+            lines.append(f'{variant:26}not measured: there was no time left')
     return '\n'.join(lines).lstrip('\n') + '\n'
 
 
 def _line(result: Result, variant: str, metric: str, median: float) -> str:
+    """Return the line of one variant and metric."""
     cell = result.cells[variant][metric]
     ratio = result.ratio(variant, metric)
     goal = result.row.goals.get((variant, metric))
@@ -86,7 +92,7 @@ def _line(result: Result, variant: str, metric: str, median: float) -> str:
 
 
 def plot_rows(results: Sequence[Result], folder: pathlib.Path) -> None:
-    """Draw one PNG a row: a bar for each variant and metric, as ratios."""
+    """Draw a PNG for each row, with a bar for the ratio of each cell."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -120,13 +126,16 @@ def plot_growth(
     grown: Mapping[int, Sequence[Result]],
     folder: pathlib.Path,
 ) -> None:
-    """Draw how each row's median grows with the number of changesets."""
+    """Draw the medians of each row against the number of changesets.
+
+    ``grown`` has the rows by number of changesets.
+    """
     import matplotlib
 
     matplotlib.use('Agg')
     from matplotlib import pyplot
 
-    # by name: a row may be missing at some of the sizes
+    # By name, because a row may be missing at some of the sizes.
     rows = {
         result.row.name: result.row
         for results in grown.values()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The LFS endpoint: Mercurial's own against ours."""
+"""Rows about LFS servers: the endpoint of Mercurial against lfsserver."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import measure
-from measure import (
+from benchmarks import processes
+from benchmarks.measure import (
     OBJECTS,
     RATE,
     SERVER_CPU,
     SERVER_PEAK,
     WALL,
-    CommandError,
     Maker,
     Row,
     Sample,
 )
-from workspace import Server, Workspace
+from benchmarks.processes import CommandError, process_cpu, process_peak
+from benchmarks.workspace import Server, Workspace, sample_of
 
-#: Variant -> configuration of the server.
+#: Variants and the configurations of their servers.
 ENDPOINTS = {'core': 'lfs', 'lfsserver': 'lfsserver'}
 JSON = 'application/vnd.git-lfs+json'
 BLOCK = 1 << 20
 
 
 class Blob:
-    """A file of random bytes with its hash."""
+    """A file of random bytes, and its SHA-256."""
 
     def __init__(self, path: pathlib.Path, size: int) -> None:
         self.path = path
@@ -53,14 +53,14 @@ class Blob:
 
 @functools.cache
 def blob_of(workspace: Workspace, size: int) -> Blob:
-    """Return the one blob of this size, which rows share."""
+    """Return a blob of this size; rows that ask for the same size share it."""
     return Blob(workspace.folder / f'blob-{size}', size)
 
 
 def transfer(server: Server, blob: Blob, upload: bool) -> None:
-    """Do what an LFS client does: a batch request, then the transfer.
+    """Do what an LFS client does: send a batch request, then transfer.
 
-    Raises CommandError on any answer that is not a success.
+    Raises CommandError if the server does not answer with success.
     """
     connection = http.client.HTTPConnection('127.0.0.1', server.port)
     operation = 'upload' if upload else 'download'
@@ -92,7 +92,7 @@ def transfer(server: Server, blob: Blob, upload: bool) -> None:
 
 
 def large(workspace: Workspace, size: int, upload: bool) -> Row:
-    """One large blob, sent, or fetched after it has been sent."""
+    """Upload or download one large blob."""
     blob = blob_of(workspace, size)
 
     def make(config: str) -> Callable[[], Sample]:
@@ -121,7 +121,7 @@ def large(workspace: Workspace, size: int, upload: bool) -> Row:
 
 
 def concurrent(workspace: Workspace, size: int, clients: int) -> Row:
-    """Several clients fetch at once; failures are part of the result."""
+    """Download with several clients at once; failures are counted."""
     blob = blob_of(workspace, size)
 
     def make(config: str) -> Callable[[], Sample]:
@@ -161,22 +161,24 @@ def concurrent(workspace: Workspace, size: int, clients: int) -> Row:
 
 
 def _timed(server: Server, size: int, work: Callable[[], None]) -> Sample:
-    before = measure.process_cpu(server.pid)
+    """Do work that transfers ``size`` bytes; return what it cost."""
+    before = process_cpu(server.pid)
     start = time.perf_counter()
     work()
     wall = time.perf_counter() - start
     return {
         WALL: wall,
         RATE: size / wall / 1e6,
-        SERVER_CPU: measure.process_cpu(server.pid) - before,
-        SERVER_PEAK: measure.process_peak(server.pid),
+        SERVER_CPU: process_cpu(server.pid) - before,
+        SERVER_PEAK: process_peak(server.pid),
     }
 
 
 def batch(workspace: Workspace, count: int) -> Row:
-    """One batch request for many blobs, asked twice: the second is timed.
+    """Ask for many blobs in one batch request, twice; the second is timed.
 
-    By then ours has hashed the blobs; core's hashes them each time.
+    By then lfsserver has verified the blobs.  Mercurial's own endpoint hashes
+    them each time.
     """
     repository = workspace.fresh('batch')
     workspace.hg('core', 'init', repository)
@@ -220,7 +222,7 @@ def batch(workspace: Workspace, count: int) -> Row:
 
 
 def small_objects_hg(workspace: Workspace, count: int) -> Row:
-    """Many small blobs fetched by hg's own LFS client."""
+    """Download many small blobs with the LFS client of hg."""
     origin = workspace.fresh('small')
     workspace.hg('lfs', 'init', origin)
     rng = random.Random(count)
@@ -236,10 +238,10 @@ def small_objects_hg(workspace: Workspace, count: int) -> Row:
                 workspace.serve(config, origin) as server,
                 workspace.scratch() as copy,
             ):
-                before = measure.process_cpu(server.pid)
+                before = process_cpu(server.pid)
                 words = ('clone', '-q', server.url, copy)
                 result = workspace.hg('lfs', *words)
-                result[SERVER_CPU] = measure.process_cpu(server.pid) - before
+                result[SERVER_CPU] = process_cpu(server.pid) - before
                 result[OBJECTS] = count / result[WALL]
                 return result
 
@@ -254,7 +256,7 @@ def small_objects_hg(workspace: Workspace, count: int) -> Row:
 
 
 def small_objects_git(workspace: Workspace, count: int) -> Row:
-    """The same fetched by git-lfs."""
+    """Download many small blobs with git-lfs."""
     repository = workspace.fresh('gitlfs')
     workspace.hg('core', 'init', repository)
     git_folder = workspace.fresh('git')
@@ -262,7 +264,8 @@ def small_objects_git(workspace: Workspace, count: int) -> Row:
     env['GIT_CONFIG_NOSYSTEM'] = '1'
 
     def git(*words: str) -> Sample:
-        return measure.run(['git', *words], env, git_folder)
+        cost = processes.run(['git', *words], env, git_folder)
+        return sample_of(cost)
 
     git_folder.mkdir()
     git('init', '-q', '.')
@@ -287,15 +290,15 @@ def small_objects_git(workspace: Workspace, count: int) -> Row:
             with workspace.serve(config, repository) as server:
                 shutil.rmtree(local)
                 url = f'lfs.url={server.url}.git/info/lfs'
-                # git-lfs fetches from a named remote, which must exist.
-                before = measure.process_cpu(server.pid)
+                before = process_cpu(server.pid)
                 result = git('-c', url, 'lfs', 'fetch', 'origin')
-                result[SERVER_CPU] = measure.process_cpu(server.pid) - before
+                result[SERVER_CPU] = process_cpu(server.pid) - before
                 result[OBJECTS] = count / result[WALL]
                 return result
 
         return sample
 
+    # git-lfs fetches from a remote with a name, which must exist.
     git('remote', 'add', 'origin', str(git_folder))
     return Row(
         f'git-lfs fetch of {count} objects of 4 KiB',
@@ -306,6 +309,7 @@ def small_objects_git(workspace: Workspace, count: int) -> Row:
 
 
 def rows(workspace: Workspace, quick: bool) -> Iterator[Maker]:
+    """Yield all rows."""
     size = (64 << 20) if quick else (1 << 30)
     yield functools.partial(large, workspace, size, upload=False)
     yield functools.partial(large, workspace, size, upload=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""File storage: revlogs against SQLite, under the same Mercurial."""
+"""Rows about storage: revlogs against SQLite, under the same Mercurial."""
 
 from __future__ import annotations
 
@@ -9,38 +9,37 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 
-import foreign
-import histories
-import measure
-from histories import History
-from measure import CPU, PEAK, SIZE, WALL, Maker, Row, Sample
-from workspace import Workspace
+from benchmarks import foreign, histories
+from benchmarks.histories import History
+from benchmarks.measure import CPU, PEAK, SIZE, WALL, Maker, Row, Sample
+from benchmarks.processes import tree_size
+from benchmarks.workspace import Workspace
 
 BACKENDS = {'revlog': 'core', 'sqlite': 'sqlite'}
 
 
 def store_size(repository: pathlib.Path) -> float:
-    """Return MB that file history takes: revlogs, or the database.
+    """Return the size of the history of files in MB: of revlogs or the database.
 
-    Changelog and manifests are the same in both and left out.
+    The changelog and the manifests are the same in both and do not count.
     """
     store = repository / '.hg' / 'store'
     database = store / 'files.sqlite'
     if database.exists():
-        return sum(measure.tree_size(p) for p in store.glob('files.sqlite*'))
+        return sum(tree_size(p) for p in store.glob('files.sqlite*'))
     folders = [store / name for name in ('data', 'dh')]
-    return sum(measure.tree_size(p) for p in folders if p.exists())
+    return sum(tree_size(p) for p in folders if p.exists())
 
 
 def pair(
     make: Callable[[str], Callable[[], Sample]],
 ) -> dict[str, Callable[[], Sample]]:
-    """Return the two variants of a row, made for their configurations."""
+    """Return the two variants of a row, each made for its configuration."""
     return {name: make(config) for name, config in BACKENDS.items()}
 
 
 def sizes(workspace: Workspace, history: History) -> Row:
-    """Sizes at rest, and what git and fossil make of the same files."""
+    """Compare sizes, also with those of git and fossil for the same files."""
 
     def repacked(*options: str) -> Sample:
         with workspace.scratch() as copy:
@@ -83,6 +82,8 @@ def sizes(workspace: Workspace, history: History) -> Row:
 
 
 def size_only(history: History) -> Row:
+    """Compare sizes after a clone, which takes no time."""
+
     def make(config: str) -> Callable[[], Sample]:
         return lambda: {SIZE: store_size(history.of(config))}
 
@@ -90,6 +91,8 @@ def size_only(history: History) -> Row:
 
 
 def clone(workspace: Workspace, history: History) -> Row:
+    """Clone within one process, into storage of the same kind."""
+
     def make(config: str) -> Callable[[], Sample]:
         def sample() -> Sample:
             with workspace.scratch() as copy:
@@ -104,6 +107,8 @@ def clone(workspace: Workspace, history: History) -> Row:
 
 
 def update(workspace: Workspace, history: History) -> Row:
+    """Write the files of the newest changeset to an empty working copy."""
+
     def make(config: str) -> Callable[[], Sample]:
         def sample() -> Sample:
             with workspace.scratch() as copy:
@@ -119,7 +124,8 @@ def update(workspace: Workspace, history: History) -> Row:
 
 
 def commit(workspace: Workspace, history: History) -> Row:
-    path = busiest_file(workspace, history)
+    """Commit a line that was added to one file."""
+    path = histories.busiest_file(workspace, history)
     copies = _working_copies(workspace, history, 'commit')
 
     def make(config: str) -> Callable[[], Sample]:
@@ -149,22 +155,10 @@ def _working_copies(
     return copies
 
 
-def busiest_file(workspace: Workspace, history: History) -> str:
-    """Return the path at tip that most changesets touched."""
-    core = ('core', '-R', history.revlog)
-    template = ('-T', '{files % "{file}\\n"}')
-    counts: dict[str, int] = {}
-    for line in workspace.output(*core, 'log', *template).splitlines():
-        counts[line] = counts.get(line, 0) + 1
-    files = ('files', '-r', history.tip, '-T', '{path}\n')
-    at_tip = workspace.output(*core, *files)
-    present = set(at_tip.splitlines())
-    return max(sorted(counts.keys() & present), key=counts.__getitem__)
-
-
 def log(workspace: Workspace, history: History) -> Row:
-    path = busiest_file(workspace, history)
-    # without working copies, hg log FILE finds nothing
+    """Show all changes of one file."""
+    path = histories.busiest_file(workspace, history)
+    # Without a working copy, hg log FILE finds nothing.
     copies = _working_copies(workspace, history, 'log')
 
     def make(config: str) -> Callable[[], Sample]:
@@ -177,14 +171,15 @@ def log(workspace: Workspace, history: History) -> Row:
 
 
 def annotate(workspace: Workspace, history: History) -> Row:
-    path = busiest_file(workspace, history)
+    """Show which changeset each line of a file is from."""
+    path = histories.busiest_file(workspace, history)
     words = ('annotate', '-r', history.tip, f'path:{path}')
     return _read(workspace, history, 'annotate FILE', words, 0.9)
 
 
 def cat(workspace: Workspace, history: History) -> Row:
-    path = busiest_file(workspace, history)
-    # A quarter of the way up the file's history is well buried.
+    """Read one old revision, a quarter of the way up a file's history."""
+    path = histories.busiest_file(workspace, history)
     revset = f'file("path:{path}") - removes("path:{path}")'
     listing = ('log', '-r', revset, '-T', '{rev}\n')
     revisions = workspace.output('core', '-R', history.revlog, *listing).split()
@@ -194,6 +189,7 @@ def cat(workspace: Workspace, history: History) -> Row:
 
 
 def verify(workspace: Workspace, history: History) -> Row:
+    """Check the whole repository."""
     return _read(workspace, history, 'verify', ('verify', '-q'), 0.7)
 
 
@@ -204,6 +200,8 @@ def _read(
     words: tuple[str, ...],
     goal: float,
 ) -> Row:
+    """Run a command that changes nothing."""
+
     def make(config: str) -> Callable[[], Sample]:
         where = ('-R', history.of(config), '--cwd', history.of(config))
         return lambda: workspace.hg(config, *where, *words)
@@ -213,7 +211,7 @@ def _read(
 
 
 def stream_clone(workspace: Workspace, files: int) -> Row:
-    """Copy a repository of many small files as it lies on disk, over HTTP."""
+    """Clone a repository of many small files by copying its store over HTTP."""
     plain = workspace.fresh('many')
     workspace.hg('core', 'init', plain)
     rng = random.Random(0)
@@ -242,7 +240,7 @@ def stream_clone(workspace: Workspace, files: int) -> Row:
 
 
 def import_cost(workspace: Workspace) -> Row:
-    """What having an extension enabled costs every command."""
+    """Measure what an enabled extension costs every command."""
 
     def make(config: str) -> Callable[[], Sample]:
         return lambda: workspace.hg(config, 'version', '-q')
@@ -257,19 +255,22 @@ def import_cost(workspace: Workspace) -> Row:
 
 
 def rows(workspace: Workspace, history: History) -> Iterator[Maker]:
-    """What is measured on each history."""
+    """Yield the rows that are measured on each history."""
     for make in (sizes, clone, update, commit, log, annotate, cat, verify):
         yield functools.partial(make, workspace, history)
 
 
 def growing(workspace: Workspace, history: History) -> Iterator[Maker]:
-    """Rows repeated on a growing history; the last metric is plotted."""
+    """Yield the rows that are measured on a growing history.
+
+    The last metric of each is plotted.
+    """
     yield functools.partial(size_only, history)
     for make in (clone, update, commit):
         yield functools.partial(make, workspace, history)
 
 
 def common(workspace: Workspace, quick: bool) -> Iterator[Maker]:
-    """What needs no history."""
+    """Yield the rows that need no history."""
     yield functools.partial(stream_clone, workspace, 2000 if quick else 20000)
     yield functools.partial(import_cost, workspace)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Clones and pulls over HTTP: version 1, version 2 cold and warm, stream."""
+"""Rows about clones and pulls over HTTP.
+
+Version 1 of the protocol is compared with version 2, with nothing in its cache
+("cold") and with everything ("warm").
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,9 @@ import pathlib
 import shutil
 from collections.abc import Callable, Iterator
 
-import histories
-import measure
-from histories import History
-from measure import (
+from benchmarks import histories
+from benchmarks.histories import History
+from benchmarks.measure import (
     CPU,
     DOWN,
     PEAK,
@@ -24,7 +27,9 @@ from measure import (
     Row,
     Sample,
 )
-from workspace import Server, Workspace, counting_proxy
+from benchmarks.network import counting_proxy
+from benchmarks.processes import CommandError, process_cpu, process_peak
+from benchmarks.workspace import Server, Workspace
 
 CACHE = pathlib.Path('.hg', 'cache', 'wireprotov2')
 
@@ -32,13 +37,13 @@ CACHE = pathlib.Path('.hg', 'cache', 'wireprotov2')
 def _cloned(
     workspace: Workspace, config: str, server: Server, *options: str
 ) -> Sample:
-    """Clone once; return client and server cost and the requests made."""
+    """Clone once; return what it cost both ends, and the number of requests."""
     with workspace.scratch() as copy:
-        before = measure.process_cpu(server.pid)
+        before = process_cpu(server.pid)
         asked = server.requests()
         words = ('clone', '-q', '-U', *options, server.url, copy)
         sample = workspace.hg(config, *words)
-        sample[SERVER_CPU] = measure.process_cpu(server.pid) - before
+        sample[SERVER_CPU] = process_cpu(server.pid) - before
         sample[REQUESTS] = server.requests() - asked
         return sample
 
@@ -46,17 +51,18 @@ def _cloned(
 def _bytes_down(
     workspace: Workspace, config: str, server: Server, *options: str
 ) -> float:
+    """Clone once more; return how many MB the client received."""
     with (
-        counting_proxy(server.port) as (port, counted),
+        counting_proxy(server.port) as (port, counter),
         workspace.scratch() as copy,
     ):
         url = f'http://127.0.0.1:{port}/'
         workspace.hg(config, 'clone', '-q', '-U', *options, url, copy)
-        return counted[0] / 1e6
+        return counter.bytes / 1e6
 
 
 def clone(workspace: Workspace, history: History) -> Row:
-    """Every way to clone; the copies served are private to the row."""
+    """Clone in every way, from repositories that only this row uses."""
     served = {
         'cold': workspace.fresh('served'),
         'warm': workspace.fresh('served'),
@@ -69,7 +75,8 @@ def clone(workspace: Workspace, history: History) -> Row:
 
     @functools.cache
     def warm_up() -> None:
-        # As a hook does it after a push; then the rest.
+        # After a push, a hook runs this command.  It warms the segments; a
+        # clone warms all other responses.
         fill = ('-R', served['warm'], 'admin::wire-warm', '-q')
         workspace.hg('v2-cached', *fill)
         with workspace.serve('v2-cached', served['warm']) as running:
@@ -87,15 +94,16 @@ def clone(workspace: Workspace, history: History) -> Row:
                 shutil.rmtree(repository / CACHE, ignore_errors=True)
             with workspace.serve(server, repository) as running:
                 result = _cloned(workspace, client, running, *options)
-                result[SERVER_PEAK] = measure.process_peak(running.pid)
+                result[SERVER_PEAK] = process_peak(running.pid)
                 if source != 'warm':
                     shutil.rmtree(repository / CACHE, ignore_errors=True)
-                way_down = (client, source, *options)
-                if way_down not in down:
-                    down[way_down] = _bytes_down(
+                # Bytes do not vary, so they are counted once.
+                key = (client, source, *options)
+                if key not in down:
+                    down[key] = _bytes_down(
                         workspace, client, running, *options
                     )
-                result[DOWN] = down[way_down]
+                result[DOWN] = down[key]
                 return result
 
         return sample
@@ -126,7 +134,7 @@ def clone(workspace: Workspace, history: History) -> Row:
 
 
 def small_pull(workspace: Workspace, history: History) -> Row:
-    """Pull one changeset: what counts is the number of round trips."""
+    """Pull one changeset: what matters is the number of round trips."""
     behind = workspace.fresh('behind')
     last = history.changesets - 2
     histories.clone_until(workspace, history, 'core', last, behind)
@@ -138,11 +146,11 @@ def small_pull(workspace: Workspace, history: History) -> Row:
                 workspace.scratch() as copy,
             ):
                 shutil.copytree(behind, copy)
-                before = measure.process_cpu(server.pid)
+                before = process_cpu(server.pid)
                 asked = server.requests()
                 words = ('-R', copy, 'pull', '-q', server.url)
                 result = workspace.hg(config, *words)
-                result[SERVER_CPU] = measure.process_cpu(server.pid) - before
+                result[SERVER_CPU] = process_cpu(server.pid) - before
                 result[REQUESTS] = server.requests() - asked
                 return result
 
@@ -160,9 +168,13 @@ MEDIA_TYPE = 'application/mercurial-exp-framing-0006'
 
 
 def ask(server: Server, command: bytes, count: int) -> None:
-    """Send a command without arguments ``count`` times on one connection."""
+    """Send a command without arguments ``count`` times on one connection.
+
+    Raises CommandError if the server refuses it.
+    """
     payload = b'\xa1Dname' + cbor_bytes(command)
-    # a frame with a new command request, in a stream that it begins
+    # A wire frame: request 1, stream 1, which begins here; a new and complete
+    # command request.
     frame = len(payload).to_bytes(3, 'little') + b'\x01\x00\x01\x01\x11'
     headers = {'Accept': MEDIA_TYPE, 'Content-Type': MEDIA_TYPE}
     url = f'/api/exp-http-v2-0003/ro/{command.decode()}'
@@ -172,24 +184,24 @@ def ask(server: Server, command: bytes, count: int) -> None:
         response = connection.getresponse()
         body = response.read()
         if response.status != 200 or not body:
-            raise measure.CommandError(f'{url}: HTTP {response.status}')
+            raise CommandError(f'{url}: HTTP {response.status}')
     connection.close()
 
 
 def cbor_bytes(value: bytes) -> bytes:
-    """Return a bytestring of less than 24 bytes as CBOR."""
+    """Return a byte string of less than 24 bytes as CBOR (RFC 8949)."""
     return bytes([0x40 + len(value)]) + value
 
 
 def memory(workspace: Workspace, history: History, count: int) -> Row:
-    """Server memory after a few requests and after many: does it grow?"""
+    """Compare the memory of a server after a few requests and after many."""
 
     def make(requests: int) -> Callable[[], Sample]:
         def sample() -> Sample:
             with workspace.serve('v2-cached', history.revlog) as server:
                 for command in (b'heads', b'branchmap', b'segments'):
                     ask(server, command, requests // 3)
-                return {SERVER_PEAK: measure.process_peak(server.pid)}
+                return {SERVER_PEAK: process_peak(server.pid)}
 
         return sample
 
@@ -206,6 +218,7 @@ def memory(workspace: Workspace, history: History, count: int) -> Row:
 def rows(
     workspace: Workspace, history: History, quick: bool
 ) -> Iterator[Maker]:
+    """Yield the rows that are measured on each history."""
     yield functools.partial(clone, workspace, history)
     yield functools.partial(small_pull, workspace, history)
     yield functools.partial(memory, workspace, history, 900 if quick else 9000)

@@ -12,8 +12,8 @@ import pathlib
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from histories import History
-from measure import (
+from benchmarks.histories import History
+from benchmarks.measure import (
     CPU,
     DOWN,
     OBJECTS,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a benchmark works: folders, configurations, servers.
+"""A temporary folder with configurations, and hg under each of them.
 
-Knows how to start hg; knows nothing of what is measured with it.
+This module knows how to start hg and its server.  It does not know what is
+measured with them.
 """
 
 from __future__ import annotations
@@ -9,21 +10,18 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-import measure
-from measure import Sample
+from benchmarks import network, processes
+from benchmarks.measure import CPU, PEAK, WALL, Sample
 
 HG = str(pathlib.Path(sys.executable).with_name('hg'))
 
-#: Configurations by name; "core" is Mercurial as it comes.
+#: Configurations by name; "core" is Mercurial without the extensions.
 CONFIGS: Mapping[str, str] = {
     'core': '',
     'sqlite': '[extensions]\nsqlitestore =\n'
@@ -37,6 +35,7 @@ CONFIGS: Mapping[str, str] = {
     'lfsserver': '[extensions]\nlfs =\nlfsserver =\n',
     'lfsserver-alone': '[extensions]\nlfsserver =\n',
 }
+#: What all configurations begin with.
 BASE = """
 [ui]
 username = bench
@@ -66,7 +65,7 @@ class Server:
         return f'http://127.0.0.1:{self.port}/'
 
     def requests(self) -> int:
-        """Return how many requests were answered so far."""
+        """Return the number of requests that were answered so far."""
         return len(self.log.read_text(encoding='utf-8').splitlines())
 
 
@@ -75,58 +74,60 @@ class Workspace:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
-        self._names = 0
-        self._passing: list[pathlib.Path] | None = None
+        self._count = 0
+        self._temporary: list[pathlib.Path] | None = None
         for name, text in CONFIGS.items():
             base = BASE.format(folder=folder)
             (folder / f'{name}.rc').write_text(base + text, encoding='utf-8')
 
     def fresh(self, prefix: str = 'tmp') -> pathlib.Path:
         """Return a path that does not exist yet."""
-        self._names += 1
-        path = self.folder / f'{prefix}{self._names}'
-        if self._passing is not None:
-            self._passing.append(path)
+        self._count += 1
+        path = self.folder / f'{prefix}{self._count}'
+        if self._temporary is not None:
+            self._temporary.append(path)
         return path
 
     @contextmanager
-    def passing(self) -> Iterator[None]:
-        """Remove at the end what gets fresh paths meanwhile."""
-        self._passing = []
+    def temporary(self) -> Iterator[None]:
+        """Remove at the end every fresh path that was given out in the block."""
+        self._temporary = []
         try:
             yield
         finally:
-            for path in self._passing:
-                _remove(path)
-            self._passing = None
+            for path in self._temporary:
+                remove(path)
+            self._temporary = None
 
     @contextmanager
     def scratch(self, prefix: str = 'tmp') -> Iterator[pathlib.Path]:
-        """A fresh path, removed afterwards."""
+        """Yield a fresh path and remove it at the end."""
         path = self.fresh(prefix)
         try:
             yield path
         finally:
-            _remove(path)
+            remove(path)
 
     def environment(self, config: str) -> dict[str, str]:
+        """Return the environment of commands that run under a configuration."""
         rc = str(self.folder / f'{config}.rc')
         env = dict(os.environ, HGRCPATH=rc, HGPLAIN='1', LC_ALL='C.UTF-8')
-        # As users have it: compiled once, by the first, unmeasured command.
+        # Modules are compiled once, by the first command, which is not
+        # measured; users have it the same way.
         for name in ('PYTHONPATH', 'PYTHONDONTWRITEBYTECODE'):
             env.pop(name, None)
         return env
 
-    def hg(self, config: str, *words: object, cwd: object = None) -> Sample:
-        """Run hg under a configuration; return wall and CPU seconds."""
-        return measure.run(
-            [HG, *(str(word) for word in words)],
-            self.environment(config),
-            pathlib.Path(str(cwd or self.folder)),
-        )
+    def hg(
+        self, config: str, *words: object, cwd: pathlib.Path | None = None
+    ) -> Sample:
+        """Run hg; return wall and CPU seconds, and peak memory if known."""
+        command = [HG, *(str(word) for word in words)]
+        env = self.environment(config)
+        return sample_of(processes.run(command, env, cwd or self.folder))
 
     def output(self, config: str, *words: object) -> str:
-        """Run hg under a configuration; return what it prints."""
+        """Run hg and return what it prints."""
         return subprocess.run(
             [HG, *(str(word) for word in words)],
             env=self.environment(config),
@@ -139,8 +140,8 @@ class Workspace:
     def serve(
         self, config: str, repository: pathlib.Path, *options: str
     ) -> Iterator[Server]:
-        """Serve a repository on a free port; warmed up by one request."""
-        port = free_port()
+        """Serve a repository on a free port; the first request is answered."""
+        port = network.free_port()
         log = self.fresh('access')
         command: Sequence[str] = [
             *(HG, '-R', str(repository), 'serve', '-a', '127.0.0.1'),
@@ -153,9 +154,9 @@ class Workspace:
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_for(port)
+            network.wait_for(port)
             server = Server(port, process.pid, log)
-            # Imports and opening the repository are not what is measured.
+            # Importing modules and opening the repository are not measured.
             self.output(config, 'identify', server.url)
             yield server
         finally:
@@ -164,62 +165,18 @@ class Workspace:
             log.unlink(missing_ok=True)
 
 
-def _remove(path: pathlib.Path) -> None:
+def sample_of(cost: processes.Cost) -> Sample:
+    """Return what a command cost as values of metrics."""
+    sample = {WALL: cost.wall, CPU: cost.cpu}
+    if cost.peak is not None:
+        sample[PEAK] = cost.peak
+    return sample
+
+
+def remove(path: pathlib.Path) -> None:
+    """Remove a file or a folder, whether it exists or not."""
     if path.is_dir():
-        # what cannot be removed goes with the whole workspace
+        # What cannot be removed now is removed with the whole workspace.
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        port: int = sock.getsockname()[1]
-    return port
-
-
-def wait_for(port: int) -> None:
-    """Return when something listens; raise CommandError after a minute."""
-    for _ in range(600):
-        with suppress(OSError):
-            socket.create_connection(('127.0.0.1', port)).close()
-            return
-        time.sleep(0.1)
-    raise measure.CommandError('the server did not start')
-
-
-@contextmanager
-def counting_proxy(port: int) -> Iterator[tuple[int, list[int]]]:
-    """Forward a port; the list's one number grows by the bytes sent down.
-
-    It costs CPU, so bytes are counted in runs of their own.
-    """
-    counted = [0]
-    listener = socket.create_server(('127.0.0.1', 0))
-
-    def pump(source: socket.socket, sink: socket.socket, down: bool) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                if down:
-                    counted[0] += len(data)
-                sink.sendall(data)
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                server = socket.create_connection(('127.0.0.1', port))
-                for job in ((client, server, False), (server, client, True)):
-                    threading.Thread(target=pump, args=job, daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield listener.getsockname()[1], counted
-    finally:
-        with suppress(OSError):
-            # wakes the thread that accepts, as closing does not
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()

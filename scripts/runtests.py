@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run the .t files with Mercurial's run-tests.py and the rest with pytest.
+"""Run the tests: .t files with Mercurial's run-tests.py, the rest with pytest.
 
-When all tests are run, those of Mercurial's own that are most about storage
-follow, with our backend.  Ends with what the failed tests said, once more
-and together, and one line that sums up: ``N passed, N failed`` (``, N
-skipped``).
+A run of all tests ends with a part of Mercurial's own test suite, the part that
+is most about storage, with files in SQLite.  Then the output of all failed tests
+is repeated, and the last line is the sum: ``N passed, N failed``, followed by
+``, N skipped`` if there are any.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REPORTS = testenv.CACHE / 'reports'
 
 @dataclass(frozen=True)
 class Tally:
-    """How many tests passed, failed and were skipped; what the failed said."""
+    """Numbers of tests, and a text about each that failed."""
 
     passed: int = 0
     failed: int = 0
@@ -46,10 +46,11 @@ class Tally:
 
 
 def read_report(path: pathlib.Path, returncode: int) -> Tally:
-    """Count the test cases of a JUnit report.
+    """Count the test cases in the JUnit report of a runner.
 
-    A runner that died without a report, or that reports no failure but says
-    by its exit status that there was one, counts as one failure.
+    ``returncode`` is the exit status of the runner.  A runner counts as one
+    failed test if it left no report, or if it failed without reporting a
+    failed test.
     """
     passed = failed = skipped = 0
     failures: list[str] = []
@@ -74,7 +75,10 @@ def read_report(path: pathlib.Path, returncode: int) -> Tally:
 
 
 def shortened(text: str, most: int = 40) -> str:
-    """Return the last lines of a text, which say why a test failed."""
+    """Return the first line of a text and the ``most`` last ones.
+
+    The last lines of a test's output say why it failed.
+    """
     lines = text.splitlines()
     if len(lines) > most + 1:
         lines[1:-most] = ['...']
@@ -82,15 +86,15 @@ def shortened(text: str, most: int = 40) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of both runners.
+    """Return the environment that all runners get.
 
-    The user's configuration must not decide what tests say, and the old
-    Mercurial is found once here instead of in every test.
+    The configuration of the user is left out.  The old Mercurial is looked for
+    once, here, instead of in every test.
     """
     env = dict(os.environ)
     for name in ('HGRCPATH', 'HGPLAIN', 'PYTHONPATH', 'PYTHONHOME'):
         env.pop(name, None)
-    # Tools installed beside this interpreter, moto_server for instance.
+    # Tests start tools that are installed beside this interpreter.
     bindir = os.path.dirname(sys.executable)
     env['PATH'] = bindir + os.pathsep + env['PATH']
     hg60 = testenv.old_hg()
@@ -102,11 +106,12 @@ def environment() -> dict[str, str]:
 def run_mercurial(
     names: list[str], env: dict[str, str], jobs: int, interactive: bool
 ) -> Tally:
-    """Run .t files (names relative to tests/)."""
+    """Run .t files; their names are relative to tests/."""
     report = REPORTS / 'run-tests.xml'
     report.unlink(missing_ok=True)
-    # run-tests.py puts a link to its interpreter on PATH unless that already
-    # is what "python3" means, and a link has no virtual environment.
+    # Unless its interpreter is what "python3" means, run-tests.py puts a link
+    # to it on PATH.  Started by that link, Python does not find its virtual
+    # environment.
     bindir = os.path.realpath(os.path.dirname(sys.executable))
     command = [
         os.path.join(bindir, 'python3'),
@@ -117,16 +122,16 @@ def run_mercurial(
     ]
     command += ['-i'] if interactive else [f'-j{jobs}']
     done = subprocess.run([*command, *names], cwd=TESTS, env=env, check=False)
-    # 80 is what run-tests.py says when it skipped all it was given.
+    # run-tests.py exits with 80 when it skipped every test.
     returncode = 0 if done.returncode == 80 else done.returncode
     return read_report(report, returncode)
 
 
 def run_pytest(names: list[str], env: dict[str, str]) -> Tally:
-    """Run pytest files (names relative to tests/)."""
+    """Run pytest modules; their names are relative to tests/."""
     report = REPORTS / 'pytest.xml'
     report.unlink(missing_ok=True)
-    # A module that cannot be imported must not hide the others.
+    # When a module cannot be imported, the others still run.
     options = ['-q', '--continue-on-collection-errors']
     command = [sys.executable, '-m', 'pytest', *options]
     command.append(f'--junitxml={report}')
@@ -140,7 +145,7 @@ def run_pytest(names: list[str], env: dict[str, str]) -> Tally:
 
 
 def run_conformance(env: dict[str, str], jobs: int, minutes: float) -> Tally:
-    """Run a part of Mercurial's suite, for at most so many minutes."""
+    """Run a part of Mercurial's suite for at most ``minutes``."""
     report = REPORTS / 'conformance.xml'
     report.unlink(missing_ok=True)
     command = [sys.executable, str(TESTS / 'conformance' / 'run.py')]
@@ -151,7 +156,11 @@ def run_conformance(env: dict[str, str], jobs: int, minutes: float) -> Tally:
 
 
 def selection(wanted: list[str]) -> list[str]:
-    """Return file names in tests/; ``wanted`` may hold paths and globs."""
+    """Return the names of files in tests/ that were asked for.
+
+    ``wanted`` has names, paths and globs; nothing means all tests.  Exits with a
+    message if there is no such test.
+    """
     if not wanted:
         patterns = ['test-*.t', 'test_*.py']
     else:
@@ -167,17 +176,23 @@ def selection(wanted: list[str]) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('tests', nargs='*', help='files in tests/, or globs')
-    parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument(
-        '--interactive', action='store_true', help='offer to accept output'
+        'tests', nargs='*', help='names or globs of files in tests/'
+    )
+    parser.add_argument(
+        '--jobs', type=int, default=2, help='how many .t tests run at once'
+    )
+    parser.add_argument(
+        '--interactive',
+        action='store_true',
+        help='run only .t tests, and offer to accept their new output',
     )
     parser.add_argument(
         '--conformance',
         type=float,
         default=8,
         metavar='MINUTES',
-        help="the longest that Mercurial's own tests may take; 0: not at all",
+        help="how long Mercurial's own tests may take; 0 skips them",
     )
     options = parser.parse_args()
     names = selection(options.tests)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the tests need and nobody ships: fetched once, kept in .cache/.
+"""Download what the tests need and no package installs, once, into .cache/.
 
-Mercurial's test runner is not on PyPI by itself, so it is taken from the
-source distribution of the very version that is installed.  A Mercurial 6.0,
-the last release that speaks wire protocol version 2, serves as live peer; it
-needs Python 3.9 and its tests are skipped where there is none.
+* Mercurial's test runner is not on PyPI by itself.  It comes from the source
+  distribution of the version of Mercurial that is installed.
+* Mercurial 6.0 is the other end in tests of wire protocol version 2, because
+  it is the last series that speaks it.  It needs Python 3.9; without that, its
+  tests are skipped.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def pip(python: str | pathlib.Path, *args: str) -> None:
 
 
 def mercurial_tests() -> pathlib.Path:
-    """Return the tests/ folder of the installed Mercurial's own sources."""
+    """Return the tests/ folder of the sources of the installed Mercurial."""
     version = importlib.metadata.version('mercurial')
     target = CACHE / f'mercurial-{version}'
     if not (target / 'tests' / 'run-tests.py').exists():
@@ -44,13 +45,13 @@ def mercurial_tests() -> pathlib.Path:
 
 
 def _unpack_tests(version: str, target: pathlib.Path) -> None:
-    """Download the sdist and unpack its tests/ and contrib/ to ``target``.
+    """Download a source distribution; unpack its tests/ and contrib/.
 
-    The folder appears by one rename, so an interruption leaves no half of it.
+    ``target`` appears complete or not at all: it is renamed into place.
     """
     downloads = CACHE / 'downloads'
-    # pip has no way to download an sdist without looking at its metadata;
-    # the dependencies are skipped and nothing is compiled.
+    # pip reads the metadata of everything that it downloads.  For this package
+    # that compiles nothing; --no-deps keeps it from reading more.
     pip(
         sys.executable,
         'download',
@@ -78,10 +79,11 @@ def _unpack_tests(version: str, target: pathlib.Path) -> None:
 
 
 def old_hg() -> pathlib.Path | None:
-    """Return the ``hg`` of a Mercurial 6.0, or None where it cannot be had.
+    """Return the path of ``hg`` of Mercurial 6.0, or None if there is none.
 
-    ``AMALGAM_HG60`` names one that exists already.  A failed attempt is
-    remembered, as it is slow; removing .cache/ forgets it.
+    The environment variable ``AMALGAM_HG60`` may name one.  Otherwise this
+    installs it, which takes a while; a failure is remembered in .cache/, so that
+    the next run does not try again.
     """
     given = os.environ.get('AMALGAM_HG60')
     if given:
@@ -129,7 +131,7 @@ def _create_old_environment(python: str) -> None:
 
 
 def _pythons39() -> Iterator[str]:
-    """Yield executables that really are Python 3.9: PATH, pyenv, uv."""
+    """Yield the paths of Python 3.9 found on PATH, in pyenv and in uv."""
     candidates = [shutil.which('python3.9')]
     pyenv = os.environ.get('PYENV_ROOT', os.path.expanduser('~/.pyenv'))
     for place in (
@@ -141,7 +143,8 @@ def _pythons39() -> Iterator[str]:
         )
     check = 'import sys; sys.exit(sys.version_info[:2] != (3, 9))'
     for candidate in candidates:
-        # A pyenv shim exists for versions that are not switched on.
+        # It has to be run to be sure: pyenv has shims on PATH for versions that
+        # are not active.
         if (
             candidate
             and not subprocess.run(

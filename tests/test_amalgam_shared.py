@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -83,7 +84,7 @@ def test_side_files_are_named_and_removed(
     path = str(tmp_path / 'x.sqlite')
     other = tmp_path / 'x.sqlite2'
     other.touch()
-    given = path.encode() if kind is bytes else path
+    given: Any = path.encode() if kind is bytes else path
     names = [str(tmp_path / f'x.sqlite{end}') for end in ('', '-wal', '-shm')]
     found = [
         name.decode() if isinstance(name, bytes) else name

@@ -1,30 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The arithmetic of the benchmarks: a wrong ratio would be believed."""
+"""The benchmarks: their arithmetic, their limits of time, interruptions."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import pathlib
+import signal
 import sys
 import time
 from collections.abc import Callable
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / 'benchmarks'))
+from benchmarks import (
+    __main__,
+    histories,
+    measure,
+    processes,
+    report,
+    rows_storage,
+    runner,
+    summary,
+)
+from benchmarks.histories import History
+from benchmarks.workspace import Workspace
 
-import measure
-import report
-import run
-import summary
-from histories import History
-from workspace import Workspace
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def scripted(*values: float) -> Callable[[], measure.Sample]:
-    """Return a variant that gives these values for both metrics in turn."""
+    """Return a variant that gives these values in turn, for two metrics."""
     source = itertools.cycle(values)
 
     def sample() -> measure.Sample:
@@ -45,6 +51,15 @@ def row(**changes: object) -> measure.Row:
         **changes,
     }
     return measure.Row(**given)  # type: ignore[arg-type]
+
+
+def make_runner(
+    workspace: Workspace,
+    seconds: float | None = None,
+    record: pathlib.Path | None = None,
+) -> runner.Runner:
+    effort = runner.Effort(rounds=1, least=1, budget=0, seconds=seconds)
+    return runner.Runner(workspace, effort, runner.Output(record))
 
 
 def test_ratio_is_of_medians() -> None:
@@ -71,7 +86,7 @@ def test_variants_take_turns() -> None:
     assert order == ['a', 'b', 'c', 'a', 'b', 'c']
 
 
-def test_goal_depends_on_what_is_better() -> None:
+def test_goal_depends_on_the_direction_of_the_metric() -> None:
     text = report.table([measure.measure(row(), rounds=3)])
     cpu, rate = [line for line in text.splitlines() if line.startswith('new')]
     # Half the CPU is better than 0.6 of it, half the rate is not.
@@ -84,7 +99,7 @@ def test_row_may_state_its_rounds() -> None:
     assert result.cells['new'][measure.CPU].values == (1,)
 
 
-def test_metric_only_some_have() -> None:
+def test_metric_that_only_some_variants_have() -> None:
     variants = {'old': lambda: {measure.CPU: 1.0}, 'new': scripted(2)}
     result = measure.measure(row(variants=variants), rounds=1)
     assert measure.RATE not in result.cells['old']
@@ -95,17 +110,17 @@ def test_metric_only_some_have() -> None:
 def test_command_costs_what_its_children_cost(tmp_path: pathlib.Path) -> None:
     burn = 'import time\nwhile time.process_time() < 0.3: pass'
     child = f'import subprocess, sys; subprocess.run([sys.executable, "-c", {burn!r}])'
-    sample = measure.run([sys.executable, '-c', child], os.environ, tmp_path)
-    assert sample[measure.CPU] >= 0.3
+    cost = processes.run([sys.executable, '-c', child], os.environ, tmp_path)
+    assert cost.cpu >= 0.3
 
 
-def test_command_that_fails_is_no_measurement(tmp_path: pathlib.Path) -> None:
+def test_failing_command_raises_its_output(tmp_path: pathlib.Path) -> None:
     fail = [sys.executable, '-c', 'print("why"); raise SystemExit(3)']
-    with pytest.raises(measure.CommandError, match='why(.|\n)*exit 3'):
-        measure.run(fail, os.environ, tmp_path)
+    with pytest.raises(processes.CommandError, match='why(.|\n)*exit 3'):
+        processes.run(fail, os.environ, tmp_path)
 
 
-def test_report_names_no_places() -> None:
+def test_report_has_no_paths_and_no_host_name() -> None:
     text = '\n'.join(report.environment())
     assert '/' not in text
     assert os.uname().nodename not in text
@@ -127,7 +142,7 @@ def test_budget_ends_a_row_after_the_least_rounds() -> None:
     assert rounds(least=2, budget=60) == 9
 
 
-def test_variant_that_fails_loses_no_other() -> None:
+def test_other_variants_are_measured_after_a_failure() -> None:
     def fail() -> measure.Sample:
         raise OSError('no more of it')
 
@@ -140,9 +155,9 @@ def test_variant_that_fails_loses_no_other() -> None:
     assert 'broken                    could not be measured\n' in table
 
 
-def test_first_variant_that_fails_loses_no_other() -> None:
+def test_other_variants_are_measured_after_the_first_fails() -> None:
     def fail() -> measure.Sample:
-        raise measure.CommandError('no')
+        raise processes.CommandError('no')
 
     result = measure.measure(
         row(variants={'old': fail, 'new': scripted(1)}), rounds=1
@@ -152,7 +167,9 @@ def test_first_variant_that_fails_loses_no_other() -> None:
     assert report.table([result])
 
 
-def test_row_that_fails_loses_no_other(tmp_path: pathlib.Path) -> None:
+def test_other_rows_are_measured_after_a_failure(
+    tmp_path: pathlib.Path,
+) -> None:
     def fail() -> measure.Row:
         raise KeyError('actions')
 
@@ -162,19 +179,19 @@ def test_row_that_fails_loses_no_other(tmp_path: pathlib.Path) -> None:
         workspace.fresh().mkdir()
         return row()
 
-    runner = run.Runner(workspace, rounds=1, least=1, budget=0)
+    measuring = make_runner(workspace)
     before = set(tmp_path.iterdir())
-    runner.take([fail, littering])
+    measuring.take([fail, littering])
     assert set(tmp_path.iterdir()) == before
-    assert [result.row.name for result in runner.results] == ['a row']
-    assert runner.failed == ['preparing fail']
+    assert [result.row.name for result in measuring.results] == ['a row']
+    assert measuring.failed == ['preparing fail']
 
 
 def test_memory_of_a_command(tmp_path: pathlib.Path) -> None:
     eat = [sys.executable, '-c', 'b"x" * 300_000_000']
-    sample = measure.run(eat, os.environ, tmp_path)
-    # unknown if the tests themselves are larger
-    assert 290 < sample.get(measure.PEAK, 300) < 1000
+    cost = processes.run(eat, os.environ, tmp_path)
+    # It is unknown if the tests themselves are larger.
+    assert 290 < (cost.peak or 300) < 1000
 
 
 def size_row(name: str, ratio: float) -> measure.Result:
@@ -188,7 +205,7 @@ def size_row(name: str, ratio: float) -> measure.Result:
     return measure.Result(given, cells)
 
 
-def test_figures_are_of_one_history(tmp_path: pathlib.Path) -> None:
+def test_readme_shows_figures_of_one_history(tmp_path: pathlib.Path) -> None:
     readme = tmp_path / 'README.rst'
     readme.write_text(f'before\n{summary.BEGIN}old\n{summary.END}after\n')
     results = [
@@ -210,3 +227,158 @@ def test_figures_are_of_one_history(tmp_path: pathlib.Path) -> None:
 def test_readme_has_a_place_for_figures() -> None:
     text = (ROOT / 'README.rst').read_text(encoding='utf-8')
     assert text.index(summary.BEGIN) < text.index(summary.END)
+
+
+# -- limits of time
+
+
+def test_time_limit_ends_a_command_and_its_children(
+    tmp_path: pathlib.Path,
+) -> None:
+    pid = tmp_path / 'pid'
+    nested = f'echo $$ > {pid}; exec sleep 60'
+    start = time.monotonic()
+    with pytest.raises(processes.OutOfTime), processes.time_limit(0.5):
+        command = ['sh', '-c', f"sh -c '{nested}'; true"]
+        processes.run(command, os.environ, tmp_path)
+    assert time.monotonic() - start < 30
+    # The grandchild is gone, or about to be: it was killed.
+    for _ in range(100):
+        try:
+            os.kill(int(pid.read_text()), 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail('it still runs')
+
+
+def test_time_limit_leaves_no_timer() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with processes.time_limit(60):
+        pass
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def slow(*_ignored: object) -> measure.Sample:
+    time.sleep(60)
+    raise AssertionError('it was not interrupted')
+
+
+def test_row_out_of_time_keeps_the_variants_before(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variants = {'old': scripted(2), 'new': scripted(1), 'long': slow}
+    measuring = make_runner(Workspace(tmp_path), seconds=4.1)
+    start = time.monotonic()
+    measuring.take([lambda: row(variants=variants)])
+    assert time.monotonic() - start < 30
+    [result] = measuring.results
+    assert result.ratio('new', measure.CPU) == 0.5
+    assert result.unreached == ('long',)
+    assert not measuring.failed
+    assert len(measuring.skipped) == 1
+    printed = capsys.readouterr().out
+    assert (
+        'long                      not measured: there was no time' in printed
+    )
+
+
+def test_last_rows_get_time_too(tmp_path: pathlib.Path) -> None:
+    measuring = make_runner(Workspace(tmp_path), seconds=170)
+    assert measuring.allowance() == runner.MOST
+    measuring._start = time.monotonic() - 130
+    allowance = measuring.allowance()
+    assert allowance is not None and 9 < allowance <= 10
+    measuring._start = time.monotonic() - 169
+    measuring.take([row])
+    assert not measuring.results
+    assert measuring.skipped == ['preparing row']
+
+
+def test_only_slices_of_long_histories_are_measured(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path)
+    source = tmp_path / 'long'
+    workspace.hg('core', 'init', source)
+    for number in range(5):
+        (source / 'f').write_text(str(number))
+        workspace.hg('core', 'commit', '-qAm', str(number), cwd=source)
+    monkeypatch.setattr(histories, 'FIRST_SLICE', 2)
+    cut = histories.slice_of(workspace, source, 0)
+    assert (cut.name, cut.changesets) == ('long (first 2)', 2)
+    whole = histories.slice_of(workspace, source, 60)
+    assert (whole.name, whole.changesets) == ('long', 5)
+    for history in (cut, whole):
+        for repository in (history.revlog, history.sqlite):
+            log = ('-R', repository, 'log', '-T', '{rev} ')
+            revisions = workspace.output('sqlite', *log).split()
+            assert len(revisions) == history.changesets
+
+
+# -- results of runs that are interrupted
+
+
+def test_rows_are_written_at_once(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'work').mkdir()
+    record = tmp_path / 'cache' / 'results.txt'
+    measuring = make_runner(Workspace(tmp_path / 'work'), record=record)
+
+    def second() -> measure.Row:
+        assert 'a row' in capsys.readouterr().out
+        assert 'a row' in record.read_text()
+        return row(name='another')
+
+    measuring.take([row, second])
+    assert not measuring.failed
+    assert 'another' in record.read_text()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_keeps_what_it_measured(
+    number: int,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt() -> measure.Sample:
+        os.kill(os.getpid(), number)
+        return slow()
+
+    def common(*_ignored: object) -> list[Callable[[], measure.Row]]:
+        stopped = {'old': scripted(2), 'new': scripted(1), 'stop': interrupt}
+        return [
+            lambda: row(name='first'),
+            lambda: row(name='second', variants=stopped),
+            lambda: row(name='never'),
+        ]
+
+    monkeypatch.setattr(rows_storage, 'common', common)
+    readme = tmp_path / 'README.rst'
+    readme.write_text('figures')
+    published = tmp_path / 'published'
+    record = tmp_path / 'record'
+    words = ['--only=storage', '--package=none', '--record', record]
+    words += ['--publish', published, '--readme', readme]
+    monkeypatch.setattr(sys, 'argv', ['benchmarks', *map(str, words)])
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    # A shell that runs tests in the background has them ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        status = __main__.main()
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+    assert status == __main__.INTERRUPTED
+    for text in (capsys.readouterr().out, record.read_text()):
+        assert 'first' in text and 'never' not in text
+        # Of the row that was interrupted, two variants were measured.
+        second = text[text.index('second') :]
+        assert 'new' in second and '0.500' in second
+    # What is published is complete or is left alone.
+    assert not published.exists()
+    assert readme.read_text() == 'figures'

@@ -178,7 +178,7 @@ def test_what_is_not_reached_in_time_is_named_and_not_failed(
     runner.options = argparse.Namespace(
         jobs=1, lazy=True, keep=False, no_retry=False, junit=tmp_path / 'x.xml'
     )
-    runner.suite = OneThatHangs()  # type: ignore[assignment]
+    runner.suite = OneThatHangs()
     runner.with_backend = Results(tmp_path / 'with')
     runner.without = Results(tmp_path / 'without')
     runner.code, runner.known = 'code', {}

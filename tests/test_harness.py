@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The test runner itself: what fails must be seen to fail."""
+"""The test runner: it counts every failure, and fails if there is one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PASSING = '  $ hg root -R $TESTDIR/no 2>/dev/null || echo none\n  none\n'
 FAILING = '  $ echo one\n  two\n'
 SKIPPED = '  $ echo unreached\n  $ exit 80\n'
 
-# In place of the runner of Mercurial's suite.
+# Stands for tests/conformance/run.py; the argument is its test cases.
 CONFORMANCE = """
 import sys
 (path,) = (a[len('--junit='):] for a in sys.argv if a.startswith('--junit='))
@@ -28,11 +28,9 @@ with open(path, 'w') as report:
 
 @pytest.fixture
 def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A project with the scripts of this one and no tests yet.
+    """A project with this project's scripts and cache, and without tests.
 
-    The runner of Mercurial's suite has run nothing.
-
-    What is cached already need not be downloaded again.
+    Its runner of Mercurial's suite reports no test cases.
     """
     shutil.copytree(ROOT / 'scripts', tmp_path / 'scripts')
     shutil.copy(ROOT / 'pyproject.toml', tmp_path)
@@ -47,6 +45,7 @@ def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def run(checkout: pathlib.Path, *names: str) -> tuple[int, list[str]]:
+    """Run the tests; return the exit status and the lines of output."""
     done = subprocess.run(
         [sys.executable, 'scripts/runtests.py', *names],
         cwd=checkout,
@@ -60,10 +59,11 @@ def run(checkout: pathlib.Path, *names: str) -> tuple[int, list[str]]:
 
 
 def write(checkout: pathlib.Path, name: str, text: str) -> None:
+    """Write a file below tests/."""
     (checkout / 'tests' / name).write_text(text, encoding='utf-8')
 
 
-def test_sums_all_runners(checkout: pathlib.Path) -> None:
+def test_sum_is_of_all_runners(checkout: pathlib.Path) -> None:
     case = '<testcase/><testcase><skipped/></testcase>'
     write(checkout, 'conformance/run.py', CONFORMANCE % case)
     write(checkout, 'test-good.t', PASSING)
@@ -83,18 +83,18 @@ def test_sums_all_runners(checkout: pathlib.Path) -> None:
         ('test_error.py', 'def test_error(no_such_fixture): pass\n'),
     ],
 )
-def test_one_failure_fails_all(
+def test_run_fails_when_one_test_fails(
     checkout: pathlib.Path, name: str, text: str
 ) -> None:
     write(checkout, name, text)
     write(checkout, 'test_good.py', 'def test_a(): pass\n')
-    write(checkout, 'conformance/run.py', 'this is not reached')
+    write(checkout, 'conformance/run.py', 'this is not run')
     status, lines = run(checkout, '--conformance=0')
     assert lines[-1] == '1 passed, 1 failed'
     assert status == 1
 
 
-def test_runner_that_dies_is_a_failure(checkout: pathlib.Path) -> None:
+def test_runner_that_dies_counts_as_a_failure(checkout: pathlib.Path) -> None:
     write(checkout, 'test_dies.py', 'import os\nos._exit(0)\n')
     write(checkout, 'conformance/run.py', 'import os\nos._exit(0)\n')
     status, lines = run(checkout)
@@ -102,7 +102,7 @@ def test_runner_that_dies_is_a_failure(checkout: pathlib.Path) -> None:
     assert status == 1
 
 
-def test_selection(checkout: pathlib.Path) -> None:
+def test_only_selected_tests_run(checkout: pathlib.Path) -> None:
     write(checkout, 'test-good.t', PASSING)
     write(checkout, 'test-bad.t', FAILING)
     write(checkout, 'test_good.py', 'def test_a(): pass\n')

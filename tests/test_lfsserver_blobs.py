@@ -14,7 +14,7 @@ import pytest
 
 from hgext3rd.lfsserver import errors
 from hgext3rd.lfsserver.stores import local
-from hgext3rd.lfsserver.stores.blobs import BlobStore, Piece
+from hgext3rd.lfsserver.stores.blobs import BlobStore, Piece, hash_file
 from hgext3rd.lfsserver.stores.local import LocalStore
 from hgext3rd.lfsserver.stores.verified import Verified
 
@@ -199,7 +199,7 @@ class TestLocal(BlobStoreConformance):
         self.path(oid).parent.mkdir(parents=True)
         self.path(oid).write_bytes(self.SMALL)
         hashed = []
-        real = local.hash_file
+        real = hash_file
 
         def counting(file: Any) -> str:
             hashed.append(file.name)
@@ -248,7 +248,7 @@ class TestLocal(BlobStoreConformance):
         def full(fd: int, data: bytes) -> int:
             raise OSError(28, 'No space left on device')
 
-        monkeypatch.setattr(local.os, 'write', full)
+        monkeypatch.setattr(os, 'write', full)
         with pytest.raises(errors.OutOfSpace):
             put(store, self.SMALL)
         monkeypatch.undo()
@@ -334,7 +334,7 @@ class TestLocalWithCache(TestLocal):
         def impossible(source: str, target: str) -> None:
             raise OSError(18, 'Invalid cross-device link')
 
-        monkeypatch.setattr(local.os, 'link', impossible)
+        monkeypatch.setattr(os, 'link', impossible)
         self.test_offered_to_cache(store)
         self.path(oid_of(b'x')).unlink()
         assert self.content(store, oid_of(b'x')) == b'x'

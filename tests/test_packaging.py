@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The project installs beside Mercurial and beside other bundles.
+"""The project can be installed beside Mercurial and other extensions.
 
-``hgext3rd`` is a folder that many distributions put their extensions in, and
-its ``__init__.py`` is Mercurial's.  Each way of installing is done in a fresh
-environment, with hg-evolve as the neighbour.
+Many distributions install extensions into the folder ``hgext3rd``, whose
+``__init__.py`` belongs to Mercurial.  Each way of installing is tested in a fresh
+environment that has hg-evolve, another bundle of extensions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXTENSIONS = ('sqlitestore', 'wireprotov2', 'lfsserver')
 
 
 def run(*command: object, cwd: pathlib.Path | None = None) -> str:
-    """Run a command away from the checkout; return what it prints."""
+    """Run a command that does not see the checkout; return what it prints."""
     env = dict(os.environ, HGRCPATH='', HGPLAIN='1')
     env.pop('PYTHONPATH', None)
     done = subprocess.run(
@@ -46,9 +46,9 @@ def run(*command: object, cwd: pathlib.Path | None = None) -> str:
 
 @pytest.fixture(scope='session')
 def sources(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A copy of what is under version control or would be.
+    """A copy of the files of the checkout that belong to the project.
 
-    Building in the checkout itself would leave build folders there.
+    Packages are built from a copy because that leaves folders behind.
     """
     target = tmp_path_factory.mktemp('sources') / 'amalgam'
     ignored = shutil.ignore_patterns(
@@ -72,7 +72,7 @@ def built(
     }
 
 
-def test_wheel_leaves_the_namespace_alone(
+def test_wheel_does_not_contain_the_namespace_package(
     built: dict[str, pathlib.Path],
 ) -> None:
     names = zipfile.ZipFile(built['wheel']).namelist()
@@ -85,7 +85,7 @@ def test_wheel_leaves_the_namespace_alone(
     assert outside == {'hgext3rd'}
 
 
-def test_wheel_has_every_module(built: dict[str, pathlib.Path]) -> None:
+def test_wheel_contains_every_module(built: dict[str, pathlib.Path]) -> None:
     names = set(zipfile.ZipFile(built['wheel']).namelist())
     modules = {
         path.relative_to(ROOT).as_posix()
@@ -94,7 +94,9 @@ def test_wheel_has_every_module(built: dict[str, pathlib.Path]) -> None:
     assert modules - names == {'hgext3rd/__init__.py'}
 
 
-def test_sdist_is_the_project(built: dict[str, pathlib.Path]) -> None:
+def test_sdist_contains_the_project_and_no_environment(
+    built: dict[str, pathlib.Path],
+) -> None:
     with tarfile.open(built['sdist']) as archive:
         names = {name.partition('/')[2] for name in archive.getnames()}
     for name in ('README.rst', 'COPYING', 'Makefile', 'tests/conftest.py'):
@@ -104,7 +106,7 @@ def test_sdist_is_the_project(built: dict[str, pathlib.Path]) -> None:
 
 @pytest.fixture(scope='session')
 def neighbours(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A fresh environment with Mercurial and another bundle of extensions."""
+    """A fresh environment with Mercurial and hg-evolve."""
     venv = tmp_path_factory.mktemp('neighbours') / 'venv'
     run(sys.executable, '-m', 'venv', venv)
     mercurial = importlib.metadata.version('mercurial')
@@ -113,6 +115,7 @@ def neighbours(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def pip_install(venv: pathlib.Path, *what: object) -> None:
+    """Install packages into an environment."""
     pip = ('-m', 'pip', '--disable-pip-version-check', 'install', '-q')
     run(venv / 'bin' / 'python', *pip, *what)
 
@@ -126,6 +129,7 @@ def test_installs_beside_others(
     tmp_path: pathlib.Path,
 ) -> None:
     def installed() -> set[str]:
+        """Return the paths of all installed files."""
         listing = sorted(namespace.parent.rglob('*'))
         return {str(path) for path in listing if '__pycache__' not in str(path)}
 
@@ -152,7 +156,7 @@ def test_installs_beside_others(
 
     python = neighbours / 'bin' / 'python'
     run(python, '-m', 'pip', 'uninstall', '-q', '-y', 'hg-amalgam')
-    # What was ours is gone, what was not is there.
+    # The project is gone, and everything else is still there.
     assert (namespace / '__init__.py').read_bytes() == init
     assert (namespace / 'evolve' / '__init__.py').exists()
     assert not any((namespace / name).exists() for name in EXTENSIONS)
@@ -161,7 +165,7 @@ def test_installs_beside_others(
 
 
 @pytest.mark.parametrize('name', EXTENSIONS)
-def test_extensions_state_what_mercurial_asks(name: str) -> None:
+def test_extensions_have_the_metadata_that_mercurial_shows(name: str) -> None:
     extension = importlib.import_module(f'hgext3rd.{name}')
     for fact in ('__version__', 'testedwith', 'minimumhgversion', 'buglink'):
         assert getattr(extension, fact) == getattr(metadata, fact)

@@ -152,7 +152,7 @@ def reads(path: bytes) -> bytes:
     return found
 
 
-def test_without_log(path):
+def test_without_log(path: bytes) -> None:
     """No process has the database open."""
     expected = repr(contents(path)).encode()
     settle(path)
@@ -161,7 +161,7 @@ def test_without_log(path):
 
 
 @pytest.mark.parametrize('elsewhere', [False, True])
-def test_with_live_log(path, folder, elsewhere):
+def test_with_live_log(path: bytes, folder: bytes, elsewhere: bool) -> None:
     """An open connection of the owner keeps revisions in the log."""
     database = os.path.join(path, store('').encode())
     if elsewhere:
@@ -180,7 +180,7 @@ def test_with_live_log(path, folder, elsewhere):
     owner.close()
 
 
-def test_with_log_of_a_killed_owner(path):
+def test_with_log_of_a_killed_owner(path: bytes) -> None:
     """The owner was killed: no process has the log open."""
     pid = os.fork()
     if not pid:
@@ -191,19 +191,19 @@ def test_with_log_of_a_killed_owner(path):
     os.waitpid(pid, 0)
     assert os.stat(os.path.join(path, store('-wal').encode())).st_size
     # Read a copy: reading as the owner would empty the log.
-    shutil.copytree(path, path + b'.copy')
+    shutil.copytree(os.fsdecode(path), os.fsdecode(path + b'.copy'))
     expected = repr(contents(path + b'.copy')).encode()
     with read_only(*protected(path)):
         assert reads(path) == expected
 
 
-def test_log_without_index(path):
+def test_log_without_index(path: bytes) -> None:
     """A repository was copied without the ``-shm`` file."""
     owner = sqlite3.connect(os.path.join(os.fsdecode(path), store('')))
     owner.execute('SELECT count(*) FROM path').fetchone()
     commit(path, 5)
     copy = path + b'.copy'
-    shutil.copytree(path, copy)
+    shutil.copytree(os.fsdecode(path), os.fsdecode(copy))
     owner.close()
     os.unlink(os.path.join(copy, store('-shm').encode()))
     with read_only(*protected(copy)):
@@ -211,7 +211,7 @@ def test_log_without_index(path):
     assert b'files.sqlite-wal without files.sqlite-shm' in found, found
 
 
-def test_writing_is_refused(path):
+def test_writing_is_refused(path: bytes) -> None:
     with read_only(*protected(path), path):
         said = in_child(lambda: hg_command(b'-R', path, b'recover'))
         assert b'abort: ' in said, said
@@ -221,7 +221,7 @@ def test_writing_is_refused(path):
         assert b'abort: ' in said, said
 
 
-def test_unwritable_database(path):
+def test_unwritable_database(path: bytes) -> None:
     """The folder is writable, the database is not."""
     database = os.path.join(path, store('').encode())
     os.chmod(os.path.join(path, b'.hg/store'), 0o777)
@@ -244,7 +244,7 @@ def test_unwritable_database(path):
     assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
 
 
-def test_unreadable_database(path):
+def test_unreadable_database(path: bytes) -> None:
     settle(path)
     database = os.path.join(path, store('').encode())
     os.chmod(database, 0)
@@ -258,7 +258,7 @@ def test_unreadable_database(path):
     os.chmod(database, 0o644)
 
 
-def test_reader_while_owner_commits(path):
+def test_reader_while_owner_commits(path: bytes) -> None:
     """A reader can read everything that it finds in the changelog."""
     if os.getuid():
         pytest.skip('needs two users')
@@ -287,7 +287,7 @@ def test_reader_while_owner_commits(path):
     assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
 
 
-def test_read_only_media(path, folder):
+def test_read_only_media(path: bytes, folder: bytes) -> None:
     """The file system is mounted read-only, as CDs and snapshots are."""
     if os.getuid():
         pytest.skip('only root may mount')

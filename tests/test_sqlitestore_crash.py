@@ -19,6 +19,7 @@ import random
 import signal
 import sqlite3
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import pytest
 
@@ -51,16 +52,20 @@ def configuration(
     crashes.configure(tmp_path, monkeypatch)
 
 
+class Sweep(Protocol):
+    def __call__(self, scenario: Scenario, part: int = 1) -> None: ...
+
+
 @pytest.fixture
 def sweep(
     request: pytest.FixtureRequest, capsys: pytest.CaptureFixture
-) -> Iterator:
+) -> Iterator[Sweep]:
     """Return a function that runs a scenario.
 
     If not all steps are to be tried, it tries ``CRASH_POINTS / part`` of them.
     Otherwise the number of steps is printed at the end.
     """
-    total = []
+    total: list[int] = []
 
     def run(scenario: Scenario, part: int = 1) -> None:
         scenario.signum = signum
@@ -131,25 +136,25 @@ def large(tmp_path: pathlib.Path) -> bytes:
 
 
 @killed_or_interrupted
-def test_commit(changed, sweep):
+def test_commit(changed: bytes, sweep: Sweep) -> None:
     sweep(Scenario(changed, (b'--cwd', changed, b'commit', b'-m', b'dies')))
 
 
-def test_commit_with_pending_hook(changed, sweep):
+def test_commit_with_pending_hook(changed: bytes, sweep: Sweep) -> None:
     """What a hook in another process must see is committed before it runs."""
     hook = b'hooks.pretxncommit.look=true'
     args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
     sweep(Scenario(changed, args))
 
 
-def test_hook_killed(changed, sweep):
+def test_hook_killed(changed: bytes, sweep: Sweep) -> None:
     """A hook is killed, then the command while it rolls back."""
     hook = b'hooks.pretxncommit.dies=kill -9 $$'
     args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
     sweep(Scenario(changed, args, code=-1))
 
 
-def test_amend(history, sweep):
+def test_amend(history: bytes, sweep: Sweep) -> None:
     write(history, b'f', b'changed\n')
     # Without obsolescence, amend strips. Core then keeps the changesets above
     # the amended one in a bundle only: see test_strip.
@@ -158,13 +163,15 @@ def test_amend(history, sweep):
     sweep(Scenario(history, (b'--cwd', history, *amend)))
 
 
-def test_pull(large, tmp_path, sweep):
+def test_pull(large: bytes, tmp_path: pathlib.Path, sweep: Sweep) -> None:
     path = os.fsencode(tmp_path / 'clone')
     hg_command(b'clone', b'-q', b'--pull', b'-r', b'1', large, path)
     sweep(Scenario(path, (b'-R', path, b'pull', large)))
 
 
-def test_pull_refused(large, tmp_path, sweep):
+def test_pull_refused(
+    large: bytes, tmp_path: pathlib.Path, sweep: Sweep
+) -> None:
     """A hook refuses a large changegroup, which is rolled back."""
     path = os.fsencode(tmp_path / 'clone')
     hg_command(b'clone', b'-q', b'--pull', b'-r', b'1', large, path)
@@ -179,13 +186,13 @@ def stripped(path: bytes, first: int) -> frozenset[bytes]:
 
 
 @killed_or_interrupted
-def test_strip(history, sweep):
+def test_strip(history: bytes, sweep: Sweep) -> None:
     hg(history, b'update', b'-q', b'0')
     strip = (b'-R', history, b'strip', b'-q', b'3')
     sweep(Scenario(history, strip, stripped(history, 3)))
 
 
-def test_strip_below_others(history, sweep):
+def test_strip_below_others(history: bytes, sweep: Sweep) -> None:
     """Unrelated changesets above go into a bundle and come back."""
     hg(history, b'update', b'-q', b'2')
     write(history, b'branch', b'off\n')
@@ -197,7 +204,7 @@ def test_strip_below_others(history, sweep):
     sweep(Scenario(history, strip, stripped(history, 3)))
 
 
-def test_rollback(history, sweep):
+def test_rollback(history: bytes, sweep: Sweep) -> None:
     hg(history, b'update', b'-q', b'0')
     args = (b'-R', history, b'rollback', b'-qf')
     # As with revlogs, the command starts again.
@@ -211,16 +218,16 @@ def test_rollback(history, sweep):
     )
 
 
-def test_censor(history, sweep):
+def test_censor(history: bytes, sweep: Sweep) -> None:
     args = (b'--cwd', history, b'censor', b'-r', b'2', b'f')
     sweep(Scenario(history, args))
 
 
-def test_repack(large, sweep):
+def test_repack(large: bytes, sweep: Sweep) -> None:
     sweep(Scenario(large, (b'-R', large, b'admin::sqlite-repack')))
 
 
-def test_repack_max(large, sweep):
+def test_repack_max(large: bytes, sweep: Sweep) -> None:
     """Repack a repository whose revisions are mostly in frames already."""
     hg(large, b'admin::sqlite-repack', b'-q')
     write(large, b'log', b'more')
@@ -229,7 +236,7 @@ def test_repack_max(large, sweep):
 
 
 @pytest.mark.parametrize('target', ['sqlite', 'revlog'])
-def test_convert(history, sweep, target):
+def test_convert(history: bytes, sweep: Sweep, target: str) -> None:
     if target == 'sqlite':
         hg(history, b'admin::sqlite-convert', b'--to', b'revlog')
     convert = b'admin::sqlite-convert', b'--to', target.encode()
@@ -247,7 +254,7 @@ def test_convert(history, sweep, target):
 
 
 @pytest.mark.parametrize('target', ['sqlite', 'revlog'])
-def test_convert_legacy(history, sweep, target):
+def test_convert_legacy(history: bytes, sweep: Sweep, target: str) -> None:
     """Convert from the extension that came with Mercurial until 6.9."""
     before = crashes.contents(history)
     legacy.make_legacy(history)
@@ -274,7 +281,9 @@ def test_convert_legacy(history, sweep, target):
 
 
 @pytest.mark.parametrize('kind', ['sqlite', 'revlog', 'legacy'])
-def test_convert_without_room(history, monkeypatch, kind):
+def test_convert_without_room(
+    history: bytes, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """The requirements on disk decide which files are removed."""
     before = crashes.contents(history)
     target = 'revlog'
@@ -287,7 +296,7 @@ def test_convert_without_room(history, monkeypatch, kind):
 
     write = scmutil.writerequires
 
-    def full(vfs, *args) -> None:
+    def full(vfs: Any, *args: Any) -> None:
         if b'sqlite-convert' not in vfs.base:
             raise OSError(errno.ENOSPC, 'No space left on device')
         write(vfs, *args)
@@ -302,7 +311,16 @@ def test_convert_without_room(history, monkeypatch, kind):
     assert crashes.contents(history) == before
 
 
-def test_backup(large, tmp_path, sweep):
+class BackupScenario(Scenario):
+    """A scenario that also checks the backup of the run that is not killed."""
+
+    def total(self) -> int:
+        total = super().total()
+        self.also()
+        return total
+
+
+def test_backup(large: bytes, tmp_path: pathlib.Path, sweep: Sweep) -> None:
     dest = os.fsencode(tmp_path / 'backup')
 
     def look() -> None:
@@ -318,10 +336,7 @@ def test_backup(large, tmp_path, sweep):
                 hg(large, b'admin::sqlite-backup', b'-q', dest)
 
     args = (b'-R', large, b'admin::sqlite-backup', dest)
-    scenario = Scenario(large, args, also=look)
-    total = scenario.total
-    scenario.total = lambda: (total(), look())[0]
-    sweep(scenario)
+    sweep(BackupScenario(large, args, also=look))
 
 
 def interrupted(scenario: Scenario, mark: bytes) -> list[int]:
@@ -346,7 +361,7 @@ def recovery(scenario: Scenario, last: int) -> Scenario:
     return Scenario(path, args, scenario.allowed, before=scenario.before)
 
 
-def test_recover(changed, sweep):
+def test_recover(changed: bytes, sweep: Sweep) -> None:
     """Recovery is killed once; the next one succeeds."""
     hook = b'hooks.pretxncommit.look=true'
     args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
@@ -356,13 +371,13 @@ def test_recover(changed, sweep):
         sweep(recovery(commit, last))
 
 
-def test_recover_strip(history, sweep):
+def test_recover_strip(history: bytes, sweep: Sweep) -> None:
     hg(history, b'update', b'-q', b'0')
     args = (b'-R', history, b'strip', b'-q', b'3')
     strip = Scenario(history, args, stripped(history, 3))
     sweep(recovery(strip, interrupted(strip, b'00manifest.i')[2]))
 
 
-def test_extension_is_loaded():
+def test_extension_is_loaded() -> None:
     """The commands above run with the extension of this source tree."""
     assert extensions.find(b'sqlitestore') is not None

@@ -203,7 +203,7 @@ def damaged(
 
 
 @pytest.mark.parametrize('kind', ['flip', 'garbage', 'zero', 'truncate'])
-def test_damage(pristine, kind):
+def test_damage(pristine: tuple[bytes, Contents], kind: str) -> None:
     for number in range(TRIALS):
         path, what = damaged(pristine, kind, number)
         check(path, pristine[1], what)
@@ -231,7 +231,9 @@ def test_damage(pristine, kind):
         ('content', 'rev'),
     ],
 )
-def test_wrong_values(pristine, table, column):
+def test_wrong_values(
+    pristine: tuple[bytes, Contents], table: str, column: str
+) -> None:
     """The pages are intact, but a stored value was changed."""
     for number in range(max(1, TRIALS // 8)):
         chance = random.Random(f'{table} {column} {number}')

@@ -118,9 +118,9 @@ def attempt(
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, 'rb') as file:
-        code, _newline, out = file.read().partition(b'\n')
+        status, _newline, out = file.read().partition(b'\n')
     os.waitpid(pid, 0)
-    return int(code), out
+    return int(status), out
 
 
 def failed_well(out: bytes) -> None:
@@ -207,7 +207,7 @@ def prepared(name: str, folder: bytes) -> bytes:
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_file_too_large(folder, name):
+def test_file_too_large(folder: bytes, name: str) -> None:
     path = prepared(name, folder)
     args = commands(path)[name]
     copy_tree(path, path + b'.pristine')
@@ -228,7 +228,7 @@ def test_file_too_large(folder, name):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_no_space(folder, tmpfs, name):
+def test_no_space(folder: bytes, tmpfs: bytes, name: str) -> None:
     path = prepared(name, tmpfs)
     args = commands(path)[name]
     saved = os.path.join(folder, b'saved')

@@ -12,6 +12,8 @@ import io
 import os
 import pathlib
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -67,7 +69,7 @@ def path(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> bytes:
     return path
 
 
-def contents(repo) -> dict[bytes, list[bytes]]:
+def contents(repo: Any) -> dict[bytes, list[bytes]]:
     """Return the texts of each changeset as a repository object reads them."""
     return {
         repo[rev].node(): [
@@ -80,12 +82,12 @@ def contents(repo) -> dict[bytes, list[bytes]]:
     }
 
 
-def open_repository(path: bytes):
+def open_repository(path: bytes) -> Any:
     """Return a repository object, as a server keeps it."""
     return hg.repository(uimod.ui.load(), path)
 
 
-def command(repo, *args: bytes) -> tuple[int, bytes]:
+def command(repo: Any, *args: bytes) -> tuple[int, bytes]:
     """Run a command on ``repo`` as a command server does."""
     repo.invalidateall()
     out = io.BytesIO()
@@ -141,7 +143,7 @@ def repack(path: bytes) -> None:
 def restore(path: bytes) -> None:
     """Replace the repository's store by a copy."""
     store = os.path.join(path, b'.hg/store')
-    shutil.copytree(store, store + b'.copy')
+    shutil.copytree(os.fsdecode(store), os.fsdecode(store + b'.copy'))
     os.rename(store, store + b'.old')
     os.rename(store + b'.copy', store)
 
@@ -156,14 +158,14 @@ CONVERSIONS = [to_other_kind, there_and_back]
 ACTIONS = [*CONVERSIONS, strip, censor, repack, restore, upgrade]
 
 
-def skip_core(path: bytes, action) -> None:
+def skip_core(path: bytes, action: Callable[[bytes], None]) -> None:
     """Skip actions that involve only revlogs."""
     if action not in CONVERSIONS and not is_ours(path):
         pytest.skip('all of this is about revlogs')
 
 
 @pytest.mark.parametrize('action', ACTIONS)
-def test_command_server(path, action):
+def test_command_server(path: bytes, action: Callable[[bytes], None]) -> None:
     """A command server reads and writes the changed repository."""
     skip_core(path, action)
     repo = open_repository(path)
@@ -197,7 +199,9 @@ def test_command_server(path, action):
 
 
 @pytest.mark.parametrize('action', [*CONVERSIONS, restore])
-def test_push_to_open_repository(path, tmp_path, action):
+def test_push_to_open_repository(
+    path: bytes, tmp_path: pathlib.Path, action: Callable[[bytes], None]
+) -> None:
     """A server that had opened the repository before receives a push."""
     skip_core(path, action)
     other = os.fsencode(tmp_path / 'other')
@@ -222,7 +226,7 @@ def test_push_to_open_repository(path, tmp_path, action):
     assert len(fresh) > len(expected)
 
 
-def test_reader_of_converted(path):
+def test_reader_of_converted(path: bytes) -> None:
     """Objects made before a conversion continue to read, or refuse."""
     repo = open_repository(path)
     fctx = repo[b'tip'][b'f']
@@ -237,7 +241,7 @@ def test_reader_of_converted(path):
     assert repo.file(b'f').read(node) == wanted
 
 
-def test_writer_without_extension(path, tmp_path):
+def test_writer_without_extension(path: bytes, tmp_path: pathlib.Path) -> None:
     """A process without the extension cannot write revlogs beside it."""
     if is_ours(path):
         to_other_kind(path)
@@ -254,7 +258,7 @@ def test_writer_without_extension(path, tmp_path):
     assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
 
 
-def test_unsafe_share(path, tmp_path):
+def test_unsafe_share(path: bytes, tmp_path: pathlib.Path) -> None:
     """A share with requirements of its own follows its source."""
     shared = os.fsencode(tmp_path / 'shared')
     unsafe = b'--config', b'format.use-share-safe=no'

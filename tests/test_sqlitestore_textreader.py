@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -20,9 +23,12 @@ from hgext3rd.sqlitestore.filelog.textreader import has_node
 from hgext3rd.sqlitestore.formats import schema
 from hgext3rd.sqlitestore.reading.store import Store
 
+#: Stores texts as revisions of one file; returns the file storage.
+Stored = Callable[[list[bytes]], Any]
+
 
 @pytest.fixture
-def stored(tmp_path):
+def stored(tmp_path: pathlib.Path) -> Iterator[Stored]:
     """Return a function that stores texts as revisions of a file.
 
     It returns the filelog of that file.
@@ -31,7 +37,7 @@ def stored(tmp_path):
     store = Store(vfs.join(schema.FILENAME), 'none', b'off', lambda: 1 << 20)
     store.db.create()
 
-    def add(texts):
+    def add(texts: list[bytes]) -> Any:
         vfsmap = {b'plain': vfs, b'store': vfs}
         with transaction.transaction(
             uimod.ui().warn, vfs, vfsmap, b'journal', b'undo'
@@ -47,7 +53,7 @@ def stored(tmp_path):
     store.db.close()
 
 
-def test_check_agrees_with_core():
+def test_check_agrees_with_core() -> None:
     null = b'\0' * 20
     one, two = hashlib.sha1(b'1').digest(), hashlib.sha1(b'2').digest()
     for p1, p2 in ((null, null), (one, null), (one, two), (two, one)):
@@ -59,7 +65,9 @@ def test_check_agrees_with_core():
     )
 
 
-def test_damaged_text_is_refused_wherever_it_is_asked_for(stored):
+def test_damaged_text_is_refused_wherever_it_is_asked_for(
+    stored: Stored,
+) -> None:
     file = stored([b'one\n' * 30, b'one\n' * 30 + b'two\n'])
     store = file._revlog.store
     store.db.execute(
@@ -76,13 +84,15 @@ def test_damaged_text_is_refused_wherever_it_is_asked_for(stored):
     assert found[0].error.endswith(message.encode())
 
 
-def test_node_of_an_attack_is_what_core_says(stored, monkeypatch):
+def test_node_of_an_attack_is_what_core_says(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The text of an attack has the node that core's function gives it.
 
     Core's function recognizes collision attacks, plain SHA-1 does not.
     """
 
-    def safe_hash(text, p1, p2):
+    def safe_hash(text: bytes, p1: bytes, p2: bytes) -> bytes:
         sha = hashlib.sha1(min(p1, p2) + max(p1, p2) + text).digest()
         return hashlib.sha1(sha).digest() if b'attack' in text else sha
 

@@ -17,6 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -136,7 +137,7 @@ WRITING = {
 
 
 @pytest.mark.parametrize('name', WRITING)
-def test_locked(path, name):
+def test_locked(path: bytes, name: str) -> None:
     """Writers fail with one line while a lock is held, and readers go on."""
     write(path, b'f0', b'new\n')
     before = contents(path)
@@ -158,7 +159,7 @@ def test_locked(path, name):
     assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
 
 
-def test_two_writers(path, tmp_path):
+def test_two_writers(path: bytes, tmp_path: pathlib.Path) -> None:
     """Two writers wait for each other, and both succeed."""
     clone = os.fsencode(tmp_path / 'clone')
     hg(path, b'share', b'-q', path, clone, b'--config', b'extensions.share=')
@@ -174,7 +175,7 @@ def test_two_writers(path, tmp_path):
     assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
 
 
-def test_reader_during_repack(path):
+def test_reader_during_repack(path: bytes) -> None:
     """All history is read while it is repacked."""
     before = contents(path)
 
@@ -196,7 +197,7 @@ def test_reader_during_repack(path):
     assert len(contents(path)) == len(before) + ROUNDS
 
 
-def test_reader_while_repack_is_killed(path):
+def test_reader_while_repack_is_killed(path: bytes) -> None:
     before = contents(path)
     repo = hg_repository(path)
     noise = random.Random(5)
@@ -213,17 +214,17 @@ def test_reader_while_repack_is_killed(path):
     assert before.items() <= contents(path).items()
 
 
-def hg_repository(path: bytes):
+def hg_repository(path: bytes) -> Any:
     """Return a repository object."""
     return hgmod.repository(uimod.ui.load(), path).unfiltered()
 
 
-def read(repo, wanted: dict[bytes, bytes]) -> dict[bytes, bytes]:
+def read(repo: Any, wanted: dict[bytes, bytes]) -> dict[bytes, bytes]:
     """Return what ``contents`` does, from an object that stays open."""
     return crashes.digests(repo, [repo[node] for node in wanted])
 
 
-def test_threads(path):
+def test_threads(path: bytes) -> None:
     """Each thread has its own repository object, while another commits."""
     before = contents(path)
     errors: list[BaseException] = []
@@ -259,7 +260,7 @@ def test_threads(path):
     assert len(contents(path)) == len(before) + ROUNDS
 
 
-def test_threads_share_one_object(path):
+def test_threads_share_one_object(path: bytes) -> None:
     """Threads share one repository object, as those of update do."""
     before = contents(path)
     repo = hg_repository(path)
@@ -297,7 +298,7 @@ def open_files(path: bytes) -> int:
 
 
 @pytest.mark.skipif(not os.path.exists('/proc/self/fd'), reason='needs /proc')
-def test_threads_leave_nothing(path):
+def test_threads_leave_nothing(path: bytes) -> None:
     """Connections of threads that have ended are closed."""
     repo = hg_repository(path)
     repo.file(b'f0').read(repo.file(b'f0').node(0))
@@ -314,7 +315,7 @@ def test_threads_leave_nothing(path):
     assert some_threads() >= some_threads()
 
 
-def test_update_workers(path):
+def test_update_workers(path: bytes) -> None:
     """Workers are forked from a process that has the database open."""
     for number in range(120):
         write(path, b'many%d' % number, b'%d\n' % number * 50)
@@ -336,7 +337,7 @@ def test_update_workers(path):
     assert hg(path, b'status') == b''
 
 
-def test_fork_holds_locks_of_its_own(path):
+def test_fork_holds_locks_of_its_own(path: bytes) -> None:
     """A forked child takes its own locks.
 
     SQLite records in memory which locks a process holds. A child inherits the

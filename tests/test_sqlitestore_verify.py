@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -21,7 +24,7 @@ from hgext3rd.sqlitestore.reading.store import Store
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: pathlib.Path) -> Iterator[Store]:
     """Return a store with a file of loose and one of sealed revisions."""
     vfs = vfsmod.vfs(os.fsencode(tmp_path))
     store = Store(vfs.join(schema.FILENAME), 'zstd', b'off', lambda: 1 << 20)
@@ -45,7 +48,7 @@ def store(tmp_path):
     store.db.close()
 
 
-def incoming(target, texts):
+def incoming(target: Any, texts: list[bytes]) -> Iterator[Any]:
     """Yield the texts as revisions of a changegroup."""
     parent = target.nullid
     for text in texts:
@@ -60,12 +63,12 @@ def incoming(target, texts):
         parent = item.node
 
 
-def messages(store) -> list[bytes]:
+def messages(store: Store) -> list[bytes]:
     """Return the messages of all problems that the checks find."""
     return [problem.message for problem in verify.check(store)]
 
 
-def test_nothing_wrong(store):
+def test_nothing_wrong(store: Store) -> None:
     assert messages(store) == []
     assert verify.unused_frames(store) == 0
 
@@ -94,17 +97,17 @@ def test_nothing_wrong(store):
         ("UPDATE counter SET value = 1 WHERE name = 'frame'", b'next frame id'),
     ],
 )
-def test_damage_is_found(store, damage, message):
+def test_damage_is_found(store: Store, damage: str, message: bytes) -> None:
     assert store.db.execute(damage) > 0
     assert any(message in found for found in messages(store)), messages(store)
 
 
-def test_unused_frame(store):
+def test_unused_frame(store: Store) -> None:
     store.db.execute('DELETE FROM idx')
     assert verify.unused_frames(store) == 1
 
 
-def test_damaged_pages(store, tmp_path):
+def test_damaged_pages(store: Store, tmp_path: pathlib.Path) -> None:
     store.db.close()
     path = tmp_path / 'files.sqlite'
     data = bytearray(path.read_bytes())

@@ -72,7 +72,7 @@ def test_key_covers(change: dict[str, Any]) -> None:
 def test_every_field_is_covered() -> None:
     covered = {
         name
-        for mark in test_key_covers.pytestmark  # type: ignore[attr-defined]
+        for mark in test_key_covers.pytestmark
         for change in mark.args[1]
         for name in change
     }

@@ -170,7 +170,7 @@ def cacher(repo: Any, *config: tuple[bytes, bytes]) -> base.Cacher | None:
     for name, value in config:
         repo.ui.setconfig(b'wireprotov2', name, value)
     found = factory.for_repo(repo)
-    return found and found._shared.cacher
+    return None if found is None else found._shared.cacher
 
 
 def test_no_cacher(repo: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -138,7 +139,7 @@ def test_corrupt_entry_is_a_miss_and_replaced(
 
 def test_broken_cacher_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(service.time, 'monotonic', lambda: now)
+    monkeypatch.setattr(time, 'monotonic', lambda: now)
     cacher = Broken()
     setup = Setup(cacher)
     for _request in range(3):

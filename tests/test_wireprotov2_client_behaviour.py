@@ -94,6 +94,7 @@ class World:
         self.output: list[str] = []
         self.log = folder / 'hooks.log'
         self.config: list[str] = []
+        self.wire: conversation.Wire
         self.use('main')
 
     def use(self, name: str, extra: str = '') -> None:
@@ -184,7 +185,7 @@ def make_histories(folder: pathlib.Path) -> None:
 
 
 @pytest.fixture(scope='module')
-def template(tmp_path_factory):
+def template(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp('histories')
     before = os.getcwd(), os.environ.get('HGRCPATH')
     rc = folder / 'hgrc'
@@ -195,7 +196,13 @@ def template(tmp_path_factory):
     return folder
 
 
-def run(scenario, template, folder, monkeypatch, mode: str) -> World:
+def run(
+    scenario: Callable[[World], None],
+    template: pathlib.Path,
+    folder: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+) -> World:
     folder = folder / mode
     folder.mkdir()
     monkeypatch.setitem(
@@ -449,7 +456,12 @@ SCENARIOS: list[Callable[[World], None]] = [
 
 
 @pytest.mark.parametrize('scenario', SCENARIOS, ids=lambda s: s.__name__)
-def test_same(scenario, template, tmp_path, monkeypatch):
+def test_same(
+    scenario: Callable[[World], None],
+    template: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     worlds = {}
     states = {}

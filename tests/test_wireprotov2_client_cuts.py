@@ -12,7 +12,8 @@ import pathlib
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from helpers import wireprotov2_conversation as conversation
@@ -76,18 +77,18 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture
-def wire(history, monkeypatch) -> Wire:
+def wire(history: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Wire:
     monkeypatch.setattr(cut, 'LEAST_CHANGESETS', PER_PIECE)
     return conversation.connect(monkeypatch, history)
 
 
 @pytest.fixture
-def fetched(monkeypatch):
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, ...]]:
     """The pieces asked for so far, by their heads."""
     heads: list[tuple[bytes, ...]] = []
     orig = pull_pieces.Source.fetch
 
-    def fetch(self, piece):
+    def fetch(self: Any, piece: Any) -> Any:
         heads.append(piece.heads)
         return orig(self, piece)
 
@@ -95,7 +96,9 @@ def fetched(monkeypatch):
     return heads
 
 
-def test_clones(wire, tmp_path, fetched):
+def test_clones(
+    wire: Wire, tmp_path: pathlib.Path, fetched: list[tuple[bytes, ...]]
+) -> None:
     first = Outcome(URL, tmp_path / 'whole', connections=b'1')
     assert first.error is None
     total = wire.sent
@@ -127,7 +130,7 @@ def test_clones(wire, tmp_path, fetched):
     assert kept == {PER_PIECE * (i + 1) for i in range(PIECES)}
 
 
-def test_pulls(wire, tmp_path):
+def test_pulls(wire: Wire, tmp_path: pathlib.Path) -> None:
     """Changesets that come by the data commands: all of them or none."""
     base = tmp_path / 'base'
     ui = conversation.make_ui()
@@ -167,13 +170,13 @@ def test_pulls(wire, tmp_path):
 class Fuse:
     """Sends this process a signal when it opens its ``place``th file."""
 
-    def __init__(self, monkeypatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
         self.place: int | None = None
         self.signal = 0
         orig = vfs.vfs.__call__
 
-        def call(vfs, *args, **kwargs):
+        def call(vfs: Any, *args: Any, **kwargs: Any) -> Any:
             self.count += 1
             if self.count == self.place:
                 os.kill(os.getpid(), self.signal)
@@ -182,7 +185,7 @@ class Fuse:
         monkeypatch.setattr(vfs.vfs, '__call__', call)
 
 
-def run_apart(function) -> int:
+def run_apart(function: Callable[[], object]) -> int:
     """Run ``function`` in another process; return its status."""
     sys.stdout.flush()
     pid = os.fork()
@@ -197,7 +200,13 @@ def run_apart(function) -> int:
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
-def test_signals(wire, tmp_path, monkeypatch, fetched, number):
+def test_signals(
+    wire: Wire,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fetched: list[tuple[bytes, ...]],
+    number: int,
+) -> None:
     fuse = Fuse(monkeypatch)
     fuse.signal = number
     first = Outcome(URL, tmp_path / 'whole', connections=b'1')

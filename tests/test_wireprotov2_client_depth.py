@@ -229,7 +229,9 @@ def complete(repo: Any) -> list[int]:
 
 
 @pytest.mark.parametrize('seed', range(SEED, SEED + HISTORIES))
-def test_histories(seed, tmp_path, monkeypatch):
+def test_histories(
+    seed: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = random.Random(seed)
     path = tmp_path / 'server'
     ui = conversation.make_ui()
@@ -283,7 +285,9 @@ def test_histories(seed, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('damage', [b'', b'-xyz\n', b'-12\n', b'\0\xff'])
-def test_not_known_what_is_missing(damage, tmp_path, monkeypatch):
+def test_not_known_what_is_missing(
+    damage: bytes, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / 'server'
     server = localrepo.instance(conversation.make_ui(), os.fsencode(path), True)
     (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
@@ -301,7 +305,9 @@ def test_not_known_what_is_missing(damage, tmp_path, monkeypatch):
     assert compare(server, clone.repo) <= lacking
 
 
-def test_based_on_what_came_back(tmp_path, monkeypatch):
+def test_based_on_what_came_back(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / 'server'
     server = localrepo.instance(conversation.make_ui(), os.fsencode(path), True)
     (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')

@@ -17,6 +17,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import conftest
 import pytest
@@ -24,6 +26,8 @@ from helpers.wireprotov2_conversation import make_ui
 from mercurial import commands, error, localrepo, phases, verify
 
 from hgext3rd.wireprotov2 import compat
+from hgext3rd.wireprotov2.proto import client as protoclient
+from hgext3rd.wireprotov2.proto import frames
 from hgext3rd.wireprotov2.pull import fetch as pull_pieces
 
 with contextlib.suppress(ImportError):
@@ -36,6 +40,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 V1_ERRORS = (error.RepoError, error.ResponseError)
 PIECES = 6
 PER_PIECE = 4
+#: Changes the bytes of a response.
+Edit = Callable[[bytes], bytes]
 
 
 class Proxy:
@@ -47,7 +53,7 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self.limit: int | None = None
         self.sent = 0
-        self.edit = None
+        self.edit: Edit | None = None
         self._lock = threading.Lock()
         self._target = target
         self._server = socket.create_server(('127.0.0.1', 0))
@@ -58,7 +64,7 @@ class Proxy:
     def url(self) -> bytes:
         return b'http://127.0.0.1:%d/' % self.port
 
-    def reset(self, limit: int | None = None, edit=None) -> None:
+    def reset(self, limit: int | None = None, edit: Edit | None = None) -> None:
         with self._lock:
             self.limit, self.sent, self.edit = limit, 0, edit
 
@@ -71,7 +77,9 @@ class Proxy:
                     target=self._pump, args=args, daemon=True
                 ).start()
 
-    def _pump(self, source, sink, response: bool) -> None:
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, response: bool
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 size = len(data)
@@ -94,7 +102,7 @@ class Proxy:
 class Outcome:
     """What a clone did: its error, its warnings and its repository."""
 
-    def __init__(self, url: bytes, dest: pathlib.Path, **config) -> None:
+    def __init__(self, url: bytes, dest: pathlib.Path, **config: Any) -> None:
         self.dest = dest
         self.ui = make_ui(**config)
         self.error: BaseException | None = None
@@ -108,7 +116,7 @@ class Outcome:
         self.output = messages.getvalue()
 
     @property
-    def repo(self):
+    def repo(self) -> Any:
         return localrepo.instance(self.ui, os.fsencode(self.dest), False)
 
     def check(self) -> int:
@@ -120,7 +128,7 @@ class Outcome:
         return len(repo)
 
 
-def pull(ui, dest: pathlib.Path):
+def pull(ui: Any, dest: pathlib.Path) -> Any:
     """Run ``hg pull`` from the default path."""
     repo = localrepo.instance(ui, os.fsencode(dest), False)
     repo.ui.pushbuffer(error=True)
@@ -130,7 +138,7 @@ def pull(ui, dest: pathlib.Path):
 
 
 @pytest.fixture(scope='module')
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A served repository of several pieces; its port."""
     base = tmp_path_factory.mktemp('faults')
     path = base / 'repo'
@@ -190,29 +198,29 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def proxy(server):
+def proxy(server: int) -> Proxy:
     return Proxy(server)
 
 
 @pytest.fixture(autouse=True)
-def whole(request):
+def whole(request: pytest.FixtureRequest) -> None:
     """Every test begins with a proxy that passes everything on."""
     if 'proxy' in request.fixturenames:
         request.getfixturevalue('proxy').reset()
 
 
-def nodes(repo) -> list[bytes]:
+def nodes(repo: Any) -> list[bytes]:
     changelog = repo.unfiltered().changelog
     return [changelog.node(rev) for rev in changelog]
 
 
 @pytest.fixture
-def fetched(monkeypatch):
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, ...]]:
     """The pieces asked for so far, by their heads."""
     heads: list[tuple[bytes, ...]] = []
     orig = pull_pieces.Source.fetch
 
-    def fetch(self, piece):
+    def fetch(self: Any, piece: Any) -> Any:
         heads.append(piece.heads)
         return orig(self, piece)
 
@@ -220,7 +228,9 @@ def fetched(monkeypatch):
     return heads
 
 
-def test_cut_anywhere(proxy, tmp_path, fetched):
+def test_cut_anywhere(
+    proxy: Proxy, tmp_path: pathlib.Path, fetched: list[tuple[bytes, ...]]
+) -> None:
     first = Outcome(proxy.url, tmp_path / 'whole')
     assert first.error is None
     total = proxy.sent
@@ -250,8 +260,8 @@ def test_cut_anywhere(proxy, tmp_path, fetched):
     assert partial > 2
 
 
-def test_connection_comes_back(proxy, tmp_path):
-    lost = []
+def test_connection_comes_back(proxy: Proxy, tmp_path: pathlib.Path) -> None:
+    lost: list[bool] = []
 
     def edit(data: bytes) -> bytes:
         # a piece's response breaks, once
@@ -268,8 +278,10 @@ def test_connection_comes_back(proxy, tmp_path):
     assert outcome.check() == PIECES * PER_PIECE
 
 
-def test_damaged_piece_is_fetched_again(proxy, tmp_path):
-    damaged = []
+def test_damaged_piece_is_fetched_again(
+    proxy: Proxy, tmp_path: pathlib.Path
+) -> None:
+    damaged: list[int] = []
 
     def edit(data: bytes) -> bytes:
         place = data.find(b'HG20\0')
@@ -286,7 +298,9 @@ def test_damaged_piece_is_fetched_again(proxy, tmp_path):
     assert outcome.check() == PIECES * PER_PIECE
 
 
-def test_pieces_damaged_for_good_are_not_needed(proxy, tmp_path):
+def test_pieces_damaged_for_good_are_not_needed(
+    proxy: Proxy, tmp_path: pathlib.Path
+) -> None:
     def edit(data: bytes) -> bytes:
         return data.replace(b'HG20\0', b'HG99\0')
 
@@ -303,23 +317,29 @@ EXPECTED = (error.Abort, *V1_ERRORS)
 
 
 @pytest.mark.parametrize('encoding', [b'identity', b'zstd-8mb'])
-def test_damage_anywhere(server, proxy, tmp_path, monkeypatch, encoding):
-    from hgext3rd.wireprotov2.proto import client as protoclient
-
+def test_damage_anywhere(
+    server: int,
+    proxy: Proxy,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    encoding: bytes,
+) -> None:
     orig = protoclient.Client.__init__
 
-    def init(self, framing, accept=None, **kwargs):
+    def init(
+        self: Any, framing: frames.Framing, accept: Any = None, **kwargs: Any
+    ) -> None:
         orig(self, framing, [encoding], **kwargs)
 
     monkeypatch.setattr(protoclient.Client, '__init__', init)
     marker = b'\x01\x00\x02\x01'  # the beginning of the data's frames
-    seen = {'place': None, 'passed': 0}
+    seen = {'place': 0, 'passed': 0, 'begun': 0}
 
     def edit(data: bytes) -> bytes:
         if seen['begun'] or marker in data:
             start = 0
             if not seen['begun']:
-                seen['begun'] = True
+                seen['begun'] = 1
                 start = data.index(marker)
             place = seen['place'] - seen['passed'] + start
             seen['passed'] += len(data) - start
@@ -330,7 +350,7 @@ def test_damage_anywhere(server, proxy, tmp_path, monkeypatch, encoding):
 
     # test_wireprotov2_client_fuzz.py does more than to flip bits
     for place in range(0, 12000, 1597):
-        seen.update(place=place, passed=0, begun=False)
+        seen.update(place=place, passed=0, begun=0)
         proxy.reset(edit=edit)
         dest = tmp_path / f'd{place}'
         ui = make_ui()
@@ -356,7 +376,7 @@ def test_damage_anywhere(server, proxy, tmp_path, monkeypatch, encoding):
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
-def test_killed(proxy, tmp_path, number):
+def test_killed(proxy: Proxy, tmp_path: pathlib.Path, number: int) -> None:
     stop = threading.Event()
 
     def edit(data: bytes) -> bytes:

@@ -12,6 +12,7 @@ import os
 import pathlib
 import random
 import shutil
+from typing import Any
 
 import pytest
 from helpers import wireprotov2_conversation as conversation
@@ -64,7 +65,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture
-def wire(history, monkeypatch) -> Wire:
+def wire(history: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Wire:
     monkeypatch.setattr(cut, 'LEAST_CHANGESETS', 3)
     return conversation.connect(monkeypatch, history)
 
@@ -146,7 +147,7 @@ class Spoiler:
         )
 
 
-def attempt(ui, dest: pathlib.Path, action: str):
+def attempt(ui: Any, dest: pathlib.Path, action: str) -> Exception | None:
     """Do ``action`` in a repository; return its error, if any."""
     repo = conversation.open_repo(ui, dest)
     repo.ui.pushbuffer(error=True)
@@ -164,7 +165,7 @@ def attempt(ui, dest: pathlib.Path, action: str):
     return None
 
 
-def contents(repo) -> dict:
+def contents(repo: Any) -> dict:
     """Return all that can be read; unreadable content is no wrong content."""
     found = {}
     for rev in repo:
@@ -177,10 +178,19 @@ def contents(repo) -> dict:
 
 @pytest.mark.parametrize('encoding', ['zstd-8mb', 'identity'])
 @pytest.mark.parametrize('what', ['body', 'http', 'frames'])
-def test_spoiled(history, wire, tmp_path, monkeypatch, encoding, what):
+def test_spoiled(
+    history: pathlib.Path,
+    wire: Wire,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    encoding: str,
+    what: str,
+) -> None:
     orig = protoclient.Client.__init__
 
-    def init(self, framing, accept=None, **kwargs):
+    def init(
+        self: Any, framing: frames.Framing, accept: Any = None, **kwargs: Any
+    ) -> None:
         orig(self, framing, [encoding.encode()], **kwargs)
 
     monkeypatch.setattr(protoclient.Client, '__init__', init)

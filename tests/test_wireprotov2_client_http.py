@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from mercurial import ui as uimod
 
@@ -31,9 +35,9 @@ def response(*bodies: bytes) -> bytes:
 class Response:
     """A response that arrives in pieces; an exception is a piece as well."""
 
-    def __init__(self, *pieces) -> None:
+    def __init__(self, *pieces: bytes | Exception) -> None:
         self.pieces = list(pieces)
-        self.closed = None
+        self.closed: str | None = None
 
     def read1(self, size: int) -> bytes:
         piece = self.pieces.pop(0) if self.pieces else b''
@@ -55,36 +59,48 @@ class Opener:
     handlers = ()
 
 
-@pytest.fixture
-def make(monkeypatch):
-    """Return a function that makes a client answered by these responses."""
-    pauses = []
-    monkeypatch.setattr(client.time, 'sleep', pauses.append)
+class ScriptedClient(client.HTTPClient):
+    """A client that is answered by ``answers``, without a network.
 
-    def make(*responses, **config):
+    ``requests`` are the names of the requests so far.
+    """
+
+    def __init__(self, ui: Any, answers: list[Response | Exception]) -> None:
+        super().__init__(ui, Opener(), None, b'http://u:p@h/api/x')
+        self.requests: list[bytes] = []
+        self.pauses: list[float] = []
+        self._answers = answers
+
+    def post(self, name: bytes, body: bytes) -> Response:
+        self.requests.append(name)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+Make = Callable[..., ScriptedClient]
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Return a function that makes a client answered by these responses."""
+    pauses: list[float] = []
+    monkeypatch.setattr(time, 'sleep', pauses.append)
+
+    def make(*responses: Response | Exception, **config: Any) -> ScriptedClient:
         ui = uimod.ui.load()
         ui.setconfig(b'wireprotov2', b'retry', config.get('retry', b'2'))
         ui.setconfig(b'wireprotov2', b'retry.delay', b'1')
         ui.setconfig(b'ui', b'quiet', b'yes')
-        http = client.HTTPClient(ui, Opener(), None, b'http://u:p@h/api/x')
-        waiting = list(responses)
-        http.requests = []
-
-        def post(name, body):
-            http.requests.append(name)
-            answer = waiting.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        http.post = post
+        http = ScriptedClient(ui, list(responses))
         http.pauses = pauses
         return http
 
     return make
 
 
-def test_values(make):
+def test_values(make: Make) -> None:
     wire = response(cbor.encode([b'x']))
     reply = Response(*(wire[i : i + 1] for i in range(len(wire))))
     http = make(reply)
@@ -94,18 +110,17 @@ def test_values(make):
     assert http._opener.receivedbytescount == len(wire)
 
 
-def test_several_commands(make):
+def test_several_commands(make: Make) -> None:
     reply = Response(response(b'\x01', b'\x02\x03'))
-    exchange = make(reply).start(
-        client.Command(b'heads'), client.Command(b'known')
-    )
+    http = make(reply)
+    exchange = http.start(client.Command(b'heads'), client.Command(b'known'))
     assert list(exchange.values(0)) == [1]
     assert list(exchange.values(1)) == [2, 3]
     exchange.finish()
-    assert exchange._client.requests == [b'multirequest']
+    assert http.requests == [b'multirequest']
 
 
-def test_continues_where_it_broke(make):
+def test_continues_where_it_broke(make: Make) -> None:
     wire = response(b'\x01\x02\x03\x04')
     head = frames.build(1, 2, 1, frames.COMMAND_RESPONSE, 1, OK + b'\x01\x02')
     http = make(
@@ -122,7 +137,7 @@ def test_continues_where_it_broke(make):
     assert len(http.pauses) == 3
 
 
-def test_gives_up(make):
+def test_gives_up(make: Make) -> None:
     http = make(*[failures.ConnectionFailure(b'u', b'refused')] * 3)
     with pytest.raises(failures.ConnectionFailure):
         http.start(client.Command(b'heads'))
@@ -130,14 +145,14 @@ def test_gives_up(make):
     assert 1.5 <= http.pauses[1] <= 2.5
 
 
-def test_never_tries_again(make):
+def test_never_tries_again(make: Make) -> None:
     http = make(failures.ConnectionFailure(b'u', b'refused'), retry=b'0')
     with pytest.raises(failures.ConnectionFailure):
         http.start(client.Command(b'heads'))
     assert not http.pauses
 
 
-def test_shorter_the_second_time(make):
+def test_shorter_the_second_time(make: Make) -> None:
     head = frames.build(1, 2, 1, frames.COMMAND_RESPONSE, 1, OK + b'\x01\x02')
     http = make(Response(head, OSError('reset')), Response(response(b'\x01')))
     exchange = http.start(client.Command(b'heads'))
@@ -145,7 +160,7 @@ def test_shorter_the_second_time(make):
         list(exchange.values(0))
 
 
-def test_refused(make):
+def test_refused(make: Make) -> None:
     wire = frames.build(
         1,
         2,
@@ -168,7 +183,7 @@ def test_refused(make):
     assert reply.closed == 'dropped'
 
 
-def test_nonsense_is_not_asked_for_again(make):
+def test_nonsense_is_not_asked_for_again(make: Make) -> None:
     reply = Response(b'\xff' * 100)
     with pytest.raises(failures.ServerFailure) as caught:
         make(reply).call(b'heads', {})
@@ -176,7 +191,7 @@ def test_nonsense_is_not_asked_for_again(make):
     assert reply.closed == 'dropped'
 
 
-def test_redirect_nobody_asked_for(make):
+def test_redirect_nobody_asked_for(make: Make) -> None:
     location = {b'url': b'http://evil/', b'mediatype': b'x'}
     wire = frames.build(
         1,
@@ -190,7 +205,9 @@ def test_redirect_nobody_asked_for(make):
         make(Response(wire)).call(b'heads', {})
 
 
-def test_mixed_responses_are_bounded(make, monkeypatch):
+def test_mixed_responses_are_bounded(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, 'MAX_BUFFERED', 1000)
     later = frames.build(
         3, 4, 1, frames.COMMAND_RESPONSE, 1, OK + cbor.encode(b'x' * 2000)
@@ -202,7 +219,7 @@ def test_mixed_responses_are_bounded(make, monkeypatch):
         list(exchange.values(0))
 
 
-def test_end_of_the_body_is_waited_for(make):
+def test_end_of_the_body_is_waited_for(make: Make) -> None:
     reply = Response(response(b'\x01'), b'more')
     assert make(reply).call(b'heads', {}) == [1]
     assert reply.closed == 'dropped'

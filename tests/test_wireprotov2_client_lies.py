@@ -11,7 +11,7 @@ import itertools
 import os
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from mercurial import commands, error, localrepo, phases, util
 
 from hgext3rd.wireprotov2.proto import cbor, frames
 from hgext3rd.wireprotov2.proto import client as protoclient
+from hgext3rd.wireprotov2.proto.errors import CBORError
 from hgext3rd.wireprotov2.pull import fetch, records
 from hgext3rd.wireprotov2.segments import cut
 
@@ -50,11 +51,15 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture
-def wire(history, monkeypatch) -> conversation.Wire:
+def wire(
+    history: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> conversation.Wire:
     # what is sent must be easy to change
     orig = protoclient.Client.__init__
 
-    def init(self, framing, accept=None, **kwargs):
+    def init(
+        self: Any, framing: frames.Framing, accept: Any = None, **kwargs: Any
+    ) -> None:
         orig(self, framing, [b'identity'], **kwargs)
 
     monkeypatch.setattr(protoclient.Client, '__init__', init)
@@ -101,7 +106,7 @@ Lie = Callable[[list[list[Any]]], None]
 def change(response: int, place: int, **fields: Any) -> Lie:
     """Lie about fields of a map."""
 
-    def lie(responses):
+    def lie(responses: list[list[Any]]) -> None:
         for key, value in fields.items():
             responses[response][place][key.encode()] = value
 
@@ -109,16 +114,18 @@ def change(response: int, place: int, **fields: Any) -> Lie:
 
 
 def replace(response: int, place: int, value: Any) -> Lie:
-    def lie(responses):
+    def lie(responses: list[list[Any]]) -> None:
         responses[response][place] = value
 
     return lie
 
 
-def repeat(response: int, start: int, stop: int, times: int, *counts) -> Lie:
+def repeat(
+    response: int, start: int, stop: int, times: int, *counts: tuple[int, int]
+) -> Lie:
     """Say something again and again; ``counts`` tell where that is counted."""
 
-    def lie(responses):
+    def lie(responses: list[list[Any]]) -> None:
         values = responses[response]
         values[stop:stop] = values[start:stop] * times
         for place, added in counts:
@@ -128,14 +135,14 @@ def repeat(response: int, start: int, stop: int, times: int, *counts) -> Lie:
 
 
 def drop(response: int, start: int, stop: int) -> Lie:
-    def lie(responses):
+    def lie(responses: list[list[Any]]) -> None:
         del responses[response][start:stop]
 
     return lie
 
 
 def key(response: int, name: bytes, value: bytes) -> Lie:
-    def lie(responses):
+    def lie(responses: list[list[Any]]) -> None:
         responses[response][1][name] = value
 
     return lie
@@ -203,7 +210,9 @@ LIES: dict[str, tuple[Lie, str]] = {
 
 
 @pytest.fixture(scope='module')
-def base(history, tmp_path_factory):
+def base(
+    history: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
     """A repository with the beginning of history."""
     path = tmp_path_factory.mktemp('base') / 'repo'
     ui = conversation.make_ui()
@@ -216,7 +225,7 @@ def base(history, tmp_path_factory):
 class Unbuffered:
     """A chunkbuffer that reads no more than it is asked for."""
 
-    def __init__(self, chunks) -> None:
+    def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._held = b''
 
@@ -235,7 +244,14 @@ class Unbuffered:
 
 @pytest.mark.parametrize('when', ['before', 'during'])
 @pytest.mark.parametrize('name', LIES)
-def test_lies(wire, base, tmp_path, monkeypatch, name, when):
+def test_lies(
+    wire: conversation.Wire,
+    base: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    when: str,
+) -> None:
     """Noticed before anything is applied, version 1 is used instead."""
     lie, reason = LIES[name]
     if when == 'during':
@@ -283,10 +299,10 @@ def test_lies(wire, base, tmp_path, monkeypatch, name, when):
     conversation.check(repo)
 
 
-def test_records_without_revisions_end(monkeypatch):
+def test_records_without_revisions_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, 'MAX_SKIPPED', 100)
     endless = itertools.repeat({b'node': NODE, b'bookmarks': []})
-    with pytest.raises(records.CBORError, match='more than announced'):
+    with pytest.raises(CBORError, match='more than announced'):
         next(records.changesets(endless, 1))
 
 
@@ -306,7 +322,7 @@ def listing(total: int, values: Any) -> Any:
     return fetch.parse_listing(itertools.chain([head], values))
 
 
-def test_listings_end(monkeypatch):
+def test_listings_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(listing(2, [piece(), piece()]).pieces) == 2
     for total, values in (
         (2**63, itertools.repeat(piece())),
@@ -317,14 +333,18 @@ def test_listings_end(monkeypatch):
         (1, [piece(changesets=-1)]),
         (1, [5]),
     ):
-        with pytest.raises(records.CBORError):
+        with pytest.raises(CBORError):
             listing(total, values)
     monkeypatch.setattr(fetch, 'MAX_HEADS', 10)
-    with pytest.raises(records.CBORError, match='too large'):
+    with pytest.raises(CBORError, match='too large'):
         listing(9, itertools.repeat(piece(heads=[NODE] * 3)))
 
 
-def test_pieces_that_are_not_what_their_list_says(wire, tmp_path, monkeypatch):
+def test_pieces_that_are_not_what_their_list_says(
+    wire: conversation.Wire,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Each is refused, and an ordinary pull gets the same changesets."""
     monkeypatch.setattr(cut, 'LEAST_CHANGESETS', 2)
     whole = conversation.Outcome(URL, tmp_path / 'whole', connections=b'1')

@@ -121,7 +121,13 @@ def clone(
 
 @pytest.mark.parametrize('change', [add, strip, replace, hide, remove])
 @pytest.mark.parametrize('pieces', [True, False])
-def test_changes(change, pieces, template, tmp_path, monkeypatch):
+def test_changes(
+    change: Callable[[pathlib.Path], None],
+    pieces: bool,
+    template: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     if pieces:
         monkeypatch.setattr(cut, 'LEAST_CHANGESETS', PER_PIECE)
     for place in range(1, MOST_REQUESTS):

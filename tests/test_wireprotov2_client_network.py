@@ -8,6 +8,8 @@ import hashlib
 import os
 import pathlib
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from helpers import wireprotov2_conversation as conversation
@@ -22,11 +24,12 @@ from hgext3rd.wireprotov2.proto import events
 from hgext3rd.wireprotov2.segments import cut
 
 TOTAL = 9
+WSGI = Callable[..., Any]
 SECRET = base64.b64encode(b'user:secret').decode()
 
 
 @pytest.fixture(scope='module')
-def app(tmp_path_factory: pytest.TempPathFactory):
+def app(tmp_path_factory: pytest.TempPathFactory) -> WSGI:
     """A served repository with pieces and a draft."""
     path = tmp_path_factory.mktemp('network') / 'repo'
     ui = conversation.make_ui()
@@ -46,7 +49,7 @@ def app(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(autouse=True)
-def several_pieces(monkeypatch):
+def several_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cut, 'LEAST_CHANGESETS', 2)
     for name in ('http_proxy', 'https_proxy', 'no_proxy', 'all_proxy'):
         monkeypatch.delenv(name, raising=False)
@@ -54,14 +57,14 @@ def several_pieces(monkeypatch):
 
 
 @pytest.fixture
-def web(app):
+def web(app: WSGI) -> Iterator[network.Web]:
     server = network.Web(app)
     yield server
     server.close()
 
 
 @pytest.fixture(scope='module')
-def pem(tmp_path_factory) -> pathlib.Path:
+def pem(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     pytest.importorskip('cryptography')
     return network.make_certificate(tmp_path_factory.mktemp('tls'), 'localhost')
 
@@ -81,7 +84,9 @@ def assert_cloned(outcome: Outcome, *servers: network.Web) -> None:
 
 
 @pytest.mark.parametrize('trust', ['fingerprint', 'cacerts', 'hostcerts'])
-def test_tls(web, pem, tmp_path, trust):
+def test_tls(
+    web: network.Web, pem: pathlib.Path, tmp_path: pathlib.Path, trust: str
+) -> None:
     tls = network.TLS(web.port, pem)
     settings = {
         'fingerprint': (
@@ -101,7 +106,9 @@ def test_tls(web, pem, tmp_path, trust):
 
 
 @pytest.mark.parametrize('wrong', ['unknown', 'fingerprint', 'name'])
-def test_servers_that_are_not_who_they_should_be(web, pem, tmp_path, wrong):
+def test_servers_that_are_not_who_they_should_be(
+    web: network.Web, pem: pathlib.Path, tmp_path: pathlib.Path, wrong: str
+) -> None:
     if wrong == 'name':
         folder = tmp_path / 'other'
         folder.mkdir()
@@ -123,7 +130,9 @@ def test_servers_that_are_not_who_they_should_be(web, pem, tmp_path, wrong):
     assert not (tmp_path / 'd').exists()
 
 
-def test_insecure_connections_are_warned_of(web, pem, tmp_path):
+def test_insecure_connections_are_warned_of(
+    web: network.Web, pem: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     tls = network.TLS(web.port, pem)
     outcome = Outcome(
         tls.url, tmp_path / 'd', settings={b'web.cacerts': b'!'}, insecure=True
@@ -134,11 +143,16 @@ def test_insecure_connections_are_warned_of(web, pem, tmp_path):
     assert outcome.output.count(b'warning: ') == 1, outcome.output
 
 
-def test_passphrases_are_asked_for_once(web, pem, tmp_path, monkeypatch):
+def test_passphrases_are_asked_for_once(
+    web: network.Web,
+    pem: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     key = network.encrypted(pem, tmp_path, b'passphrase')
     asked = []
 
-    def getpass(ui, prompt=None, default=None):
+    def getpass(ui: Any, prompt: Any = None, default: Any = None) -> bytes:
         asked.append(prompt)
         return b'passphrase'
 
@@ -155,7 +169,9 @@ def test_passphrases_are_asked_for_once(web, pem, tmp_path, monkeypatch):
     assert len(asked) == 1
 
 
-def test_client_certificates(web, pem, tmp_path):
+def test_client_certificates(
+    web: network.Web, pem: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     tls = network.TLS(web.port, pem)
     settings = {
         b'web.cacerts': bytes(pem),
@@ -171,7 +187,7 @@ def test_client_certificates(web, pem, tmp_path):
 # -- proxies
 
 
-def test_proxy(web, tmp_path):
+def test_proxy(web: network.Web, tmp_path: pathlib.Path) -> None:
     proxy = network.Proxy('pat:word')
     settings = {
         b'http_proxy.host': b'127.0.0.1:%d' % proxy.port,
@@ -185,7 +201,9 @@ def test_proxy(web, tmp_path):
     assert all(f'http://localhost:{web.port}/' in head for head in proxy.seen)
 
 
-def test_proxy_for_tls(app, pem, tmp_path):
+def test_proxy_for_tls(
+    app: WSGI, pem: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     web = network.Web(network.with_password(app, 'user', 'secret'))
     tls = network.TLS(web.port, pem)
     proxy = network.Proxy('pat:word')
@@ -206,7 +224,7 @@ def test_proxy_for_tls(app, pem, tmp_path):
     web.close()
 
 
-def test_proxy_that_refuses(web, tmp_path):
+def test_proxy_that_refuses(web: network.Web, tmp_path: pathlib.Path) -> None:
     proxy = network.Proxy('pat:word')
     settings = {
         b'http_proxy.host': b'127.0.0.1:%d' % proxy.port,
@@ -221,7 +239,7 @@ def test_proxy_that_refuses(web, tmp_path):
 
 
 @pytest.mark.parametrize('where', ['url', 'auth'])
-def test_password(app, tmp_path, where):
+def test_password(app: WSGI, tmp_path: pathlib.Path, where: str) -> None:
     web = network.Web(network.with_password(app, 'user', 'secret'))
     url, settings = web.url, {}
     if where == 'url':
@@ -242,7 +260,9 @@ def test_password(app, tmp_path, where):
 
 
 @pytest.mark.parametrize('password', [b'', b':wrong'])
-def test_wrong_password(app, tmp_path, password):
+def test_wrong_password(
+    app: WSGI, tmp_path: pathlib.Path, password: bytes
+) -> None:
     web = network.Web(network.with_password(app, 'user', 'secret'))
     url = web.url.replace(b'//', b'//user%s@' % password)
     outcome = Outcome(url, tmp_path / 'd')
@@ -252,10 +272,10 @@ def test_wrong_password(app, tmp_path, password):
     web.close()
 
 
-def test_password_of_the_api_alone(app, tmp_path):
+def test_password_of_the_api_alone(app: WSGI, tmp_path: pathlib.Path) -> None:
     """A front end may protect what it does not know otherwise."""
 
-    def guarded(env, start_response):
+    def guarded(env: dict[str, Any], start_response: Any) -> Any:
         if env['PATH_INFO'].startswith('/api/'):
             return network.with_password(app, 'user', 'secret')(
                 env, start_response
@@ -279,7 +299,9 @@ if sys.version_info >= (3, 11):
 
 @pytest.mark.parametrize('status', STATUSES)
 @pytest.mark.parametrize('keep_query', [True, False])
-def test_repository_that_moved(web, tmp_path, status, keep_query):
+def test_repository_that_moved(
+    web: network.Web, tmp_path: pathlib.Path, status: str, keep_query: bool
+) -> None:
     old = network.Web(network.elsewhere(status, web.url, keep_query))
     outcome = Outcome(old.url + b'old', tmp_path / 'd')
     assert_cloned(outcome, web)
@@ -288,7 +310,9 @@ def test_repository_that_moved(web, tmp_path, status, keep_query):
     old.close()
 
 
-def test_repository_that_moved_to_tls(web, pem, tmp_path):
+def test_repository_that_moved_to_tls(
+    web: network.Web, pem: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     tls = network.TLS(web.port, pem)
     old = network.Web(network.elsewhere('301 Moved', tls.url))
     settings = {b'web.cacerts': bytes(pem)}
@@ -297,7 +321,9 @@ def test_repository_that_moved_to_tls(web, pem, tmp_path):
     old.close()
 
 
-def test_password_for_both_ends_of_a_redirect(app, tmp_path):
+def test_password_for_both_ends_of_a_redirect(
+    app: WSGI, tmp_path: pathlib.Path
+) -> None:
     """As in version 1, over however many connections."""
     web = network.Web(network.with_password(app, 'user', 'secret'))
     moved = network.elsewhere('302 Found', web.url)
@@ -308,11 +334,13 @@ def test_password_for_both_ends_of_a_redirect(app, tmp_path):
     web.close()
 
 
-def test_api_that_moved(app, web, tmp_path):
+def test_api_that_moved(
+    app: WSGI, web: network.Web, tmp_path: pathlib.Path
+) -> None:
     """Only version 1 can be followed, as a POST must not become a GET."""
     moved = network.elsewhere('302 Found', web.url)
 
-    def run(env, start_response):
+    def run(env: dict[str, Any], start_response: Any) -> Any:
         if env['PATH_INFO'].startswith('/api/'):
             return moved(env, start_response)
         return app(env, start_response)
@@ -335,13 +363,15 @@ class Store:
         self.content = content
         self.status = status
 
-    def __call__(self, env, start_response):
+    def __call__(self, env: dict[str, Any], start_response: Any) -> list[bytes]:
         headers = [('Location', '/elsewhere'), ('Set-Cookie', 'a=b')]
         start_response(self.status, headers)
         return [self.content]
 
 
-def fetch(url: bytes, content: bytes, settings, **changes):
+def fetch(
+    url: bytes, content: bytes, settings: dict[bytes, bytes], **changes: Any
+) -> bytes:
     """Follow a redirect to ``url``, where ``content`` should be."""
     ui = conversation.make_ui(settings)
     protocol, _sep, rest = url.partition(b':')
@@ -358,7 +388,9 @@ def fetch(url: bytes, content: bytes, settings, **changes):
     return b''.join(redirects.fetch(ui, location, [target]))
 
 
-def test_stores_learn_nothing(pem, tmp_path):
+def test_stores_learn_nothing(
+    pem: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     """Not a password, a cookie, a certificate or what the proxy knows."""
     web = network.Web(Store(b'piece'))
     tls = network.TLS(web.port, pem)
@@ -397,7 +429,9 @@ def test_stores_learn_nothing(pem, tmp_path):
     web.close()
 
 
-def test_stores_that_are_not_who_they_should_be(pem, tmp_path):
+def test_stores_that_are_not_who_they_should_be(
+    pem: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     web = network.Web(Store(b'piece'))
     tls = network.TLS(web.port, pem)
     for settings in (
@@ -422,7 +456,7 @@ def test_stores_that_are_not_who_they_should_be(pem, tmp_path):
         Store(b'piece', '503 Busy'),
     ],
 )
-def test_stores_without_what_was_announced(store):
+def test_stores_without_what_was_announced(store: Store) -> None:
     web = network.Web(store)
     with pytest.raises(redirects.RedirectFailure):
         fetch(web.url, b'piece', {})
@@ -430,7 +464,7 @@ def test_stores_without_what_was_announced(store):
     web.close()
 
 
-def test_redirects_without_a_size_are_bounded_by_their_hash():
+def test_redirects_without_a_size_are_bounded_by_their_hash() -> None:
     web = network.Web(Store(b'piece'))
     assert fetch(web.url, b'piece', {}, size=None) == b'piece'
     for hashes in ((), ((b'md5', b'x'),), None):
@@ -441,8 +475,10 @@ def test_redirects_without_a_size_are_bounded_by_their_hash():
 
 
 @pytest.mark.parametrize('kind', ['text/html', 'text/\xe9', ''])
-def test_other_types_are_shown_as_they_are(app, tmp_path, kind):
-    def run(env, start_response):
+def test_other_types_are_shown_as_they_are(
+    app: WSGI, tmp_path: pathlib.Path, kind: str
+) -> None:
+    def run(env: dict[str, Any], start_response: Any) -> Any:
         if not env['PATH_INFO'].startswith('/api/'):
             return app(env, start_response)
         start_response('200 OK', [('Content-Type', kind)])
@@ -456,7 +492,7 @@ def test_other_types_are_shown_as_they_are(app, tmp_path, kind):
     web.close()
 
 
-def test_subrepositories(tmp_path):
+def test_subrepositories(tmp_path: pathlib.Path) -> None:
     """They come by version 2, too, each from its own URL."""
     ui = conversation.make_ui()
     paths = {b'main': tmp_path / 'main', b'main/sub': tmp_path / 'main' / 'sub'}
@@ -484,10 +520,12 @@ def test_subrepositories(tmp_path):
 
 
 @pytest.mark.parametrize('status', ['400 Bad', '431 Large', '500 Oops'])
-def test_headers_that_are_refused(app, tmp_path, status):
+def test_headers_that_are_refused(
+    app: WSGI, tmp_path: pathlib.Path, status: str
+) -> None:
     """Somebody in between may know no better; version 1 needs none."""
 
-    def run(env, start_response):
+    def run(env: dict[str, Any], start_response: Any) -> Any:
         if 'HTTP_X_HGUPGRADE_1' in env:
             start_response(status, [])
             return [b'']
@@ -501,8 +539,8 @@ def test_headers_that_are_refused(app, tmp_path, status):
     web.close()
 
 
-def test_servers_that_fail_for_good(tmp_path):
-    def run(env, start_response):
+def test_servers_that_fail_for_good(tmp_path: pathlib.Path) -> None:
+    def run(env: dict[str, Any], start_response: Any) -> Any:
         start_response('500 Oops', [])
         return [b'']
 
@@ -514,14 +552,14 @@ def test_servers_that_fail_for_good(tmp_path):
 
 
 @pytest.mark.parametrize('typed', [True, False])
-def test_static_repositories(tmp_path, typed):
+def test_static_repositories(tmp_path: pathlib.Path, typed: bool) -> None:
     """Files behind any web server, with or without types, still do."""
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(tmp_path / 'repo'), True)
     (tmp_path / 'repo' / 'f').write_text('f')
     conversation.run(b'commit|ci', repo, addremove=True, message=b'm')
 
-    def run(env, start_response):
+    def run(env: dict[str, Any], start_response: Any) -> Any:
         path = tmp_path / env['PATH_INFO'].strip('/')
         content = b'<html>' if path.is_dir() else b''
         if path.is_file():

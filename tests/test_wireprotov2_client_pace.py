@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 import types
+from typing import Any, Protocol
 
 import pytest
 from mercurial import ui as uimod
 from mercurial import url as urlmod
 from mercurial import util
 
-from hgext3rd.wireprotov2.client.http import pace
+from hgext3rd.wireprotov2.client import pace
 
 TIMEOUT = 60
 STATUS = b'HTTP/1.1 200 OK\r\n'
@@ -40,22 +42,37 @@ class Server:
             client.close()
 
 
+class Read(Protocol):
+    def __call__(
+        self,
+        response: bytes,
+        seconds: float,
+        paced: bool = True,
+        timeout: float = TIMEOUT,
+    ) -> bytes: ...
+
+
 @pytest.fixture
-def read(monkeypatch):
+def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     """Return a function that reads a response of ``seconds`` a byte."""
     clock = types.SimpleNamespace(now=0.0, step=0.0)
-    monkeypatch.setattr(pace.time, 'monotonic', lambda: clock.now)
+    monkeypatch.setattr(time, 'monotonic', lambda: clock.now)
     # no read gets more than a byte, and each takes its time
     real = socket.SocketIO.readinto
 
-    def readinto(self, buffer):
+    def readinto(self: socket.SocketIO, buffer: Any) -> int | None:
         clock.now += clock.step
         with memoryview(buffer) as view:
             return real(self, view[:1] if clock.step else view)
 
     monkeypatch.setattr(socket.SocketIO, 'readinto', readinto)
 
-    def read(response: bytes, seconds: float, paced=True, timeout=TIMEOUT):
+    def read(
+        response: bytes,
+        seconds: float,
+        paced: bool = True,
+        timeout: float = TIMEOUT,
+    ) -> bytes:
         clock.step = seconds
         opener = urlmod.opener(uimod.ui.load())
         pace.limit(opener, timeout)
@@ -78,23 +95,23 @@ DRIPS = {
 
 
 @pytest.mark.parametrize('name', DRIPS)
-def test_drip(read, name):
+def test_drip(read: Read, name: str) -> None:
     with pytest.raises((pace.TooSlow, util.urlerr.urlerror)) as caught:
         read(DRIPS[name], 1)
     assert 'less than 1024 bytes in 60 seconds' in str(caught.value)
 
 
-def test_fast_enough(read):
+def test_fast_enough(read: Read) -> None:
     response = STATUS + b'Content-Length: 5000\r\n\r\n' + b'x' * 5000
     assert len(read(response, TIMEOUT / 2000)) == 5000
 
 
-def test_only_where_asked(read):
+def test_only_where_asked(read: Read) -> None:
     response = STATUS + b'Content-Length: 200\r\n\r\n' + b'x' * 200
     assert len(read(response, 1, paced=False)) == 200
     assert len(read(response, 1, timeout=0)) == 200
 
 
-def test_short_responses_may_take_as_long_as_the_timeout(read):
+def test_short_responses_may_take_as_long_as_the_timeout(read: Read) -> None:
     response = STATUS + b'Content-Length: 2\r\n\r\nxx'
     assert read(response, (TIMEOUT - 1) / len(response)) == b'xx'

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -24,16 +26,26 @@ REVLOG = SimpleNamespace(
 )
 
 
-def delta(p1, p2, base, start=10, text=b'new'):
+def delta(
+    p1: bytes,
+    p2: bytes,
+    base: bytes,
+    start: int = 10,
+    text: bytes = b'new',
+) -> SimpleNamespace:
     data = struct.pack('>lll', start, start, len(text)) + text
     return SimpleNamespace(p1=p1, p2=p2, delta_base=base, delta=data)
 
 
-def checked(*deltas, trusted=True):
+def checked(
+    *deltas: Iterable[SimpleNamespace], trusted: bool = True
+) -> list[SimpleNamespace]:
     """Return the deltas Mercurial itself is asked about."""
     asked = []
 
-    def orig(revlog, deltas):
+    def orig(
+        revlog: Any, deltas: Iterable[SimpleNamespace]
+    ) -> Iterator[SimpleNamespace]:
         for item in deltas:
             asked.append(item)
             yield item
@@ -58,7 +70,7 @@ def checked(*deltas, trusted=True):
         delta(NULL, PLAIN, COPY),
     ],
 )
-def test_not_asked(item):
+def test_not_asked(item: SimpleNamespace) -> None:
     assert checked(item) == []
     assert checked(item, trusted=False) == [item]
 
@@ -79,11 +91,11 @@ def test_not_asked(item):
         SimpleNamespace(p1=PLAIN, p2=NULL, delta_base=PLAIN, delta=None),
     ],
 )
-def test_asked(item):
+def test_asked(item: SimpleNamespace) -> None:
     assert checked(item) == [item]
 
 
-def test_order_is_kept():
+def test_order_is_kept() -> None:
     items = [
         delta(PLAIN, NULL, PLAIN),
         delta(NULL, PLAIN, PLAIN),

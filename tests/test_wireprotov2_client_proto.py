@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import zstandard
@@ -28,22 +30,30 @@ BEGIN, END, ENCODED = (
 MORE, EOS = frames.CONTINUATION, frames.EOS
 
 
-def response(payload, flags=EOS, request=1, stream=2, streamflags=BEGIN):
+def response(
+    payload: bytes,
+    flags: int = EOS,
+    request: int = 1,
+    stream: int = 2,
+    streamflags: int = BEGIN,
+) -> bytes:
     return frames.build(
         request, stream, streamflags, frames.COMMAND_RESPONSE, flags, payload
     )
 
 
-def settings(*values, flags=EOS, stream=2, streamflags=BEGIN):
+def settings(
+    *values: Any, flags: int = EOS, stream: int = 2, streamflags: int = BEGIN
+) -> bytes:
     payload = b''.join(cbor.encode(value) for value in values)
     return frames.build(1, stream, streamflags, 9, flags, payload)
 
 
-def other(kind, value, request=1):
+def other(kind: int, value: Any, request: int = 1) -> bytes:
     return frames.build(request, 2, BEGIN, kind, 0, cbor.encode(value))
 
 
-def started(count=1, **kwargs):
+def started(count: int = 1, **kwargs: Any) -> client.Client:
     conn = client.Client(**kwargs)
     for _index in range(count):
         conn.command(b'heads', {})
@@ -52,7 +62,7 @@ def started(count=1, **kwargs):
 
 
 class TestSending:
-    def test_bytes_of_framing_0005(self):
+    def test_bytes_of_framing_0005(self) -> None:
         # the seeds' transcript, but for the stream's number
         conn = client.Client(frames.FRAMING_0005)
         assert conn.command(b'capabilities', {}) == 1
@@ -61,7 +71,7 @@ class TestSending:
         )
         assert conn.data_to_send() == b''
 
-    def test_settings_come_first_and_once(self):
+    def test_settings_come_first_and_once(self) -> None:
         conn = client.Client(accept=[b'zlib'])
         conn.command(b'heads', {})
         assert conn.command(b'known', {b'nodes': []}) == 3
@@ -75,7 +85,7 @@ class TestSending:
             {b'contentencodings': [b'zlib']}
         ]
 
-    def test_large_arguments_span_frames(self):
+    def test_large_arguments_span_frames(self) -> None:
         conn = client.Client(frames.FRAMING_0005)
         args = {b'nodes': [b'%020d' % n for n in range(4000)]}
         conn.command(b'known', args)
@@ -89,12 +99,13 @@ class TestSending:
         assert message == {b'name': b'known', b'args': args}
 
     @pytest.mark.parametrize('fullhashes', [False, True])
-    def test_redirect(self, fullhashes):
+    def test_redirect(self, fullhashes: bool) -> None:
         conn = client.Client(frames.FRAMING_0005)
         wanted = events.Redirect((b'a',), (b'sha1',), fullhashes)
         conn.command(b'heads', {}, redirect=wanted)
         [frame] = frames.FrameParser().feed(conn.data_to_send())
         [message] = cbor.decode_all(frame.payload)
+        assert isinstance(message, dict)
         # Mercurial to 6.0 knows no third key
         assert message[b'redirect'] == {
             b'targets': [b'a'],
@@ -102,13 +113,13 @@ class TestSending:
             **({b'fullhashes': True} if fullhashes else {}),
         }
 
-    def test_ids_run_out(self, monkeypatch):
+    def test_ids_run_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client, 'MAX_REQUESTS', 2)
         conn = started(2)
         with pytest.raises(LimitError):
             conn.command(b'heads', {})
 
-    def test_unencodable_arguments_queue_nothing(self):
+    def test_unencodable_arguments_queue_nothing(self) -> None:
         conn = client.Client()
         with pytest.raises(CBORError):
             conn.command(b'heads', {b'a': 1.5})
@@ -117,7 +128,7 @@ class TestSending:
 
 
 class TestResponses:
-    def test_values(self):
+    def test_values(self) -> None:
         conn = started()
         assert conn.waiting
         assert conn.receive(response(OK + cbor.encode([b'x']))) == [
@@ -128,7 +139,7 @@ class TestResponses:
         assert not conn.waiting
         conn.finish()
 
-    def test_two_responses_interleaved(self):
+    def test_two_responses_interleaved(self) -> None:
         conn = started(2)
         data = (
             response(OK + cbor.encode(1), MORE)
@@ -145,18 +156,19 @@ class TestResponses:
             events.ResponseFinished(3),
         ]
 
-    def test_chunked_bytestring(self):
+    def test_chunked_bytestring(self) -> None:
         conn = client.Client()
         conn.command(b'rawstorefiledata', {}, chunked=True)
         body = b''.join(cbor.encode_indefinite_bytes([b'ab', b'cd']))
-        out = conn.receive(response(OK + body))
-        assert out[1].values == [
+        [_started, found, *_rest] = conn.receive(response(OK + body))
+        assert isinstance(found, events.ResponseValues)
+        assert found.values == [
             cbor.BytesChunk(b'ab', True, False),
             cbor.BytesChunk(b'cd', False, True),
         ]
 
     @given(st.data())
-    def test_any_cut_gives_the_same_events(self, data):
+    def test_any_cut_gives_the_same_events(self, data: st.DataObject) -> None:
         values = data.draw(
             st.lists(st.binary(max_size=100) | st.integers(0, 99), max_size=9)
         )
@@ -177,10 +189,16 @@ class TestResponses:
         conn.finish()
         assert out[0] == events.ResponseStarted(1)
         assert out[-1] == events.ResponseFinished(1)
-        assert [v for e in out[1:-1] for v in e.values] == values
+        found: list[Any] = []
+        for event in out[1:-1]:
+            assert isinstance(event, events.ResponseValues)
+            found += event.values
+        assert found == values
 
     @given(st.binary(max_size=300))
-    def test_noise_raises_nothing_but_protocol_errors(self, noise):
+    def test_noise_raises_nothing_but_protocol_errors(
+        self, noise: bytes
+    ) -> None:
         conn = started()
         try:
             conn.receive(noise)
@@ -189,7 +207,9 @@ class TestResponses:
             pass
 
     @given(st.data())
-    def test_corruption_raises_nothing_but_protocol_errors(self, data):
+    def test_corruption_raises_nothing_but_protocol_errors(
+        self, data: st.DataObject
+    ) -> None:
         wire = bytearray(
             settings(b'zlib')
             + response(zlib.compress(OK + cbor.encode([b'x'] * 9)), 2, 1, 2, 4)
@@ -222,29 +242,29 @@ class TestResponses:
             (other(8, {}), FrameError),
         ],
     )
-    def test_malformed(self, wire, error):
+    def test_malformed(self, wire: bytes, error: type[ProtocolError]) -> None:
         with pytest.raises(error):
             started().receive(wire)
 
-    def test_end_inside_a_frame(self):
+    def test_end_inside_a_frame(self) -> None:
         conn = started()
         conn.receive(response(OK)[:-1])
         with pytest.raises(FrameError, match='inside a frame'):
             conn.finish()
 
-    def test_end_before_the_answer(self):
+    def test_end_before_the_answer(self) -> None:
         conn = started()
         conn.receive(response(OK, MORE))
         with pytest.raises(FrameError, match='before the command'):
             conn.finish()
 
-    def test_value_larger_than_the_limit(self):
+    def test_value_larger_than_the_limit(self) -> None:
         conn = started(limits=cbor.Limits(size=100))
         conn.receive(response(OK, MORE))
         with pytest.raises(LimitError):
             conn.receive(response(b'\x5a\x00\x01\x00\x00', MORE, streamflags=0))
 
-    def test_too_many_streams(self, monkeypatch):
+    def test_too_many_streams(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client, 'MAX_STREAMS', 2)
         conn = started()
         conn.receive(response(OK, MORE))
@@ -253,7 +273,7 @@ class TestResponses:
         with pytest.raises(LimitError):
             conn.receive(response(b'', MORE, stream=6))
 
-    def test_limits_of_one_command(self):
+    def test_limits_of_one_command(self) -> None:
         conn = client.Client()
         conn.command(b'heads', {}, limits=cbor.Limits(size=100))
         with pytest.raises(LimitError):
@@ -266,7 +286,9 @@ class TestResponses:
             frames.build(1, 2, 0, 6, 0, cbor.encode([{b'msg': b'x' * 900}])),
         ],
     )
-    def test_endless_frames_that_bring_nothing(self, monkeypatch, frame):
+    def test_endless_frames_that_bring_nothing(
+        self, monkeypatch: pytest.MonkeyPatch, frame: bytes
+    ) -> None:
         monkeypatch.setattr(client, 'MAX_OVERHEAD', 1000)
         conn = started()
         conn.receive(response(OK, MORE) + frame)
@@ -288,7 +310,9 @@ class TestEncodings:
             (b'zstd-8mb', zstandard.ZstdCompressor().compressobj()),
         ],
     )
-    def test_what_expands_a_lot_comes_in_parts(self, name, compressor):
+    def test_what_expands_a_lot_comes_in_parts(
+        self, name: bytes, compressor: Any
+    ) -> None:
         # 64 million values; honest data of that kind exists, too
         parts = [compressor.compress(OK)]
         parts += [compressor.compress(bytes(2**20)) for _mb in range(64)]
@@ -316,7 +340,9 @@ class TestEncodings:
             (b'zstd-8mb', zstandard.ZstdCompressor().compress),
         ],
     )
-    def test_encoded_and_plain_frames_mix(self, name, encode):
+    def test_encoded_and_plain_frames_mix(
+        self, name: bytes, encode: Callable[[bytes], bytes]
+    ) -> None:
         conn = started()
         wire = (
             settings(name)
@@ -334,7 +360,7 @@ class TestEncodings:
             events.ResponseFinished(1),
         ]
 
-    def test_settings_in_two_frames(self):
+    def test_settings_in_two_frames(self) -> None:
         conn = started()
         raw = cbor.encode(b'zlib')
         wire = (
@@ -362,24 +388,24 @@ class TestEncodings:
             ),
         ],
     )
-    def test_malformed(self, wire, error):
+    def test_malformed(self, wire: bytes, error: type[ProtocolError]) -> None:
         with pytest.raises(error):
             started().receive(wire)
 
-    def test_settings_without_end(self):
+    def test_settings_without_end(self) -> None:
         conn = started()
         conn.receive(settings(b'x' * 32000, flags=MORE))
         conn.receive(settings(b'x' * 32000, flags=MORE, streamflags=0))
         with pytest.raises(LimitError):
             conn.receive(settings(b'x' * 32000, flags=MORE, streamflags=0))
 
-    def test_not_accepted(self):
+    def test_not_accepted(self) -> None:
         with pytest.raises(StreamError, match='not asked for'):
             started(accept=[b'zlib']).receive(settings(b'zstd-8mb'))
 
 
 class TestFailures:
-    def test_command_error_of_peers(self):
+    def test_command_error_of_peers(self) -> None:
         value = {
             b'status': b'error',
             b'error': {b'message': b'unknown node: %s', b'args': [b'a\x1b']},
@@ -392,15 +418,16 @@ class TestFailures:
         assert client.format_atoms(event.atoms) == b'unknown node: a\\x1b'
         conn.finish()
 
-    def test_command_error_as_specified(self):
+    def test_command_error_as_specified(self) -> None:
         value = {
             b'status': b'error',
             b'error': {b'message': [{b'msg': b'no', b'labels': [b'l']}]},
         }
         [event] = started().receive(response(cbor.encode(value)))
+        assert isinstance(event, events.CommandFailed)
         assert event.atoms == (events.Atom(b'no', (), (b'l',)),)
 
-    def test_error_frame_in_the_middle(self):
+    def test_error_frame_in_the_middle(self) -> None:
         conn = started(2)
         conn.receive(response(OK, MORE))
         wire = frames.build(
@@ -417,7 +444,7 @@ class TestFailures:
         )
         assert conn.waiting
 
-    def test_redirect(self):
+    def test_redirect(self) -> None:
         location = {
             b'url': b'https://h/x',
             b'mediatype': b'application/mercurial-cbor',
@@ -454,12 +481,12 @@ class TestFailures:
             {b'url': b'x', b'mediatype': b'm', b'serverdercerts': [1]},
         ],
     )
-    def test_malformed_redirect(self, location):
+    def test_malformed_redirect(self, location: Any) -> None:
         value = {b'status': b'redirect', b'location': location}
         with pytest.raises(CBORError):
             started().receive(response(cbor.encode(value)))
 
-    def test_body_after_redirect(self):
+    def test_body_after_redirect(self) -> None:
         location = {b'url': b'x', b'mediatype': b'm'}
         value = {b'status': b'redirect', b'location': location}
         with pytest.raises(FrameError):
@@ -475,26 +502,27 @@ class TestFailures:
             frames.build(1, 2, BEGIN, 6, 0, b'\x80\x80'),
         ],
     )
-    def test_malformed(self, wire):
+    def test_malformed(self, wire: bytes) -> None:
         with pytest.raises(CBORError):
             started().receive(wire)
 
 
 class TestSideChannels:
-    def test_text(self):
+    def test_text(self) -> None:
         [event] = started().receive(
             other(6, [{b'msg': b'%s%%\n', b'args': [b'100']}])
         )
         assert isinstance(event, events.TextReceived)
         assert client.format_atoms(event.atoms) == b'100%\n'
 
-    def test_encoded_text(self):
+    def test_encoded_text(self) -> None:
         value = zlib.compress(cbor.encode([{b'msg': b'x'}]))
         wire = settings(b'zlib') + frames.build(1, 2, ENCODED, 6, 0, value)
         [event] = started().receive(wire)
+        assert isinstance(event, events.TextReceived)
         assert event.atoms == (events.Atom(b'x'),)
 
-    def test_progress(self):
+    def test_progress(self) -> None:
         value = {b'topic': b't', b'pos': -1, b'total': 9, b'item': b'i'}
         assert started().receive(other(7, value)) == [
             events.ProgressReceived(1, b't', -1, 9, None, b'i')
@@ -513,5 +541,5 @@ class TestSideChannels:
         (b'\xff\x00', [], b'\\xff\\x00'),
     ],
 )
-def test_format(message, args, text):
+def test_format(message: bytes, args: list[bytes], text: bytes) -> None:
     assert client.format_atoms([events.Atom(message, tuple(args))]) == text

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,8 +23,8 @@ A, B, C = (bytes([n]) * 20 for n in b'abc')
 NULL = pull_records.NULL_ID
 
 
-def revision(node=A, text=b'text', **extra):
-    value = {
+def revision(node: bytes = A, text: bytes = b'text', **extra: Any) -> list[Any]:
+    value: dict[bytes, Any] = {
         b'node': node,
         b'parents': [NULL, NULL],
         b'fieldsfollowing': [[b'revision', len(text)]],
@@ -31,22 +33,22 @@ def revision(node=A, text=b'text', **extra):
     return [{k: v for k, v in value.items() if v is not ...}, text]
 
 
-def changesets(*values):
-    values = iter(values)
-    total = pull_records.header(values)
-    return list(pull_records.changesets(values, total))
+def changesets(*values: Any) -> list[Any]:
+    rest = iter(values)
+    total = pull_records.header(rest)
+    return list(pull_records.changesets(rest, total))
 
 
-def revisions(*values):
-    values = iter(values)
-    total = pull_records.header(values)
-    found = list(pull_records.revisions(values, total))
-    pull_records.end(values)
+def revisions(*values: Any) -> list[Any]:
+    rest = iter(values)
+    total = pull_records.header(rest)
+    found = list(pull_records.revisions(rest, total))
+    pull_records.end(rest)
     return found
 
 
 class TestRecords:
-    def test_full_text(self):
+    def test_full_text(self) -> None:
         [record] = revisions({b'totalitems': 1}, *revision(linknode=B))
         assert record == (
             A,
@@ -58,7 +60,7 @@ class TestRecords:
             0,
         )
 
-    def test_delta(self):
+    def test_delta(self) -> None:
         values = revision(
             fieldsfollowing=[[b'delta', 3]], deltabasenode=B, flags=8192
         )
@@ -66,7 +68,7 @@ class TestRecords:
         assert (record.base, record.delta, record.flags) == (B, b'abc', 8192)
         assert record.linknode is None
 
-    def test_other_changesets_are_skipped(self):
+    def test_other_changesets_are_skipped(self) -> None:
         records = changesets(
             {b'totalitems': 1},
             *revision(phase=b'public'),
@@ -96,7 +98,7 @@ class TestRecords:
         ],
     )
     @pytest.mark.parametrize('read', [changesets, revisions])
-    def test_malformed(self, read, values):
+    def test_malformed(self, read: Callable[..., Any], values: Any) -> None:
         with pytest.raises(CBORError):
             read(*values)
 
@@ -110,11 +112,11 @@ class TestRecords:
             revision(fieldsfollowing=[[b'delta', 4]], deltabasenode=b'short'),
         ],
     )
-    def test_malformed_revision(self, values):
+    def test_malformed_revision(self, values: Any) -> None:
         with pytest.raises(CBORError):
             revisions({b'totalitems': 1}, *values)
 
-    def test_files(self):
+    def test_files(self) -> None:
         values = iter(
             [
                 {b'path': b'a', b'totalitems': 1},
@@ -132,17 +134,19 @@ class TestRecords:
         'value',
         [{b'totalitems': 0}, {b'path': b'', b'totalitems': 0}, {b'path': b'a'}],
     )
-    def test_malformed_file(self, value):
+    def test_malformed_file(self, value: Any) -> None:
         with pytest.raises(CBORError):
             list(pull_records.files(iter([value]), 1))
 
-    def test_repeated_file(self):
+    def test_repeated_file(self) -> None:
         value = {b'path': b'a', b'totalitems': 0}
         with pytest.raises(CBORError):
             list(pull_records.files(iter([value, value]), 2))
 
     @given(st.data())
-    def test_nonsense_raises_nothing_but_protocol_errors(self, data):
+    def test_nonsense_raises_nothing_but_protocol_errors(
+        self, data: st.DataObject
+    ) -> None:
         plain = st.one_of(
             st.binary(max_size=21), st.integers(), st.none(), st.booleans()
         )
@@ -161,30 +165,30 @@ class TestRecords:
 
 
 class TestSeen:
-    def record(self, text):
+    def record(self, text: bytes) -> Any:
         return pull_records.Record(A, NULL, NULL, A, NULL, b'h' * 12 + text, 0)
 
-    def test_manifest_and_paths(self):
+    def test_manifest_and_paths(self) -> None:
         seen = source.Seen()
         text = B.hex().encode() + b'\nuser\n0 0\nf\ng h\n\nmessage\n\nmore'
         seen.add(self.record(text))
         assert seen.manifests == {B: A}
         assert seen.paths == {b'f', b'g h'}
 
-    def test_empty(self):
+    def test_empty(self) -> None:
         seen = source.Seen()
         seen.add(self.record(NULL.hex().encode() + b'\nuser\n0 0\n\nmessage'))
         assert not seen.manifests
         assert not seen.paths
 
     @pytest.mark.parametrize('text', [b'', b'abc\n', b'z' * 40, b'\xff' * 40])
-    def test_malformed(self, text):
+    def test_malformed(self, text: bytes) -> None:
         with pytest.raises(CBORError):
             source.Seen().add(self.record(text))
 
 
 class TestBundle:
-    def test_part(self):
+    def test_part(self) -> None:
         blocks = b''.join(
             bundle.part(
                 7, b'NAME', [b'', b'ab', b'c'], {b'k': b'v'}, {b'a': b''}
@@ -198,13 +202,13 @@ class TestBundle:
             + b'\0\0\0\0'
         )
 
-    def test_large_payload_is_cut(self):
+    def test_large_payload_is_cut(self) -> None:
         chunks = [b'x' * 30000] * 5
         blocks = list(bundle.part(0, b'N', chunks))[1:]
         assert b''.join(blocks[1:-1:2]) == b''.join(chunks)
         assert max(map(len, blocks)) < 100000
 
-    def test_revision(self):
+    def test_revision(self) -> None:
         record = pull_records.Record(A, B, NULL, None, C, b'delta', 1 << 13)
         chunk = bundle.revision(record, A, b'03')
         assert chunk == (
@@ -221,12 +225,12 @@ class TestBundle:
         censored = record._replace(flags=1 << 15)
         assert len(bundle.revision(censored, A, b'02')) == 4 + 100 + 5
 
-    def test_small_parts(self):
+    def test_small_parts(self) -> None:
         assert bundle.listkeys({b'b': b'2', b'a': b'1'}) == b'a\t1\nb\t2'
         assert bundle.bookmarks({b'm': A}) == A + b'\0\x01m'
 
 
-def listing(*pieces, **head):
+def listing(*pieces: Any, **head: Any) -> list[Any]:
     values = {
         b'version': 1,
         b'totalitems': len(pieces),
@@ -246,13 +250,13 @@ PIECE = {
 
 
 class TestPieces:
-    def test_listing(self):
+    def test_listing(self) -> None:
         found = pull_pieces.parse_listing(listing(PIECE))
         assert found == pull_pieces.Listing(
             (pull_pieces.Piece(A, 3, 10, (B,), True),), b'02'
         )
 
-    def test_unknown_version(self):
+    def test_unknown_version(self) -> None:
         assert pull_pieces.parse_listing(listing(version=2)) is None
 
     @pytest.mark.parametrize(
@@ -269,7 +273,7 @@ class TestPieces:
             listing({**PIECE, b'changesets': -1}),
         ],
     )
-    def test_malformed(self, values):
+    def test_malformed(self, values: Any) -> None:
         with pytest.raises(CBORError):
             pull_pieces.parse_listing(values)
 
@@ -297,11 +301,11 @@ class TestRedirects:
             (b'file:///etc/passwd', False),
         ],
     )
-    def test_where_to(self, url, allowed):
+    def test_where_to(self, url: bytes, allowed: bool) -> None:
         assert redirects.is_advertised(url, TARGETS) is allowed
 
-    def test_acceptable(self):
-        def accept(secure=False, **kwargs):
+    def test_acceptable(self) -> None:
+        def accept(secure: bool = False, **kwargs: Any) -> bool:
             target = offer.Target(
                 **{
                     'name': b't',
@@ -321,7 +325,7 @@ class TestRedirects:
         assert accept(protocol=b'http')
         assert not accept(protocol=b'http', secure=True)
 
-    def location(self, data, **kwargs):
+    def location(self, data: bytes, **kwargs: Any) -> events.Location:
         return events.Location(
             **{
                 'url': b'http://10.0.0.1:8080/x',
@@ -332,7 +336,9 @@ class TestRedirects:
             }
         )
 
-    def fetch(self, monkeypatch, data, location):
+    def fetch(
+        self, monkeypatch: pytest.MonkeyPatch, data: bytes, location: Any
+    ) -> bytes:
         from mercurial import ui as uimod
 
         monkeypatch.setattr(
@@ -342,7 +348,7 @@ class TestRedirects:
         )
         return b''.join(redirects.fetch(uimod.ui.load(), location, TARGETS))
 
-    def test_content(self, monkeypatch):
+    def test_content(self, monkeypatch: pytest.MonkeyPatch) -> None:
         data = b'content'
         assert self.fetch(monkeypatch, data, self.location(data)) == data
         seeded = hashlib.sha1(b's' + data).digest()
@@ -362,7 +368,12 @@ class TestRedirects:
             ({'url': b'http://evil/'}, 'none may lead'),
         ],
     )
-    def test_refused(self, monkeypatch, change, message):
+    def test_refused(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        change: dict[str, Any],
+        message: str,
+    ) -> None:
         data = b'content'
         with pytest.raises(redirects.RedirectFailure, match=message):
             self.fetch(monkeypatch, data, self.location(data, **change))
@@ -388,7 +399,7 @@ class TestAPI:
         },
     }
 
-    def test_parse(self):
+    def test_parse(self) -> None:
         found = offer.parse(b'n', b'u', self.DESCRIPTOR)
         assert found.batch_size(b'filesdata') == 50000
         assert found.batch_size(b'heads') is None
@@ -398,19 +409,19 @@ class TestAPI:
         assert found.valid_values(b'filesdata', b'nodes') == frozenset()
         assert [target.name for target in found.targets] == [b't']
 
-    def test_values_of_no_use_are_left_out(self):
+    def test_values_of_no_use_are_left_out(self) -> None:
         args = {b'fields': {b'validvalues': [b'flags', [b'x'], {b'y': 1}, 5]}}
         commands = {b'commands': {b'filesdata': {b'args': args}}}
         found = offer.parse(b'n', b'u', commands)
         assert found.valid_values(b'filesdata', b'fields') == {b'flags'}
 
     @pytest.mark.parametrize('value', [None, {}, {b'commands': []}])
-    def test_malformed(self, value):
+    def test_malformed(self, value: Any) -> None:
         with pytest.raises(CBORError):
             offer.parse(b'n', b'u', value)
 
     @given(st.binary(max_size=200))
-    def test_any_cbor_parses_or_fails_cleanly(self, noise):
+    def test_any_cbor_parses_or_fails_cleanly(self, noise: bytes) -> None:
         try:
             for value in cbor.decode_all(noise):
                 offer.parse(b'n', b'u', value)

@@ -435,8 +435,8 @@ def test_manifests_of_directories(tmp_path: pathlib.Path) -> None:
             b'nodes': visible,
             b'fields': [b'revision', b'linknode'],
         }
-        values = iter(server.result('manifestdata', args))
-        found = records(values, next(values)[b'totalitems'])
+        answer = iter(server.result('manifestdata', args))
+        found = records(answer, next(answer)[b'totalitems'])
         assert [r.node for r in found] == visible
         have = texts(found, log, set())
         for record, changeset in zip(found, (one, two), strict=False):

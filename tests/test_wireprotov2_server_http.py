@@ -193,9 +193,8 @@ def test_permission_to_read(
         # not even what exists is told
         assert server.call(API3 + 'ro/unknown', body, user=user).code == code
         unread = io.BytesIO(body)
-        server.call(
-            API3 + 'ro/heads', body, user=user, **{'wsgi.input': unread}
-        )
+        environ: Any = {'wsgi.input': unread}
+        server.call(API3 + 'ro/heads', body, user=user, **environ)
         if answers[0].code != 200:
             assert server.nodes[0] not in answers[0].body
 

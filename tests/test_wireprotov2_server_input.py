@@ -120,7 +120,7 @@ def test_lengths(server: Server) -> None:
     answer = server.call(path, HEADS, CONTENT_LENGTH=str(2**40))
     assert answer.code == 413
     # a server that knows where the body ends
-    known = {'wsgi.input_terminated': True}
+    known: Any = {'wsgi.input_terminated': True}
     answer = server.call(path, HEADS, drop=('CONTENT_LENGTH',), **known)
     assert answer.values[1][1] == [server.nodes[2]]
     body = b'a' * 300000
@@ -136,11 +136,12 @@ class Stalled(io.BytesIO):
 
 
 def test_stalled_clients(server: Server) -> None:
+    environ: Any = {'wsgi.input': Stalled(), 'wsgi.input_terminated': True}
     answer = server.call(
         API3 + 'ro/heads',
         HEADS,
         drop=('CONTENT_LENGTH',),
-        **{'wsgi.input': Stalled(), 'wsgi.input_terminated': True},
+        **environ,
     )
     assert answer.code == 408
     assert answer.errors

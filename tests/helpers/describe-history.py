@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from mercurial import extensions, localrepo
 from mercurial import ui as uimod
 
 
-def lines(store, label):
+def lines(store: Any, label: str) -> Iterator[str]:
     for rev in range(len(store)):
         node = store.node(rev)
         parents = ' '.join(p.hex()[:12] for p in store.parents(node))
         yield f'{label} {store.linkrev(rev)} {node.hex()} {parents}'
 
 
-def main(path):
+def main(path: str) -> None:
     ui = uimod.ui.load()
     extensions.loadall(ui)
     repo = localrepo.instance(ui, path.encode(), False).unfiltered()

@@ -98,7 +98,7 @@ class Server:
         return self.kind != 'gunicorn'
 
     def start(self) -> subprocess.Popen[bytes]:
-        hg = pathlib.Path(sys.executable).with_name('hg')
+        hg = str(pathlib.Path(sys.executable).with_name('hg'))
         hgrc = self.folder / 'hgrc'
         single = self.kind == 'single'
         hgrc.write_text(HGRC + (self.extra if single else AUTHENTICATION))

@@ -273,7 +273,7 @@ class Scenario:
         code: int = 0,
         also: Callable[[], None] = lambda: None,
         before: dict[bytes, bytes] | None = None,
-        repair: Callable[[], None] | None = None,
+        repair: Callable[[], object] | None = None,
     ) -> None:
         self.path = path
         self.args = args

@@ -48,7 +48,7 @@ def fetch(url: str) -> list:
         if frame.typeid == frames.COMMAND_RESPONSE:
             values += decoder.feed(frame.payload)
     if values[0] != {b'status': b'ok'}:
-        sys.exit(f'error: {values[0]}')
+        sys.exit(f'error: {values[0]!r}')
     return values[1:]
 
 

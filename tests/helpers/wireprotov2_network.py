@@ -198,7 +198,7 @@ class Proxy(_Listener):
             if not received:
                 return
             data += received
-        raw, _sep, rest = data.partition(b'\r\n\r\n')
+        raw, _end, rest = data.partition(b'\r\n\r\n')
         head = raw.decode('latin-1')
         self.seen.append(head)
         if self._password is not None:

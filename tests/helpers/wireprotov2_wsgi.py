@@ -99,7 +99,7 @@ class Server:
         self.ui = uimod.ui.load()
         repo = hg.repository(self.ui, bytes(path), create=True)
         self.write('')
-        self.nodes = []
+        self.nodes: list[bytes] = []
         for name, text in (('a', '1'), ('b', '1'), ('c', '1'), ('a', '2')):
             (path / name).write_text(text)
             if len(self.nodes) == 3:
