@@ -1,4 +1,4 @@
-A repository whose file history is in SQLite: creation and everyday commands.
+Creation and everyday commands of a repository with its files in SQLite.
 
   $ cat >> $HGRCPATH <<'RC'
   > [extensions]
@@ -7,7 +7,7 @@ A repository whose file history is in SQLite: creation and everyday commands.
   > new-repo-backend = sqlite
   > RC
 
-Creating one; the requirements say what is needed to read it
+Create a repository; its requirements say what is needed to read it
 
   $ hg init repo
   $ cd repo
@@ -87,7 +87,7 @@ Commit, copy, rename, remove
   A meta
   R dir/sub/b
 
-Branches and merge
+Branches and a merge
 
   $ hg update -q 0
   $ echo zero > a.new
@@ -120,7 +120,7 @@ Branches and merge
   empty
   meta
 
-Everything is in one database that says what it is
+All file history is in one database with an application id and a version
 
   $ hg verify
   checking changesets
@@ -143,14 +143,14 @@ Everything is in one database that says what it is
   6
   >>> db.close()
 
-grep looks at old revisions
+grep searches old revisions
 
   $ hg grep --all deep
   dir/b:1:+:deep
   dir/sub/b:0:+:deep
   $ cd ..
 
-Other compressions, and what is not one
+Other compressions, and an unknown one
 
   $ for name in zlib none; do
   >   hg init $name --config storage.sqlite.compression=$name
@@ -178,7 +178,7 @@ Other compressions, and what is not one
   $ test -e bad
   [1]
 
-The default backend is left alone
+The default backend is still the default
 
   $ hg init plain --config storage.new-repo-backend=revlogv1
   $ ls plain/.hg/store
@@ -188,7 +188,7 @@ The default backend is left alone
   plain/.hg/store/requires:0
   [1]
 
-Nothing touches the database before file content is needed
+The database is not opened before file content is needed
 
   $ cd repo
   $ mv .hg/store/files.sqlite .hg/store/hidden

@@ -1,4 +1,4 @@
-Censoring takes content out of the database file for good.
+Censoring removes content from the database file for good.
 
   $ cat >> $HGRCPATH <<'RC'
   > [extensions]
@@ -12,7 +12,7 @@ Censoring takes content out of the database file for good.
   > rollback = true
   > RC
 
-Without compression the bytes can be searched for
+Without compression, the test can search for the bytes
 
   $ search() { cat .hg/store/files.sqlite* | tr -d '\n' | grep -c "$1"; }
   $ edit() { with="$1"; shift; for f in "$@"; do sed "$with" $f > ../edited; cat ../edited > $f; done; }
@@ -36,7 +36,7 @@ Without compression the bytes can be searched for
   $ search SECRET-9f8e7d
   1
 
-The content is in changesets 1 and 2 of f, and in 3 of its copy, which stays
+The content is in changesets 1 and 2 of f, and in 3 of its copy, where it stays
 
   $ hg censor -r 1 f
   checking for the censored content in 1 heads
@@ -72,7 +72,7 @@ The content is in changesets 1 and 2 of f, and in 3 of its copy, which stays
   1 secret
   0 base
 
-The same in sealed frames, whose other revisions must survive
+The same with sealed revisions: the others in their frames must survive
 
   $ cd ..
   $ hg init packed
@@ -122,7 +122,7 @@ The same in sealed frames, whose other revisions must survive
   0
   [1]
 
-after a repack, when the twins share one entry
+The same after a repack, when equal texts share one entry
 
   $ cd ../donor
   $ hg admin::sqlite-repack -q
@@ -143,7 +143,7 @@ after a repack, when the twins share one entry
   SECRET-9f8e7d
   $ hg verify -q --config censor.policy=ignore
 
-what a strip left in a frame goes as well
+Content that a strip left in a frame is removed as well
 
   $ cd ..
   $ hg clone -q --pull packed stripped -r 0
@@ -170,7 +170,7 @@ what a strip left in a frame goes as well
   [1]
   $ hg verify -q --config censor.policy=ignore
 
-Exchange of censored revisions with another kind of repository
+Exchange of censored revisions with a repository of revlogs
 
   $ cd ..
   $ hg clone -q --pull -U repo plain --config storage.new-repo-backend=revlogv1
@@ -184,7 +184,7 @@ Exchange of censored revisions with another kind of repository
   $ hg -R back cat -r 4 back/f | tail -1
   after
 
-A tombstone may be longer than what it replaces
+A tombstone may be longer than the text it replaces
 
   $ cd repo
   $ echo tiny >> other
@@ -201,8 +201,8 @@ A tombstone may be longer than what it replaces
   bigger
   $ hg verify -q --config censor.policy=ignore
 
-Where there is no room to write the database anew, the transaction is complete,
-and the content goes with the next one that has room
+If there is no room to vacuum the database, the transaction is complete, and
+the next transaction that has room removes the content
 
   $ cd ..
   $ hg init tight

@@ -1,4 +1,4 @@
-Large identical contents are stored once, however they arrive.
+Identical large contents are stored once, however they arrive.
 
   $ cat >> $HGRCPATH <<'RC'
   > [extensions]
@@ -24,7 +24,7 @@ another in the next, and one more path appears with it, renamed later
   $ hg commit -qm three
   $ cd ..
 
-A clone stores two megabytes, and so does a clone that pulls in steps
+A clone stores two megabytes. So does a clone that pulls in steps
 
   $ hg clone -q --pull -U plain cloned --config storage.new-repo-backend=sqlite
   $ test $(kilobytes cloned) -lt 2200 || kilobytes cloned
@@ -37,7 +37,7 @@ A clone stores two megabytes, and so does a clone that pulls in steps
   >   hg -R plain archive -r 2 a && hg -R $repo archive -r 2 b && diff -r a b -x .hg_archival.txt; rm -r a b
   > done
 
-What was committed is found by a pull
+A pull finds content that was committed before,
 
   $ hg init committed --config storage.new-repo-backend=sqlite
   $ cd committed
@@ -48,14 +48,14 @@ What was committed is found by a pull
   $ test $(kilobytes .) -lt 2200 || kilobytes .
   $ hg verify -q
 
-also after the path that brought it was stripped
+even after the path that had it first was stripped
 
   $ cd ..
   $ hg -R committed --config extensions.strip= strip -q --no-backup --force 0
   $ hg -R committed verify -q
   $ hg -R committed cat -r 'desc(two)' committed/d07/same | cmp - plain/d07/same
 
-and a repack keeps it so
+A repack also stores it once
 
   $ hg -R steps admin::sqlite-repack -q
   $ test $(kilobytes steps) -lt 2200 || kilobytes steps

@@ -1,4 +1,4 @@
-What is wrong with a database is said in one line; nothing is lost.
+An unusable database is reported in one line, and nothing is lost.
 
   $ cat >> $HGRCPATH <<'RC'
   > [extensions]
@@ -33,7 +33,7 @@ A missing file
   $ restore
   $ hg verify -q
 
-Another kind of file, another application's database, a newer schema
+A file that is no database, a database of another application, a newer schema
 
   $ echo 'this is not a database, but it is long enough to look at' > .hg/store/files.sqlite
   $ hg cat -r 0 f
@@ -64,7 +64,7 @@ Another kind of file, another application's database, a newer schema
   $ set_pragma 'CREATE TRIGGER loss AFTER INSERT ON rev BEGIN DELETE FROM rev; END'
   $ hg commit -m new
   abort: $TESTTMP/repo/.hg/store/files.sqlite contains triggers or views
-  (they were added to it; restore it from a backup)
+  (this extension creates none; restore the file from a backup)
   [255]
   $ restore
   $ set_pragma 'PRAGMA application_id = 7'
@@ -85,7 +85,7 @@ An unknown requirement
   [255]
   $ cp ../requires .hg/store/requires
 
-Truncated
+A truncated file
 
   $ python3 -c 'import os; os.truncate(".hg/store/files.sqlite", 9000)'
   $ hg cat -r 0 f
@@ -96,7 +96,8 @@ Truncated
   (run 'hg verify'; restore the file from a backup)
   $ restore
 
-Bits flipped in stored content: never wrong content, and verify names the file
+Flipped bits in stored content: no wrong content is returned, and verify names
+the file
 
   $ cat > ../damage.py <<'PY'
   > import sqlite3, sys
@@ -130,7 +131,7 @@ Bits flipped in stored content: never wrong content, and verify names the file
   (run 'hg verify')
   1
 
-A write lock held by another process: wait, then say so
+Another process holds a write lock: the command waits, then reports it
 
   $ cat > ../hold.py <<'PY'
   > import sqlite3, sys, time
@@ -153,7 +154,7 @@ A write lock held by another process: wait, then say so
   $ hg commit -qm now
   $ hg verify -q
 
-A store that only another user may write
+A store that only another user may write to
 
 #if no-root no-windows
   $ chmod -R a-w .hg/store

@@ -35,7 +35,7 @@ Rewriting and undoing history in a SQLite repository.
   $ rows
   paths 5, loose 8
 
-rollback takes the revisions of the last transaction out
+rollback removes the revisions of the last transaction
 
   $ hg rollback
   repository tip rolled back to revision 2 (undo commit)
@@ -50,7 +50,7 @@ rollback takes the revisions of the last transaction out
   $ rows
   paths 5, loose 8
 
-rollback of a transaction without file content leaves the one before alone
+rollback of a transaction without file content does not undo the previous one
 
   $ hg branch -q other
   $ hg commit -qm 'no files'
@@ -60,7 +60,7 @@ rollback of a transaction without file content leaves the one before alone
   $ hg verify -q
   $ hg branch -qf default
 
-strip, and back from its bundle
+strip, and unbundle the backup
 
   $ hg log -p > ../before
   $ hg strip -q 1
@@ -76,7 +76,7 @@ strip, and back from its bundle
   $ hg log -p > ../after
   $ cmp ../before ../after
 
-strip in the middle keeps what is numbered above it
+strip in the middle keeps unrelated changesets with higher numbers
 
   $ hg update -q 0
   $ echo side > side
@@ -97,7 +97,7 @@ strip in the middle keeps what is numbered above it
   $ hg unbundle -q `ls -t .hg/strip-backup/*-backup.hg | head -1`
   $ hg verify -q
 
-A copy whose source is stripped is still there
+A copy stays readable after its source is stripped
 
   $ hg update -q 'desc(side)'
   $ python3 -c 'for i in range(3000): print(i)' > big
@@ -169,7 +169,7 @@ amend, rebase, histedit, shelve
   $ hg commit -qm unshelved
   $ hg verify -q
 
-Bundles as repositories
+Bundle repositories
 
   $ hg bundle -q --all ../all.hg
   $ hg -R ../all.hg log -p > ../from-bundle
@@ -195,7 +195,7 @@ Bundles as repositories
   6: shelved
   $ cd ..
 
-Unions of repositories of both kinds
+Union repositories of SQLite and revlogs, in either order
 
   $ hg clone -q --pull -U repo plain --config storage.new-repo-backend=revlogv1
   $ ls plain/.hg/store | grep sqlite

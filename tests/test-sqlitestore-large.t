@@ -1,4 +1,4 @@
-Many revisions, many files, strange names
+Many revisions, many files, unusual names
 
   $ cat > history.py << EOF
   > from mercurial import context, registrar
@@ -53,7 +53,7 @@ Many revisions, many files, strange names
   1201 * (glob)
   $ cd ..
 
-The same changesets arrive on both sides of a pull, and after a conversion
+Both sides of a pull have the same changesets, also after a conversion
 
   $ hg clone -q -U --pull --config storage.new-repo-backend=revlogv1 repo revlogs
   $ hg clone -q -U --pull revlogs again

@@ -27,7 +27,7 @@ A path that is too long for SQLite
   $ mkdir -p $long
   $ hg init $long/r
   abort: cannot use */r/.hg/store/files.sqlite: unable to open database file (glob)
-  (SQLite opens no files with so long a path)
+  (SQLite cannot open files with such a long path)
   [255]
   $ rm -r d*
 

@@ -16,7 +16,8 @@
   $ hg clone -q --pull -U source r
   $ cd r
 
-Files are read ahead by one query, not one by one: count what opens an index
+Files are read ahead by one query, not one by one: count how many indexes are
+opened
 
   $ cat > ../count.py << EOF
   > from mercurial import extensions
@@ -55,7 +56,7 @@ Files are read ahead by one query, not one by one: count what opens an index
   2
   indexes opened: 2
 
-A few files, or loose ones, are read as usual
+A few files, or loose revisions, are read one by one
 
   $ echo loose > 3
   $ hg commit -qm 2
@@ -76,7 +77,7 @@ With workers
   $ hg status
   $ diff -r -x '.hg*' -x 3 . ../archived
 
-What was read ahead is checked like everything else
+Texts that were read ahead are checked like all others
 
   $ hg update -q null
   $ "$PYTHON" << EOF

@@ -5,7 +5,7 @@
   > new-repo-backend = sqlite
   > EOF
 
-A repository whose files are elsewhere
+A repository of revlogs
 
   $ hg --config storage.new-repo-backend=revlogv1 init plain
   $ hg -R plain admin::sqlite-stats
@@ -13,14 +13,14 @@ A repository whose files are elsewhere
   (see 'hg help admin::sqlite-convert')
   [255]
 
-An empty one
+An empty repository
 
   $ hg init r
   $ cd r
   $ hg admin::sqlite-stats -T '{files} {revisions} {raw} {stored}\n'
   0 0 0 0
 
-Two files, one of them with three revisions
+Two files, one with three revisions
 
   $ echo a > a
   $ f --size a
@@ -32,11 +32,11 @@ Two files, one of them with three revisions
   database * KB (glob)
   write-ahead log * (glob)
   free pages                    0 bytes
-  all texts                     2.30 KB
-  stored for them * bytes  (*%) (glob)
+  size of all texts             2.30 KB
+  their stored size * bytes  (*%) (glob)
   paths                               2
   revisions                           4
-    of them loose                     4
+    loose revisions                   4
   frames                              0
     unused entries                    0
   
@@ -61,7 +61,7 @@ Two files, one of them with three revisions
   $ hg admin::sqlite-stats -n 1 -T '{paths % "{path} {raw} {revisions}\n"}'
   b 2352 3
 
-What a pull brings is in frames
+A pull stores revisions in frames,
 
   $ cd ..
   $ hg clone -q --pull -U r clone
@@ -78,7 +78,7 @@ What a pull brings is in frames
   [{'count': 1, 'from': 4, 'to': 7}]
   [1, 0, 2, 0, 2, 0]
 
-and what is stripped stays there unused
+and stripped revisions stay there as unused entries
 
   $ hg -R clone --config extensions.strip= strip -q --no-backup tip
   $ hg -R clone admin::sqlite-stats -T '{revisions} {unused}\n'

@@ -1,4 +1,4 @@
-Transactions: what hooks see, what is left after failures.
+What hooks see of a transaction, and what is left after a failure.
 
   $ cat >> $HGRCPATH <<'RC'
   > [extensions]
@@ -26,7 +26,8 @@ Transactions: what hooks see, what is left after failures.
   $ echo base > f
   $ hg commit -qAm base
 
-A hook in another process reads the pending revision; refusing it removes it
+A hook in another process reads the pending revision. If the hook refuses it,
+the revision is removed
 
   $ echo pending >> f
   $ echo new > g
@@ -91,7 +92,7 @@ The same for a changegroup
   $ hg verify -q
   $ cd ../repo
 
-A process that dies after its file revisions were committed
+A process is killed after its file revisions were committed
 
   $ cat > $TESTTMP/die.py <<'PY'
   > import os, signal
@@ -141,7 +142,7 @@ A process that dies after its file revisions were committed
   base
   pending
 
-The next writer cleans up as well, if Mercurial's journal is gone
+The next writer also cleans up, if Mercurial's journal is gone
 
   $ echo lost >> f
   $ hg commit -m lost --config extensions.die=$TESTTMP/die.py --config die.at=finalize > /dev/null 2>&1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Readers that may not write, and users beside each other.
+"""Read repositories without permission to write, as hgweb often does.
 
-As root, children become another user (``nobody``); as anybody else, permissions
-are taken away instead. hgweb runs like this: it reads what others own.
+If the tests run as root, child processes become another user (``nobody``).
+Otherwise permissions are removed instead.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from helpers.sqlitestore_crashes import contents, hg_command
 
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 
-# Readings by another user while the owner commits.
+# How often another user reads while the owner commits.
 ROUNDS = int(os.environ.get('ACCESS_ROUNDS', '25'))
 
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[bytes]:
-    """A folder that everybody may enter."""
+    """Return a folder that every user may enter."""
     path = tempfile.mkdtemp(prefix='hg-access-')
     os.chmod(path, 0o755)
     rc = pathlib.Path(path, 'hgrc')
@@ -51,7 +51,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[bytes]:
 
 @pytest.fixture
 def path(folder: bytes) -> bytes:
-    """A repository with some history."""
+    """Return a repository with some history."""
     path = os.path.join(folder, b'repo')
     assert hg_command(b'init', path)[0] == 0
     for number in range(4):
@@ -68,7 +68,7 @@ def commit(path: bytes, number: int) -> None:
 
 
 def settle(path: bytes) -> None:
-    """Have no log beside the database."""
+    """Move the write-ahead log into the database, and remove it."""
     gc.collect()
     db = sqlite3.connect(os.path.join(os.fsdecode(path), store('')))
     db.execute('PRAGMA wal_checkpoint(TRUNCATE)')
@@ -76,12 +76,12 @@ def settle(path: bytes) -> None:
 
 
 def store(suffix: str) -> str:
-    """The path of the database in a repository, or of what is beside it."""
+    """Return the path of the database, or of a side file, in a repository."""
     return '.hg/store/files.sqlite' + suffix
 
 
 def another_user() -> None:
-    """Become somebody who owns nothing here, if that is possible."""
+    """Become a user who owns nothing here, if that is possible."""
     if os.getuid() == 0:
         nobody = pwd.getpwnam('nobody')
         os.setgroups([])
@@ -92,7 +92,10 @@ def another_user() -> None:
 def in_child(
     function: Callable[[], object], prepare: Callable[[], None] = another_user
 ) -> bytes:
-    """Run a function in a child, as another user; returns what it returns."""
+    """Run a function in a child process, as another user.
+
+    Return the ``repr`` of its result, or of its exception.
+    """
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -117,7 +120,7 @@ def in_child(
 
 @contextlib.contextmanager
 def read_only(*paths: bytes) -> Iterator[None]:
-    """Take away the permission to write from all but root."""
+    """Remove all write permissions of some paths for a while."""
     modes = {path: os.stat(path).st_mode for path in paths}
     for path in paths:
         os.chmod(path, modes[path] & ~0o222)
@@ -129,8 +132,8 @@ def read_only(*paths: bytes) -> Iterator[None]:
 
 
 def protected(path: bytes) -> tuple[bytes, ...]:
-    """What of a repository another user may not write to."""
-    # what this process still has open
+    """Return the paths in a repository that another user may not write to."""
+    # Close connections that this process still has open.
     gc.collect()
     base = os.path.join(path, b'.hg/store')
     return (
@@ -141,7 +144,7 @@ def protected(path: bytes) -> tuple[bytes, ...]:
 
 
 def reads(path: bytes) -> bytes:
-    """What another user sees; he must not change anything."""
+    """Return what another user reads, who must not change anything."""
     before = sorted(os.listdir(os.path.join(path, b'.hg/store')))
     found = in_child(lambda: contents(path))
     after = sorted(os.listdir(os.path.join(path, b'.hg/store')))
@@ -150,7 +153,7 @@ def reads(path: bytes) -> bytes:
 
 
 def test_without_log(path: bytes) -> None:
-    """The database as it rests."""
+    """No process has the database open."""
     expected = repr(contents(path)).encode()
     settle(path)
     with read_only(*protected(path)):
@@ -159,11 +162,11 @@ def test_without_log(path: bytes) -> None:
 
 @pytest.mark.parametrize('elsewhere', [False, True])
 def test_with_live_log(path: bytes, folder: bytes, elsewhere: bool) -> None:
-    """A connection of the owner keeps revisions in the log."""
+    """An open connection of the owner keeps revisions in the log."""
     database = os.path.join(path, store('').encode())
     if elsewhere:
         settle(path)
-        # as if to another disk
+        # As an administrator would move it to another disk.
         os.rename(database, os.path.join(folder, b'moved'))
         os.symlink(os.path.join(folder, b'moved'), database)
     owner = sqlite3.connect(os.path.join(os.fsdecode(path), store('')))
@@ -177,8 +180,8 @@ def test_with_live_log(path: bytes, folder: bytes, elsewhere: bool) -> None:
     owner.close()
 
 
-def test_with_log_of_the_dead(path: bytes) -> None:
-    """The owner was killed: nobody has the log open."""
+def test_with_log_of_a_killed_owner(path: bytes) -> None:
+    """The owner was killed: no process has the log open."""
     pid = os.fork()
     if not pid:
         db = sqlite3.connect(os.path.join(os.fsdecode(path), store('')))
@@ -187,7 +190,7 @@ def test_with_log_of_the_dead(path: bytes) -> None:
         os.kill(os.getpid(), 9)
     os.waitpid(pid, 0)
     assert os.stat(os.path.join(path, store('-wal').encode())).st_size
-    # of a copy, since reading as the owner would put things right
+    # Read a copy: reading as the owner would empty the log.
     shutil.copytree(os.fsdecode(path), os.fsdecode(path + b'.copy'))
     expected = repr(contents(path + b'.copy')).encode()
     with read_only(*protected(path)):
@@ -195,7 +198,7 @@ def test_with_log_of_the_dead(path: bytes) -> None:
 
 
 def test_log_without_index(path: bytes) -> None:
-    """Media that were copied without the ``-shm`` file."""
+    """A repository was copied without the ``-shm`` file."""
     owner = sqlite3.connect(os.path.join(os.fsdecode(path), store('')))
     owner.execute('SELECT count(*) FROM path').fetchone()
     commit(path, 5)
@@ -219,7 +222,7 @@ def test_writing_is_refused(path: bytes) -> None:
 
 
 def test_unwritable_database(path: bytes) -> None:
-    """The folder may be written to, the database may not."""
+    """The folder is writable, the database is not."""
     database = os.path.join(path, store('').encode())
     os.chmod(os.path.join(path, b'.hg/store'), 0o777)
     for folder, _names, files in os.walk(path):
@@ -256,7 +259,7 @@ def test_unreadable_database(path: bytes) -> None:
 
 
 def test_reader_while_owner_commits(path: bytes) -> None:
-    """Whatever a reader finds in the changelog, it can read."""
+    """A reader can read everything that it finds in the changelog."""
     if os.getuid():
         pytest.skip('needs two users')
 
@@ -285,7 +288,7 @@ def test_reader_while_owner_commits(path: bytes) -> None:
 
 
 def test_read_only_media(path: bytes, folder: bytes) -> None:
-    """A file system mounted read-only, as CDs and snapshots are."""
+    """The file system is mounted read-only, as CDs and snapshots are."""
     if os.getuid():
         pytest.skip('only root may mount')
     target = os.path.join(folder, b'mounted')

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SIGKILL at every step of everything that writes, and what is left.
+"""Kill every command that writes, at each of its steps, and check the result.
 
-After each, `hg recover` if it is asked for; then `hg verify` must be clean,
-every changeset that was there before must read as before, and the next writer
-must succeed. See sqlitestore_crashes.py for what a step is.
+After each kill, ``hg recover`` runs if Mercurial asks for it. Then ``hg verify``
+must be clean, every changeset that existed before must read as before, and the
+next writer must succeed. helpers/sqlitestore_crashes.py explains what a step is.
 
-``CRASH_POINTS`` says how many points are tried per command: a number, or
-``all``; ``CRASH_SIGNAL`` what is sent instead of SIGKILL. After SIGINT the
-command rolls back, with everything at hand that it had.
+The environment variable ``CRASH_POINTS`` says how many steps to try for each
+command: a number, or ``all``. ``CRASH_SIGNAL`` is the signal to send instead of
+SIGKILL. After SIGINT, the command rolls back by itself.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 def configuration(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Have commands of this process find their configuration."""
+    """Configure the commands that this process runs."""
     crashes.configure(tmp_path, monkeypatch)
 
 
@@ -60,9 +60,10 @@ class Sweep(Protocol):
 def sweep(
     request: pytest.FixtureRequest, capsys: pytest.CaptureFixture
 ) -> Iterator[Sweep]:
-    """A function that runs scenarios; it prints how many points there were.
+    """Return a function that runs a scenario.
 
-    Unless all are wanted, ``part`` makes it one of so many.
+    If not all steps are to be tried, it tries ``CRASH_POINTS / part`` of them.
+    Otherwise the number of steps is printed at the end.
     """
     total: list[int] = []
 
@@ -80,7 +81,7 @@ def sweep(
 
 
 def write(path: bytes, name: bytes, data: bytes, mode: str = 'ab') -> None:
-    """Add to a file of a working directory."""
+    """Append to a file of a working directory."""
     target = os.path.join(path, name)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(target, mode) as file:
@@ -88,14 +89,14 @@ def write(path: bytes, name: bytes, data: bytes, mode: str = 'ab') -> None:
 
 
 def hg(path: bytes, *args: bytes) -> None:
-    """Run a command that must succeed."""
+    """Run a command, and assert that it succeeds."""
     code, out = hg_command(b'--cwd', path, *args)
     assert code == 0, out
 
 
 @pytest.fixture
 def history(tmp_path: pathlib.Path) -> bytes:
-    """A repository with a little history, partly in frames, with a copy."""
+    """Return a repository with a copy and revisions in frames and in rows."""
     path = os.fsencode(tmp_path / 'repo')
     assert hg_command(b'init', path)[0] == 0
     for number in range(5):
@@ -111,7 +112,7 @@ def history(tmp_path: pathlib.Path) -> bytes:
 
 @pytest.fixture
 def changed(history: bytes) -> bytes:
-    """The same with uncommitted changes."""
+    """Return the same repository with uncommitted changes."""
     write(history, b'f', b'changed\n')
     write(history, b'new', random.Random(1).randbytes(100_000))
     hg(history, b'copy', b'-q', b'g1', b'g1copy')
@@ -121,7 +122,7 @@ def changed(history: bytes) -> bytes:
 
 @pytest.fixture
 def large(tmp_path: pathlib.Path) -> bytes:
-    """A repository that fills several frames."""
+    """Return a repository that fills several frames."""
     path = os.fsencode(tmp_path / 'large')
     noise = random.Random(2)
     assert hg_command(b'init', path)[0] == 0
@@ -140,14 +141,14 @@ def test_commit(changed: bytes, sweep: Sweep) -> None:
 
 
 def test_commit_with_pending_hook(changed: bytes, sweep: Sweep) -> None:
-    """What a hook in another process shall see is committed before."""
+    """What a hook in another process must see is committed before it runs."""
     hook = b'hooks.pretxncommit.look=true'
     args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
     sweep(Scenario(changed, args))
 
 
 def test_hook_killed(changed: bytes, sweep: Sweep) -> None:
-    """The hook is killed; so is its transaction, while it rolls back."""
+    """A hook is killed, then the command while it rolls back."""
     hook = b'hooks.pretxncommit.dies=kill -9 $$'
     args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
     sweep(Scenario(changed, args, code=-1))
@@ -155,8 +156,8 @@ def test_hook_killed(changed: bytes, sweep: Sweep) -> None:
 
 def test_amend(history: bytes, sweep: Sweep) -> None:
     write(history, b'f', b'changed\n')
-    # Without obsolescence it strips, and core keeps what it strips above the
-    # amended changeset in a bundle only: see test_strip.
+    # Without obsolescence, amend strips. Core then keeps the changesets above
+    # the amended one in a bundle only: see test_strip.
     evolution = b'experimental.evolution=createmarkers,allowunstable'
     amend = (b'commit', b'--amend', b'-m', b'amended', b'--config', evolution)
     sweep(Scenario(history, (b'--cwd', history, *amend)))
@@ -171,7 +172,7 @@ def test_pull(large: bytes, tmp_path: pathlib.Path, sweep: Sweep) -> None:
 def test_pull_refused(
     large: bytes, tmp_path: pathlib.Path, sweep: Sweep
 ) -> None:
-    """A large changegroup is seen by a hook, refused, and rolled back."""
+    """A hook refuses a large changegroup, which is rolled back."""
     path = os.fsencode(tmp_path / 'clone')
     hg_command(b'clone', b'-q', b'--pull', b'-r', b'1', large, path)
     hook = b'hooks.pretxnchangegroup.no=false'
@@ -180,7 +181,7 @@ def test_pull_refused(
 
 
 def stripped(path: bytes, first: int) -> frozenset[bytes]:
-    """The changesets from number ``first`` on."""
+    """Return the changesets from number ``first`` on."""
     return frozenset(list(crashes.contents(path))[first:])
 
 
@@ -192,21 +193,21 @@ def test_strip(history: bytes, sweep: Sweep) -> None:
 
 
 def test_strip_below_others(history: bytes, sweep: Sweep) -> None:
-    """What is above but unrelated goes into a bundle and comes back."""
+    """Unrelated changesets above go into a bundle and come back."""
     hg(history, b'update', b'-q', b'2')
     write(history, b'branch', b'off\n')
     write(history, b'copied', b'off\n')
     hg(history, b'commit', b'-qAm', b'other head')
     hg(history, b'update', b'-q', b'0')
     strip = (b'-R', history, b'strip', b'-q', b'3')
-    # As with revlogs, a bundle is all there is of it for a while.
+    # As with revlogs, those changesets are only in a bundle for a while.
     sweep(Scenario(history, strip, stripped(history, 3)))
 
 
 def test_rollback(history: bytes, sweep: Sweep) -> None:
     hg(history, b'update', b'-q', b'0')
     args = (b'-R', history, b'rollback', b'-qf')
-    # As with revlogs, it is begun anew.
+    # As with revlogs, the command starts again.
     sweep(
         Scenario(
             history,
@@ -227,7 +228,7 @@ def test_repack(large: bytes, sweep: Sweep) -> None:
 
 
 def test_repack_max(large: bytes, sweep: Sweep) -> None:
-    """Of what is in frames already, for the most part."""
+    """Repack a repository whose revisions are mostly in frames already."""
     hg(large, b'admin::sqlite-repack', b'-q')
     write(large, b'log', b'more')
     hg(large, b'commit', b'-qm', b'more')
@@ -241,7 +242,7 @@ def test_convert(history: bytes, sweep: Sweep, target: str) -> None:
     convert = b'admin::sqlite-convert', b'--to', target.encode()
 
     def again() -> None:
-        """It is one or the other, whole, and can be gone on with."""
+        """Check that the repository is whole, and convert it again."""
         assert crashes.contents(history) == scenario.before
         hg(history, *convert)
         found = os.listdir(os.path.join(history, b'.hg/store'))
@@ -254,14 +255,14 @@ def test_convert(history: bytes, sweep: Sweep, target: str) -> None:
 
 @pytest.mark.parametrize('target', ['sqlite', 'revlog'])
 def test_convert_legacy(history: bytes, sweep: Sweep, target: str) -> None:
-    """From the extension that came with Mercurial until 6.9."""
+    """Convert from the extension that came with Mercurial until 6.9."""
     before = crashes.contents(history)
     legacy.make_legacy(history)
     store = os.path.join(history, b'.hg/store')
     convert = b'admin::sqlite-convert', b'--to', target.encode()
 
     def again() -> None:
-        """It is of the old kind or of the new, whole, and can be gone on with."""
+        """Check that the repository has one format, and convert it again."""
         with open(os.path.join(store, b'requires'), 'rb') as file:
             if b'exp-sqlite-001' in file.read():
                 assert b'db.sqlite' in os.listdir(store)
@@ -283,7 +284,7 @@ def test_convert_legacy(history: bytes, sweep: Sweep, target: str) -> None:
 def test_convert_without_room(
     history: bytes, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """What it is, as the file of requirements says, decides what is removed."""
+    """The requirements on disk decide which files are removed."""
     before = crashes.contents(history)
     target = 'revlog'
     if kind == 'revlog':
@@ -311,7 +312,7 @@ def test_convert_without_room(
 
 
 class BackupScenario(Scenario):
-    """A scenario that looks at the backup of the run that is not killed, too."""
+    """A scenario that also checks the backup of the run that is not killed."""
 
     def total(self) -> int:
         total = super().total()
@@ -323,7 +324,7 @@ def test_backup(large: bytes, tmp_path: pathlib.Path, sweep: Sweep) -> None:
     dest = os.fsencode(tmp_path / 'backup')
 
     def look() -> None:
-        """It is whole or it is not there, and can be done again."""
+        """Check that the copy is complete or absent, and copy again."""
         for attempt in range(2):
             if os.path.exists(dest):
                 db = sqlite3.connect(os.fsdecode(dest))
@@ -339,7 +340,7 @@ def test_backup(large: bytes, tmp_path: pathlib.Path, sweep: Sweep) -> None:
 
 
 def interrupted(scenario: Scenario, mark: bytes) -> list[int]:
-    """The steps at which a kill leaves a journal that names ``mark``."""
+    """Return the steps at which a kill leaves a journal that names ``mark``."""
     journal = os.path.join(scenario.path, b'.hg/store/journal')
     found = []
     for last in range(scenario.total()):
@@ -352,7 +353,7 @@ def interrupted(scenario: Scenario, mark: bytes) -> list[int]:
 
 
 def recovery(scenario: Scenario, last: int) -> Scenario:
-    """The scenario of being killed while recovering from an earlier kill."""
+    """Return a scenario that kills the recovery from an earlier kill."""
     scenario.kill(last)
     path = scenario.path + b'-crashed'
     crashes.copy_tree(scenario.path, path)
@@ -361,7 +362,7 @@ def recovery(scenario: Scenario, last: int) -> Scenario:
 
 
 def test_recover(changed: bytes, sweep: Sweep) -> None:
-    """Recovery is killed as well: once, then it may succeed."""
+    """Recovery is killed once; the next one succeeds."""
     hook = b'hooks.pretxncommit.look=true'
     args = (b'--cwd', changed, b'commit', b'-m', b'dies', b'--config', hook)
     commit = Scenario(changed, args)
@@ -378,5 +379,5 @@ def test_recover_strip(history: bytes, sweep: Sweep) -> None:
 
 
 def test_extension_is_loaded() -> None:
-    """The extension under test is the one the commands above run with."""
+    """The commands above run with the extension of this source tree."""
     assert extensions.find(b'sqlitestore') is not None

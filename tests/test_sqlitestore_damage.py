@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Databases with flipped bits, garbage in a page, or a missing end.
+"""Read databases with flipped bits, garbage in a page, or a missing end.
 
-Whatever is damaged: what is read is what was written, or there is an error that
-names the file, and `hg verify` reports it. ``DAMAGE_TRIALS`` says how many are
-tried of each kind.
+Every read must return what was written, or fail with an error that names the
+file; ``hg verify`` must report the damage. The environment variable
+``DAMAGE_TRIALS`` says how many databases to damage in each way.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from mercurial.utils import stringutil
 
 TRIALS = int(os.environ.get('DAMAGE_TRIALS', '12'))
 
-# More seconds than anything here takes: a loop is an error as well.
+# More seconds than anything here takes. An endless loop is an error as well.
 PATIENCE = 120
 
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 
-# What else may stumble over it, and must not do so without a word.
+# Commands that may also fail on a damaged database, but not silently.
 MORE = (
     (b'admin::sqlite-stats',),
     (b'update', b'-q', b'-C', b'2'),
@@ -48,7 +48,7 @@ Contents = dict[tuple[bytes, bytes], bytes]
 def pristine(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[bytes, Contents]:
-    """A repository, partly in frames, and all file revisions in it."""
+    """Return a repository, partly in frames, and all its file revisions."""
     folder = tmp_path_factory.mktemp('damage')
     rc = folder / 'hgrc'
     rc.write_bytes(crashes.HGRC)
@@ -84,19 +84,19 @@ def pristine(
 def configuration(
     pristine: tuple[bytes, Contents], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Have commands of this process find their configuration."""
+    """Configure the commands that this process runs."""
     rc = os.path.join(os.path.dirname(pristine[0]), b'hgrc')
     monkeypatch.setenv('HGRCPATH', os.fsdecode(rc))
     monkeypatch.setenv('HGPLAIN', '1')
 
 
 def database(path: bytes) -> bytes:
-    """The path of a repository's database."""
+    """Return the path of a repository's database."""
     return os.path.join(path, b'.hg/store/files.sqlite')
 
 
 def read(path: bytes) -> tuple[Contents, list[bytes]]:
-    """Every file revision that can be read, and what was said of others."""
+    """Return all file revisions that can be read, and the errors of others."""
     repo = hg.repository(uimod.ui.load(), path).unfiltered()
     found: Contents = {}
     errors: list[bytes] = []
@@ -118,7 +118,7 @@ def read(path: bytes) -> tuple[Contents, list[bytes]]:
 
 
 def examine(path: bytes, wanted: Contents) -> str:
-    """Read a damaged repository; returns what was found to be wrong."""
+    """Read a damaged repository, and return what this test objects to."""
     found, errors = read(path)
     for key, text in found.items():
         if wanted[key] != text:
@@ -140,7 +140,7 @@ def examine(path: bytes, wanted: Contents) -> str:
 
 
 def check(path: bytes, wanted: Contents, what: str) -> None:
-    """Examine in a child, which damage may not kill either."""
+    """Examine a repository in a child process, which must not be killed."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -167,7 +167,7 @@ def check(path: bytes, wanted: Contents, what: str) -> None:
 
 
 def signal_after(seconds: int) -> None:
-    """End this process if it takes that long."""
+    """Kill this process if it takes too long."""
     import signal
 
     signal.alarm(seconds)
@@ -176,7 +176,7 @@ def signal_after(seconds: int) -> None:
 def damaged(
     pristine: tuple[bytes, Contents], kind: str, number: int
 ) -> tuple[bytes, str]:
-    """A copy of the repository with damage; returns (path, what it is)."""
+    """Damage a copy of the repository; return (path, description)."""
     chance = random.Random(f'{kind} {number}')
     path = pristine[0] + b'-damaged'
     copy_tree(pristine[0], path)
@@ -234,7 +234,7 @@ def test_damage(pristine: tuple[bytes, Contents], kind: str) -> None:
 def test_wrong_values(
     pristine: tuple[bytes, Contents], table: str, column: str
 ) -> None:
-    """SQLite is content, what is stored is not what was written."""
+    """The pages are intact, but a stored value was changed."""
     for number in range(max(1, TRIALS // 8)):
         chance = random.Random(f'{table} {column} {number}')
         path = pristine[0] + b'-damaged'

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A disk that fills up under commands that write.
+"""Run commands that write while the disk is full.
 
-Each is one line that names a path, loses nothing, and works again when there is
-space. ``RLIMIT_FSIZE`` bounds the size of any one file: the database, its log,
-a revlog. A small tmpfs bounds the sum, if one can be mounted here.
+Each must fail with one line that names a path, lose nothing, and work again
+when there is space. ``RLIMIT_FSIZE`` limits the size of each file: the database,
+its log, a revlog. A small tmpfs limits the total, if one can be mounted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 
 TMPFS_SIZE = 8 << 20
 
-# Amounts of space tried for each command.
+# How many amounts of space to try for each command.
 ATTEMPTS = int(os.environ.get('FULL_POINTS', '3'))
 
 
@@ -37,7 +37,7 @@ ATTEMPTS = int(os.environ.get('FULL_POINTS', '3'))
 def configuration(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Have commands of this process find their configuration."""
+    """Configure the commands that this process runs."""
     rc = tmp_path / 'hgrc'
     rc.write_bytes(crashes.HGRC)
     monkeypatch.setenv('HGRCPATH', str(rc))
@@ -47,13 +47,13 @@ def configuration(
 
 @pytest.fixture
 def folder(tmp_path: pathlib.Path) -> bytes:
-    """Where repositories are made."""
+    """Return the folder in which repositories are made."""
     return os.fsencode(tmp_path)
 
 
 @pytest.fixture
 def tmpfs(tmp_path: pathlib.Path) -> Iterator[bytes]:
-    """A file system of TMPFS_SIZE."""
+    """Return the path of a file system of TMPFS_SIZE bytes."""
     path = tmp_path / 'small'
     path.mkdir()
     mount = ['mount', '-t', 'tmpfs', '-o', f'size={TMPFS_SIZE}', 'none']
@@ -70,7 +70,7 @@ def tmpfs(tmp_path: pathlib.Path) -> Iterator[bytes]:
 
 
 def hg(path: bytes, *args: bytes) -> None:
-    """Run a command that must succeed."""
+    """Run a command, and assert that it succeeds."""
     code, out = hg_command(b'--cwd', path, *args)
     assert code == 0, out
 
@@ -82,7 +82,7 @@ def write(path: bytes, name: bytes, data: bytes) -> None:
 
 
 def make(path: bytes) -> bytes:
-    """A repository of 8 changesets and about 1 MB, with changes to commit."""
+    """Make a repository of 8 changesets and 1 MB, with changes to commit."""
     noise = random.Random(3)
     assert hg_command(b'init', path)[0] == 0
     for number in range(8):
@@ -95,7 +95,7 @@ def make(path: bytes) -> bytes:
 
 
 def limited(size: int) -> Callable[[], None]:
-    """What makes a process unable to write files larger than ``size``."""
+    """Return a function that limits the size of files of a process."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -106,7 +106,7 @@ def limited(size: int) -> Callable[[], None]:
 def attempt(
     args: tuple[bytes, ...], prepare: Callable[[], None] = lambda: None
 ) -> tuple[int, bytes]:
-    """Run a command in a child: (exit code, output)."""
+    """Run a command in a child process; return (exit code, output)."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -124,7 +124,7 @@ def attempt(
 
 
 def failed_well(out: bytes) -> None:
-    """Check what a command said that had no space."""
+    """Check the output of a command that had no space."""
     lines = [line for line in out.split(b'\n') if line.startswith(b'abort: ')]
     assert len(lines) == 1, out
     assert b'Traceback' not in out, out
@@ -136,9 +136,9 @@ Before = dict[bytes, set[bytes]]
 
 
 def expected(path: bytes, args: tuple[bytes, ...]) -> Before:
-    """What ``contents`` may say of each changeset that ``args`` leave.
+    """Return what ``contents`` may find after the command ``args``.
 
-    Runs them in ``path``, of which there must be a copy.
+    Run the command in ``path``, which the caller must have a copy of.
     """
     before = contents(path)
     code, out = attempt(args)
@@ -152,7 +152,7 @@ def expected(path: bytes, args: tuple[bytes, ...]) -> Before:
 
 
 def still_whole(path: bytes, before: Before, out: bytes) -> None:
-    """Recover if that was asked for; nothing may be missing."""
+    """Run ``hg recover`` if Mercurial asks for it; nothing may be missing."""
     if os.path.exists(os.path.join(path, b'.hg/store/journal')):
         hg(path, b'recover', b'--no-verify')
     code, said = hg_command(b'-R', path, b'verify', b'-q')
@@ -163,7 +163,7 @@ def still_whole(path: bytes, before: Before, out: bytes) -> None:
 
 
 def again(path: bytes, args: tuple[bytes, ...], before: Before) -> None:
-    """It succeeds now, unless the lack of space only hit what follows it."""
+    """Check that the command succeeds now, unless it had succeeded before."""
     code, out = attempt(args)
     done = b'nothing changed' in out or b'unknown revision' in out
     assert code == 0 or done, out
@@ -171,7 +171,7 @@ def again(path: bytes, args: tuple[bytes, ...], before: Before) -> None:
 
 
 def commands(path: bytes) -> dict[str, tuple[bytes, ...]]:
-    """What is tried in the repository ``path``; its clone is in other places."""
+    """Return the commands to try in the repository ``path``, by name."""
     there = b'--cwd', path
     return {
         'commit': (*there, b'commit', b'-m', b'large'),
@@ -192,10 +192,10 @@ NAMES = sorted(commands(b''))
 
 
 def prepared(name: str, folder: bytes) -> bytes:
-    """The repository for a command."""
+    """Make the repository for a command, and return its path."""
     path = make(os.path.join(folder, b'repo'))
     if name == 'strip':
-        # rows to rewrite, and a bundle to write
+        # So that an index run must be rewritten and a bundle be written.
         hg(path, b'admin::sqlite-repack', b'-q')
     if name == 'pull':
         source = path + b'-source'
@@ -213,7 +213,7 @@ def test_file_too_large(folder: bytes, name: str) -> None:
     copy_tree(path, path + b'.pristine')
     before = expected(path, args)
     failures = 0
-    # from what fits nothing to what fits nearly everything
+    # From too little for anything to enough for nearly everything.
     for number in range(ATTEMPTS):
         size = 20_000 + 1_600_000 * number // ATTEMPTS
         copy_tree(path + b'.pristine', path)
@@ -237,7 +237,7 @@ def test_no_space(folder: bytes, tmpfs: bytes, name: str) -> None:
     ballast = os.path.join(tmpfs, b'ballast')
     failures = 0
     for number in range(ATTEMPTS):
-        # connections to files removed here keep their space
+        # Open connections keep the space of files that are removed here.
         gc.collect()
         copy_tree(saved, path)
         stat = os.statvfs(tmpfs)

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happens to single revisions of a changegroup."""
+"""How the order of parents is fixed in revisions of a changegroup."""
 
 from __future__ import annotations
 
 import pytest
 from mercurial.revlogutils import constants
 
-from hgext3rd.sqlitestore.formats import index
 from hgext3rd.sqlitestore.writing import ingest
 
 TEXT = b'text'
@@ -26,7 +25,7 @@ COPY = b'\x01\ncopy: a\n\x01\ntext'
         (COPY, 3, 5, False),
     ],
 )
-def test_parents_are_mended(
+def test_wrong_order_of_parents_is_recognized(
     text: bytes, p1: int, p2: int, swapped: bool
 ) -> None:
     assert ingest._swapped(text, p1, p2, 0) == swapped
@@ -35,27 +34,6 @@ def test_parents_are_mended(
 @pytest.mark.parametrize(
     'flag', [constants.REVIDX_ISCENSORED, constants.REVIDX_EXTSTORED]
 )
-def test_parents_of_hidden_texts_stay(flag: int) -> None:
+def test_parents_stay_if_the_raw_text_stands_for_another(flag: int) -> None:
     assert not ingest._swapped(b'\x01\ncensored: \n\x01\n', 3, -1, flag)
     assert not ingest._swapped(b'version https://git-lfs', -1, 3, flag)
-
-
-def test_kept_indexes_are_bounded() -> None:
-    cache = index.IndexCache(limit=10 * index.INDEX_COST)
-    for path_id in range(1, 101):
-        cache.keep(path_id, index.FileIndex(path_id))
-    kept = [
-        path_id for path_id in range(1, 101) if cache.get(path_id) is not None
-    ]
-    assert kept == list(range(91, 101))
-
-
-def test_an_index_that_grew_counts_for_more() -> None:
-    cache = index.IndexCache(limit=10 * index.INDEX_COST)
-    for path_id in range(1, 6):
-        cache.keep(path_id, index.FileIndex(path_id))
-    large = index.FileIndex(5)
-    large.append(index.Revision(b'n' * 20, -1, -1, 0, 0, 1, 0, 0))
-    cache.keep(5, large)
-    assert cache.get(5) is large
-    assert cache.get(4) is None

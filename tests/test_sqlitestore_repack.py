@@ -14,9 +14,15 @@ from hypothesis import strategies as st
 from mercurial import mdiff
 
 from hgext3rd.sqlitestore.compat import mpatch
-from hgext3rd.sqlitestore.formats import chunks, columns, frames, index, schema
+from hgext3rd.sqlitestore.formats import (
+    chunks,
+    columns,
+    deltas,
+    frames,
+    index,
+    schema,
+)
 from hgext3rd.sqlitestore.repacking import packer, plan
-from hgext3rd.sqlitestore.writing import bases
 
 # Few distinct lines, so that texts have much in common.
 LINES = st.lists(
@@ -27,23 +33,23 @@ LINES = st.lists(
 @given(LINES, LINES)
 def test_an_inverted_delta_leads_back(old: bytes, new: bytes) -> None:
     delta = mdiff.textdiff(old, new)
-    back = bases.invert(delta, old)
+    back = deltas.invert(delta, old)
     assert mdiff.patches(new, [back]) == old
-    assert bases.invert(back, new) == delta
+    assert deltas.invert(back, new) == delta
 
 
 @given(LINES, LINES)
 def test_a_trimmed_delta_gives_the_same_text(old: bytes, new: bytes) -> None:
     delta = mdiff.textdiff(old, new)
-    trimmed = bases.trim(delta, old)
+    trimmed = deltas.trim(delta, old)
     assert mdiff.patches(old, [trimmed]) == new
     assert len(trimmed) <= len(delta)
-    assert mdiff.patches(new, [bases.invert(trimmed, old)]) == old
+    assert mdiff.patches(new, [deltas.invert(trimmed, old)]) == old
 
 
 def test_trimming_removes_equal_parts_of_a_line() -> None:
     old, new = b'one\nspeed = 10\ntwo\n', b'one\nspeed = 20\ntwo\n'
-    trimmed = bases.trim(mdiff.textdiff(old, new), old)
+    trimmed = deltas.trim(mdiff.textdiff(old, new), old)
     assert trimmed == b'\0\0\0\x0c\0\0\0\x0d\0\0\0\x012'
 
 
@@ -67,13 +73,13 @@ def test_picking_a_row_of_columns(
     ]
 
 
-def test_decode_entry_agrees_with_decode_segment() -> None:
+def test_decode_entry_agrees_with_decode_run() -> None:
     revs = [
         index.Revision(bytes([n]) * 20, n - 1, -1, 5 * n, 0, 100 + n, 7, 9 - n)
         for n in range(9)
     ]
-    data = index.encode_segment(0, revs, chunks.Codec('zstd'))
-    for n, rev in enumerate(index.decode_segment(0, 9, data)):
+    data = index.encode_run(0, revs, chunks.Codec('zstd'))
+    for n, rev in enumerate(index.decode_run(0, 9, data)):
         entry = index.decode_entry(9, data, n)
         assert entry == (
             n - rev.p1 if rev.p1 >= 0 else 0,
@@ -135,7 +141,7 @@ def make_split(texts: list[bytes]) -> tuple[list[bytes], bytes, bytes]:
     """
     entries = texts[:1]
     for old, new in zip(texts, texts[1:], strict=False):
-        delta = bases.trim(mdiff.textdiff(old, new), old)
+        delta = deltas.trim(mdiff.textdiff(old, new), old)
         entries.append(b'' if old == new else delta)
     n = len(texts)
     head, parts = frames.split(
@@ -238,4 +244,4 @@ def test_texts_of_a_long_chain_are_kept() -> None:
     small = frames.TextCache(limit=600)
     frame = frames.Frame(head, b''.join(entries), 3, small)
     assert [frame.text(n - 1 - rev) for rev in range(n)] == texts
-    assert small._size <= 600
+    assert small.size <= 600

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A process that had the repository open while others changed its storage.
+"""Use a repository object after another process changed the storage.
 
 Command servers and hgweb keep repository objects. After a conversion, strip,
-censoring, repack or restore by another process, such an object must read what
-is there now and write to where others will look, or refuse with a message.
+censoring, repack or restore by another process, such an object must read and
+write the new storage, or refuse with a message.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 def configuration(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Have commands of this process find their configuration."""
+    """Configure the commands that this process runs."""
     crashes.configure(tmp_path, monkeypatch, b'[extensions]\nshare =\n')
 
 
 def elsewhere(path: bytes, *args: bytes) -> None:
-    """Run a command in another process; it must succeed."""
+    """Run a command in another process, and assert that it succeeds."""
     pid = os.fork()
     if not pid:
         out = b'it died'
@@ -58,7 +58,7 @@ def write(path: bytes, name: bytes, data: bytes) -> None:
 
 @pytest.fixture(params=['sqlite', 'revlogv1'])
 def path(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> bytes:
-    """A repository of either kind with five changesets."""
+    """Return a repository with five changesets, in SQLite or in revlogs."""
     path = os.fsencode(tmp_path / 'repo')
     kind = b'storage.new-repo-backend=%s' % request.param.encode()
     elsewhere(b'.', b'init', path, b'--config', kind)
@@ -70,7 +70,7 @@ def path(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> bytes:
 
 
 def contents(repo: Any) -> dict[bytes, list[bytes]]:
-    """The files of each changeset, as this object reads them."""
+    """Return the texts of each changeset as a repository object reads them."""
     return {
         repo[rev].node(): [
             b'censored'
@@ -83,12 +83,12 @@ def contents(repo: Any) -> dict[bytes, list[bytes]]:
 
 
 def open_repository(path: bytes) -> Any:
-    """A repository object as a server keeps it."""
+    """Return a repository object, as a server keeps it."""
     return hg.repository(uimod.ui.load(), path)
 
 
 def command(repo: Any, *args: bytes) -> tuple[int, bytes]:
-    """Run a command as a command server does that holds ``repo``."""
+    """Run a command on ``repo`` as a command server does."""
     repo.invalidateall()
     out = io.BytesIO()
     os.chdir(repo.root)
@@ -103,24 +103,24 @@ def command(repo: Any, *args: bytes) -> tuple[int, bytes]:
 
 
 def is_ours(path: bytes) -> bool:
-    """Whether the repository is in SQLite now."""
+    """Return whether the repository is in SQLite."""
     return os.path.exists(os.path.join(path, b'.hg/store/files.sqlite'))
 
 
 def to_other_kind(path: bytes) -> None:
-    """Convert to what it is not."""
+    """Convert between SQLite and revlogs."""
     kind = b'revlog' if is_ours(path) else b'sqlite'
     elsewhere(path, b'admin::sqlite-convert', b'-q', b'--to', kind)
 
 
 def there_and_back(path: bytes) -> None:
-    """Convert twice: the requirements are what they were."""
+    """Convert twice, which leaves the requirements as they were."""
     to_other_kind(path)
     to_other_kind(path)
 
 
 def strip(path: bytes) -> None:
-    """Remove a file altogether and bring it back in another changeset."""
+    """Strip the only changeset of a file, and add the file again."""
     elsewhere(path, b'strip', b'-q', b'4', b'--no-backup')
     write(path, b'late', b'later\n')
     elsewhere(path, b'commit', b'-qAm', b'late again')
@@ -129,19 +129,19 @@ def strip(path: bytes) -> None:
 
 
 def censor(path: bytes) -> None:
-    """Take away content."""
+    """Censor a file revision."""
     elsewhere(path, b'censor', b'-r', b'1', b'f')
 
 
 def repack(path: bytes) -> None:
-    """Move everything."""
+    """Repack, which moves all content."""
     if is_ours(path):
         elsewhere(path, b'admin::sqlite-repack', b'-q')
         elsewhere(path, b'admin::sqlite-repack', b'-q', b'--max')
 
 
 def restore(path: bytes) -> None:
-    """Put a copy in the place of the repository's store."""
+    """Replace the repository's store by a copy."""
     store = os.path.join(path, b'.hg/store')
     shutil.copytree(os.fsdecode(store), os.fsdecode(store + b'.copy'))
     os.rename(store, store + b'.old')
@@ -149,7 +149,7 @@ def restore(path: bytes) -> None:
 
 
 def upgrade(path: bytes) -> None:
-    """Have core make a new store."""
+    """Let core make a new store."""
     options = b'--run', b'--quiet', b'--no-backup', b'--optimize'
     elsewhere(path, b'debugupgraderepo', *options, b're-delta-all')
 
@@ -159,21 +159,22 @@ ACTIONS = [*CONVERSIONS, strip, censor, repack, restore, upgrade]
 
 
 def skip_core(path: bytes, action: Callable[[bytes], None]) -> None:
-    """Leave to core what does not touch SQLite."""
+    """Skip actions that involve only revlogs."""
     if action not in CONVERSIONS and not is_ours(path):
         pytest.skip('all of this is about revlogs')
 
 
 @pytest.mark.parametrize('action', ACTIONS)
 def test_command_server(path: bytes, action: Callable[[bytes], None]) -> None:
-    """It reads and writes what another process made of the repository."""
+    """A command server reads and writes the changed repository."""
     skip_core(path, action)
     repo = open_repository(path)
     before = contents(repo)
     assert len(before) == 5
     action(path)
     expected = contents(open_repository(path))
-    # Without being told, it may refuse, but must not tell anything else.
+    # Before it is invalidated, the object may refuse, but must not return
+    # anything that was never there.
     try:
         found = contents(repo)
     except (error.Error, OSError):
@@ -201,7 +202,7 @@ def test_command_server(path: bytes, action: Callable[[bytes], None]) -> None:
 def test_push_to_open_repository(
     path: bytes, tmp_path: pathlib.Path, action: Callable[[bytes], None]
 ) -> None:
-    """A server that opened the repository before gets a changegroup after."""
+    """A server that had opened the repository before receives a push."""
     skip_core(path, action)
     other = os.fsencode(tmp_path / 'other')
     elsewhere(b'.', b'clone', b'-q', b'-r', b'3', path, other)
@@ -212,7 +213,7 @@ def test_push_to_open_repository(
     contents(repo)
     action(path)
     expected = contents(open_repository(path))
-    # no invalidation: a server process that waited for this
+    # Without invalidation, as in a server process that waited for the push.
     repo.ui.pushbuffer(error=True)
     try:
         exchange.pull(repo, hg.peer(repo.ui, {}, other), force=True)
@@ -226,7 +227,7 @@ def test_push_to_open_repository(
 
 
 def test_reader_of_converted(path: bytes) -> None:
-    """Objects made before the conversion read on or refuse."""
+    """Objects made before a conversion continue to read, or refuse."""
     repo = open_repository(path)
     fctx = repo[b'tip'][b'f']
     wanted = fctx.data()
@@ -241,11 +242,11 @@ def test_reader_of_converted(path: bytes) -> None:
 
 
 def test_writer_without_extension(path: bytes, tmp_path: pathlib.Path) -> None:
-    """A process that does not know us cannot write beside the database."""
+    """A process without the extension cannot write revlogs beside it."""
     if is_ours(path):
         to_other_kind(path)
     repo = open_repository(path)
-    # the class that core gave it
+    # The class that core gave it, without the extension.
     cls = type(repo.unfiltered())
     repo.unfiltered().__class__ = cls.__mro__[1]
     repo = repo.unfiltered().filtered(b'visible')

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many processes and threads with one database at the same time.
+"""Use one database in many processes and threads at the same time.
 
-Everything that reads compares all it reads with what it must be; nothing here
-depends on who comes first.
+All readers compare everything they read with what it must be. No test depends
+on which process is first.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 def configuration(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Have commands of this process find their configuration."""
+    """Configure the commands that this process runs."""
     crashes.configure(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def path(tmp_path: pathlib.Path) -> bytes:
-    """A repository of 12 changesets, some files in one line of history."""
+    """Return a repository with a linear history of 12 changesets."""
     path = os.fsencode(tmp_path / 'repo')
     assert hg_command(b'init', path)[0] == 0
     noise = random.Random(4)
@@ -64,20 +64,23 @@ def write(path: bytes, name: bytes, data: bytes) -> None:
 
 
 def hg(path: bytes, *args: bytes) -> bytes:
-    """Run a command that must succeed."""
+    """Run a command, assert that it succeeds, and return its output."""
     code, out = hg_command(b'--cwd', path, *args)
     assert code == 0, out
     return out
 
 
 def database(path: bytes) -> bytes:
-    """The path of a repository's database."""
+    """Return the path of a repository's database."""
     return os.path.join(path, b'.hg/store', schema.FILENAME)
 
 
 @contextlib.contextmanager
 def process(function: Callable[[], object]) -> Iterator[int]:
-    """A child that runs a function; it must succeed unless it is killed."""
+    """Run a function in a child process, and wait for it at the end.
+
+    The function must succeed unless the process is killed.
+    """
     pid = os.fork()
     if not pid:
         code = 1
@@ -100,14 +103,14 @@ def process(function: Callable[[], object]) -> Iterator[int]:
 
 
 def wait_for(ready: Callable[[], bool]) -> None:
-    """Let others go on until something is so."""
+    """Wait until a condition is true."""
     while not ready():
         time.sleep(0.01)
 
 
 @contextlib.contextmanager
 def lock_held(path: bytes, sql: bytes = b'BEGIN IMMEDIATE') -> Iterator[None]:
-    """Another process holds a lock of the database meanwhile."""
+    """Have another process hold a lock of the database for a while."""
     reading, writing = os.pipe()
 
     def hold() -> None:
@@ -135,7 +138,7 @@ WRITING = {
 
 @pytest.mark.parametrize('name', WRITING)
 def test_locked(path: bytes, name: str) -> None:
-    """A lock held for too long: one line, nothing lost; readers go on."""
+    """Writers fail with one line while a lock is held, and readers go on."""
     write(path, b'f0', b'new\n')
     before = contents(path)
     busy = b'--config', b'storage.sqlite.busy-timeout=0.05'
@@ -157,7 +160,7 @@ def test_locked(path: bytes, name: str) -> None:
 
 
 def test_two_writers(path: bytes, tmp_path: pathlib.Path) -> None:
-    """Both wait for each other; what both wrote is there."""
+    """Two writers wait for each other, and both succeed."""
     clone = os.fsencode(tmp_path / 'clone')
     hg(path, b'share', b'-q', path, clone, b'--config', b'extensions.share=')
 
@@ -173,7 +176,7 @@ def test_two_writers(path: bytes, tmp_path: pathlib.Path) -> None:
 
 
 def test_reader_during_repack(path: bytes) -> None:
-    """All history is read while everything moves."""
+    """All history is read while it is repacked."""
     before = contents(path)
 
     def repack() -> None:
@@ -188,7 +191,7 @@ def test_reader_during_repack(path: bytes) -> None:
         while not os.waitid(
             os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
         ):
-            # one that was opened before, and a new one
+            # A repository object that was opened before, and a new one.
             assert read(repo, before) == before
             assert before.items() <= contents(path).items()
     assert len(contents(path)) == len(before) + ROUNDS
@@ -212,17 +215,17 @@ def test_reader_while_repack_is_killed(path: bytes) -> None:
 
 
 def hg_repository(path: bytes) -> Any:
-    """A repository object."""
+    """Return a repository object."""
     return hgmod.repository(uimod.ui.load(), path).unfiltered()
 
 
 def read(repo: Any, wanted: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    """What ``crashes.contents`` says, from an object that stays open."""
+    """Return what ``contents`` does, from an object that stays open."""
     return crashes.digests(repo, [repo[node] for node in wanted])
 
 
 def test_threads(path: bytes) -> None:
-    """As hgweb: each thread has its repository object; one commits."""
+    """Each thread has its own repository object, while another commits."""
     before = contents(path)
     errors: list[BaseException] = []
     stop = threading.Event()
@@ -242,7 +245,7 @@ def test_threads(path: bytes) -> None:
         hg(path, b'admin::sqlite-repack', b'-q')
 
     threads = [threading.Thread(target=reader) for _number in range(6)]
-    # forked before there are threads
+    # The fork must happen before threads start.
     with process(commit) as pid:
         for thread in threads:
             thread.start()
@@ -258,7 +261,7 @@ def test_threads(path: bytes) -> None:
 
 
 def test_threads_share_one_object(path: bytes) -> None:
-    """One repository object in many threads, as update's thread workers do."""
+    """Threads share one repository object, as those of update do."""
     before = contents(path)
     repo = hg_repository(path)
     ctxs = [repo[node] for node in before]
@@ -285,7 +288,7 @@ def test_threads_share_one_object(path: bytes) -> None:
 
 
 def open_files(path: bytes) -> int:
-    """How many descriptors of this process are of a database."""
+    """Return how many descriptors of this process refer to a database."""
     count = 0
     for name in os.listdir('/proc/self/fd'):
         with contextlib.suppress(OSError):
@@ -296,7 +299,7 @@ def open_files(path: bytes) -> int:
 
 @pytest.mark.skipif(not os.path.exists('/proc/self/fd'), reason='needs /proc')
 def test_threads_leave_nothing(path: bytes) -> None:
-    """Connections of threads that ended are closed."""
+    """Connections of threads that have ended are closed."""
     repo = hg_repository(path)
     repo.file(b'f0').read(repo.file(b'f0').node(0))
 
@@ -308,12 +311,12 @@ def test_threads_leave_nothing(path: bytes) -> None:
             gc.collect()
         return open_files(path)
 
-    # SQLite keeps descriptors for later while there are locks.
+    # SQLite keeps descriptors open as long as the process has locks.
     assert some_threads() >= some_threads()
 
 
 def test_update_workers(path: bytes) -> None:
-    """Workers fork from a process that has read already."""
+    """Workers are forked from a process that has the database open."""
     for number in range(120):
         write(path, b'many%d' % number, b'%d\n' % number * 50)
     hg(path, b'commit', b'-qAm', b'many')
@@ -335,13 +338,13 @@ def test_update_workers(path: bytes) -> None:
 
 
 def test_fork_holds_locks_of_its_own(path: bytes) -> None:
-    """A child's connection is not that of its parent under another name.
+    """A forked child takes its own locks.
 
-    SQLite keeps the locks of a process in its memory, which a child inherits
-    without the locks. A child that believed in them could have the log
-    deleted under its hands, and write to a file that is no more.
+    SQLite records in memory which locks a process holds. A child inherits the
+    record without the locks. If it relied on them, another process could delete
+    the log while the child writes to it.
     """
-    # of earlier commands in this process
+    # Close connections of earlier commands in this process.
     gc.collect()
     parent = Database(database(path))
     parent.row('SELECT count(*) FROM path')
@@ -364,7 +367,8 @@ def test_fork_holds_locks_of_its_own(path: bytes) -> None:
     with process(child):
         os.read(to_parent[0], 1)
         parent.close()
-        # Whoever closes last removes the log; the child is still there.
+        # The last process to close the database removes the log, but the child
+        # still has it open.
         with process(close):
             pass
         os.write(to_child[1], b'1')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The checks of the database that `hg verify` adds: each finds its damage."""
+"""Each check of the database that ``hg verify`` runs finds its damage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hgext3rd.sqlitestore.reading.store import Store
 
 @pytest.fixture
 def store(tmp_path: pathlib.Path) -> Iterator[Store]:
-    """A store with loose and sealed revisions of two files."""
+    """Return a store with a file of loose and one of sealed revisions."""
     vfs = vfsmod.vfs(os.fsencode(tmp_path))
     store = Store(vfs.join(schema.FILENAME), 'zstd', b'off', lambda: 1 << 20)
     store.db.create()
@@ -49,7 +49,7 @@ def store(tmp_path: pathlib.Path) -> Iterator[Store]:
 
 
 def incoming(target: Any, texts: list[bytes]) -> Iterator[Any]:
-    """The texts as revisions of a changegroup."""
+    """Yield the texts as revisions of a changegroup."""
     parent = target.nullid
     for text in texts:
         item = compat.Incoming()
@@ -64,6 +64,7 @@ def incoming(target: Any, texts: list[bytes]) -> Iterator[Any]:
 
 
 def messages(store: Store) -> list[bytes]:
+    """Return the messages of all problems that the checks find."""
     return [problem.message for problem in verify.check(store)]
 
 
@@ -110,7 +111,7 @@ def test_damaged_pages(store: Store, tmp_path: pathlib.Path) -> None:
     store.db.close()
     path = tmp_path / 'files.sqlite'
     data = bytearray(path.read_bytes())
-    # past the header page: every later page is unreadable
+    # All pages after the header become unreadable.
     data[4096:] = b'\xa5' * (len(data) - 4096)
     path.write_bytes(data)
     assert messages(store)

@@ -71,6 +71,13 @@ class LRU(Generic[K, V]):
         self.used -= found[1]
         return found[0]
 
+    def drop_oldest(self) -> None:
+        """Remove the entry that was used least recently.
+
+        Raises KeyError if there is none.
+        """
+        self.used -= self._entries.popitem(last=False)[1][1]
+
     def clear(self) -> None:
         """Remove all entries."""
         self._entries.clear()

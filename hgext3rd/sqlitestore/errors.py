@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can go wrong in the store, as Mercurial's dispatch understands it.
+"""The errors that the store raises on purpose.
 
-Everything raised on purpose is one of these two, so that a user sees one
-``abort:`` line with a hint and never a traceback. Nothing else lives here.
+All of them are errors that Mercurial's dispatch knows. A user therefore sees
+one ``abort:`` line with a hint, never a traceback. Nothing else lives here.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ class StoreUnavailable(error.Abort):
 
 
 class CorruptStore(error.StorageError):
-    """Stored bytes contradict themselves: a page, a frame or an index."""
+    """Stored bytes are damaged: a page, a frame, an index or a delta."""
 
 
 class Moved(CorruptStore):
-    """Content is not where an index says.
+    """A frame or row that an index refers to does not exist.
 
-    Either another process repacked after the index was read, and a fresh index
-    knows better, or it is missing.
+    If another process repacked the database after the index was read, a fresh
+    index has the new location. Otherwise the content is missing.
     """

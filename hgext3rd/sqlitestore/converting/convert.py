@@ -104,9 +104,9 @@ def _refuse_unsettled(repo: Any) -> None:
             hint=_(b"run 'hg debugupgraderepo' first"),
         )
     if requirements.uses_sqlite(repo):
-        from ..writing import writer
+        from ..writing import recovery
 
-        writer.recover(repo.sqlitestore)
+        recovery.recover(repo.sqlitestore)
 
 
 def _requirements(ui: Any, repo: Any, target: bytes) -> set[bytes]:

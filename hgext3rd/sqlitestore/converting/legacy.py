@@ -29,6 +29,7 @@ from mercurial.i18n import _
 from ...amalgam import lru
 from .. import errors
 from ..database import uris
+from ..formats import statements
 
 FILENAME = b'db.sqlite'
 SCHEMA_VERSION = 1
@@ -38,15 +39,6 @@ MISSING_PARENTS = 2 | 4
 
 # Bytes of texts kept as bases of the deltas that follow.
 TEXT_CACHE = 32 << 20
-
-SELECT_VERSION = 'PRAGMA user_version'
-SELECT_PATHS = 'SELECT id, path FROM filepath ORDER BY path'
-SELECT_REVISIONS = """
-    SELECT id, node, p1rev, p2rev, linkrev, flags FROM fileindex
-    WHERE pathid = ? ORDER BY revnum"""
-SELECT_DELTA = """
-    SELECT f.deltabaseid, d.compression, d.delta FROM fileindex AS f
-    JOIN delta AS d ON d.id = f.deltaid WHERE f.id = ?"""
 
 
 class LegacyRevision(NamedTuple):
@@ -76,7 +68,9 @@ class LegacyDatabase:
             raise errors.StoreUnavailable(_(b'%s is missing') % path)
         try:
             self._db = sqlite3.connect(uris.uri(path, 'mode=ro'), uri=True)
-            (version,) = self._db.execute(SELECT_VERSION).fetchone()
+            (version,) = self._db.execute(
+                statements.SELECT_SCHEMA_VERSION
+            ).fetchone()
         except sqlite3.Error as exc:
             raise self._damaged(str(exc)) from exc
         if version != SCHEMA_VERSION:
@@ -90,12 +84,15 @@ class LegacyDatabase:
 
     def paths(self) -> list[tuple[int, bytes]]:
         """Return (id, path) of all files, in the order of paths."""
-        return [(i, bytes(path)) for i, path in self._rows(SELECT_PATHS, ())]
+        return [
+            (i, bytes(path))
+            for i, path in self._rows(statements.LEGACY_SELECT_PATHS, ())
+        ]
 
     def revisions(self, path_id: int) -> Iterator[LegacyRevision]:
         """Yield the revisions of a file, in order."""
         for rid, node, p1, p2, linkrev, flags in self._rows(
-            SELECT_REVISIONS, (path_id,)
+            statements.LEGACY_SELECT_REVISIONS, (path_id,)
         ):
             if flags & MISSING_PARENTS:
                 raise errors.StoreUnavailable(
@@ -120,7 +117,7 @@ class LegacyDatabase:
             text = self._texts.get(current)
             if text is not None:
                 break
-            rows = self._rows(SELECT_DELTA, (current,))
+            rows = self._rows(statements.LEGACY_SELECT_DELTA, (current,))
             if not rows or len(deltas) > 1 << 20:
                 raise self._damaged('revision %d is missing' % current)
             current, compression, data = rows[0]

@@ -22,7 +22,7 @@ from mercurial import vfs as vfsmod
 from ...amalgam import sidefiles
 from .. import requirements
 from ..database import links
-from ..formats import schema
+from ..formats import schema, statements
 from . import legacy
 
 # Everything unfinished is below this directory of .hg/store.
@@ -42,9 +42,6 @@ NOWHERE = schema.FILENAME + b'/instead'
 
 # Where Mercurial keeps a revlog while it is split in two files.
 SPLIT_FOLDER = b'data-s'
-
-# After this, no process that still has the database open can write to it.
-DISABLE = 'DROP TABLE counter'
 
 
 def raw_vfs(repo: Any) -> Any:
@@ -141,7 +138,7 @@ def _disable(path: bytes) -> None:
     try:
         db = sqlite3.connect(pycompat.fsdecode(path), isolation_level=None)
         try:
-            db.execute(DISABLE)
+            db.execute(statements.DROP_COUNTERS)
         finally:
             db.close()
     except sqlite3.Error:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A database that has another name, as after ``cp -al``.
+"""A database file that has several names (hard links), as after ``cp -al``.
 
 Revlogs break such links when they are written to. The database is changed in
-place, with a log for each of its names: two repositories that share one would
-take each other's revisions for traces of lost transactions. So whoever is
-about to write makes a copy first.
+place, with one write-ahead log per name. Two repositories that share a file
+would take each other's revisions for those of a lost transaction. Therefore
+the file is copied before the first write.
+
+This module knows a database only by the protocol below.
 """
 
 from __future__ import annotations
@@ -12,44 +14,56 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from mercurial import util
 from mercurial.i18n import _
 
+from ...amalgam import durable, sidefiles
 from .. import errors
-
-if TYPE_CHECKING:
-    from .connection import Database
+from ..formats import statements
 
 SUFFIX = b'.own'
-SIDE_FILES = (b'-wal', b'-shm')
 
-# All that is in the log goes into the file, unless a reader needs the log.
-EMPTY_LOG = 'PRAGMA wal_checkpoint(TRUNCATE)'
-
-# How often a copy is begun anew because the other repository was written to.
+# How often to try again because the other repository was written to meanwhile.
 ATTEMPTS = 5
 
 
+class LinkedDatabase(Protocol):
+    """What is needed of a database to give it a file of its own."""
+
+    path: bytes
+
+    def row(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """Return the first row of a query, or None."""
+
+    def copy(self, path: bytes) -> None:
+        """Write a consistent copy to ``path``."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
 def is_linked(path: bytes) -> bool:
-    """Whether the file at ``path`` has other names."""
+    """Return whether the file at ``path`` has other names."""
     try:
         return os.stat(path).st_nlink > 1
     except OSError:
         return False
 
 
-def separate(db: Database) -> None:
-    """Have the database be a file of its own; nobody else may write to it.
+def separate(db: LinkedDatabase) -> None:
+    """Replace the database by a copy that has no other name.
 
-    Raises StoreUnavailable if others keep it from that. Processes that have
-    the old file open read on and notice that it was replaced.
+    The caller must hold the repository's lock. Processes that have the old file
+    open continue to read it, and notice that it was replaced. Raises
+    StoreUnavailable if the other repository is written to all the time.
     """
     copy = db.path + SUFFIX
     try:
         for _attempt in range(ATTEMPTS):
-            row = db.row(EMPTY_LOG)
+            row = db.row(statements.EMPTY_LOG)
             if row is None or row[0]:
                 continue
             before = _state(db.path)
@@ -65,30 +79,23 @@ def separate(db: Database) -> None:
             )
         shutil.copymode(db.path, copy)
         stat = os.stat(db.path)
+        # Only root is allowed to do this. Root must do it, or the owner of the
+        # repository could no longer write to the file.
         with contextlib.suppress(OSError):
-            # only root may, but root must, or the owner could not write to it
             os.chown(copy, stat.st_uid, stat.st_gid)
-        _sync(copy)
+        durable.sync_file(copy)
         db.close()
-        # Nothing is in them, but they belong to the old file.
-        for suffix in SIDE_FILES:
-            util.tryunlink(db.path + suffix)
+        # The side files are empty, but they belong to the old file.
+        for suffix in sidefiles.SUFFIXES:
+            util.tryunlink(sidefiles.beside(db.path, suffix))
         util.rename(copy, db.path)
-        _sync(os.path.dirname(db.path))
+        durable.sync_directory(os.path.dirname(db.path))
     finally:
-        for suffix in (b'', *SIDE_FILES):
-            util.tryunlink(copy + suffix)
+        for name in sidefiles.files_of(copy):
+            util.tryunlink(name)
 
 
-def _state(path: bytes) -> tuple[Any, ...]:
-    """What is another when somebody wrote to the file."""
+def _state(path: bytes) -> tuple[int, int, int]:
+    """Return a value that changes whenever the file is written to."""
     stat = os.stat(path)
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-
-def _sync(path: bytes) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files as core's keyword extension has them."""
+"""Files as core's keyword extension needs them.
+
+That extension replaces ``repo.file`` and returns a class of its own, which
+opens a revlog. The class here does the same on the database.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from .filelog import SQLiteFilelog
 
 @functools.cache
 def make_class(base: Any) -> Any:
-    """The class of such files; ``base`` is that of the extension."""
+    """Return the class of such files; ``base`` is the extension's class."""
 
     class KeywordSQLiteFilelog(base, SQLiteFilelog):
         """A file whose keywords are stored unexpanded."""
@@ -25,7 +29,7 @@ def make_class(base: Any) -> Any:
             path: bytes,
             writable: bool,
         ) -> None:
-            # not base's, which opens a revlog
+            # The constructor of ``base`` would open a revlog.
             SQLiteFilelog.__init__(self, store, opener, path, writable)
             self.kwt = kwt
             self.path = path

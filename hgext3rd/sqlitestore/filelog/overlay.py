@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bundle and union repositories on top of a file store.
+"""Files in bundle repositories and union repositories.
 
-Both add revisions to a file in memory, after those in the database, without
-writing anything: from a bundle's changegroup, or from another repository of
-any kind. The index they extend is a copy of their own.
+Such a file has revisions that are not in the database, after those that are:
+from the changegroup of a bundle, or from another repository of any kind. They
+are added to a copy of the index in memory. Nothing is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from mercurial import error, mdiff
 from mercurial import vfs as vfsmod
@@ -17,71 +17,169 @@ from mercurial.i18n import _
 from mercurial.node import nullrev
 
 from .. import compat
-from ..formats import index
+from ..formats.index import Revision
 from ..reading.store import Store
-from . import filelog
+from .deltaview import DeltaView
+from .filelog import SQLiteFilelog
+from .filestore import FileStore
+from .indexview import IndexView
+from .textreader import TextReader
 
-Linkmapper = Callable[[bytes], int]
+
+class Overlay(Protocol):
+    """The revisions of a file that are not in the database."""
+
+    def text(self, rev: int, reader: TextReader) -> bytes:
+        """Return the raw text of a revision; ``reader`` has the others."""
+
+    def deltaparent(self, rev: int) -> int:
+        """Return the base of a revision's delta, -1 if there is no delta."""
+
+    def delta(self, rev: int) -> bytes | None:
+        """Return the delta of a revision, or None."""
 
 
-class OverlayStore(filelog.FileStore):
-    """A file with revisions that are not in the database.
+class OverlayReader(TextReader):
+    """Reads texts from the database and, above ``tip``, from an overlay."""
 
-    Those have numbers above ``repotiprev``; ``bundlerevs`` are the numbers of
-    all revisions that the other side has.
+    def __init__(
+        self, store: Store, view: IndexView, overlay: Overlay, tip: int
+    ) -> None:
+        super().__init__(store, view)
+        self._overlay = overlay
+        self._tip = tip
+
+    def raw_text(self, rev: int) -> tuple[bytes, bool]:
+        """Return the raw text of a revision, and whether it was checked."""
+        if rev <= self._tip:
+            return super().raw_text(rev)
+        last = self.last
+        if last is None or last[0] != rev:
+            self.last = last = (rev, self._overlay.text(rev, self), False)
+        return last[1], last[2]
+
+    def check(self, text: bytes, rev: int) -> None:
+        """Raise an error unless a text is that of a revision.
+
+        Texts of the overlay never entered the store, so that core's own hash
+        is needed, which recognizes collision attacks.
+        """
+        if rev > self._tip:
+            self.checkhash(text, self._view.node(rev), rev=rev)
+        else:
+            super().check(text, rev)
+
+
+class OverlayDeltas(DeltaView):
+    """Stored deltas of the database and, above ``tip``, of an overlay."""
+
+    def __init__(
+        self,
+        store: Store,
+        view: IndexView,
+        reader: TextReader,
+        overlay: Overlay,
+        tip: int,
+    ) -> None:
+        super().__init__(store, view, reader)
+        self._overlay = overlay
+        self._tip = tip
+
+    def deltaparent(self, rev: int) -> int:
+        """Return the base of a revision's delta, -1 if there is no delta."""
+        if rev > self._tip:
+            return self._overlay.deltaparent(rev)
+        return super().deltaparent(rev)
+
+    def stored_delta(self, rev: int) -> bytes | None:
+        """Return what is stored for a revision, or None."""
+        if rev > self._tip:
+            return self._overlay.delta(rev)
+        return super().stored_delta(rev)
+
+
+class OverlayStore(FileStore):
+    """A file with the revisions of an overlay on top.
+
+    ``repotiprev`` is the last revision in the database. ``bundlerevs`` are the
+    numbers of all revisions that the other side has, also of those in the
+    database.
     """
 
     def __init__(self, store: Store, opener: Any, path: bytes) -> None:
         super().__init__(
             store, vfsmod.readonlyvfs(opener), path, writable=False
         )
-        self.idx = store.read_index(store.path_id(path))
+        self.view = IndexView(store, path)
+        # An index of its own, as revisions are added to it.
+        self.view.idx = store.read_index(store.path_id(path))
         self.repotiprev = len(self.idx) - 1
         self.bundlerevs: set[int] = set()
 
-    def _overlaid(self, rev: int) -> bytes:
-        """The raw text of a revision above ``repotiprev``."""
-        raise error.ProgrammingError(b'no overlaid revisions')
-
-    def _rawtext(self, rev: int) -> tuple[bytes, bool]:
-        if rev <= self.repotiprev:
-            return super()._rawtext(rev)
-        cached = self._cache
-        if cached is None or cached[0] != rev:
-            self._cache = cached = (rev, self._overlaid(rev), False)
-        return cached[1], cached[2]
-
-    def _check(self, text: bytes, rev: int) -> None:
-        """Raise unless ``text`` is that of a revision.
-
-        What is overlaid was never checked before, so core's hash is due.
-        """
-        if rev > self.repotiprev:
-            self.checkhash(text, self.node(rev), rev=rev)
-        else:
-            super()._check(text, rev)
-
-    def deltaparent(self, rev: int) -> int:
-        """As in the database; overlaid revisions have none."""
-        return nullrev if rev > self.repotiprev else super().deltaparent(rev)
+    def _lay_over(self, overlay: Overlay) -> None:
+        store, view, tip = self.store, self.view, self.repotiprev
+        self.reader = OverlayReader(store, view, overlay, tip)
+        self.deltas = OverlayDeltas(store, view, self.reader, overlay, tip)
 
     def addgroup(self, *args: Any, **kwargs: Any) -> bool:
-        """Overlays are read-only."""
+        """Raise ProgrammingError: overlays are read-only."""
         raise error.ProgrammingError(b'cannot write to an overlay')
 
     def addrawrevision(self, *args: Any, **kwargs: Any) -> int:
-        """Overlays are read-only."""
+        """Raise ProgrammingError: overlays are read-only."""
         raise error.ProgrammingError(b'cannot write to an overlay')
 
     def strip(self, minlink: int, transaction: Any) -> None:
-        """Overlays are read-only."""
+        """Raise ProgrammingError: overlays are read-only."""
         raise error.ProgrammingError(b'cannot write to an overlay')
+
+
+class BundleOverlay:
+    """Revisions in a bundle: a base, and where the delta is in the bundle.
+
+    ``tip`` is the last revision in the database.
+    """
+
+    def __init__(self, bundle: Any, tip: int) -> None:
+        self._bundle = bundle
+        self._tip = tip
+        # revision -> base, position and length of the delta
+        self._deltas: dict[int, tuple[int, int, int]] = {}
+
+    def add(self, rev: int, base: int, size: int) -> None:
+        """Add a revision whose delta was just read from the bundle."""
+        self._deltas[rev] = (base, self._bundle.tell() - size, size)
+
+    def text(self, rev: int, reader: TextReader) -> bytes:
+        """Return the raw text of a revision."""
+        deltas = []
+        while rev > self._tip:
+            last = reader.last
+            if last is not None and last[0] == rev:
+                break
+            deltas.append(self.delta(rev))
+            rev = self.deltaparent(rev)
+        text = b'' if rev == nullrev else reader.raw_text(rev)[0]
+        deltas.reverse()
+        return bytes(mdiff.patches(text, deltas)) if deltas else text
+
+    def deltaparent(self, rev: int) -> int:
+        """Return the base of a revision's delta."""
+        return self._deltas[rev][0]
+
+    def delta(self, rev: int) -> bytes:
+        """Return the delta of a revision."""
+        _base, position, size = self._deltas[rev]
+        self._bundle.seek(position)
+        data: bytes = self._bundle.read(size)
+        return data
 
 
 class BundleStore(OverlayStore):
     """A file with the revisions of a bundle.
 
     ``bundle`` is core's changegroup unpacker, placed at the file's deltas.
+    ``linkmapper`` returns the number of the changeset with a node.
     """
 
     def __init__(
@@ -90,12 +188,12 @@ class BundleStore(OverlayStore):
         opener: Any,
         path: bytes,
         bundle: Any,
-        linkmapper: Linkmapper,
+        linkmapper: Callable[[bytes], int],
     ) -> None:
         super().__init__(store, opener, path)
         self.bundle = bundle
-        # overlaid revision -> delta base, position and length of its delta
-        self._deltas: dict[int, tuple[int, int, int]] = {}
+        overlay = BundleOverlay(bundle, self.repotiprev)
+        self._lay_over(overlay)
         for data in compat.incoming(bundle.deltaiter()):
             known = self.index.get_rev(data.node)
             if known is not None:
@@ -109,9 +207,8 @@ class BundleStore(OverlayStore):
                     data.delta_base, path, _(b'unknown delta base')
                 )
             base = self.rev(data.delta_base)
-            size = len(data.delta)
             rev = self.idx.append(
-                index.Revision(
+                Revision(
                     data.node,
                     self.rev(data.p1),
                     self.rev(data.p2),
@@ -122,44 +219,36 @@ class BundleStore(OverlayStore):
                     0,
                 )
             )
-            self._deltas[rev] = (base, bundle.tell() - size, size)
+            overlay.add(rev, base, len(data.delta))
             self.bundlerevs.add(rev)
 
-    def _delta(self, rev: int) -> bytes:
-        _base, position, size = self._deltas[rev]
-        self.bundle.seek(position)
-        data: bytes = self.bundle.read(size)
-        return data
 
-    def _overlaid(self, rev: int) -> bytes:
-        deltas = []
-        while rev > self.repotiprev:
-            cached = self._cache
-            if cached is not None and cached[0] == rev:
-                break
-            deltas.append(self._delta(rev))
-            rev = self._deltas[rev][0]
-        text = b'' if rev == nullrev else self._rawtext(rev)[0]
-        deltas.reverse()
-        return bytes(mdiff.patches(text, deltas)) if deltas else text
+class UnionOverlay:
+    """Revisions of another repository; ``other`` is the revlog there."""
+
+    def __init__(self, other: Any, view: IndexView) -> None:
+        self._other = other
+        self._view = view
+
+    def text(self, rev: int, reader: TextReader) -> bytes:
+        """Return the raw text of a revision."""
+        text: bytes = self._other.rawdata(self._view.node(rev))
+        return text
 
     def deltaparent(self, rev: int) -> int:
-        """As in the bundle, or in the database."""
-        if rev > self.repotiprev:
-            return self._deltas[rev][0]
-        return super().deltaparent(rev)
+        """Return -1: deltas of the other repository are not used."""
+        return nullrev
 
-    def stored_delta(self, rev: int) -> bytes | None:
-        """As in the bundle, or in the database."""
-        if rev > self.repotiprev:
-            return self._delta(rev)
-        return super().stored_delta(rev)
+    def delta(self, rev: int) -> bytes | None:
+        """Return None: deltas of the other repository are not used."""
+        return None
 
 
 class UnionStore(OverlayStore):
     """A file with the revisions that another repository has of it.
 
-    ``other`` is the revlog-shaped object of that file there.
+    ``other`` is the object with a revlog's interface of that file there.
+    ``linkmapper`` translates numbers of changesets.
     """
 
     def __init__(
@@ -172,6 +261,7 @@ class UnionStore(OverlayStore):
     ) -> None:
         super().__init__(store, opener, path)
         self.revlog2 = other
+        self._lay_over(UnionOverlay(other, self.view))
         for rev2 in other:
             node = other.node(rev2)
             known = self.index.get_rev(node)
@@ -180,7 +270,7 @@ class UnionStore(OverlayStore):
                 continue
             p1, p2 = other.parents(node)
             rev = self.idx.append(
-                index.Revision(
+                Revision(
                     node,
                     self.rev(p1),
                     self.rev(p2),
@@ -193,13 +283,9 @@ class UnionStore(OverlayStore):
             )
             self.bundlerevs.add(rev)
 
-    def _overlaid(self, rev: int) -> bytes:
-        text: bytes = self.revlog2.rawdata(self.node(rev))
-        return text
 
-
-class OverlayFilelog(filelog.SQLiteFilelog):
-    """A filelog around one of the stores above."""
+class OverlayFilelog(SQLiteFilelog):
+    """A filelog around an OverlayStore."""
 
     def __init__(self, overlay: OverlayStore) -> None:
         self._revlog = overlay
@@ -210,7 +296,7 @@ class OverlayFilelog(filelog.SQLiteFilelog):
 
 
 def bundle_file(repo: Any, path: bytes) -> Any:
-    """The filelog of a file that a bundle repository's bundle contains."""
+    """Return the filelog of a file that the bundle of a repository contains."""
     return OverlayFilelog(
         BundleStore(
             repo.unfiltered().sqlitestore,
@@ -223,7 +309,7 @@ def bundle_file(repo: Any, path: bytes) -> Any:
 
 
 def union_file(repo: Any, path: bytes) -> Any:
-    """The filelog of a file in a union repository over one of ours."""
+    """Return the filelog of a file in a union repository on top of SQLite."""
     return OverlayFilelog(
         UnionStore(
             repo.unfiltered().sqlitestore,
@@ -236,7 +322,10 @@ def union_file(repo: Any, path: bytes) -> Any:
 
 
 def union_with_ours(repo: Any, path: bytes) -> Any:
-    """The filelog of a file in a union of a core repository with ours."""
+    """Return the filelog of a file in a union repository on top of revlogs.
+
+    The other repository of the union has its files in SQLite.
+    """
     from mercurial import unionrepo
 
     class unionfilelog(unionrepo.unionfilelog):

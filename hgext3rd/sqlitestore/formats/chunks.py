@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Encode and decode the bytes stored in the database.
 
-A chunk says by its first byte how it is encoded, as revlog chunks do, so that
-one repository may mix encodings (a chunk that does not shrink is stored as it
-is, and ``storage.sqlite.compression`` may change over time):
+The first byte of a chunk names its encoding, as in revlogs, so one repository
+may mix encodings: data that does not shrink is stored uncompressed, and
+``storage.sqlite.compression`` may change over time.
 
 ======  =====================================================
 byte    meaning
@@ -14,7 +14,8 @@ byte    meaning
 ``u``   everything after this byte, uncompressed
 ======  =====================================================
 
-Knows neither SQLite nor Mercurial, but for the zstd library in there.
+This module knows nothing of SQLite, and uses only the zstd library of
+Mercurial.
 """
 
 from __future__ import annotations
@@ -29,26 +30,27 @@ ZSTD = b'('
 
 NAMES = ('zstd', 'zlib', 'none')
 
-# Compression levels. One revision at commit: the delta is small and a person
-# waits. A sealed frame is written once, read often.
+# Compression levels. A commit compresses one small delta while a person waits;
+# a frame is written once and read often.
 LOOSE_LEVEL = 3
 FRAME_LEVEL = 6
 REPACK_LEVEL = 16
 MAX_LEVEL = 19
 
-# Smaller inputs never win back the header of a compressed stream.
+# Compressing fewer bytes saves less than the header of a compressed stream.
 _TINY = 40
 
 
 class ChunkError(ValueError):
-    """A chunk does not decode."""
+    """A chunk cannot be decoded."""
 
 
 class Codec:
-    """Compresses with one engine at one level; decompresses everything.
+    """Encodes chunks with one compression engine at one level.
 
-    ``name`` is one of ``NAMES``; ``level`` a zstd level (zlib's is derived).
-    Not thread-safe: one instance belongs to one thread.
+    ``name`` is one of ``NAMES``. ``level`` is a zstd level, from which the
+    level for zlib is derived. Raises ValueError for an unknown name. An
+    instance must not be used by several threads.
     """
 
     def __init__(self, name: str, level: int = LOOSE_LEVEL) -> None:
@@ -59,7 +61,7 @@ class Codec:
         self._zstd: Any = None
 
     def encode(self, data: bytes) -> bytes:
-        """``data`` as a chunk, raw when compression does not pay."""
+        """Return ``data`` as a chunk, uncompressed if that is smaller."""
         if not data:
             return b''
         packed = data
@@ -75,10 +77,11 @@ class Codec:
     def encode_stream(
         self, parts: Iterable[bytes], size: int, piece: int
     ) -> Iterator[bytes]:
-        """Encode ``parts`` (``size`` bytes in all) as pieces of one chunk.
+        """Encode ``parts`` as one chunk, and yield it in pieces.
 
-        Pieces are of about ``piece`` bytes; their concatenation is a chunk.
-        Used where one compressed bytes object would be too large.
+        ``size`` is the total number of bytes in ``parts``. Pieces have about
+        ``piece`` bytes, and their concatenation is the chunk. Use this where
+        the whole chunk would be too large for one value.
         """
         pending: list[bytes] = []
         held = 0
@@ -126,17 +129,17 @@ _library: Any = None
 
 
 def _zstandard() -> Any:
-    """python-zstandard: the copy that Mercurial was built with, or ours.
+    """Return the python-zstandard module.
 
-    Core reads revlogs with its copy, so that it is there already. To import
-    the other takes longer than to read a file.
+    Prefer the copy that Mercurial was built with: core has imported it to
+    read revlogs, and importing another one takes longer than reading a file.
     """
     global _library
     if _library is None:
         try:
             from mercurial import zstd as library
 
-            # imported on demand: only now it shows whether it can be
+            # Mercurial imports lazily: reading an attribute forces the import.
             _loaded = library.ZstdError
         except ImportError:
             import zstandard as library
@@ -145,7 +148,7 @@ def _zstandard() -> Any:
 
 
 def decode(chunk: bytes) -> bytes:
-    """The data of a chunk. Raises ChunkError for anything else."""
+    """Return the data of a chunk. Raises ChunkError if it is damaged."""
     if not chunk:
         return b''
     head = chunk[:1]
@@ -162,7 +165,10 @@ def decode(chunk: bytes) -> bytes:
 
 
 def decode_stream(pieces: Iterator[bytes]) -> bytes:
-    """The data of a chunk that is stored in several pieces."""
+    """Return the data of a chunk that is stored in several pieces.
+
+    Raises ChunkError if it is damaged.
+    """
     first = next(pieces, b'')
     if not first:
         return b''
@@ -197,8 +203,7 @@ def _unzstd(chunk: bytes) -> bytes:
     global _decompressor
     zstandard = _zstandard()
     if _decompressor is None:
-        # A decompressor is only a reusable scratch context: the GIL is
-        # released inside decompress(), so threads make their own.
+        # decompress() releases the GIL, so threads must not share a context.
         import threading
 
         _decompressor = threading.local()

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Columns of integers as bytes: the building block of stored indexes.
 
-A column is a list of signed integers written with the smallest of 0 (all
-zero), 1, 2, 4 or 8 bytes each, little-endian. A table of columns is::
+A column is a list of signed integers. All integers of a column take the same
+number of bytes, little-endian: the smallest of 1, 2, 4 or 8 that fits, or 0 if
+all are zero. A table of columns is::
 
     one width byte per column, then the columns' bytes, in order
 
 and is stored as a chunk (see ``chunks``). Columns whose values grow steadily
-are stored as differences (``diff``/``undiff``), which makes them narrow and
-very compressible. Everything runs at C speed (``array``, ``accumulate``): the
-index of a file with 20,000 revisions decodes in about a millisecond.
+are stored as differences (``diff`` and ``undiff``), which are narrow and
+compress well. All loops run in C (``array``, ``accumulate``): the index of a
+file with 20,000 revisions decodes in about a millisecond.
 
-Knows neither SQLite nor Mercurial.
+This module knows nothing of SQLite or Mercurial.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _SWAP = sys.byteorder != 'little'
 
 
 class ColumnError(ValueError):
-    """A table of columns does not decode."""
+    """A table of columns cannot be decoded."""
 
 
 def _width(values: Sequence[int]) -> int:
@@ -43,7 +44,10 @@ def _width(values: Sequence[int]) -> int:
 
 
 def pack(columns: Sequence[Sequence[int]]) -> bytes:
-    """The bytes of a table; every column has the same, non-zero length."""
+    """Return the bytes of a table.
+
+    All columns must have the same length, which must not be zero.
+    """
     widths = bytearray()
     body = []
     for values in columns:
@@ -58,7 +62,10 @@ def pack(columns: Sequence[Sequence[int]]) -> bytes:
 
 
 def unpack(data: bytes, count: int, length: int) -> list[list[int]]:
-    """The ``count`` columns of ``length`` values of a table."""
+    """Return the ``count`` columns of a table, of ``length`` values each.
+
+    Raises ColumnError if ``data`` is not such a table.
+    """
     widths = data[:count]
     offset = count
     columns = []
@@ -86,10 +93,11 @@ def unpack(data: bytes, count: int, length: int) -> list[list[int]]:
 def pick(
     data: bytes, length: int, number: int, kinds: Sequence[int]
 ) -> list[int]:
-    """One row of a table with columns of ``length`` values.
+    """Return row ``number`` of a table, without decoding the other rows.
 
-    ``kinds`` has one item per column: 0 to leave it out, 1 for plain values, 2
-    for differences.
+    The columns have ``length`` values each. ``kinds`` has one item per column:
+    0 to leave the column out, 1 for plain values, 2 for differences. Raises
+    ColumnError if the table is damaged.
     """
     if _SWAP:
         whole = unpack(data, len(kinds), length)
@@ -122,10 +130,10 @@ def pick(
 
 
 def diff(values: Sequence[int]) -> list[int]:
-    """Each value minus the one before; the first stays."""
+    """Return each value minus the previous one; the first stays as it is."""
     return [*values[:1], *map(operator.sub, values[1:], values)]
 
 
 def undiff(values: Sequence[int]) -> list[int]:
-    """The inverse of ``diff``."""
+    """Return the values that ``diff`` made these differences of."""
     return list(accumulate(values))

@@ -2,76 +2,71 @@
 """Frames: several revisions compressed together.
 
 A frame holds entries, numbered from 0. An entry is a full text, or a delta
-(in Mercurial's mpatch format) against an *earlier entry of the same frame*.
-So a frame is self-contained: any revision in it is read by decompressing one
-frame, whatever the history looks like. That is what bounds the work of a
-read, instead of a limit on delta chains.
+against an *earlier entry of the same frame*. So a frame is self-contained: one
+frame must be decompressed to read any revision in it, whatever the history
+looks like. This bounds the work of a read, as limits on delta chains do in
+revlogs.
 
-Stored as two values:
+A frame is stored as two values:
 
 head
     a chunk holding a table (see ``columns``) of four columns with one value
     per entry: path id (as difference), revision (as difference), distance to
     the base entry (0: full text), length of the entry in bytes.
 data
-    a chunk holding the entries' bytes one after the other.
+    a chunk holding the bytes of the entries, one after the other.
 
-A frame may be *split*: what its deltas insert is apart from where they do so,
-which compresses better and takes a little longer to read (see ``split``).
+A frame may be *split*: the numbers of its hunks are then stored apart from the
+bytes that they insert, which compresses better and takes a little longer to
+read (see ``split``).
 
-Knows neither SQLite nor the rest of Mercurial than its delta codec.
+This module knows nothing of SQLite, and uses only the delta codec of Mercurial.
 """
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from mercurial import mdiff
 
-from . import chunks, columns, hunks
+from ...amalgam.lru import LRU
+from . import chunks, columns, hunks, schema
 
 _HEAD_COLUMNS = 4
 _SPLIT_COLUMNS = 5
 
-# Bytes of texts kept, so that reading the revisions of a file one after the
-# other applies each delta about once; and how far apart on a long chain the
-# kept ones are: the newest is at the bottom of a chain, the oldest at its top,
-# and whoever reads upwards would start anew each time.
+# Bytes of texts to keep, so that reading the revisions of a file one after the
+# other applies each delta about once.
 TEXT_CACHE = 16 << 20
+
+# Which texts of a long chain to keep: one in so many. The newest revision is at
+# the bottom of a chain and the oldest at its top, so reading from the oldest to
+# the newest would otherwise apply the whole chain for each revision.
 STRIDE = 32
 
 
 class TextCache:
-    """The texts used last, by (frame id, entry)."""
+    """The texts that were used last, by (frame id, entry)."""
 
     def __init__(self, limit: int = TEXT_CACHE) -> None:
-        self._texts: collections.OrderedDict[tuple[int, int], bytes] = (
-            collections.OrderedDict()
-        )
+        self._texts: LRU[tuple[int, int], bytes] = LRU(limit)
         self._limit = limit
-        self._size = 0
+        # Bound here because each text that is read calls it at least once.
+        self.get = self._texts.get
+        self.clear = self._texts.clear
 
-    def get(self, key: tuple[int, int]) -> bytes | None:
-        """The text of an entry, or None."""
-        text = self._texts.get(key)
-        if text is not None:
-            self._texts.move_to_end(key)
-        return text
+    @property
+    def size(self) -> int:
+        """The bytes of all texts in the cache."""
+        return self._texts.used
 
     def keep(self, key: tuple[int, int], text: bytes) -> None:
-        """Add a text that ``get`` did not find."""
-        self._texts[key] = text
-        self._size += len(text)
-        while self._size > self._limit:
-            self._size -= len(self._texts.popitem(last=False)[1])
-
-    def clear(self) -> None:
-        """Forget all texts."""
-        self._texts.clear()
-        self._size = 0
+        """Add a text, unless it is larger than the whole cache."""
+        size = len(text)
+        if size <= self._limit:
+            self._texts.put(key, text, size)
 
 
 def encode_head(
@@ -81,18 +76,34 @@ def encode_head(
     lengths: Sequence[int],
     codec: chunks.Codec,
 ) -> bytes:
-    """The stored head of a frame; all sequences have one item per entry."""
+    """Return the stored head of a frame.
+
+    All sequences have one item per entry.
+    """
     table = columns.pack(
         (columns.diff(paths), columns.diff(revs), distances, lengths)
     )
     return b'%d:' % len(paths) + codec.encode(table)
 
 
+def encode_data(parts: Sequence[bytes], codec: chunks.Codec) -> Iterator[bytes]:
+    """Yield the stored data of a frame, in pieces that fit into a row each.
+
+    ``parts`` are the entries, or the parts that ``split`` returns.
+    """
+    size = sum(map(len, parts))
+    if size < schema.PIECE_SIZE:
+        yield codec.encode(b''.join(parts))
+    else:
+        yield from codec.encode_stream(parts, size, schema.PIECE_SIZE)
+
+
 class Head(NamedTuple):
     """The columns of a head, one value per entry.
 
-    ``lengths`` are those of the content, ``counts`` the numbers of hunks: None
-    unless the frame is split.
+    ``lengths`` are bytes of content: full texts, or what the hunks insert in a
+    split frame. ``counts`` are numbers of hunks, or None if the frame is not
+    split.
     """
 
     paths: list[int]
@@ -103,7 +114,7 @@ class Head(NamedTuple):
 
     @property
     def sizes(self) -> list[int]:
-        """The bytes of each entry in the data."""
+        """The number of bytes that each entry takes in the data."""
         if self.counts is None:
             return self.lengths
         return [
@@ -113,7 +124,7 @@ class Head(NamedTuple):
 
 
 def decode_head(head: bytes) -> Head:
-    """The columns of a head. Raises ValueError if it is damaged."""
+    """Return the columns of a head. Raises ValueError if it is damaged."""
     counts, sep, chunk = head.partition(b':')
     if not sep:
         raise columns.ColumnError('frame head has no entry count')
@@ -137,14 +148,14 @@ def split(
     entries: Sequence[bytes],
     codec: chunks.Codec,
 ) -> tuple[bytes, list[bytes]]:
-    """(head, parts of the data) of a split frame.
+    """Return the head of a split frame, and its data as a list of byte strings.
 
-    The head has one more column, the number of hunks of each entry, and the sum
-    of these beside the number of entries. The data is the content of all
-    entries, full texts and what hunks insert, then the table of hunks. Raises
-    OverflowError for hunks that are not in order.
+    The head has a fifth column, the number of hunks of each entry, and names
+    the sum of these beside the number of entries. The data is the content of
+    all entries (full texts, and what hunks insert), then the table of hunks.
+    Raises OverflowError for hunks that are not in order.
     """
-    table = hunks.Table()
+    table = hunks.HunkTable()
     parts: list[bytes] = []
     lengths: list[int] = []
     counts: list[int] = []
@@ -164,9 +175,9 @@ def split(
 class Frame:
     """A decoded frame.
 
-    ``paths``, ``revs``, ``distances`` describe its entries; ``entry(n)`` is
-    entry n as stored, ``text(n)`` its full text. Texts are kept in ``texts``
-    under the frame's id.
+    ``paths``, ``revs`` and ``distances`` are columns of its head, with one
+    value per entry. Full texts are kept in ``texts`` under ``frame_id``. The
+    constructor raises ValueError if ``head`` and ``data`` do not match.
     """
 
     __slots__ = (
@@ -209,18 +220,18 @@ class Frame:
 
     @property
     def size(self) -> int:
-        """Bytes of memory this frame holds, roughly."""
+        """The approximate number of bytes of memory that this frame takes."""
         return len(self._data) + 64 * len(self.paths)
 
     def base(self, n: int) -> int:
-        """The entry that entry ``n`` is a delta of, or -1 for a full text."""
+        """Return the base of entry ``n``, or -1 for a full text."""
         distance = self.distances[n]
         if distance < 0:
             raise columns.ColumnError('entry %d rests on a later one' % n)
         return n - distance if distance else -1
 
     def entry(self, n: int) -> bytes:
-        """Entry ``n`` as stored: a full text or a delta."""
+        """Return entry ``n`` as stored: a full text or a delta."""
         if not 0 <= n < len(self.paths):
             raise columns.ColumnError('frame has no entry %d' % n)
         start, end = self._offsets[n], self._offsets[n + 1]
@@ -231,7 +242,7 @@ class Frame:
         return self._data[start:end]
 
     def text(self, n: int) -> bytes:
-        """The full text of entry ``n``."""
+        """Return the full text of entry ``n``."""
         known = self._texts.get((self._id, n))
         if known is not None:
             return known
@@ -256,22 +267,24 @@ class Frame:
 
 
 class Entries(Protocol):
-    """Numbered entries, each a full text or a delta of another."""
+    """Numbered entries, each a full text or a delta of another entry."""
 
-    def base(self, n: int) -> int: ...
+    def base(self, n: int) -> int:
+        """Return the base of entry ``n``, or -1 for a full text."""
 
-    def entry(self, n: int) -> bytes: ...
+    def entry(self, n: int) -> bytes:
+        """Return entry ``n`` as stored."""
 
 
 def resolve(frame: Entries, n: int) -> bytes:
-    """The full text of entry ``n``."""
+    """Return the full text of entry ``n``."""
     deltas = []
     while True:
         base = frame.base(n)
         data = frame.entry(n)
         if base < 0:
             break
-        # an empty delta changes nothing: a copy of the same content
+        # An empty delta changes nothing: a copy with the same content.
         if data:
             deltas.append(data)
         n = base

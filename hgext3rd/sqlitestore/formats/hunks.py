@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where deltas insert, apart from what they insert.
+"""Tables of hunks: where deltas insert, apart from what they insert.
 
-A delta is hunks: start, end and size as three numbers of 4 bytes, then the
-bytes that take the place of what is between start and end. These numbers
-disturb the compression of the text around them. In a *table of hunks* they are
-by themselves, one row per hunk: how far it starts behind the end of the one
-before in its delta, how many bytes it removes, and how many it inserts. Each of
-the three columns is stored as four planes: the lowest bytes of all numbers, then
-the next, and so on.
+The three numbers of a hunk (see ``deltas``) disturb the compression of the text
+around them. A *table of hunks* holds only the numbers of many deltas, one row
+per hunk, with three columns: the distance from the end of the previous hunk of
+the same delta to the start of this one, the number of bytes it removes, and
+the number of bytes it inserts. Each column is stored as four planes: the lowest
+bytes of all numbers first, then the next higher ones, and so on.
 
-Knows neither SQLite nor Mercurial.
+This module knows nothing of SQLite or Mercurial.
 """
 
 from __future__ import annotations
@@ -20,10 +19,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from . import columns
-
-# A hunk of a delta: start, end, number of bytes that follow it.
-_HUNK = struct.Struct('>lll')
+from . import columns, deltas
 
 _COLUMNS = 3
 _NUMBER = 4
@@ -31,15 +27,15 @@ _NUMBER = 4
 # Bytes of a row.
 ROW = _COLUMNS * _NUMBER
 
-# Bytes of deltas kept: who reads one text after the other down a long chain
-# needs each delta some 16 times (see ``frames.STRIDE``).
+# Bytes of assembled deltas to keep: reading the texts of a long chain one after
+# the other needs each delta about 16 times (see ``frames.STRIDE``).
 _KEPT = 1 << 20
 
 _SWAP = sys.byteorder != 'little'
 
 
-class Table:
-    """A table being filled; its length is that of its columns."""
+class HunkTable:
+    """A table of hunks being filled; its length is the number of hunks."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
@@ -50,12 +46,12 @@ class Table:
         return len(self._starts)
 
     def add(self, delta: bytes) -> list[bytes]:
-        """Add the hunks of a delta; returns what they insert."""
+        """Add the hunks of a delta, and return what they insert."""
         content = []
         offset = behind = 0
         while offset < len(delta):
-            start, end, size = _HUNK.unpack_from(delta, offset)
-            offset += _HUNK.size + size
+            start, end, size = deltas.HUNK.unpack_from(delta, offset)
+            offset += deltas.HUNK.size + size
             self._starts.append(start - behind)
             self._removed.append(end - start)
             self._inserted.append(size)
@@ -64,15 +60,15 @@ class Table:
         return content
 
     def planes(self) -> list[bytes]:
-        """The columns as they are stored."""
+        """Return the planes of all columns, in the order of storage."""
         return list(map(_planes, (self._starts, self._removed, self._inserted)))
 
 
 class Hunks:
-    """The deltas of a stored table, put together when they are asked for.
+    """Assembles deltas from a stored table and the bytes that they insert.
 
-    ``counts`` has the number of hunks of each delta; ``table`` must be of
-    ``ROW`` bytes for each of them.
+    ``counts`` holds the number of hunks of each delta. ``table`` must have
+    ``ROW`` bytes for each hunk.
     """
 
     __slots__ = ('_ends', '_held', '_inserted', '_kept', '_removed', '_starts')
@@ -87,13 +83,13 @@ class Hunks:
         self._inserted = _numbers(table[2 * size :])
 
     def delta(self, n: int, data: bytes, offset: int, end: int) -> bytes:
-        """Delta ``n``, which inserts ``data[offset:end]``.
+        """Return delta ``n``, whose hunks insert ``data[offset:end]``.
 
-        Raises ColumnError if its hunks insert something else.
+        Raises ColumnError if the hunks insert another number of bytes.
         """
         delta = self._kept.get(n)
         if delta is None:
-            delta = self._put_together(n, data, offset, end)
+            delta = self._assemble(n, data, offset, end)
             self._held += len(delta)
             if self._held > _KEPT:
                 self._kept.clear()
@@ -101,12 +97,11 @@ class Hunks:
             self._kept[n] = delta
         return delta
 
-    def _put_together(
-        self, n: int, data: bytes, offset: int, end: int
-    ) -> bytes:
-        # Reading a file's history comes here for each revision: plain style.
+    def _assemble(self, n: int, data: bytes, offset: int, end: int) -> bytes:
+        # This runs for each revision when the history of a file is read, so
+        # it avoids calls and attribute lookups inside the loop.
         first, last = self._ends[n - 1] if n else 0, self._ends[n]
-        pack = _HUNK.pack
+        pack = deltas.HUNK.pack
         parts = []
         position = 0
         try:
@@ -131,6 +126,7 @@ class Hunks:
 
 
 def _planes(values: Iterable[int]) -> bytes:
+    """Return the planes of a column, one after the other."""
     numbers = array('I', values)
     if _SWAP:
         numbers.byteswap()
@@ -139,7 +135,7 @@ def _planes(values: Iterable[int]) -> bytes:
 
 
 def _numbers(planes: bytes) -> array[int]:
-    """The inverse of ``_planes``."""
+    """Return the numbers that ``_planes`` made these planes of."""
     count = len(planes) // _NUMBER
     data = bytearray(len(planes))
     for i in range(_NUMBER):

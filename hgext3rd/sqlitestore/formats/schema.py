@@ -1,40 +1,50 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tables of ``.hg/store/files.sqlite`` and their version.
+"""The tables of ``.hg/store/files.sqlite``, their version and their ids.
 
-Only SQL text and numbers live here; docs/sqlite-format.rst specifies what the
-rows mean. A *global id* is ``path id << 32 | revision``: the revisions of one
-file are one range of it.
+docs/sqlite-format.rst specifies what the rows mean. Statements other than those
+that create the tables are in ``statements``. This is the only module that
+knows how ids are composed:
+
+* the *global id* of a revision is ``path id << 32 | revision``, so the
+  revisions of one file are one range of ids;
+* the id of a piece of a large frame is ``frame id << 16 | number``, with
+  numbers from 1: the first piece is in the row of the frame itself.
 """
 
 from __future__ import annotations
 
 FILENAME = b'files.sqlite'
 
-# "AmlF": file(1) and SQLite tools show it for the database header.
+# "AmlF". file(1) and SQLite's tools show it as the type of the database.
 APPLICATION_ID = 0x416D6C46
 
-# Bumped whenever an older reader would misread the tables.
+# Increased by every change after which older versions misread the tables.
 SCHEMA_VERSION = 2
 
 PAGE_SIZE = 4096
 
-# A SQLite value may not exceed 1,000,000,000 bytes by default; pieces this
-# small also keep the memory needed beside the text itself low.
+# SQLite limits a value to 1,000,000,000 bytes by default. Much smaller pieces
+# also limit the memory that is needed in addition to the text itself.
 PIECE_SIZE = 64 << 20
 
 REV_BITS = 32
 REV_MASK = (1 << REV_BITS) - 1
 
+# SQLite's largest integer is 2**63 - 1.
+MAX_PATH_ID = (1 << (63 - REV_BITS)) - 1
+
+PIECE_BITS = 16
+
 CREATE = (
-    # Stored once, in path order, looked up by path.
+    # The primary key is the table: paths are stored once, in order.
     """CREATE TABLE path (
         path BLOB NOT NULL PRIMARY KEY,
         id INTEGER NOT NULL
     ) WITHOUT ROWID""",
-    # Loose revisions: one row per commit, until a repack seals them.
+    # Loose revisions: one row each, until a repack seals them.
     # base: 0 = full text; k > 0 = delta of revision rev-k of the same file;
-    # negative = delta of the revision with that global id (a copy's source).
-    # frame: 0, or the frame holding a text too large for one value.
+    # -g = delta of the revision with global id g (the source of a copy).
+    # frame: 0, or the frame that holds a text too large for one value.
     """CREATE TABLE rev (
         id INTEGER PRIMARY KEY,
         node BLOB NOT NULL,
@@ -47,9 +57,9 @@ CREATE = (
         frame INTEGER NOT NULL,
         data BLOB NOT NULL
     )""",
-    # Who depends on a revision of another file: asked when stripping.
+    # Finds deltas of a revision in another file, before it is stripped.
     'CREATE INDEX rev_foreign ON rev (base) WHERE base < 0',
-    # Index of sealed revisions; id is the global id of the first of them.
+    # Index runs: id is the global id of the first of n sealed revisions.
     """CREATE TABLE idx (
         id INTEGER PRIMARY KEY,
         n INTEGER NOT NULL,
@@ -60,24 +70,24 @@ CREATE = (
         head BLOB NOT NULL,
         data BLOB NOT NULL
     )""",
-    # What did not fit in frame.data; id is frame << 16 | number from 1.
+    # What does not fit in frame.data: see piece_id.
     """CREATE TABLE piece (
         id INTEGER PRIMARY KEY,
         data BLOB NOT NULL
     )""",
-    # Where a large content is stored already: digest is the first 8 bytes of
-    # the SHA-256 of the text, as a signed integer.
+    # Finds a revision with the same large text: digest is the first 8 bytes
+    # of the SHA-256 of the text, as a signed integer.
     """CREATE TABLE content (
         digest INTEGER PRIMARY KEY,
         rev INTEGER NOT NULL
     )""",
-    # The next path and frame id, which are never reused; and whether deleted
-    # content is still to be wiped from free space (see censor.py).
+    # The next path id and the next frame id, which are never reused; and
+    # whether free space still holds censored content (see writing/censor.py).
     """CREATE TABLE counter (
         name TEXT NOT NULL PRIMARY KEY,
         value INTEGER NOT NULL
     ) WITHOUT ROWID""",
-    # The Mercurial transaction that wrote last: see transaction.py.
+    # The Mercurial transaction that wrote last: see writing/writer.py.
     """CREATE TABLE txn (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         kind TEXT NOT NULL,
@@ -85,6 +95,7 @@ CREATE = (
         path INTEGER NOT NULL,
         frame INTEGER NOT NULL
     )""",
+    # How many revisions each file had before that transaction.
     'CREATE TABLE mark (path INTEGER PRIMARY KEY, n INTEGER NOT NULL)',
     "INSERT INTO counter VALUES ('frame', 1), ('path', 1), ('wipe', 0)",
     'PRAGMA application_id = %d' % APPLICATION_ID,
@@ -93,10 +104,25 @@ CREATE = (
 
 
 def global_id(path: int, rev: int) -> int:
-    """The id of revision ``rev`` of the file with path id ``path``."""
+    """Return the global id of revision ``rev`` of the file with id ``path``."""
     return path << REV_BITS | rev
 
 
 def split_id(gid: int) -> tuple[int, int]:
-    """(path id, revision) of a global id."""
+    """Return (path id, revision) of a global id."""
     return gid >> REV_BITS, gid & REV_MASK
+
+
+def file_bounds(path: int) -> tuple[int, int]:
+    """Return the first and the last global id that a file can have."""
+    return path << REV_BITS, path << REV_BITS | REV_MASK
+
+
+def piece_id(frame: int, number: int) -> int:
+    """Return the id of piece ``number`` (from 1) of a frame."""
+    return frame << PIECE_BITS | number
+
+
+def piece_bounds(frame: int) -> tuple[int, int]:
+    """Return the first and the last id that pieces of a frame can have."""
+    return frame << PIECE_BITS | 1, (frame + 1 << PIECE_BITS) - 1

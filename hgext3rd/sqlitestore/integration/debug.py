@@ -29,9 +29,9 @@ def open_revlog(
         if cmd == b'debugrevlogindex' and not repo.ui.verbose:
             # This command shows offsets in the revlog only when verbose.
             return found
-        from ..filelog import filelog
+        from ..filelog.filestore import FileStore
 
-        if isinstance(found, filelog.FileStore):
+        if isinstance(found, FileStore):
             raise error.InputError(
                 _(b"the history of '%s' is not in a revlog") % found.filename,
                 hint=_(b"see 'hg help admin::sqlite-stats'"),

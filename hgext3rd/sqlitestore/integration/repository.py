@@ -223,10 +223,10 @@ def make_class(base: Any) -> Any:
             outermost = self.currenttransaction() is None
             tr = super().transaction(*args, **kwargs)
             if outermost:
-                from ..writing import writer
+                from ..writing import recovery
 
                 try:
-                    writer.settle(self.unfiltered().sqlitestore)
+                    recovery.settle(self.unfiltered().sqlitestore)
                 except BaseException:
                     tr.release()
                     raise
@@ -265,9 +265,9 @@ def make_class(base: Any) -> Any:
         def _rollback(self, dryrun: bool, force: bool) -> int:
             """Undo the last transaction, in the database as well."""
             if not dryrun and requirements.uses_sqlite(self):
-                from ..writing import writer
+                from ..writing import recovery
 
-                writer.try_lock(self.unfiltered().sqlitestore)
+                recovery.try_lock(self.unfiltered().sqlitestore)
             result: int = super()._rollback(dryrun, force)
             if not dryrun:
                 self._undo_file_revisions()
@@ -280,8 +280,8 @@ def make_class(base: Any) -> Any:
             """
             if not requirements.uses_sqlite(self):
                 return False
-            from ..writing import writer
+            from ..writing import recovery
 
-            return writer.recover(self.unfiltered().sqlitestore)
+            return recovery.recover(self.unfiltered().sqlitestore)
 
     return sqliterepository

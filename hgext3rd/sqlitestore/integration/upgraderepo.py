@@ -23,7 +23,7 @@ from mercurial.i18n import _
 
 from ...amalgam import sidefiles
 from .. import requirements
-from ..formats import schema
+from ..formats import schema, statements
 from . import copies, storeentries
 
 # The name of the history of all files in Mercurial's upgrade_engine.
@@ -125,7 +125,7 @@ def _hand_over(repo: Any, target: Any, backup: bool) -> None:
         shutil.copymode(db.path, copy)
     # Afterwards the file is complete without its log, unless other processes
     # read it.
-    db.execute('PRAGMA wal_checkpoint(PASSIVE)')
+    db.execute(statements.SHRINK_LOG)
     names = sidefiles.files_of(target.join(schema.FILENAME))
     for path, name in zip(sidefiles.files_of(db.path), names, strict=True):
         util.tryunlink(name)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading many files at once, before they are asked for one by one.
+"""Read the texts of many files before core asks for them one by one.
 
-Core says what it is going to read before update, archive, cat and revert. All
-indexes are then read by one query, each only as far as the one revision needs;
-the texts are read frame by frame. What was read waits in the store until it is
-asked for, is checked against its node then, like any other text, and forgotten.
+Core announces which files it is going to read before update, archive, cat and
+revert. One query then reads all indexes, of which only the entries that are
+needed are decoded, and the texts are read frame by frame. They wait in
+``Store.ready``. When core asks for a text, it is checked against its node like
+any other text, and forgotten.
 
-Update workers are forked after this, and find it in their memory.
+Update workers are forked after this and inherit the texts in their memory.
 """
 
 from __future__ import annotations
@@ -19,49 +20,56 @@ from mercurial.node import nullid
 
 from .. import errors
 from ..compat import mpatch
-from ..formats import chunks, columns, index, schema
+from ..formats import chunks, columns, index, schema, statements
 from .store import Store
 
-# Fewer files are not worth it.
+# Fewer files are read faster one by one.
 MIN_FILES = 16
 
-# Text bytes kept ready; the files beyond are read one by one.
+# Bytes of texts to read ahead; core reads the other files one by one.
 BUDGET = 128 << 20
 
-# A larger text would leave no room for others.
+# Bytes of the largest text to read ahead: larger ones would leave no room for
+# others.
 MAX_SIZE = 8 << 20
 
-# From this part of all paths on, reading a whole table is cheaper.
+# Read whole tables if at least one path in so many is wanted: that is faster
+# than one query for each.
 WHOLE_TABLE = 4
 
-SELECT_ALL_PATHS = 'SELECT path, id FROM path'
-COUNT_PATHS = 'SELECT count(*) FROM path'
-SELECT_ALL_SEGMENTS = 'SELECT id, n, data FROM idx'
-SELECT_SEGMENTS = 'SELECT id, n, data FROM idx WHERE id BETWEEN ? AND ?'
+# An index run: global id of its first revision, number of revisions, data.
+Run = tuple[int, int, bytes]
 
-Segment = tuple[int, int, bytes]
+# A path and the node of the wanted revision.
+Key = tuple[bytes, bytes]
 
 
 class Ready(NamedTuple):
-    """A text that was read, and what its node is made of besides."""
+    """A text that was read, and the parents that its node depends on."""
 
     text: bytes
     p1: bytes
     p2: bytes
 
 
-class _Found(NamedTuple):
+class _SealedText(NamedTuple):
+    """Where a wanted text is, its size in bytes, and its parents."""
+
     frame: int
     place: int
     size: int
-    key: tuple[bytes, bytes]
+    key: Key
     p1: bytes
     p2: bytes
 
 
 def prefetch(repo: Any, store: Store, revmatches: Iterable[Any]) -> None:
-    """Core's hook: read the files that match, in each of the revisions."""
-    wanted: set[tuple[bytes, bytes]] = set()
+    """Read the files that match in each of the revisions.
+
+    This is core's file prefetch hook: ``revmatches`` has pairs of a revision
+    and a matcher.
+    """
+    wanted: set[Key] = set()
     for rev, match in revmatches:
         if rev is None or match is None:
             continue
@@ -74,25 +82,28 @@ def prefetch(repo: Any, store: Store, revmatches: Iterable[Any]) -> None:
     store.ready.clear()
     if len(wanted) < MIN_FILES or not store.exists:
         return
-    # or the first index read would drop it all as perhaps outdated
+    # Otherwise the first index that is read might find the store outdated and
+    # drop all texts.
     store.revalidate()
     try:
         _load(store, wanted)
     except (columns.ColumnError, chunks.ChunkError, errors.CorruptStore):
-        # Whoever asks for the damaged file will be told.
+        # Reading the damaged file itself reports the damage.
         return
 
 
-def _load(store: Store, wanted: set[tuple[bytes, bytes]]) -> None:
+def _load(store: Store, wanted: set[Key]) -> None:
+    """Put the wanted texts that are sealed into ``store.ready``."""
     found = [
         place
-        for key, segments in _segments(store, wanted)
-        for place in _locate(key, segments)
+        for key, runs in _runs(store, wanted)
+        for place in _locate(key, runs)
     ]
     found.sort()
     held = 0
     for frame_id, places in itertools.groupby(found, lambda place: place.frame):
-        # Not kept: update workers would be forked with it all in their memory.
+        # Not cached, or update workers would be forked with all frames in
+        # their memory.
         frame = store.read_frame(frame_id)
         for place in places:
             held += place.size
@@ -101,66 +112,62 @@ def _load(store: Store, wanted: set[tuple[bytes, bytes]]) -> None:
             try:
                 text = frame.text(place.place)
             except mpatch.mpatchError:
-                # reading it by itself says what is wrong
+                # Reading the revision by itself reports the damage.
                 continue
             store.ready[place.key] = Ready(text, place.p1, place.p2)
 
 
-def _segments(
-    store: Store, wanted: set[tuple[bytes, bytes]]
-) -> Iterator[tuple[tuple[bytes, bytes], list[Segment]]]:
-    """Each of ``wanted`` with all segments of its file's index."""
-    row = store.db.row(COUNT_PATHS)
+def _runs(store: Store, wanted: set[Key]) -> Iterator[tuple[Key, list[Run]]]:
+    """Yield each item of ``wanted`` with all index runs of its file."""
+    row = store.db.row(statements.COUNT_PATHS)
     if row is not None and row[0] < len(wanted) * WHOLE_TABLE:
         ids = {
             bytes(path): path_id
-            for path, path_id in store.db.rows(SELECT_ALL_PATHS)
+            for path, path_id in store.db.rows(statements.SELECT_PATHS_AND_IDS)
         }
-        segments: dict[int, list[Segment]] = {}
-        for gid, n, data in store.db.iterate(SELECT_ALL_SEGMENTS):
-            segments.setdefault(gid >> schema.REV_BITS, []).append(
-                (gid, n, data)
-            )
+        runs: dict[int, list[Run]] = {}
+        for gid, n, data in store.db.iterate(statements.SELECT_ALL_RUNS):
+            path_id, _first = schema.split_id(gid)
+            runs.setdefault(path_id, []).append((gid, n, data))
         for key in wanted:
-            yield key, segments.get(ids.get(key[0], 0), [])
+            yield key, runs.get(ids.get(key[0], 0), [])
     else:
         for key in sorted(wanted):
-            path_id = store.path_id(key[0])
-            if path_id is not None:
-                bounds = (
-                    schema.global_id(path_id, 0),
-                    schema.global_id(path_id, schema.REV_MASK),
-                )
-                yield key, store.db.rows(SELECT_SEGMENTS, bounds)
+            found = store.path_id(key[0])
+            if found is not None:
+                bounds = schema.file_bounds(found)
+                yield key, store.db.rows(statements.SELECT_RUNS, bounds)
 
 
-def _locate(
-    key: tuple[bytes, bytes], segments: list[Segment]
-) -> Iterator[_Found]:
-    """Where a sealed revision without flags is; nothing for all others."""
+def _locate(key: Key, runs: list[Run]) -> Iterator[_SealedText]:
+    """Yield where a revision is if it is sealed, has no flags and is small."""
     node = key[1]
-    for gid, n, data in segments:
+    for gid, n, data in runs:
         position = data.find(node, 0, n * index.NODE_SIZE)
         while position > 0 and position % index.NODE_SIZE:
             position = data.find(node, position + 1, n * index.NODE_SIZE)
         if position < 0:
             continue
         entry = index.decode_entry(n, data, position // index.NODE_SIZE)
-        rev = (gid & schema.REV_MASK) + position // index.NODE_SIZE
+        rev = schema.split_id(gid)[1] + position // index.NODE_SIZE
         parents = [
-            _node(segments, rev - distance) if distance else nullid
+            _node(runs, rev - distance) if distance else nullid
             for distance in (entry.d1, entry.d2)
         ]
         if not entry.flags and entry.size <= MAX_SIZE and entry.frame:
-            yield _Found(entry.frame, entry.place, entry.size, key, *parents)
+            yield _SealedText(
+                entry.frame, entry.place, entry.size, key, *parents
+            )
         return
 
 
-def _node(segments: list[Segment], rev: int) -> bytes:
-    for gid, n, data in segments:
-        number = rev - (gid & schema.REV_MASK)
+def _node(runs: list[Run], rev: int) -> bytes:
+    """Return the node of a revision of the file that has these runs."""
+    for gid, n, data in runs:
+        number = rev - schema.split_id(gid)[1]
         if 0 <= number < n:
             start = number * index.NODE_SIZE
             return data[start : start + index.NODE_SIZE]
-    # a loose parent cannot be below a sealed revision
+    # Only a damaged index has a sealed revision with a parent that is not
+    # sealed. The text will then not match its node.
     return nullid

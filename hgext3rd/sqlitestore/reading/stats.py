@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a database holds: figures for ``admin::sqlite-stats``.
+"""The figures that ``admin::sqlite-stats`` shows.
 
-Reads indexes and frame heads, never content, in one pass each; knows nothing
-of how the figures are shown.
+Reads all indexes and all heads of frames once, and no content. How the figures
+are shown is decided in ``statsview``.
 """
 
 from __future__ import annotations
@@ -12,40 +12,16 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 
+from ...amalgam import sidefiles
 from .. import errors
-from ..formats import frames, index
+from ..formats import frames, statements
+from .fileindex import FileIndex
 from .store import Store
-
-TABLES = ('frame', 'piece', 'idx', 'rev', 'path', 'content')
-
-# Also counts the indexes of a table with it; not in every build of SQLite.
-SELECT_PAGES = """
-    SELECT m.tbl_name, sum(d.pgsize) FROM dbstat AS d
-    JOIN sqlite_schema AS m ON m.name = d.name
-    WHERE d.aggregate = TRUE GROUP BY m.tbl_name"""
-# What the rows of a table hold, where pages cannot be counted.
-SELECT_PAYLOAD = {
-    'frame': 'SELECT sum(length(head) + length(data)) FROM frame',
-    'piece': 'SELECT sum(length(data)) FROM piece',
-    'idx': 'SELECT sum(length(data)) FROM idx',
-    'rev': 'SELECT sum(length(data) + 48) FROM rev',
-    'path': 'SELECT sum(length(path) + 8) FROM path',
-    'content': 'SELECT count(*) * 16 FROM content',
-}
-SELECT_COUNT = 'SELECT count(*) FROM %s'
-SELECT_FRAMES = """
-    SELECT f.id, f.head, length(f.data) + coalesce((
-        SELECT sum(length(p.data)) FROM piece AS p
-        WHERE p.id > f.id << 16 AND p.id < (f.id + 1) << 16), 0)
-    FROM frame AS f"""
-SELECT_PATH_IDS = 'SELECT path, id FROM path'
-PAGE_SIZE = 'PRAGMA page_size'
-FREE_PAGES = 'PRAGMA freelist_count'
 
 
 @dataclasses.dataclass
-class Table:
-    """Rows and bytes of a table, its indexes included."""
+class TableSize:
+    """The rows and bytes of a table, including the indexes on it."""
 
     name: str
     rows: int
@@ -53,10 +29,12 @@ class Table:
 
 
 @dataclasses.dataclass
-class File:
-    """One tracked path: its revisions, their texts and what is stored.
+class FileSize:
+    """The number of revisions of one path and their sizes in bytes.
 
-    ``stored`` of sealed revisions is their part of a frame, by length.
+    ``raw`` is the size of all texts, ``stored`` what they take in the database.
+    A sealed revision takes the same share of its frame as its entry does
+    before compression.
     """
 
     path: bytes
@@ -67,12 +45,13 @@ class File:
 
 @dataclasses.dataclass
 class Stats:
-    """Sizes are in bytes.
+    """The figures of a whole database. Sizes are in bytes.
 
-    ``loose`` revisions have a row each, waiting for a repack; ``unused`` entries
-    of frames belong to no revision any more. ``deltas`` counts revisions by how many deltas a read applies; ``frames``
-    counts frames by entries. Keys of both are the lower bound of a power of
-    two: 0, 1, 2, 4, 8 and so on.
+    ``loose`` revisions have a row each and wait for a repack. ``unused``
+    counts entries of frames that no revision refers to any more. ``deltas``
+    counts revisions by the number of deltas that reading one applies;
+    ``frames`` counts frames by their number of entries. The keys of both are
+    the lower bounds of powers of two: 0, 1, 2, 4, 8 and so on.
     """
 
     size: int = 0
@@ -85,20 +64,25 @@ class Stats:
     frame_count: int = 0
     frame_stored: int = 0
     unused: int = 0
-    tables: list[Table] = dataclasses.field(default_factory=list)
-    files: list[File] = dataclasses.field(default_factory=list)
+    tables: list[TableSize] = dataclasses.field(default_factory=list)
+    files: list[FileSize] = dataclasses.field(default_factory=list)
     deltas: dict[int, int] = dataclasses.field(default_factory=dict)
     frames: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
 def bucket(value: int) -> int:
-    """The lower bound of the power of two that ``value`` falls into."""
+    """Return the largest power of two that is not above ``value``, or 0."""
     return 1 << (value.bit_length() - 1) if value else 0
 
 
 @dataclasses.dataclass(slots=True)
-class _Head:
-    """What is kept of a frame's head: depth of each entry, bytes stored."""
+class _FrameSummary:
+    """What is kept of the head of a frame.
+
+    ``depths`` and ``lengths`` have one value per entry: how many deltas lead to
+    it, and its bytes before compression. ``ratio`` is compressed to
+    uncompressed size.
+    """
 
     depths: list[int]
     lengths: list[int]
@@ -106,24 +90,30 @@ class _Head:
 
 
 def collect(store: Store, progress: Callable[[int], None]) -> Stats:
-    """All figures; ``progress`` gets the number of paths done."""
+    """Return all figures.
+
+    ``progress`` is called with the number of paths done.
+    """
     db = store.db
     result = Stats(size=os.stat(db.path).st_size)
     try:
-        result.wal = os.stat(db.path + b'-wal').st_size
+        result.wal = os.stat(sidefiles.beside(db.path, sidefiles.LOG)).st_size
     except FileNotFoundError:
-        # no process has the database open but this one
+        # This process has not opened the database yet, and no other process
+        # has it open.
         pass
-    page = _number(store, PAGE_SIZE)
-    result.free = page * _number(store, FREE_PAGES)
+    page = _number(store, statements.SELECT_PAGE_SIZE)
+    result.free = page * _number(store, statements.SELECT_FREE_PAGES)
     result.tables = list(_tables(store))
     heads = _heads(store, result)
     deltas: collections.Counter[int] = collections.Counter()
-    # several revisions may share an entry
+    # Sets, because several revisions may share an entry.
     used: dict[int, set[int]] = collections.defaultdict(set)
-    for done, (path, path_id) in enumerate(db.rows(SELECT_PATH_IDS)):
+    for done, (path, path_id) in enumerate(
+        db.rows(statements.SELECT_PATHS_AND_IDS)
+    ):
         idx = store.read_index(path_id)
-        file = File(bytes(path), len(idx))
+        file = FileSize(bytes(path), len(idx))
         _measure(idx, heads, file, deltas, used)
         result.loose += len(idx.stored)
         result.loose_stored += sum(idx.stored.values())
@@ -138,29 +128,37 @@ def collect(store: Store, progress: Callable[[int], None]) -> Stats:
 
 
 def _number(store: Store, sql: str) -> int:
+    """Return the single number that a query finds; NULL counts as 0."""
     row = store.db.row(sql)
     return int(row[0] or 0) if row else 0
 
 
-def _tables(store: Store) -> Iterator[Table]:
+def _tables(store: Store) -> Iterator[TableSize]:
+    """Yield the size of each table."""
     try:
-        sizes = dict(store.db.rows(SELECT_PAGES))
+        sizes = dict(store.db.rows(statements.SELECT_TABLE_SIZES))
     except (errors.StoreUnavailable, errors.CorruptStore):
-        # this build of SQLite has no dbstat table
-        sizes = {name: _number(store, SELECT_PAYLOAD[name]) for name in TABLES}
-    for name in TABLES:
-        rows = _number(store, SELECT_COUNT % name)
-        yield Table(name, rows, sizes.get(name, 0))
+        # This build of SQLite has no dbstat table.
+        sizes = {
+            name: _number(store, sql)
+            for name, sql in statements.SELECT_PAYLOAD.items()
+        }
+    for name in statements.TABLES:
+        rows = _number(store, statements.COUNT_ROWS[name])
+        yield TableSize(name, rows, sizes.get(name, 0))
 
 
-def _heads(store: Store, result: Stats) -> dict[int, _Head]:
+def _heads(store: Store, result: Stats) -> dict[int, _FrameSummary]:
+    """Return a summary of each frame, and add all frames to ``result``."""
     heads = {}
     entries: collections.Counter[int] = collections.Counter()
-    for frame_id, data, stored in store.db.iterate(SELECT_FRAMES):
+    for frame_id, data, stored in store.db.iterate(
+        statements.SELECT_FRAME_SIZES
+    ):
         try:
             head = frames.decode_head(data)
         except ValueError:
-            # hg verify is the place to complain
+            # Damage is reported by hg verify.
             continue
         lengths = head.sizes
         raw = sum(lengths)
@@ -168,7 +166,7 @@ def _heads(store: Store, result: Stats) -> dict[int, _Head]:
         for n, distance in enumerate(head.distances):
             if distance:
                 depths[n] = depths[n - distance] + 1
-        heads[frame_id] = _Head(depths, lengths, stored / max(1, raw))
+        heads[frame_id] = _FrameSummary(depths, lengths, stored / max(1, raw))
         result.frame_count += 1
         result.frame_stored += stored
         entries[bucket(len(lengths))] += 1
@@ -177,13 +175,13 @@ def _heads(store: Store, result: Stats) -> dict[int, _Head]:
 
 
 def _measure(
-    idx: index.FileIndex,
-    heads: dict[int, _Head],
-    file: File,
+    idx: FileIndex,
+    heads: dict[int, _FrameSummary],
+    file: FileSize,
     deltas: collections.Counter[int],
     used: dict[int, set[int]],
 ) -> None:
-    """Add up the revisions of one file."""
+    """Add the revisions of one file to ``file``, ``deltas`` and ``used``."""
     depths: list[int] = []
     for rev in range(len(idx)):
         file.raw += idx.core[rev][2]
@@ -199,7 +197,7 @@ def _measure(
             if place > 0:
                 depth = depths[rev - place] + 1
             elif place < 0:
-                # what the base in another file costs is not followed
+                # The deltas below a base in another file are not counted.
                 depth = 1
             file.stored += idx.stored.get(rev, 0)
         depths.append(depth)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How ``admin::sqlite-stats`` shows its figures: a table, or a template."""
+"""How ``admin::sqlite-stats`` shows its figures: as text or by a template.
+
+Knows nothing of the database.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from mercurial.i18n import _
 
 from . import stats
 
-# Paths listed unless all are asked for.
+# How many paths to list by default.
 BIGGEST = 10
 
 _BAR_WIDTH = 40
 
 
 def show(fm: Any, found: stats.Stats, limit: int = BIGGEST) -> None:
-    """Write ``found`` to a formatter, with the ``limit`` biggest paths."""
+    """Write the figures to a formatter, with the ``limit`` biggest paths."""
     fm.startitem()
     _totals(fm, found)
     _tables(fm, found)
@@ -35,8 +38,8 @@ def _totals(fm: Any, found: stats.Stats) -> None:
         (b'size', found.size, _(b'database')),
         (b'wal', found.wal, _(b'write-ahead log')),
         (b'free', found.free, _(b'free pages')),
-        (b'raw', found.raw, _(b'all texts')),
-        (b'stored', stored, _(b'stored for them')),
+        (b'raw', found.raw, _(b'size of all texts')),
+        (b'stored', stored, _(b'their stored size')),
     )
     for name, value, label in lines:
         text = b'' if name != b'stored' else _percent(stored, found.raw)
@@ -45,7 +48,7 @@ def _totals(fm: Any, found: stats.Stats) -> None:
     counts = (
         (b'files', len(found.files), _(b'paths')),
         (b'revisions', found.revisions, _(b'revisions')),
-        (b'loose', found.loose, _(b'  of them loose')),
+        (b'loose', found.loose, _(b'  loose revisions')),
         (b'framecount', found.frame_count, _(b'frames')),
         (b'unused', found.unused, _(b'  unused entries')),
     )

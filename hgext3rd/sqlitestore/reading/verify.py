@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `hg verify` checks in the database beside the content of files.
+"""The checks of the database that ``hg verify`` runs.
 
-Reading every revision, as core's verify does, finds damaged content. Here are
-the things that reading does not meet: pages SQLite finds wrong, rows that
-belong to nothing, references to what is not there, ids that would be given
-out twice.
+Core's verify reads every revision and so finds damaged content. The checks here
+find what reading does not: damaged pages, rows that belong to nothing,
+references to rows that do not exist, and ids that would be assigned twice.
 """
 
 from __future__ import annotations
@@ -16,47 +15,42 @@ from typing import TYPE_CHECKING, NamedTuple
 from mercurial.i18n import _
 
 from .. import errors
-from ..formats import chunks, columns, frames, index, schema
+from ..formats import chunks, columns, frames, index, schema, statements
 
 if TYPE_CHECKING:
     from .store import Store
 
-# Problems SQLite reports at most; one damaged page yields many.
-MAX_PROBLEMS = 20
-
-INTEGRITY_CHECK = 'PRAGMA integrity_check(%d)' % MAX_PROBLEMS
-SELECT_PATHS = 'SELECT path, id FROM path'
-SELECT_SEGMENTS = 'SELECT id, n, data FROM idx'
-SELECT_ROWS = 'SELECT id, base, frame FROM rev'
-SELECT_HEADS = 'SELECT id, head FROM frame'
-SELECT_PIECES = 'SELECT DISTINCT id >> 16 FROM piece'
-SELECT_CONTENT = 'SELECT rev FROM content'
-SELECT_COUNTERS = 'SELECT name, value FROM counter'
-
 
 class Problem(NamedTuple):
-    """Something wrong; ``path`` is the file it concerns, if one."""
+    """A problem that was found; ``path`` is the file it concerns, if any.
+
+    After a ``fatal`` problem the checks cannot go on.
+    """
 
     message: bytes
     path: bytes | None = None
     fatal: bool = False
 
 
-class _Contents:
-    """What there is, gathered in one pass over each table."""
+class _Inventory:
+    """What the database contains, gathered in one pass over each table."""
 
     def __init__(self) -> None:
+        # path by path id
         self.paths: dict[int, bytes] = {}
+        # number of entries by frame id
         self.entries: dict[int, int] = {}
+        # global ids
         self.loose: set[int] = set()
-        # ranges of sealed revisions by path id: (first, end)
+        # path id -> (first, end) of each run of sealed revisions
         self.sealed: dict[int, list[tuple[int, int]]] = collections.defaultdict(
             list
         )
+        # ids of frames that a revision refers to
         self.used: set[int] = set()
 
     def has(self, gid: int) -> bool:
-        """Whether there is a revision with a global id."""
+        """Return whether there is a revision with a global id."""
         if gid in self.loose:
             return True
         path_id, rev = schema.split_id(gid)
@@ -64,9 +58,9 @@ class _Contents:
 
 
 def check(store: Store) -> Iterator[Problem]:
-    """All problems of a database; the last one is fatal if none can follow."""
+    """Yield all problems of a database; none follows a fatal one."""
     try:
-        for (message,) in store.db.rows(INTEGRITY_CHECK):
+        for (message,) in store.db.rows(statements.INTEGRITY_CHECK):
             if message != 'ok':
                 yield Problem(
                     b'%s: %s' % (schema.FILENAME, message.encode('utf-8'))
@@ -75,7 +69,7 @@ def check(store: Store) -> Iterator[Problem]:
     except errors.CorruptStore as exc:
         yield Problem(bytes(exc), fatal=True)
     except TypeError:
-        # SQLite lets any column hold anything
+        # SQLite does not enforce the types of columns.
         yield Problem(
             _(b'%s: a value is not of the type of its column')
             % schema.FILENAME,
@@ -84,34 +78,35 @@ def check(store: Store) -> Iterator[Problem]:
 
 
 def _check_references(store: Store) -> Iterator[Problem]:
+    """Yield rows that refer to something that does not exist."""
     db = store.db
-    found = _Contents()
-    for path, path_id in db.rows(SELECT_PATHS):
+    found = _Inventory()
+    for path, path_id in db.rows(statements.SELECT_PATHS_AND_IDS):
         if path_id in found.paths:
             yield Problem(_(b'path id %d is used twice') % path_id, path)
         found.paths[path_id] = path
-    for frame_id, head in db.iterate(SELECT_HEADS):
+    for frame_id, head in db.iterate(statements.SELECT_HEADS):
         try:
             found.entries[frame_id] = len(frames.decode_head(head)[0])
         except (columns.ColumnError, chunks.ChunkError, ValueError):
             yield Problem(_(b'frame %d has a damaged head') % frame_id)
-    yield from _check_segments(store, found)
+    yield from _check_runs(store, found)
     yield from _check_rows(store, found)
-    for (frame_id,) in db.rows(SELECT_PIECES):
+    for (frame_id,) in db.rows(statements.SELECT_FRAMES_OF_PIECES):
         if frame_id not in found.entries:
             yield Problem(_(b'pieces of missing frame %d') % frame_id)
-    for (gid,) in db.rows(SELECT_CONTENT):
+    for (gid,) in db.rows(statements.SELECT_CONTENT_REVS):
         if not found.has(gid):
             yield Problem(_(b'content index names a missing revision'))
-    counters: dict[str, int] = dict(db.rows(SELECT_COUNTERS))
+    counters: dict[str, int] = dict(db.rows(statements.SELECT_COUNTERS))
     if max(found.paths, default=0) >= counters.get('path', 0):
         yield Problem(_(b'the next path id is already in use'))
     if max(found.entries, default=0) >= counters.get('frame', 0):
         yield Problem(_(b'the next frame id is already in use'))
 
 
-def _check_segments(store: Store, found: _Contents) -> Iterator[Problem]:
-    for gid, n, data in store.db.iterate(SELECT_SEGMENTS):
+def _check_runs(store: Store, found: _Inventory) -> Iterator[Problem]:
+    for gid, n, data in store.db.iterate(statements.SELECT_ALL_RUNS):
         path_id, first = schema.split_id(gid)
         path = found.paths.get(path_id)
         if path is None:
@@ -119,7 +114,7 @@ def _check_segments(store: Store, found: _Contents) -> Iterator[Problem]:
             continue
         found.sealed[path_id].append((first, first + n))
         try:
-            revs = index.decode_segment(first, n, data)
+            revs = index.decode_run(first, n, data)
         except (columns.ColumnError, chunks.ChunkError):
             yield Problem(_(b'damaged index'), path)
             continue
@@ -133,8 +128,8 @@ def _check_segments(store: Store, found: _Contents) -> Iterator[Problem]:
                 )
 
 
-def _check_rows(store: Store, found: _Contents) -> Iterator[Problem]:
-    rows = store.db.rows(SELECT_ROWS)
+def _check_rows(store: Store, found: _Inventory) -> Iterator[Problem]:
+    rows = store.db.rows(statements.SELECT_LOOSE_PLACES)
     found.loose.update(row[0] for row in rows)
     for gid, base, frame_id in rows:
         path_id, rev = schema.split_id(gid)
@@ -155,17 +150,20 @@ def _check_rows(store: Store, found: _Contents) -> Iterator[Problem]:
 
 
 def unused_frames(store: Store) -> int:
-    """How many frames no revision refers to: what a repack would drop.
+    """Return the number of frames that no revision refers to.
 
-    Stripping leaves them; they are no problem.
+    Stripping leaves such frames behind. They are not a problem, and the next
+    repack removes them.
     """
-    found = _Contents()
+    found = _Inventory()
     found.paths = {
-        path_id: path for path, path_id in store.db.rows(SELECT_PATHS)
+        path_id: path
+        for path, path_id in store.db.rows(statements.SELECT_PATHS_AND_IDS)
     }
-    for frame_id, _head in store.db.iterate(SELECT_HEADS):
+    for frame_id, _head in store.db.iterate(statements.SELECT_HEADS):
+        # More than any frame has, so that no reference counts as missing.
         found.entries[frame_id] = 1 << 31
-    for _problem in _check_segments(store, found):
+    for _problem in _check_runs(store, found):
         pass
     for _problem in _check_rows(store, found):
         pass

@@ -13,6 +13,7 @@ from mercurial import encoding, error
 from mercurial.i18n import _
 from mercurial.utils import procutil
 
+from ..formats import statements
 from ..reading.store import Store
 
 STEP = 64
@@ -31,21 +32,17 @@ SMALL_FRAME = 32 << 10
 # The values of ``storage.sqlite.auto-repack``.
 CHOICES = (b'yes', b'suggest', b'no')
 
-COUNT_FRAMES = 'SELECT count(*), coalesce(sum(length(data)), 0) FROM frame'
-COUNT_LOOSE = 'SELECT count(*) FROM rev'
-COUNT_SEALED = 'SELECT coalesce(sum(n), 0) FROM idx'
-
 
 def pays(store: Store) -> bool:
     """Return whether enough was added since the last repack."""
-    row = store.db.row(COUNT_FRAMES)
+    row = store.db.row(statements.COUNT_FRAMES)
     if row and row[0] >= MIN_FRAMES and row[1] < row[0] * SMALL_FRAME:
         return True
-    row = store.db.row(COUNT_LOOSE)
+    row = store.db.row(statements.COUNT_LOOSE)
     loose: int = row[0] if row else 0
     if loose < MIN_LOOSE:
         return False
-    row = store.db.row(COUNT_SEALED)
+    row = store.db.row(statements.COUNT_SEALED)
     sealed: int = row[0] if row else 0
     return loose * MIN_PART >= loose + sealed
 

@@ -162,12 +162,7 @@ class Packer:
     ) -> Packed:
         codec = chunks.Codec(self._compression, self._level)
         head, parts = self._layout(gids, distances, entries, codec)
-        size = sum(map(len, parts))
-        if size < schema.PIECE_SIZE:
-            pieces = [codec.encode(b''.join(parts))]
-        else:
-            pieces = list(codec.encode_stream(parts, size, schema.PIECE_SIZE))
-        return Packed(frame_id, head, pieces or [b''])
+        return Packed(frame_id, head, list(frames.encode_data(parts, codec)))
 
     def _layout(
         self,

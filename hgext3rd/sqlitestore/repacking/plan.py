@@ -17,10 +17,9 @@ from mercurial.node import nullrev
 from mercurial.utils import storageutil
 
 from .. import compat
-from ..formats import index
+from ..formats import statements
+from ..reading.fileindex import FileIndex
 from ..reading.store import Store
-
-SELECT_FILES = 'SELECT path, id FROM path'
 
 # For texts of at least so many bytes it pays to look for the source of a copy,
 # and for the same content in a file with another name.
@@ -54,7 +53,8 @@ def make(store: Store, progress: Callable[[int], None]) -> Plan:
     ``progress`` is called with the number of files seen.
     """
     ids = {
-        bytes(path): path_id for path, path_id in store.db.rows(SELECT_FILES)
+        bytes(path): path_id
+        for path, path_id in store.db.rows(statements.SELECT_PATHS_AND_IDS)
     }
     order = sorted(ids, key=kinship)
     sources: dict[bytes, bytes] = {}
@@ -75,7 +75,7 @@ def make(store: Store, progress: Callable[[int], None]) -> Plan:
     )
 
 
-def _source(store: Store, idx: index.FileIndex) -> bytes | None:
+def _source(store: Store, idx: FileIndex) -> bytes | None:
     """Return the path that a large file was copied from, or None."""
     if not len(idx):
         return None

@@ -19,9 +19,9 @@ from mercurial.utils import storageutil
 
 from ...amalgam import lru
 from .. import errors
-from ..formats import frames, index, schema
+from ..formats import deltas, frames, schema, statements
+from ..reading.fileindex import FileIndex
 from ..reading.store import Store
-from ..writing import bases
 from . import packer, plan
 
 # Bytes of texts kept as bases of the revisions that follow.
@@ -34,7 +34,6 @@ MAX_CHILDREN = 3
 # A delta of at most so many bytes is taken without looking for a smaller one.
 GOOD_DELTA = 128
 
-SELECT_HEAD = 'SELECT head FROM frame WHERE id = ?'
 
 # A frame id, and the number of an entry in the frame.
 Place = tuple[int, int]
@@ -46,7 +45,7 @@ class Rewritten(NamedTuple):
     ``idx`` is the index that was read, ``places`` has a place for each revision.
     """
 
-    idx: index.FileIndex
+    idx: FileIndex
     places: list[Place]
 
 
@@ -124,7 +123,7 @@ class Rewriter:
         if everything:
             self._known.clear()
 
-    def _kept(self, idx: index.FileIndex, rev: int) -> Place | None:
+    def _kept(self, idx: FileIndex, rev: int) -> Place | None:
         """Return the place of a large text that has its own frame already.
 
         Returns None if the revision is to be stored anew.
@@ -132,12 +131,12 @@ class Rewriter:
         frame_id = idx.frames[rev]
         if not frame_id or idx.core[rev][2] < packer.ALONE:
             return None
-        row = self._store.db.row(SELECT_HEAD, (frame_id,))
+        row = self._store.db.row(statements.SELECT_HEAD, (frame_id,))
         if row is None or len(frames.decode_head(row[0])[0]) != 1:
             return None
         return frame_id, idx.places[rev]
 
-    def _text(self, idx: index.FileIndex, rev: int) -> bytes:
+    def _text(self, idx: FileIndex, rev: int) -> bytes:
         """Return the text of a revision, checked against its node."""
         text = self._store.chain_text(idx, rev)
         r = idx.revision(rev)
@@ -163,7 +162,7 @@ class Rewriter:
         gid = schema.global_id(path_id, rev)
         digest = None
         if len(text) in self._twins:
-            digest = bases.content_digest(text)
+            digest = deltas.content_digest(text)
             found = self._known.get(digest)
             if found is not None:
                 self._shared.append((found, digest))
@@ -212,10 +211,10 @@ class Rewriter:
             text = self._store.sealed(*place)
         except errors.CorruptStore:
             return False
-        return bases.content_digest(text) == digest
+        return deltas.content_digest(text) == digest
 
 
-def _children(idx: index.FileIndex) -> dict[int, list[int]]:
+def _children(idx: FileIndex) -> dict[int, list[int]]:
     """Return the children of each revision, without the next revision."""
     children: dict[int, list[int]] = {}
     for rev in range(len(idx)):
@@ -228,7 +227,7 @@ def _children(idx: index.FileIndex) -> dict[int, list[int]]:
 def _delta(place: int, base: bytes, text: bytes) -> tuple[int, bytes]:
     if base == text:
         return place, b''
-    return place, bases.trim(mdiff.textdiff(base, text), base)
+    return place, deltas.trim(mdiff.textdiff(base, text), base)
 
 
 def _size(choice: tuple[int | None, bytes]) -> int:

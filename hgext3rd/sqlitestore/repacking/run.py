@@ -24,9 +24,10 @@ from mercurial import error
 from mercurial import lock as lockmod
 from mercurial.i18n import _
 
-from ..formats import chunks, index, schema
+from ..formats import chunks, index, schema, statements
+from ..reading.fileindex import FileIndex
 from ..reading.store import Store
-from ..writing import writer
+from ..writing import recovery, writer
 from . import packer, plan, rewriter
 
 LOCK_NAME = b'sqlite-repack.lock'
@@ -61,18 +62,6 @@ BATCH_BYTES = 64 << 20
 # repository.
 ROUNDS = 3
 
-UPDATE_COUNTER = 'UPDATE counter SET value = value + ? WHERE name = ?'
-SELECT_COUNTER = 'SELECT value FROM counter WHERE name = ?'
-SETTLE_TXN = 'UPDATE txn SET kind = ?'
-SELECT_SEGMENTS = 'SELECT id, n, data FROM idx'
-SELECT_ROW_FRAMES = 'SELECT DISTINCT frame FROM rev WHERE frame > 0'
-SELECT_FRAME_IDS = 'SELECT id FROM frame'
-# What the last complete repack did, see _mark.
-REMEMBER = "INSERT OR REPLACE INTO counter VALUES ('packed', ?)"
-HAS_LOOSE = 'SELECT 1 FROM rev LIMIT 1'
-VACUUM = 'VACUUM'
-CHECKPOINT = 'PRAGMA wal_checkpoint(TRUNCATE)'
-
 
 def repack(
     repo: Any, store: Store, effort: Effort, progress: Callable[..., None]
@@ -100,7 +89,7 @@ def repack(
         with locked(repo, store):
             mark = _mark(store, effort)
             if mark is not None:
-                store.db.execute(REMEMBER, (mark,))
+                store.db.execute(statements.REPLACE_PACKED, (mark,))
         shrink(repo, store)
     return True
 
@@ -121,23 +110,23 @@ def locked(repo: Any, store: Store) -> Iterator[None]:
         db = store.db
         db.begin()
         try:
-            row = db.row(writer.SELECT_TXN)
+            row = db.row(statements.SELECT_TXN)
             if row is not None:
                 if store.changesets() <= row[1]:
-                    writer.resolve(store, store.changesets())
+                    recovery.resolve(store, store.changesets())
                 else:
-                    db.execute(SETTLE_TXN, (writer.STRIP,))
-                    db.execute(writer.DELETE_MARKS)
+                    db.execute(statements.UPDATE_TXN_KIND, (statements.STRIP,))
+                    db.execute(statements.DELETE_MARKS)
             yield
-            db.execute(writer.COMMIT)
+            db.execute(statements.COMMIT)
         finally:
             if db.in_transaction:
-                db.execute(writer.ROLLBACK)
+                db.execute(statements.ROLLBACK)
 
 
 def _recorded(store: Store, name: str) -> int:
     """Return the value of a counter in the database, 0 if there is none."""
-    row = store.db.row(SELECT_COUNTER, (name,))
+    row = store.db.row(statements.SELECT_COUNTER, (name,))
     return row[0] if row else 0
 
 
@@ -147,7 +136,7 @@ def _mark(store: Store, effort: Effort) -> int | None:
     Returns None if there are loose revisions. Adding sealed revisions changes
     the number, because it takes frame ids.
     """
-    if store.db.row(HAS_LOOSE) is not None:
+    if store.db.row(statements.HAS_LOOSE) is not None:
         return None
     return _recorded(store, 'frame') << 8 | effort.level
 
@@ -218,7 +207,9 @@ class Repack:
             return frame_id
         with locked(self.repo, self.store):
             first = _recorded(self.store, 'frame')
-            self.store.db.execute(UPDATE_COUNTER, (BATCH_FRAMES, 'frame'))
+            self.store.db.execute(
+                statements.INCREASE_COUNTER, (BATCH_FRAMES, 'frame')
+            )
         self._ids = iter(range(first, first + BATCH_FRAMES))
         return next(self._ids)
 
@@ -230,16 +221,8 @@ class Repack:
 
     def _insert_frames(self) -> None:
         """Store finished frames. No index refers to them yet."""
-        db = self.store.db
         for frame_id, head, pieces in self.packer.take():
-            for number, piece in enumerate(pieces):
-                if number == 0:
-                    db.execute(writer.INSERT_FRAME, (frame_id, head, piece))
-                else:
-                    db.execute(
-                        writer.INSERT_PIECE,
-                        (frame_id << 16 | number, piece),
-                    )
+            writer.insert_frame(self.store, frame_id, head, pieces)
 
     def _commit(self) -> list[int]:
         """Point the indexes of rewritten files to their new frames.
@@ -271,7 +254,7 @@ class Repack:
         return changed
 
     def _switch(
-        self, idx: index.FileIndex, path_id: int, places: list[rewriter.Place]
+        self, idx: FileIndex, path_id: int, places: list[rewriter.Place]
     ) -> None:
         """Replace the rows of a file by one index run with the new places."""
         db = self.store.db
@@ -281,28 +264,28 @@ class Repack:
             for rev, (frame_id, place) in enumerate(places)
         ]
         first, end = _bounds(path_id, n)
-        db.execute(writer.DELETE_REVS, (first, end))
-        db.execute(writer.DELETE_SEGMENTS, (first, end))
-        data = index.encode_segment(0, revs, self._codec)
-        db.execute(writer.INSERT_SEGMENT, (first, n, data))
+        db.execute(statements.DELETE_LOOSE, (first, end))
+        db.execute(statements.DELETE_RUNS, (first, end))
+        data = index.encode_run(0, revs, self._codec)
+        db.execute(statements.INSERT_RUN, (first, n, data))
 
     def _sweep(self) -> None:
         """Delete the frames that hold no revision any more."""
         db = self.store.db
         with locked(self.repo, self.store):
-            live = {row[0] for row in db.rows(SELECT_ROW_FRAMES)}
-            for gid, n, data in db.iterate(SELECT_SEGMENTS):
-                revs = index.decode_segment(gid & schema.REV_MASK, n, data)
+            live = {
+                row[0] for row in db.rows(statements.SELECT_FRAMES_OF_LOOSE)
+            }
+            for gid, n, data in db.iterate(statements.SELECT_ALL_RUNS):
+                revs = index.decode_run(gid & schema.REV_MASK, n, data)
                 live.update(revision.frame for revision in revs)
-            for (frame_id,) in db.rows(SELECT_FRAME_IDS):
+            for (frame_id,) in db.rows(statements.SELECT_FRAME_IDS):
                 if frame_id not in live:
-                    start = frame_id << 16
-                    db.execute(writer.DELETE_FRAME, (frame_id,))
-                    db.execute(writer.DELETE_PIECES, (start, start + (1 << 16)))
+                    writer.delete_frame(self.store, frame_id)
         self.store.forget()
 
 
-def _is_unchanged(old: index.FileIndex, new: index.FileIndex) -> bool:
+def _is_unchanged(old: FileIndex, new: FileIndex) -> bool:
     """Return whether ``new`` has all revisions of ``old`` in the same places."""
     n = len(old)
     return (
@@ -321,8 +304,8 @@ def _bounds(path_id: int, n: int) -> tuple[int, int]:
 def shrink(repo: Any, store: Store) -> None:
     """Give free pages back to the file system."""
     with repo.lock():
-        store.db.execute(VACUUM)
-        store.db.execute(CHECKPOINT)
+        store.db.execute(statements.VACUUM)
+        store.db.execute(statements.EMPTY_LOG)
 
 
 def database_size(store: Store) -> int:

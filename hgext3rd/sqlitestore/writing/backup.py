@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A consistent copy of the database while others read and write.
+"""Copy the database consistently while other processes read and write.
 
-The copy is one snapshot: SQLite's backup API copies page by page within a
-read transaction, which in WAL mode holds up nobody. It leaves a note in the
-copy (a ``txn`` row, see ``transaction``) that makes the first writer, or ``hg
-recover``, remove what belongs to changesets that are not there. So the copy
-may be put beside a changelog that is older than itself.
+SQLite's backup API copies page by page within one read transaction, so the copy
+is one snapshot. In WAL mode this blocks nobody. The copy gets a ``txn`` row of
+kind ``strip`` (see ``writer``). It makes the first writer, or ``hg recover``,
+remove the revisions of changesets that do not exist. So the copy may be put
+beside a changelog that is older than itself.
 """
 
 from __future__ import annotations
@@ -14,72 +14,68 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mercurial import pycompat, util
+from mercurial import pycompat
 from mercurial.i18n import _
 
+from ...amalgam import durable, sidefiles
 from .. import errors
 from ..database import uris
-from . import writer
+from ..formats import statements
 
 if TYPE_CHECKING:
     from ..database.connection import Database
 
-# Pages copied between two calls of ``progress``: 4 MB.
+# How many pages to copy between two calls of ``progress``: 4 MB.
 STEP = 1024
 
-# More changesets than there can be.
+# More changesets than a repository can have: the recorded strip is then always
+# taken for unfinished.
 ANY_CHANGESETS = 1 << 31
-
-SNAPSHOT = 'BEGIN'
-# A read transaction begins with its first read.
-TOUCH = 'SELECT count(*) FROM sqlite_schema'
-QUICK_CHECK = 'PRAGMA quick_check(1)'
-NOTE = 'INSERT OR REPLACE INTO txn VALUES (1, ?, ?, 1, 1)'
 
 
 def backup(
     db: Database, dest: bytes, progress: Callable[[int, int], None]
 ) -> int:
-    """Copy the database to a new file ``dest``; returns its size in bytes.
+    """Copy the database to a new file ``dest``, and return its size in bytes.
 
-    ``progress`` is called with the pages done and their total. Raises
-    StoreUnavailable if ``dest`` exists or cannot be written; whatever
-    happens, there is a whole copy at ``dest`` or none.
+    ``progress`` is called with the number of pages done and their total. Raises
+    StoreUnavailable if ``dest`` exists or cannot be written. If this fails or
+    is interrupted, there is no ``dest``.
     """
     if os.path.lexists(dest):
         raise errors.StoreUnavailable(_(b"'%s' already exists") % dest)
     partial = dest + b'.part'
     try:
         _copy(db, partial, progress)
-        with open(partial, 'rb+') as file:
-            os.fsync(file.fileno())
+        durable.sync_file(partial)
         os.chmod(partial, os.stat(db.path).st_mode & 0o777)
         os.rename(partial, dest)
-        _sync_directory(os.path.dirname(dest) or b'.')
+        durable.sync_directory(os.path.dirname(dest) or b'.')
     except OSError as exc:
         raise errors.StoreUnavailable(
             _(b'cannot write %s: %s') % (dest, pycompat.bytestr(exc.strerror))
         ) from exc
     finally:
-        for suffix in (b'', b'-journal', b'-wal', b'-shm'):
-            util.tryunlink(partial + suffix)
+        sidefiles.remove(partial)
     return os.stat(dest).st_size
 
 
 def _copy(
     db: Database, dest: bytes, progress: Callable[[int, int], None]
 ) -> None:
+    """Write the copy to ``dest``, and check it."""
     import sqlite3
 
-    # The file is made here so that it is the user's umask that counts.
+    # SQLite would create the file without regard to the user's umask.
     os.close(os.open(dest, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666))
     source = db.connection()
     try:
         target = sqlite3.connect(uris.uri(dest), uri=True, isolation_level=None)
         try:
-            db.execute(SNAPSHOT)
+            db.execute(statements.BEGIN_SNAPSHOT)
             try:
-                db.row(TOUCH)
+                # The snapshot is taken by the first read.
+                db.row(statements.COUNT_SCHEMA)
                 source.backup(
                     target,
                     pages=STEP,
@@ -88,10 +84,11 @@ def _copy(
                     ),
                 )
             finally:
-                db.execute(writer.ROLLBACK)
-            target.execute(writer.DELETE_MARKS)
-            target.execute(NOTE, (writer.STRIP, ANY_CHANGESETS))
-            (verdict,) = target.execute(QUICK_CHECK).fetchone()
+                db.execute(statements.ROLLBACK)
+            target.execute(statements.DELETE_MARKS)
+            note = (statements.STRIP, ANY_CHANGESETS)
+            target.execute(statements.REPLACE_TXN, note)
+            (verdict,) = target.execute(statements.QUICK_CHECK).fetchone()
         finally:
             target.close()
     except sqlite3.Error as exc:
@@ -101,12 +98,3 @@ def _copy(
             _(b'%s is damaged: %s') % (db.path, verdict.encode()),
             hint=_(b"run 'hg verify'"),
         )
-
-
-def _sync_directory(path: bytes) -> None:
-    """Make the name of a new file survive a power failure."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,120 +1,108 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Choosing what a loose revision is stored as.
+"""Choose what a loose revision is stored as.
 
-Candidates for the base are the parents, the revision before (on the other
-branch it is often closer than a parent) and, for a copy, its source: copies
-have a null first parent, and without the source each would be a full text.
-The smallest stored form wins, unless the chain below it is used up. Chains of
-sealed revisions are bounded by their frame; only rows count here.
+Candidates for the base of its delta are the parents, the previous revision (on
+another branch, it is often more similar than a parent) and, for a copy, the
+source. The smallest stored form wins, unless the chain of deltas below it is
+too long already. Only rows count for that: chains of sealed revisions are
+bounded by their frame.
 """
 
 from __future__ import annotations
 
-import hashlib
-import struct
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from mercurial import mdiff
+from mercurial.node import nullrev
+from mercurial.revlogutils import constants
 
-from ..formats import index, schema
+from ..formats import deltas, schema
+from ..reading.fileindex import FileIndex
+from ..reading.store import Store
+from . import relatives
 
-if TYPE_CHECKING:
-    from ..reading.store import Store
-
-# Rows a read may fetch, and their size relative to the text: beyond this a
-# full text is stored again. A repack seals such chains into frames.
+# How many rows reading a revision may take, and how many bytes relative to its
+# text. Beyond this a full text is stored again. A repack seals such chains
+# into frames.
 MAX_ROWS = 200
 MAX_CHAIN_RATIO = 3
 MAX_CHAIN_BYTES = 64 << 10
 
-# A delta this much smaller than its text is taken without trying others.
+# A delta that is this many times smaller than its text is taken without trying
+# other bases.
 GOOD_RATIO = 32
 
-# A delta may be stored this much larger: it is what exchange sends, and a
-# small text compresses too well to tell.
+# A full text that is this many times larger than the best delta is not even
+# compressed: compression alone hardly ever gains so much.
+HOPELESS_RATIO = 8
+
+# A delta may take this many bytes more than the full text: exchange sends
+# deltas, and small texts compress too well for a meaningful comparison.
 DELTA_BONUS = 64
 
-# Diffing costs several times the text in memory; larger texts are compressed
-# on their own.
+# Diffing takes several times the size of the text in memory, so larger texts
+# are compressed without a base.
 MAX_DIFF_SIZE = 256 << 20
-
-# Texts this large are looked up by content: the same file under another path
-# is then stored as an empty delta. Smaller ones do not pay for the lookup row.
-CONTENT_SIZE = 16 << 10
-
-_HUNK = struct.Struct('>lll')
 
 
 class Choice(NamedTuple):
-    """``place`` as in index.FileIndex, ``chunk`` the stored data."""
+    """How to store a revision.
+
+    ``place`` has the meaning that ``formats.index`` explains for loose
+    revisions; ``chunk`` is the data of the row.
+    """
 
     place: int
     chunk: bytes
 
 
-def content_digest(text: bytes) -> int:
-    """The key of a text in the ``content`` table."""
-    (value,) = struct.unpack('<q', hashlib.sha256(text).digest()[:8])
-    return int(value)
+class Candidate(NamedTuple):
+    """A possible base: revision ``rev`` of the file with index ``idx``.
 
-
-def invert(delta: bytes, text: bytes) -> bytes:
-    """The delta back to ``text``, to which ``delta`` is to be applied.
-
-    Takes a fraction of the time of a diff.
+    ``place`` is how the row would refer to it.
     """
-    hunks = []
-    offset = moved = 0
-    while offset < len(delta):
-        start, end, size = _HUNK.unpack_from(delta, offset)
-        offset += _HUNK.size + size
-        hunks.append(
-            _HUNK.pack(start + moved, start + moved + size, end - start)
-        )
-        hunks.append(text[start:end])
-        moved += size - (end - start)
-    return b''.join(hunks)
+
+    idx: FileIndex
+    rev: int
+    place: int
 
 
-def trim(delta: bytes, text: bytes) -> bytes:
-    """``delta`` of ``text`` without what its hunks do not change.
-
-    Diffs replace whole lines; here only what differs within them remains.
-    """
-    hunks = []
-    offset = 0
-    while offset < len(delta):
-        start, end, size = _HUNK.unpack_from(delta, offset)
-        offset += _HUNK.size
-        new = delta[offset : offset + size]
-        offset += size
-        old = text[start:end]
-        if old and new:
-            head = _common(old, new)
-            tail = _common(old[head:][::-1], new[head:][::-1])
-            start += head
-            end -= tail
-            new = new[head : len(new) - tail]
-        hunks.append(_HUNK.pack(start, end, len(new)))
-        hunks.append(new)
-    return b''.join(hunks)
-
-
-def _common(one: bytes, other: bytes) -> int:
-    """The length of the common prefix; by halves, to compare at C speed."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def candidates(
+    store: Store,
+    idx: FileIndex,
+    path: bytes,
+    text: bytes,
+    p1: int,
+    p2: int,
+) -> Iterator[Candidate]:
+    """Yield bases for the next revision of a file, the most promising first."""
+    if len(text) >= relatives.CONTENT_SIZE:
+        digest = deltas.content_digest(text)
+        found = relatives.same_content(store, idx, digest, len(text))
+        if found is not None and found[0] is not idx:
+            yield _in_other_file(*found)
+    rev = len(idx)
+    seen = set()
+    for base in (p1, p2, rev - 1):
+        if (
+            base != nullrev
+            and base not in seen
+            and not idx.flags(base) & constants.REVIDX_ISCENSORED
+        ):
+            seen.add(base)
+            yield Candidate(idx, base, rev - base)
+    found = relatives.copy_source(store, path, text)
+    if found is not None:
+        yield _in_other_file(*found)
 
 
-def chain_cost(store: Store, idx: index.FileIndex, rev: int) -> tuple[int, int]:
-    """(rows, bytes) that reading a revision fetches from loose rows."""
+def _in_other_file(idx: FileIndex, rev: int) -> Candidate:
+    return Candidate(idx, rev, -idx.gid(rev))
+
+
+def chain_cost(store: Store, idx: FileIndex, rev: int) -> tuple[int, int]:
+    """Return how many loose rows a revision needs, and their bytes."""
     count = size = 0
     while True:
         rows, below = idx.loose_chain(rev)
@@ -130,40 +118,35 @@ def chain_cost(store: Store, idx: index.FileIndex, rev: int) -> tuple[int, int]:
             return count, size
 
 
-class Candidate(NamedTuple):
-    """A possible base: its file's index, number, and how to refer to it."""
-
-    idx: index.FileIndex
-    rev: int
-    place: int
+def is_short(store: Store, idx: FileIndex, rev: int, size: int) -> bool:
+    """Return whether a text of ``size`` bytes may be a delta of ``rev``."""
+    rows, stored = chain_cost(store, idx, rev)
+    return rows < MAX_ROWS and stored < max(
+        MAX_CHAIN_BYTES, MAX_CHAIN_RATIO * size
+    )
 
 
 def choose(
     store: Store,
     text: bytes,
-    candidates: Iterable[Candidate],
-    encode: index.Encoder,
-    known: dict[tuple[int | None, int], bytes],
+    bases: Iterable[Candidate],
+    encode: Callable[[bytes], bytes],
+    text_of: Callable[[FileIndex, int], bytes],
 ) -> Choice:
-    """How to store ``text``.
+    """Return how to store ``text``.
 
-    ``encode`` makes a chunk of data; ``known`` holds texts at hand, by
-    (path id, revision).
+    ``encode`` makes a chunk of data; ``text_of`` returns the text of a
+    revision.
     """
     best: Choice | None = None
     size = len(text)
     if size <= MAX_DIFF_SIZE:
-        for candidate in candidates:
-            idx, rev, place = candidate
-            if idx.core[rev][2] > MAX_DIFF_SIZE:
+        for idx, rev, place in bases:
+            if idx.rawsize(rev) > MAX_DIFF_SIZE:
                 continue
-            rows, stored = chain_cost(store, idx, rev)
-            limit = max(MAX_CHAIN_BYTES, MAX_CHAIN_RATIO * size)
-            if rows >= MAX_ROWS or stored >= limit:
+            if not is_short(store, idx, rev, size):
                 continue
-            base = known.get((idx.path_id, rev))
-            if base is None:
-                base = store.chain_text(idx, rev)
+            base = text_of(idx, rev)
             if base == text:
                 return Choice(place, b'')
             delta = mdiff.textdiff(base, text)
@@ -174,8 +157,7 @@ def choose(
                 best = Choice(place, chunk)
             if len(chunk) * GOOD_RATIO <= size:
                 return best
-    if best is not None and len(best.chunk) * 8 <= size:
-        # Compression alone hardly ever gains that much.
+    if best is not None and len(best.chunk) * HOPELESS_RATIO <= size:
         return best
     chunk = encode(text)
     if best is None or len(chunk) + DELTA_BONUS < len(best.chunk):

@@ -1,124 +1,93 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Removing the content of revisions for good.
+"""Remove the content of revisions for good.
 
-The text is replaced by a tombstone; whatever was stored as a delta of it, in
-its own file or another, is stored anew. Frames are rewritten in place, so that
-every other revision keeps its address. Rewriting is part of the Mercurial
-transaction; afterwards the database is vacuumed, because replaced bytes
-otherwise stay in free pages and in the WAL. A ``wipe`` counter, committed with
-the change, makes the next writer do that if this process does not get there.
+The text is replaced by a tombstone. Whatever was stored as a delta of it, in
+the same file or another one, is stored again. Frames are rewritten in place, so
+that every other revision keeps its address. All of this is part of the
+Mercurial transaction. Afterwards the database is vacuumed, because replaced
+bytes otherwise stay in free pages and in the write-ahead log. The counter
+``wipe``, which is committed with the change, makes the next writer do that if
+this process is killed first.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import Any, Protocol
 
 from mercurial import mdiff
 from mercurial.revlogutils import constants
 from mercurial.utils import storageutil
 
-from ..formats import frames, index, schema
-from ..reading.store import Store
-from . import bases, ingest
-from .writer import INSERT_PIECE, SELECT_DEPENDENTS, Writer
+from ..formats import frames, index, schema, statements
+from . import bases, recovery
+from .filewriter import FileWriter
+from .writer import Writer
 
-SELECT_HEADS = 'SELECT id, head FROM frame'
-SELECT_SEGMENTS = 'SELECT id, n, data FROM idx WHERE id BETWEEN ? AND ?'
-SELECT_ALL_SEGMENTS = 'SELECT id, n, data FROM idx'
-SELECT_LARGE_ROWS = 'SELECT id, frame FROM rev WHERE frame > 0'
-SELECT_PATH_IDS = 'SELECT id FROM path'
-UPDATE_FRAME = 'UPDATE frame SET head = ?, data = ? WHERE id = ?'
-UPDATE_SEGMENT = 'UPDATE idx SET data = ? WHERE id = ?'
-UPDATE_CENSORED = """
-    UPDATE rev SET flags = ?, rawsize = ?, base = 0, frame = ?, data = ?
-    WHERE id = ?"""
-DELETE_CONTENT = 'DELETE FROM content WHERE rev = ?'
-DELETE_PIECES = 'DELETE FROM piece WHERE id >= ? AND id < ?'
+# A frame id and the number of an entry.
+Address = tuple[int, int]
 
 
-class Target(Protocol):
-    """What is asked of the file to censor."""
-
-    idx: index.FileIndex
-
-    def rawsize(self, rev: int) -> int:
-        """The size of a revision as stored."""
-
-
-def censor(
-    file: Target, writer: Writer, revs: set[int], tombstone: bytes
-) -> None:
+def censor(file: FileWriter, revs: set[int], tombstone: bytes) -> None:
     """Replace the content of revisions of a file by a tombstone."""
     text = storageutil.packmeta({b'censored': tombstone}, b'')
-    store, idx = writer.store, file.idx
-    path_id: Any = idx.path_id
+    store, writer, idx = file.store, file.writer, file.index
+    writer.begin()
     writer.flush()
     with store.naming_damage():
-        _detach_rows(store, writer, idx, revs)
-        moved = _rewrite_frames(store, writer, idx, revs, text)
-        _mark(store, writer, idx, revs, text, moved)
+        _detach_rows(file, revs)
+        moved = _rewrite_frames(file, revs, text)
+        _mark_rows(file, revs, text, moved)
+        _mark_runs(file, revs, text, moved)
     for rev in revs:
-        store.db.execute(DELETE_CONTENT, (schema.global_id(path_id, rev),))
+        gid = idx.gid(rev)
+        store.db.execute(statements.DELETE_CONTENT, (gid, gid + 1))
     writer.request_wipe()
-    fresh = store.read_index(idx.path_id)
-    idx.core, idx.frames, idx.places = fresh.core, fresh.frames, fresh.places
-    idx.stored = fresh.stored
+    idx.replace(store.read_index(idx.path_id))
     store.forget_content()
 
 
-def _detach_rows(
-    store: Store, writer: Writer, idx: index.FileIndex, revs: set[int]
-) -> None:
-    """Store anew every row that is a delta of one of ``revs``."""
-    path_id = idx.path_id
-    assert path_id is not None
+def _detach_rows(file: FileWriter, revs: set[int]) -> None:
+    """Store every row that is a delta of one of ``revs`` as a full text."""
+    store, idx = file.store, file.index
     dependents = []
     for rev, place in enumerate(idx.places):
         if not idx.frames[rev] and place > 0 and rev - place in revs:
-            dependents.append(schema.global_id(path_id, rev))
+            dependents.append(idx.gid(rev))
     for rev in revs:
-        gid = schema.global_id(path_id, rev)
-        dependents += [
-            row[0] for row in store.db.rows(SELECT_DEPENDENTS, (-gid, -gid - 1))
-        ]
+        gid = idx.gid(rev)
+        rows = store.db.rows(statements.SELECT_DEPENDENTS, (-gid, -gid - 1))
+        dependents += [row[0] for row in rows]
+    censored = {idx.gid(rev) for rev in revs}
     for gid in dependents:
-        owner, rev = schema.split_id(gid)
-        if owner == path_id and rev in revs:
-            continue
-        data = writer.codec.encode(store.text(gid))
-        writer.update_loose(gid, 0, data)
-        # the next dependent may be a delta of this one
-        store.rewritten(gid, len(data))
+        if gid not in censored:
+            recovery.make_full_text(store, file.writer.codec, gid)
 
 
 def _rewrite_frames(
-    store: Store,
-    writer: Writer,
-    idx: index.FileIndex,
-    revs: set[int],
-    text: bytes,
+    file: FileWriter, revs: set[int], text: bytes
 ) -> dict[int, int]:
     """Take the content of ``revs`` out of all frames.
 
-    Entries that no revision refers to (left by a strip) may hold the same
+    Entries that no revision refers to (a strip leaves such) may have the same
     content, so those of this file and of deleted files go as well. An entry
-    that another revision shares stays; returns, for revisions with such an
-    entry, the new frame that holds their tombstone.
+    that another revision shares stays. Return, for each revision with such an
+    entry, the id of a new frame that has its tombstone.
     """
-    path_id: Any = idx.path_id
-    paths = {row[0] for row in store.db.rows(SELECT_PATH_IDS)}
+    store, idx = file.store, file.index
+    path_id = idx.path_id
+    paths = {row[0] for row in store.db.rows(statements.SELECT_PATH_IDS)}
+    # The path id of each entry, by frame id.
     owners: dict[int, list[int]] = {}
-    for frame_id, head in store.db.iterate(SELECT_HEADS):
-        column = frames.decode_head(head)[0]
+    for frame_id, head in store.db.iterate(statements.SELECT_HEADS):
+        column = frames.decode_head(head).paths
         if any(owner == path_id or owner not in paths for owner in column):
             owners[frame_id] = column
-    gone = {(idx.frames[r], idx.places[r]): r for r in revs if idx.frames[r]}
-    # A shared entry belongs, by its head, to just one of those who share it.
+    gone: dict[Address, int] = {
+        (idx.frames[r], idx.places[r]): r for r in revs if idx.frames[r]
+    }
+    # The head of a frame names only one of the files that share an entry.
     for frame_id, _place in gone:
         if frame_id not in owners:
             owners[frame_id] = store.frame(frame_id).paths
-    live = _live_entries(store, set(owners), path_id, revs)
+    live = _live_entries(file, set(owners), revs)
     for frame_id, column in owners.items():
         replaced: dict[int, bytes] = {}
         for place, owner in enumerate(column):
@@ -129,26 +98,27 @@ def _rewrite_frames(
             elif owner == path_id or owner not in paths:
                 replaced[place] = b''
         if replaced:
-            rewrite_frame(store, writer, frame_id, replaced)
+            rewrite_frame(file.writer, frame_id, replaced)
     return {
-        rev: ingest.store_alone(writer, schema.global_id(path_id, rev), text)
+        rev: file.store_alone(rev, text)
         for entry, rev in gone.items()
         if entry in live
     }
 
 
 def _live_entries(
-    store: Store, wanted: set[int], path_id: int, revs: set[int]
-) -> set[tuple[int, int]]:
-    """(frame, place) in ``wanted`` frames that some other revision needs."""
+    file: FileWriter, wanted: set[int], revs: set[int]
+) -> set[Address]:
+    """Return the entries of ``wanted`` frames that other revisions need."""
+    db, path_id = file.store.db, file.index.path_id
     live = set()
-    for gid, count, data in store.db.iterate(SELECT_ALL_SEGMENTS):
+    for gid, count, data in db.iterate(statements.SELECT_ALL_RUNS):
         owner, first = schema.split_id(gid)
-        rows = index.decode_segment(first, count, data)
+        rows = index.decode_run(first, count, data)
         for rev, row in enumerate(rows, first):
             if row.frame in wanted and (owner != path_id or rev not in revs):
                 live.add((row.frame, row.place))
-    for gid, frame_id in store.db.rows(SELECT_LARGE_ROWS):
+    for gid, frame_id in db.rows(statements.SELECT_LARGE_LOOSE):
         owner, rev = schema.split_id(gid)
         if frame_id in wanted and (owner != path_id or rev not in revs):
             live.add((frame_id, 0))
@@ -156,10 +126,10 @@ def _live_entries(
 
 
 def rewrite_frame(
-    store: Store, writer: Writer, frame_id: int, replaced: dict[int, bytes]
+    writer: Writer, frame_id: int, replaced: dict[int, bytes]
 ) -> None:
-    """Replace texts in a frame; all other entries keep text and place."""
-    frame = store.frame(frame_id)
+    """Replace texts in a frame; all other entries keep their text and place."""
+    frame = writer.store.frame(frame_id)
     distances: list[int] = []
     entries: list[bytes] = []
     for place in range(len(frame)):
@@ -190,60 +160,44 @@ def rewrite_frame(
         frame.paths, frame.revs, distances, lengths, codec
     )
     pieces = codec.encode_stream(entries, sum(lengths), schema.PIECE_SIZE)
-    db = store.db
-    start = frame_id << 16
-    db.execute(DELETE_PIECES, (start, start + (1 << 16)))
-    _store_pieces(writer, frame_id, head, pieces)
+    writer.replace_frame(frame_id, head, pieces)
 
 
-def _store_pieces(
-    writer: Writer, frame_id: int, head: bytes, pieces: Iterable[bytes]
+def _mark_rows(
+    file: FileWriter, revs: set[int], text: bytes, moved: dict[int, int]
 ) -> None:
-    stored = False
-    for number, piece in enumerate(pieces):
-        stored = True
-        if number == 0:
-            writer.store.db.execute(UPDATE_FRAME, (head, piece, frame_id))
-        else:
-            writer.store.db.execute(
-                INSERT_PIECE, (frame_id << 16 | number, piece)
-            )
-    if not stored:
-        writer.store.db.execute(UPDATE_FRAME, (head, b'', frame_id))
+    """Flag those of ``revs`` that are loose as censored.
 
-
-def _mark(
-    store: Store,
-    writer: Writer,
-    idx: index.FileIndex,
-    revs: set[int],
-    text: bytes,
-    moved: dict[int, int],
-) -> None:
-    """Flag ``revs`` as censored where they are indexed.
-
-    ``moved`` are those whose text is now entry 0 of another frame.
+    ``moved`` has the new frames of revisions whose entry was shared.
     """
-    path_id: Any = idx.path_id
-    chunk = writer.codec.encode(text)
+    idx = file.index
+    chunk = file.writer.codec.encode(text)
     for rev in revs:
-        flags = idx.revision(rev).flags | constants.REVIDX_ISCENSORED
-        gid = schema.global_id(path_id, rev)
+        flags = idx.flags(rev) | constants.REVIDX_ISCENSORED
         frame_id = moved.get(rev, idx.frames[rev])
         data = b'' if frame_id else chunk
-        store.db.execute(
-            UPDATE_CENSORED, (flags, len(text), frame_id, data, gid)
+        file.store.db.execute(
+            statements.UPDATE_CENSORED,
+            (flags, len(text), frame_id, data, idx.gid(rev)),
         )
-    bounds = (
-        schema.global_id(path_id, 0),
-        schema.global_id(path_id, schema.REV_MASK),
-    )
-    for gid, count, data in store.db.rows(SELECT_SEGMENTS, bounds):
-        first = gid & schema.REV_MASK
+
+
+def _mark_runs(
+    file: FileWriter, revs: set[int], text: bytes, moved: dict[int, int]
+) -> None:
+    """Flag those of ``revs`` that are sealed as censored.
+
+    ``moved`` has the new frames of revisions whose entry was shared.
+    """
+    db, path_id = file.store.db, file.index.path_id
+    assert path_id is not None
+    bounds = schema.file_bounds(path_id)
+    for gid, count, data in db.rows(statements.SELECT_RUNS, bounds):
+        _path, first = schema.split_id(gid)
         touched = revs & set(range(first, first + count))
         if not touched:
             continue
-        rows = index.decode_segment(first, count, data)
+        rows = index.decode_run(first, count, data)
         for rev in touched:
             row = rows[rev - first]
             row = row._replace(
@@ -253,7 +207,5 @@ def _mark(
             if rev in moved:
                 row = row._replace(frame=moved[rev], place=0)
             rows[rev - first] = row
-        store.db.execute(
-            UPDATE_SEGMENT,
-            (index.encode_segment(first, rows, writer.codec), gid),
-        )
+        data = index.encode_run(first, rows, file.writer.codec)
+        db.execute(statements.UPDATE_RUN, (count, data, gid))

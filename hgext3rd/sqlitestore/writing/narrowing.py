@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Removing the history of files that left a narrow clone."""
+"""Remove the history of files that are no longer part of a narrow clone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from mercurial.i18n import _
 
-from . import writer as transaction
+from .writer import writer as writer_of
 
 
 def remove_unmatched(repo: Any) -> int:
-    """Remove all files outside the narrowspec; returns how many there were."""
+    """Remove all files outside the narrowspec, and return how many."""
     repo = repo.unfiltered()
     store = repo.sqlitestore
     match = repo._storenarrowmatch
@@ -19,7 +19,7 @@ def remove_unmatched(repo: Any) -> int:
     if not paths:
         return 0
     with repo.lock(), repo.transaction(b'narrowing') as tr:
-        writer = transaction.writer(store, tr)
+        writer = writer_of(store, tr)
         progress = repo.ui.makeprogress(
             _(b'removing'), unit=_(b'files'), total=len(paths)
         )

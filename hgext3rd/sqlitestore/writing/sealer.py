@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Filling frames with revisions as they arrive.
+"""Fill frames with revisions in the order in which they arrive.
 
-One sealer belongs to one transaction. Revisions are added in the order in which
-they come; a frame is closed when it is large enough, whatever files it then
-holds. Which delta to store is decided by the caller, who may only use a base
-that ``place`` finds in the frame being filled.
+A transaction has one sealer. It stores a frame when that is large enough,
+whatever files the frame then holds. The caller decides which delta to store,
+and may only use a base that ``place`` finds in the frame being filled.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from typing import Protocol
 
 from ..formats import chunks, frames, schema
 
-# Uncompressed bytes in a frame: what a read of one revision costs at most,
-# about 0.3 ms, against what compression gains from more context.
+# Uncompressed bytes in a frame. Decompressing them takes about 0.3 ms, the
+# most that reading one revision costs; larger frames compress better.
 FRAME_SIZE = 256 << 10
 
-# A frame starts with a full text, so frames of large files must be larger or
-# full texts would be most of what is stored.
+# A frame begins with a full text. Frames of large files must hold several times
+# as much, or full texts would be most of what is stored.
 TEXTS_PER_FRAME = 4
 
 
-class Sink(Protocol):
-    """Where frames go: a Writer."""
+class FrameSink(Protocol):
+    """What stores finished frames: a Writer."""
 
     def next_frame(self) -> int:
-        """A frame id never used before."""
+        """Return a frame id that was never used."""
 
     def add_frame(
         self, frame_id: int, head: bytes, pieces: Iterable[bytes]
@@ -36,15 +35,15 @@ class Sink(Protocol):
 
 
 class Sealer:
-    """The frame being filled; itself readable like a ``frames.Frame``.
+    """The frame being filled. It can be read like a ``frames.Frame``.
 
-    ``compression`` names the engine (see ``chunks``).
+    ``compression`` names the engine, and ``level`` is that of ``chunks.Codec``.
     """
 
     def __init__(
-        self, sink: Sink, compression: str, level: int = chunks.FRAME_LEVEL
+        self, sink: FrameSink, compression: str, level: int = chunks.FRAME_LEVEL
     ) -> None:
-        self._writer = sink
+        self._sink = sink
         self._codec = chunks.Codec(compression, level)
         self._reset()
 
@@ -59,21 +58,21 @@ class Sealer:
         self._largest = 0
 
     def place(self, gid: int) -> int | None:
-        """Where a revision is in the frame being filled, or None."""
+        """Return the entry of a revision in the frame being filled, or None."""
         return self._places.get(gid)
 
     def current(self, frame_id: int) -> Sealer | None:
-        """This object, if it is filling the frame with that id."""
+        """Return this object if it is filling the frame with that id."""
         return self if self._id and self._id == frame_id else None
 
     def add(self, gid: int, data: bytes, base: int | None) -> tuple[int, int]:
-        """Add a revision; returns (frame id, place).
+        """Add a revision, and return (frame id, place).
 
         ``data`` is a delta of the entry at place ``base``, or a full text if
-        that is None.
+        ``base`` is None.
         """
         if not self._id:
-            self._id = self._writer.next_frame()
+            self._id = self._sink.next_frame()
         place = len(self._entries)
         path_id, rev = schema.split_id(gid)
         self._paths.append(path_id)
@@ -100,36 +99,31 @@ class Sealer:
             [len(entry) for entry in self._entries],
             self._codec,
         )
-        if self._size < schema.PIECE_SIZE:
-            pieces = iter((self._codec.encode(b''.join(self._entries)),))
-        else:
-            pieces = self._codec.encode_stream(
-                self._entries, self._size, schema.PIECE_SIZE
-            )
-        self._writer.add_frame(self._id, head, pieces)
+        pieces = frames.encode_data(self._entries, self._codec)
+        self._sink.add_frame(self._id, head, pieces)
         self._reset()
 
-    # read access, as in frames.Frame
+    # reading, as from a frames.Frame
 
     def base(self, n: int) -> int:
-        """The entry that entry ``n`` is a delta of, or -1 for a full text."""
+        """Return the base of entry ``n``, or -1 for a full text."""
         distance = self._distances[n]
         return n - distance if distance else -1
 
     def entry(self, n: int) -> bytes:
-        """Entry ``n`` as stored."""
+        """Return entry ``n`` as stored."""
         return self._entries[n]
 
     def text(self, n: int) -> bytes:
-        """The full text of entry ``n``."""
+        """Return the full text of entry ``n``."""
         return frames.resolve(self, n)
 
     @property
     def paths(self) -> list[int]:
-        """Path id of each entry."""
+        """The path id of each entry."""
         return self._paths
 
     @property
     def revs(self) -> list[int]:
-        """Revision of each entry."""
+        """The revision number of each entry."""
         return self._revs

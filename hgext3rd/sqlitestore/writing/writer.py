@@ -1,91 +1,61 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writing, tied to Mercurial's transaction.
+"""One SQLite transaction within Mercurial's transaction.
 
-The order of events that keeps a repository whole:
+The order of events keeps a repository whole:
 
-1. The first write of a Mercurial transaction opens a SQLite transaction and
-   records in it what would undo everything: how many changesets there were
+1. The first write of a Mercurial transaction opens a SQLite transaction. It
+   records in it everything that is needed to undo it: the number of changesets
    (``txn.changesets``), the next free path and frame ids, and, for each older
-   file touched, its number of revisions (``mark``).
+   file that it adds to, the number of its revisions (``mark``).
 2. The SQLite transaction is committed, with its fsync, before a hook in
-   another process may look (Mercurial's *pending* state), and at the latest
-   before the changelog is written: Mercurial runs finalizers by name, and
-   ours sorts before the changelog's.
-3. Nothing is removed afterwards. The next transaction finds the ``txn`` row and
-   asks the changelog: if it has grown past ``changesets`` the transaction
-   happened; otherwise it was aborted, rolled back or killed, and every mark is
-   truncated. ``hg rollback`` and ``hg recover`` do the same at once.
+   another process may look at it (Mercurial's *pending* state), and at the
+   latest before the changelog is written: Mercurial runs finalizers in the
+   order of their names, and CATEGORY sorts before that of the changelog.
+3. The record is not removed afterwards. The next transaction finds the ``txn``
+   row and asks the changelog: if it has more than ``txn.changesets``
+   changesets, the transaction was completed. Otherwise it was aborted, rolled
+   back or killed, and each file is truncated to its mark. ``hg rollback`` and
+   ``hg recover`` do the same at once (see ``recovery``).
 
-So there is no moment at which the changelog names a missing revision. A
-transaction that adds file revisions but no changesets (widening a narrow
-clone) clears its ``txn`` row in the commit itself: its revisions belong to
-changesets that exist already.
+So the changelog never names a missing file revision. A transaction that adds
+file revisions but no changesets, such as one that widens a narrow clone,
+deletes its ``txn`` row in the commit itself: its revisions belong to changesets
+that exist already.
 
-Strip works the other way around, because Mercurial cannot take it back: the
-intention (``kind = 'strip'``) is committed first, the rows go when the
-transaction closes, and whoever finds the intention beside a changelog that
-was truncated finishes the work.
+A strip works the other way around, because Mercurial cannot take it back: the
+intention (kind ``strip``) is committed first, and the rows are deleted when the
+transaction closes. If that does not happen, ``recovery`` finds the intention
+and a truncated changelog, and finishes the work.
+
+This module writes rows. What the rows of a file should be is decided in
+``filewriter``.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 from mercurial.i18n import _
 
 from .. import errors
-from ..formats import chunks, index, schema
+from ..formats import chunks, schema, statements
+from ..formats.index import Revision
+from ..reading.fileindex import FileIndex
 from ..reading.store import Store
-from . import sealer
-
-ADD = 'add'
-STRIP = 'strip'
+from . import recovery
+from .sealer import Sealer
 
 # Sorts before 'cl-...', the finalizers of changelogs.
 CATEGORY = b'00-sqlitestore'
 
-COMMIT = 'COMMIT'
-ROLLBACK = 'ROLLBACK'
-SELECT_TXN = 'SELECT kind, changesets, path, frame FROM txn'
-SELECT_MARKS = 'SELECT path, n FROM mark'
-SELECT_COUNTERS = 'SELECT name, value FROM counter'
-UPDATE_COUNTER = 'UPDATE counter SET value = ? WHERE name = ?'
-INSERT_TXN = 'INSERT INTO txn VALUES (1, ?, ?, ?, ?)'
-DELETE_TXN = 'DELETE FROM txn'
-INSERT_MARK = 'INSERT OR IGNORE INTO mark VALUES (?, ?)'
-DELETE_MARKS = 'DELETE FROM mark'
-INSERT_PATH = 'INSERT INTO path (path, id) VALUES (?, ?)'
-DELETE_PATH = 'DELETE FROM path WHERE path = ?'
-DELETE_PATHS_FROM = 'DELETE FROM path WHERE id >= ?'
-INSERT_REV = 'INSERT INTO rev VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
-UPDATE_REV = 'UPDATE rev SET base = ?, frame = ?, data = ? WHERE id = ?'
-DELETE_REVS = 'DELETE FROM rev WHERE id >= ? AND id < ?'
-INSERT_SEGMENT = 'INSERT INTO idx VALUES (?, ?, ?)'
-DELETE_SEGMENTS = 'DELETE FROM idx WHERE id >= ? AND id < ?'
-SELECT_LAST_SEGMENT = """
-    SELECT id, n, data FROM idx WHERE id >= ? AND id < ?
-    ORDER BY id DESC LIMIT 1"""
-UPDATE_SEGMENT = 'UPDATE idx SET n = ?, data = ? WHERE id = ?'
-INSERT_FRAME = 'INSERT INTO frame VALUES (?, ?, ?)'
-INSERT_PIECE = 'INSERT INTO piece VALUES (?, ?)'
-DELETE_FRAME = 'DELETE FROM frame WHERE id = ?'
-DELETE_FRAMES_FROM = 'DELETE FROM frame WHERE id >= ?'
-DELETE_PIECES = 'DELETE FROM piece WHERE id >= ? AND id < ?'
-DELETE_PIECES_FROM = 'DELETE FROM piece WHERE id >= ?'
-INSERT_CONTENT = 'INSERT OR IGNORE INTO content VALUES (?, ?)'
-DELETE_CONTENT = 'DELETE FROM content WHERE rev >= ? AND rev < ?'
-# All rows with a base in another file are few; a range of -base is a range
-# of the partial index.
-SELECT_DEPENDENTS = """
-    SELECT id FROM rev WHERE base < 0 AND base <= ? AND base > ?"""
-
 
 def writer(store: Store, tr: Any) -> Writer:
-    """The Writer of a running Mercurial transaction.
+    """Return the Writer of a running Mercurial transaction.
 
-    Core passes the transaction itself or a weak proxy of it: both have the
-    same Writer.
+    Core passes the transaction itself or a weak proxy of it. Both have the same
+    Writer.
     """
     current = store.open_writer
     if isinstance(current, Writer) and _same(current.transaction, tr):
@@ -95,21 +65,21 @@ def writer(store: Store, tr: Any) -> Writer:
 
 
 def _same(tr: Any, other: Any) -> bool:
-    """Whether two transactions, or proxies of them, are one."""
+    """Return whether two transactions, or proxies of them, are the same."""
     return tr.addabort.__self__ is other.addabort.__self__
 
 
 class Writer:
-    """Writes file revisions within one Mercurial transaction.
+    """Writes rows within one Mercurial transaction, ``transaction``.
 
-    ``transaction`` is Mercurial's. Callers add rows through ``add_path``,
-    ``add_loose``, ``seal``, ``add_segment`` and ``truncate``; when and how
-    they are committed is decided here.
+    Callers add and delete rows. When the SQLite transaction begins and when it
+    is committed is decided here.
     """
 
     def __init__(self, store: Store, tr: Any) -> None:
         self.store = store
-        # weak, as it keeps this object alive by its callbacks
+        # A weak reference, because the transaction refers to this object by
+        # its callbacks.
         self.transaction = weakref.proxy(tr.addabort.__self__)
         self.codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
         self._counters: dict[str, int] = {}
@@ -117,14 +87,17 @@ class Writer:
         self._marked: set[int] = set()
         self._kind: str | None = None
         self._on_record = False
-        self._sealer: sealer.Sealer | None = None
+        self._sealer: Sealer | None = None
         tr.addabort(CATEGORY, lambda tr: self._abort())
         tr.addpostclose(CATEGORY, lambda tr: self._release())
 
     # the SQLite transaction
 
     def begin(self) -> None:
-        """Make sure that a SQLite transaction is open and on record."""
+        """Make sure that a SQLite transaction is open and has its record.
+
+        Raises StoreUnavailable if the database cannot be written.
+        """
         db = self.store.db
         if db.in_transaction:
             return
@@ -140,156 +113,189 @@ class Writer:
             )
         db.begin()
         if self._kind is None:
-            self._open(ADD, self._changesets_before())
+            self._record(statements.ADD, self._changesets_before())
         self.transaction.addpending(CATEGORY, lambda tr: self.commit_pending())
         self.transaction.addfinalize(CATEGORY, lambda tr: self.commit())
 
-    def _open(self, kind: str, changesets: int) -> None:
+    def begin_strip(self, changesets: int) -> None:
+        """Begin to strip: only ``changesets`` changesets will remain."""
+        if self._kind != statements.STRIP:
+            db = self.store.db
+            if self._kind is None:
+                db.begin()
+                self._record(statements.STRIP, changesets)
+                db.execute(statements.COMMIT)
+            self._kind = statements.STRIP
+        self.begin()
+
+    def _record(self, kind: str, changesets: int) -> None:
+        """Record what is needed to undo, or finish, this transaction."""
         db = self.store.db
-        self._counters = dict(db.rows(SELECT_COUNTERS))
+        self._counters = dict(db.rows(statements.SELECT_COUNTERS))
         self._first_path = self._counters['path']
-        db.execute(DELETE_TXN)
-        db.execute(DELETE_MARKS)
+        db.execute(statements.DELETE_TXN)
+        db.execute(statements.DELETE_MARKS)
         db.execute(
-            INSERT_TXN,
+            statements.INSERT_TXN,
             (kind, changesets, self._counters['path'], self._counters['frame']),
         )
         self._kind = kind
         if self._counters.get('wipe'):
-            # the process that censored something was killed before it could
+            # A process that censored a revision was killed before it could
+            # wipe free space.
             self.request_wipe()
 
     def _changesets_before(self) -> int:
-        """How many changesets there were when the transaction began."""
+        """Return how many changesets existed when the transaction began."""
         changes = getattr(self.transaction, 'changes', None) or {}
         before: int | None = changes.get(b'origrepolen')
         return self.store.changesets() if before is None else before
 
     def commit_pending(self) -> bool:
-        """Show what is written so far to other processes."""
+        """Commit what was written so far, for hooks in other processes."""
         if self.store.db.in_transaction:
-            self._flush()
-            self.store.db.execute(COMMIT)
+            self._write_out()
+            self.store.db.execute(statements.COMMIT)
             self._on_record = True
         return True
 
     def commit(self) -> None:
-        """Make everything durable; Mercurial writes the changelog next."""
+        """Commit everything; Mercurial writes the changelog next."""
         db = self.store.db
         if not db.in_transaction:
             return
-        self._flush()
+        self._write_out()
         if (
-            self._kind == STRIP
+            self._kind == statements.STRIP
             or self.store.changesets() <= self._changesets_before()
         ):
-            db.execute(DELETE_TXN)
-            db.execute(DELETE_MARKS)
-        db.execute(COMMIT)
+            db.execute(statements.DELETE_TXN)
+            db.execute(statements.DELETE_MARKS)
+        db.execute(statements.COMMIT)
         self._on_record = True
 
-    def _flush(self) -> None:
+    def _write_out(self) -> None:
+        """Write what is held in memory: the open frame, and counters."""
         self.flush()
         self.store.db.execute_many(
-            UPDATE_COUNTER, [(v, k) for k, v in self._counters.items()]
+            statements.UPDATE_COUNTER,
+            [(value, name) for name, value in self._counters.items()],
         )
 
     def _abort(self) -> None:
         db = self.store.db
         if db.in_transaction:
-            db.execute(ROLLBACK)
+            db.execute(statements.ROLLBACK)
         self.store.forget()
-        if self._on_record and self._kind == ADD:
-            # What was committed, for hooks to see, is still there.
+        if self._on_record and self._kind == statements.ADD:
+            # Remove what was committed for hooks to see.
             db.begin()
-            resolve(self.store, 0)
-            db.execute(COMMIT)
+            recovery.resolve(self.store, 0)
+            db.execute(statements.COMMIT)
         self._release()
 
     def _release(self) -> None:
         if self.store.open_writer is self:
             self.store.open_writer = None
 
-    # rows
+    # paths
 
-    def _next(self, name: str) -> int:
-        value = self._counters[name]
-        self._counters[name] = value + 1
+    def touch(self, path: bytes, idx: FileIndex) -> int:
+        """Prepare for adding revisions to a file, and return its path id."""
+        self.begin()
+        path_id = idx.path_id
+        if path_id is None:
+            path_id = idx.path_id = self._next('path')
+            self.store.db.execute(statements.INSERT_PATH, (path, path_id))
+            self.store.add_path(path, path_id, idx)
+        elif path_id < self._first_path and path_id not in self._marked:
+            self._marked.add(path_id)
+            mark = (path_id, len(idx))
+            self.store.db.execute(statements.INSERT_MARK, mark)
+        return path_id
+
+    def truncate(self, path: bytes, idx: FileIndex, n: int) -> None:
+        """Remove all revisions of a file from number ``n`` on."""
+        self.begin()
+        path_id = idx.path_id
+        if path_id is None:
+            return
+        self.flush()
+        recovery.truncate_rows(self.store, path_id, n)
+        idx.truncate(n)
+        if not n:
+            self.store.db.execute(statements.DELETE_PATH, (path,))
+            self.store.drop_path(path, path_id)
+            idx.path_id = None
+
+    def _next(self, counter: str) -> int:
+        value = self._counters[counter]
+        self._counters[counter] = value + 1
         return value
 
-    def add_path(self, path: bytes, idx: index.FileIndex) -> int:
-        """Give a new file its path id."""
-        self.begin()
-        path_id = self._next('path')
-        self.store.db.execute(INSERT_PATH, (path, path_id))
-        idx.path_id = path_id
-        self.store.add_path(path, path_id, idx)
-        return path_id
+    # revisions
 
-    def touch(self, path: bytes, idx: index.FileIndex) -> int:
-        """Prepare for adding revisions to a file; returns its path id."""
-        self.begin()
-        if idx.path_id is None:
-            return self.add_path(path, idx)
-        path_id = idx.path_id
-        if path_id < self._first_path and path_id not in self._marked:
-            self._marked.add(path_id)
-            self.store.db.execute(INSERT_MARK, (path_id, len(idx)))
-        return path_id
-
-    def add_loose(self, gid: int, r: index.Revision, chunk: bytes) -> None:
-        """Store a revision in a row of its own; ``r.place`` is its base."""
+    def add_loose(self, gid: int, r: Revision, chunk: bytes) -> None:
+        """Insert the row of a loose revision; ``r.place`` is its base."""
         self.store.db.execute(
-            INSERT_REV,
+            statements.INSERT_LOOSE,
             (gid, r.node, r.p1, r.p2, r.linkrev, r.flags, r.rawsize)
             + (r.place, r.frame, chunk),
         )
 
-    def update_loose(self, gid: int, base: int, chunk: bytes) -> None:
-        """Replace the stored data of a loose revision."""
-        self.store.db.execute(UPDATE_REV, (base, 0, chunk, gid))
-
-    def add_segment(self, first: int, data: bytes, n: int) -> None:
-        """Store the index of ``n`` sealed revisions starting at a global id."""
-        self.store.db.execute(INSERT_SEGMENT, (first, n, data))
+    def add_run(self, gid: int, data: bytes, n: int) -> None:
+        """Insert the index run of ``n`` revisions, of which ``gid`` is first."""
+        self.store.db.execute(statements.INSERT_RUN, (gid, n, data))
 
     def add_content(self, digest: int, gid: int) -> None:
-        """Remember where a large content is stored."""
-        self.store.db.execute(INSERT_CONTENT, (digest, gid))
+        """Record that the text with a digest is that of revision ``gid``."""
+        self.store.db.execute(statements.INSERT_CONTENT, (digest, gid))
 
     # frames
 
     @property
-    def sealer(self) -> sealer.Sealer:
-        """The frame being filled in this transaction."""
+    def sealer(self) -> Sealer:
+        """The object that fills frames in this transaction."""
         if self._sealer is None:
             self.begin()
-            self._sealer = sealer.Sealer(self, self.store.compression)
+            self._sealer = Sealer(self, self.store.compression)
         return self._sealer
 
     def open_frame(self, frame_id: int) -> Any:
-        """The frame being filled if it has this id."""
+        """Return the frame being filled if it has this id, or None."""
         if self._sealer is None:
             return None
         return self._sealer.current(frame_id)
 
+    def flush(self) -> None:
+        """Store the frame being filled, if there is one."""
+        if self._sealer is not None:
+            self._sealer.flush()
+
     def next_frame(self) -> int:
-        """A frame id never used before."""
+        """Return a frame id that was never used."""
         self.begin()
         return self._next('frame')
 
-    def add_frame(self, frame_id: int, head: bytes, pieces: Any) -> None:
-        """Store a frame; ``pieces`` iterates over the pieces of its data."""
+    def add_frame(
+        self, frame_id: int, head: bytes, pieces: Iterable[bytes]
+    ) -> None:
+        """Insert a frame; ``pieces`` are the pieces of its data, in order."""
         self.begin()
-        db = self.store.db
-        for number, piece in enumerate(pieces):
-            if number == 0:
-                db.execute(INSERT_FRAME, (frame_id, head, piece))
-            else:
-                db.execute(INSERT_PIECE, (frame_id << 16 | number, piece))
+        insert_frame(self.store, frame_id, head, pieces)
+
+    def replace_frame(
+        self, frame_id: int, head: bytes, pieces: Iterable[bytes]
+    ) -> None:
+        """Replace the head and the data of a frame."""
+        self.begin()
+        delete_frame(self.store, frame_id)
+        insert_frame(self.store, frame_id, head, pieces)
+
+    # wiping
 
     def request_wipe(self) -> None:
-        """Wipe deleted content from free space after the transaction."""
+        """Overwrite deleted bytes when the transaction is complete."""
         self._counters['wipe'] = 1
         self.transaction.addpostclose(CATEGORY + b'-wipe', self._wipe)
 
@@ -297,7 +303,7 @@ class Writer:
         try:
             wiped = self.store.db.wipe()
         except errors.StoreUnavailable as exc:
-            # The transaction is complete, whatever becomes of free space.
+            # The transaction is complete even if wiping fails.
             tr._report(
                 _(
                     b'removed content stays in free space (the next'
@@ -315,170 +321,30 @@ class Writer:
                 % self.store.db.path
             )
 
-    def flush(self) -> None:
-        """Store the frame being filled, if there is one."""
-        if self._sealer is not None:
-            self._sealer.flush()
 
-    # strip
+def insert_frame(
+    store: Store, frame_id: int, head: bytes, pieces: Iterable[bytes]
+) -> None:
+    """Insert the rows of a frame; ``pieces`` are those of its data, in order.
 
-    def begin_strip(self, changesets: int) -> None:
-        """Put on record that only ``changesets`` changesets will remain."""
-        if self._kind == STRIP:
-            self.begin()
-            return
-        db = self.store.db
-        if self._kind is None:
-            db.begin()
-            self._open(STRIP, changesets)
-            db.execute(COMMIT)
-        self._kind = STRIP
-        self.begin()
-
-    def truncate(self, path: bytes, idx: index.FileIndex, n: int) -> None:
-        """Remove all revisions of a file from number ``n`` on."""
-        self.begin()
-        path_id = idx.path_id
-        if path_id is None:
-            return
-        self.flush()
-        truncate_rows(self.store, path_id, n)
-        idx.truncate(n)
-        if not n:
-            self.store.db.execute(DELETE_PATH, (path,))
-            self.store.drop_path(path, path_id)
-            idx.path_id = None
-
-
-def truncate_rows(store: Store, path_id: int, n: int) -> None:
-    """Remove the rows of a file's revisions from number ``n`` on.
-
-    Must run inside a SQLite transaction. Rows of other files that are deltas
-    of removed ones are rewritten first.
+    The caller must have opened a SQLite transaction.
     """
     db = store.db
-    start = schema.global_id(path_id, n)
-    first = schema.global_id(path_id, 0)
-    end = schema.global_id(path_id + 1, 0)
-    codec = chunks.Codec(store.compression)
-    for (gid,) in db.rows(SELECT_DEPENDENTS, (-start, -end)):
-        if not start <= gid < end:
-            data = codec.encode(store.text(gid))
-            db.execute(UPDATE_REV, (0, 0, data, gid))
-            # the next dependent may be a delta of this one
-            store.rewritten(gid, len(data))
-    db.execute(DELETE_CONTENT, (start, end))
-    db.execute(DELETE_REVS, (start, end))
-    db.execute(DELETE_SEGMENTS, (start, end))
-    row = db.row(SELECT_LAST_SEGMENT, (first, end))
-    if row is not None:
-        gid, count, data = row
-        keep = start - gid
-        if keep < count:
-            # A segment that begins below the cut and reaches over it.
-            rev = gid & schema.REV_MASK
-            with store.naming_damage():
-                revs = index.decode_segment(rev, count, data)[:keep]
-            data = index.encode_segment(
-                rev, revs, chunks.Codec(store.compression)
-            )
-            db.execute(UPDATE_SEGMENT, (keep, data, gid))
-
-
-def resolve(store: Store, changesets: int) -> bool:
-    """Undo the recorded transaction if its changesets are not there.
-
-    ``changesets`` is the number of changesets on disk. Must run inside a
-    SQLite transaction. Returns whether anything was undone.
-    """
-    db = store.db
-    row = db.row(SELECT_TXN)
-    if row is None:
-        return False
-    kind, before, first_path, first_frame = row
-    undo = changesets <= before
-    if undo:
-        store.forget()
-        if kind == STRIP:
-            strip_rows(store, changesets)
+    number = -1
+    for number, piece in enumerate(pieces):
+        if number == 0:
+            db.execute(statements.INSERT_FRAME, (frame_id, head, piece))
         else:
-            for path_id, n in db.rows(SELECT_MARKS):
-                truncate_rows(store, path_id, n)
-            # The largest integer SQLite has is 2**63 - 1.
-            end = schema.global_id((1 << 31) - 1, 0)
-            start = schema.global_id(first_path, 0)
-            db.execute(DELETE_CONTENT, (start, end))
-            db.execute(DELETE_REVS, (start, end))
-            db.execute(DELETE_SEGMENTS, (start, end))
-            db.execute(DELETE_PATHS_FROM, (first_path,))
-            db.execute(DELETE_FRAMES_FROM, (first_frame,))
-            db.execute(DELETE_PIECES_FROM, (first_frame << 16,))
-        store.forget()
-    db.execute(DELETE_TXN)
-    db.execute(DELETE_MARKS)
-    return undo
+            key = schema.piece_id(frame_id, number)
+            db.execute(statements.INSERT_PIECE, (key, piece))
+    if number < 0:
+        db.execute(statements.INSERT_FRAME, (frame_id, head, b''))
 
 
-def strip_rows(store: Store, changesets: int) -> None:
-    """Remove every revision that belongs to a changeset that is not there."""
-    from mercurial.utils import storageutil
+def delete_frame(store: Store, frame_id: int) -> None:
+    """Delete the rows of a frame.
 
-    for path in store.paths():
-        path_id = store.path_id(path)
-        assert path_id is not None
-        idx = store.read_index(path_id)
-        core = idx.core
-        point, _broken = storageutil.resolvestripinfo(
-            changesets,
-            len(idx) - 1,
-            core.headrevs() if len(idx) else [],
-            lambda rev, core=core: core[rev][4],
-            lambda rev, core=core: core[rev][5:7],
-        )
-        if point < len(idx):
-            truncate_rows(store, path_id, point)
-            if not point:
-                store.db.execute(DELETE_PATH, (path,))
-
-
-def recover(store: Store) -> bool:
-    """Undo, right now, a recorded transaction that did not happen.
-
-    For ``hg recover`` and ``hg rollback``, with the store locked. Returns
-    whether anything was undone.
+    The caller must have opened a SQLite transaction.
     """
-    db = store.db
-    if db.row(SELECT_TXN) is None or not db.writable:
-        return False
-    db.begin()
-    try:
-        undone = resolve(store, store.changesets())
-    except BaseException:
-        db.execute(ROLLBACK)
-        raise
-    db.execute(COMMIT)
-    return undone
-
-
-def try_lock(store: Store) -> None:
-    """Raise StoreUnavailable if another process keeps us from writing.
-
-    For what should not begin unless ``recover`` can end it.
-    """
-    store.db.begin()
-    store.db.execute(ROLLBACK)
-
-
-def settle(store: Store) -> None:
-    """Undo an earlier transaction that died.
-
-    For the begin of a Mercurial transaction: later the changesets of this one
-    would pass for those of the other. A new repository may be about to be filled
-    by a stream clone, which writes the file itself: that must not be open then.
-    """
-    if store.exists:
-        row = store.db.row(SELECT_TXN)
-        if row is not None and store.changesets() <= row[1]:
-            recover(store)
-        if not store.changesets():
-            store.db.close()
+    store.db.execute(statements.DELETE_FRAME, (frame_id,))
+    store.db.execute(statements.DELETE_PIECES, schema.piece_bounds(frame_id))

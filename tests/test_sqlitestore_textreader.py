@@ -19,7 +19,7 @@ from mercurial import vfs as vfsmod
 from mercurial.utils import storageutil
 
 from hgext3rd.sqlitestore.filelog import filelog
-from hgext3rd.sqlitestore.filelog.data import has_node
+from hgext3rd.sqlitestore.filelog.textreader import has_node
 from hgext3rd.sqlitestore.formats import schema
 from hgext3rd.sqlitestore.reading.store import Store
 
@@ -29,7 +29,10 @@ Stored = Callable[[list[bytes]], Any]
 
 @pytest.fixture
 def stored(tmp_path: pathlib.Path) -> Iterator[Stored]:
-    """A function that stores texts as revisions of a file, and opens it."""
+    """Return a function that stores texts as revisions of a file.
+
+    It returns the filelog of that file.
+    """
     vfs = vfsmod.vfs(os.fsencode(tmp_path))
     store = Store(vfs.join(schema.FILENAME), 'none', b'off', lambda: 1 << 20)
     store.db.create()
@@ -84,7 +87,10 @@ def test_damaged_text_is_refused_wherever_it_is_asked_for(
 def test_node_of_an_attack_is_what_core_says(
     stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Core's function hashes the text of a collision attack differently."""
+    """The text of an attack has the node that core's function gives it.
+
+    Core's function recognizes collision attacks, plain SHA-1 does not.
+    """
 
     def safe_hash(text: bytes, p1: bytes, p2: bytes) -> bytes:
         sha = hashlib.sha1(min(p1, p2) + max(p1, p2) + text).digest()

@@ -1,36 +1,46 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Index questions of the object inside a filelog.
+"""The index of a file with the methods of a revlog's index.
 
-Everything that only depends on the graph is answered by core's own functions,
-borrowed from its revlog class: they ask nothing of the object but ``index``,
-``node``, ``rev`` and their like. What differs is what an index entry cannot
-say here: where content is, and what it is a delta of.
+Questions that depend only on the graph are answered by core's own functions,
+borrowed from its revlog class. They use nothing of an object but ``index``,
+``node``, ``rev`` and the like. Where content is, and what a revision is a delta
+of, is not known here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from mercurial import revlog
-from mercurial.node import nullrev
+from mercurial import revlog, util
+from mercurial.node import nullrev, sha1nodeconstants
 from mercurial.revlogutils import constants
 from mercurial.utils import storageutil
 
-from .. import errors
-from ..formats.index import FileIndex
+from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 
 _core = revlog.revlog
 
 
-class IndexMixin:
-    """The ``ifileindex`` half, over ``self.idx``."""
+class IndexView:
+    """The index of the file ``path``: core's interface ``ifileindex``.
 
-    idx: FileIndex
-    store: Store
-    nullid: bytes
-    display_id: bytes
+    The index is read when it is first used.
+    """
+
+    nullid = sha1nodeconstants.nullid
+    nodeconstants = sha1nodeconstants
+
+    def __init__(self, store: Store, path: bytes) -> None:
+        self._store = store
+        self.display_id = path
+        # core's cache of abbreviated nodes
+        self._pcache: dict[bytes, bytes] = {}
+
+    @util.propertycache
+    def idx(self) -> FileIndex:
+        """The index of the file, shared by all objects that open it."""
+        return self._store.index(self.display_id)
 
     @property
     def index(self) -> Any:
@@ -40,57 +50,66 @@ class IndexMixin:
     def __len__(self) -> int:
         return len(self.idx)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(len(self.idx)))
-
-    def __contains__(self, rev: int) -> bool:
-        return 0 <= rev < len(self.idx)
-
     def tiprev(self) -> int:
-        """The last revision's number."""
+        """Return the number of the last revision, -1 if there is none."""
         return len(self.idx) - 1
 
+    # These do not call each other, or the methods of FileIndex, because they
+    # run for each revision when history is walked.
+
     def flags(self, rev: int) -> int:
-        """The flags of a revision."""
+        """Return the flags of a revision."""
         entry: int = self.idx.core[rev][0]
         return entry & 0xFFFF
 
     def rawsize(self, rev: int) -> int:
-        """The size of a revision as stored, before flag processors."""
+        """Return the bytes of a revision as stored, before flag processors."""
         size: int = self.idx.core[rev][2]
         return size
 
     def linkrev(self, rev: int) -> int:
-        """The changeset a revision belongs to."""
+        """Return the number of the changeset that a revision belongs to."""
         link: int = self.idx.core[rev][4]
         return link
 
     def parentrevs(self, rev: int) -> tuple[int, int]:
-        """The numbers of the parents, null as -1."""
+        """Return the numbers of the parents; -1 is the null revision."""
         if rev == nullrev:
             return nullrev, nullrev
         entry = self.idx.core[rev]
         return entry[5], entry[6]
 
+    def parents(self, node: bytes) -> tuple[bytes, bytes]:
+        """Return the nodes of the parents."""
+        core = self.idx.core
+        entry = core[self.rev(node)]
+        return core[entry[5]][7], core[entry[6]][7]
+
     def node(self, rev: int) -> bytes:
-        """The node of a revision."""
-        # as core's, but for the property; it is asked very often
+        """Return the node of a revision."""
         try:
             node: bytes = self.idx.core[rev][7]
         except IndexError:
+            # Core's function raises the right error.
             return bytes(_core.node(self, rev))
         return node
 
     def iscensored(self, rev: int) -> bool:
-        """Whether the content of a revision was removed."""
+        """Return whether the content of a revision was removed."""
         return bool(self.idx.core[rev][0] & constants.REVIDX_ISCENSORED)
 
     def revs(self, start: int = 0, stop: int | None = None) -> Any:
-        """Revision numbers from ``start`` to ``stop`` (included)."""
+        """Return the numbers of revisions from ``start`` to ``stop``.
+
+        ``stop`` is included.
+        """
         return storageutil.iterrevs(len(self), start=start, stop=stop)
 
     def getstrippoint(self, minlink: int) -> tuple[int, set[int]]:
-        """See ``storageutil.resolvestripinfo``."""
+        """Return the first revision to strip, and linkrevs that would break.
+
+        See ``storageutil.resolvestripinfo``.
+        """
         point, broken = storageutil.resolvestripinfo(
             minlink,
             len(self) - 1,
@@ -100,39 +119,8 @@ class IndexMixin:
         )
         return point, broken
 
-    def deltaparent(self, rev: int) -> int:
-        """The revision of this file that ``rev`` is stored as a delta of."""
-        if rev == nullrev:
-            return nullrev
-        frame_id, place = self.idx.frames[rev], self.idx.places[rev]
-        if not frame_id:
-            return rev - place if place > 0 else nullrev
-        try:
-            frame = self.store.frame(frame_id)
-        except errors.Moved:
-            self.store.refresh(self.idx)
-            frame_id, place = self.idx.frames[rev], self.idx.places[rev]
-            frame = self.store.frame(frame_id)
-        base = frame.base(place)
-        if base < 0 or frame.paths[base] != self.idx.path_id:
-            return nullrev
-        parent: int = frame.revs[base]
-        # A frame may hold a later revision as full text and an earlier one
-        # as delta of it; only earlier ones are a delta parent to core.
-        return parent if parent < rev else nullrev
-
-    def issnapshot(self, rev: int) -> bool:
-        """Whether a revision is stored as a full text."""
-        return self.deltaparent(rev) == nullrev
-
-    def snapshotdepth(self, rev: int) -> int:
-        """How many snapshots a snapshot rests on: none here."""
-        return 0
-
-    # borrowed from core
     rev = _core.rev
     hasnode = _core.hasnode
-    parents = _core.parents
     tip = _core.tip
     ancestors = _core.ancestors
     descendants = _core.descendants

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the revisions of one file are stored as, for core's exchange.
+
+Core sends the delta that is stored if the receiver has its base. It asks what
+a revision is a delta of, and for the delta between two revisions.
+"""
+
+from __future__ import annotations
+
+from mercurial.node import nullrev
+
+from .. import errors
+from ..formats import deltas
+from ..reading.store import Store
+from .indexview import IndexView
+from .textreader import TextReader
+
+
+class DeltaView:
+    """The stored deltas of the file that ``view`` is the index of."""
+
+    def __init__(
+        self, store: Store, view: IndexView, reader: TextReader
+    ) -> None:
+        self._store = store
+        self._view = view
+        self._reader = reader
+
+    def deltaparent(self, rev: int) -> int:
+        """Return the earlier revision that ``rev`` is stored as a delta of.
+
+        Return -1 for a full text, and for a delta of a later revision or of one
+        of another file: core knows neither.
+        """
+        if rev == nullrev:
+            return nullrev
+        idx = self._view.idx
+        frame_id, place = idx.frames[rev], idx.places[rev]
+        if not frame_id:
+            return rev - place if place > 0 else nullrev
+        try:
+            frame = self._store.frame(frame_id)
+        except errors.Moved:
+            self._store.update_places(idx)
+            frame_id, place = idx.frames[rev], idx.places[rev]
+            frame = self._store.frame(frame_id)
+        base = frame.base(place)
+        if base < 0 or frame.paths[base] != idx.path_id:
+            return nullrev
+        parent: int = frame.revs[base]
+        return parent if parent < rev else nullrev
+
+    def issnapshot(self, rev: int) -> bool:
+        """Return whether a revision is stored as a full text."""
+        return self.deltaparent(rev) == nullrev
+
+    def snapshotdepth(self, rev: int) -> int:
+        """Return 0: there are no snapshots that are deltas of others."""
+        return 0
+
+    def stored_between(self, rev1: int, rev2: int) -> bytes | None:
+        """Return a delta from ``rev1`` to ``rev2`` if none must be computed.
+
+        It is the stored one, or the inverse of it. Otherwise return None.
+        """
+        if rev1 == nullrev:
+            return None
+        if self.deltaparent(rev2) == rev1:
+            return self.stored_delta(rev2)
+        if self._rests_on(rev1, rev2):
+            # Repacked frames have the newer text, and the delta from it to the
+            # older one.
+            delta = self.stored_delta(rev1)
+            if delta is not None:
+                return deltas.invert(delta, self._reader.raw_text(rev2)[0])
+        return None
+
+    def _rests_on(self, rev: int, base: int) -> bool:
+        """Return whether ``rev`` is a delta of ``base`` in the same frame."""
+        idx = self._view.idx
+        frame_id = idx.frames[rev]
+        if not frame_id or idx.frames[base] != frame_id:
+            return False
+        try:
+            found: int = self._store.frame(frame_id).base(idx.places[rev])
+        except errors.Moved:
+            return False
+        return found == idx.places[base]
+
+    def stored_delta(self, rev: int) -> bytes | None:
+        """Return what is stored for ``rev``, or None if it was just moved."""
+        idx = self._view.idx
+        frame_id, place = idx.frames[rev], idx.places[rev]
+        if not frame_id:
+            gid = idx.gid(rev)
+            return self._store.loose([gid]).get(gid)
+        try:
+            entry: bytes = self._store.frame(frame_id).entry(place)
+        except errors.Moved:
+            return None
+        return entry

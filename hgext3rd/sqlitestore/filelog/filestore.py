@@ -1,0 +1,441 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The object inside a filelog, where core has a revlog.
+
+Core, its bundled extensions and others reach for many attributes of that
+object, so it is wide. It composes an ``IndexView``, a ``TextReader`` and a
+``DeltaView``, makes a ``FileWriter`` to change anything, and does itself only
+what needs all of them or Mercurial's flag processors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from mercurial import error, mdiff, revlog, util
+from mercurial.i18n import _
+from mercurial.node import nullrev
+from mercurial.revlogutils import constants, flagutil
+
+from .. import compat
+from ..formats import schema
+from ..reading.fileindex import FileIndex
+from ..reading.store import Store
+
+# As modules, which Mercurial loads when they are first used: commands that only
+# read start faster.
+from ..writing import censor, filewriter, ingest
+from ..writing import writer as writing
+from . import integrity, textreader
+from .deltaview import DeltaView
+from .indexview import IndexView
+from .revlogshape import RevlogShape
+from .textreader import TextReader
+
+# The limit of revlogs and of core's index object, which stores sizes in 32
+# bits.
+MAX_SIZE = 0x7FFFFFFF
+
+
+class PartMethod:
+    """A method of a part, as an attribute of the object that has the part.
+
+    The first access stores the bound method of the part in the instance, where
+    Python finds it from then on. So it costs no call in addition to that of
+    the method.
+    """
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+        self._name = ''
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        method = getattr(getattr(instance, self._part), self._name)
+        setattr(instance, self._name, method)
+        return method
+
+
+class FileStore(RevlogShape):
+    """The revisions of the file ``path``, with the interface of a revlog.
+
+    ``opener`` is the store's vfs, in whose options core keeps settings. A
+    ``writable`` file accepts ``addrevision`` and ``addgroup``.
+    """
+
+    _adding_group = False
+
+    def __init__(
+        self, store: Store, opener: Any, path: bytes, writable: bool
+    ) -> None:
+        super().__init__(opener)
+        self.store = store
+        self.filename = self.display_id = path
+        self.target = (constants.KIND_FILELOG, path)
+        self.radix = b'data/' + path
+        self._writable = writable
+
+    # The parts are made when they are first used: update and archive open each
+    # file of the repository once, and read what ``prefetch`` has ready.
+
+    @util.propertycache
+    def view(self) -> IndexView:
+        """The index of the file."""
+        return IndexView(self.store, self.filename)
+
+    @util.propertycache
+    def reader(self) -> TextReader:
+        """Reads the file's texts."""
+        return TextReader(self.store, self.view)
+
+    @util.propertycache
+    def deltas(self) -> DeltaView:
+        """Knows the file's stored deltas."""
+        return DeltaView(self.store, self.view, self.reader)
+
+    @util.propertycache
+    def idx(self) -> FileIndex:
+        """The index of the file in the store."""
+        return self.view.idx
+
+    @property
+    def index(self) -> Any:
+        """Core's index object."""
+        return self.idx.core
+
+    def __len__(self) -> int:
+        return len(self.idx)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self.idx)))
+
+    def __contains__(self, rev: int) -> bool:
+        return 0 <= rev < len(self.idx)
+
+    # core's interface ifileindex
+
+    # Core calls these for each revision when it walks history. They are the
+    # functions of the view, which need nothing but ``idx``: methods of the
+    # class are a fifth faster than bound methods of a part.
+    flags: Any = IndexView.flags
+    rawsize: Any = IndexView.rawsize
+    linkrev: Any = IndexView.linkrev
+    parentrevs: Any = IndexView.parentrevs
+    _uncheckedparentrevs: Any = parentrevs
+    parents: Any = IndexView.parents
+    node: Any = IndexView.node
+    rev: Any = IndexView.rev
+    iscensored: Any = IndexView.iscensored
+
+    tiprev = PartMethod('view')
+    revs = PartMethod('view')
+    getstrippoint = PartMethod('view')
+    hasnode = PartMethod('view')
+    tip = PartMethod('view')
+    ancestors = PartMethod('view')
+    descendants = PartMethod('view')
+    findcommonmissing = PartMethod('view')
+    incrementalmissingrevs = PartMethod('view')
+    findmissingrevs = PartMethod('view')
+    findmissing = PartMethod('view')
+    nodesbetween = PartMethod('view')
+    headrevs = PartMethod('view')
+    heads = PartMethod('view')
+    _head_node_ids = PartMethod('view')
+    children = PartMethod('view')
+    commonancestorsheads = PartMethod('view')
+    _commonancestorsheads = PartMethod('view')
+    isancestor = PartMethod('view')
+    isancestorrev = PartMethod('view')
+    reachableroots = PartMethod('view')
+    ancestor = PartMethod('view')
+    lookup = PartMethod('view')
+    shortest = PartMethod('view')
+    _match = PartMethod('view')
+    _partialmatch = PartMethod('view')
+    _candelta = PartMethod('view')
+    deltaparent = PartMethod('deltas')
+    issnapshot = PartMethod('deltas')
+    snapshotdepth = PartMethod('deltas')
+    checkhash = PartMethod('reader')
+    hash = staticmethod(textreader.hash_text)
+
+    # core's interface ifiledata
+
+    def revision(self, nodeorrev: bytes | int) -> bytes:
+        """Return the text of a revision."""
+        ready = self.store.ready
+        if ready and not isinstance(nodeorrev, int):
+            found = ready.pop((self.filename, nodeorrev), None)
+            if found is not None:
+                text: bytes
+                text, p1, p2 = found
+                if textreader.has_node(nodeorrev, text, p1, p2):
+                    return text
+        return self._revisiondata(nodeorrev)
+
+    def rawdata(self, nodeorrev: bytes | int, validate: bool = True) -> bytes:
+        """Return the text as stored, before flag processors such as lfs."""
+        return self._revisiondata(nodeorrev, raw=True, validate=validate)
+
+    def _revisiondata(
+        self, nodeorrev: bytes | int, raw: bool = False, validate: bool = True
+    ) -> bytes:
+        rev = nodeorrev if isinstance(nodeorrev, int) else self.rev(nodeorrev)
+        if rev == nullrev:
+            return b''
+        reader = self.reader
+        rawtext, checked = reader.raw_text(rev)
+        flags = self.flags(rev)
+        if checked and (raw or not flags & ~compat.NEUTRAL_FLAGS):
+            return rawtext
+        if raw:
+            checkable = flagutil.processflagsraw(self, rawtext, flags)
+            text = rawtext
+        else:
+            text, checkable = flagutil.processflagsread(self, rawtext, flags)
+        if validate and checkable:
+            reader.check(text, rev)
+            if not checked:
+                reader.last = (rev, rawtext, True)
+        return text
+
+    def revdiff(
+        self, rev1: int, rev2: int, extra_delta: bytes | None = None
+    ) -> bytes:
+        """Return a delta from ``rev1`` to ``rev2``, the stored one if possible.
+
+        ``extra_delta`` applies to ``rev2``; the result then includes it.
+        """
+        if not extra_delta:
+            stored = self.deltas.stored_between(rev1, rev2)
+            if stored is not None:
+                return stored
+        old = self.rawdata(rev1, validate=False)
+        new = self.rawdata(rev2, validate=False)
+        if extra_delta:
+            new = bytes(mdiff.patches(new, [extra_delta]))
+        return bytes(mdiff.textdiff(old, new))
+
+    # Core's own choice of what to send. It uses nothing but the methods here,
+    # and gets stored deltas from ``revdiff``.
+    emitrevisions = revlog.revlog.emitrevisions
+    _emit_revisions = compat.borrow(revlog.revlog, '_emit_revisions')
+    _storedeltachains = True
+    may_emit_compressed = False
+
+    size = revlog.revlog.size
+    cmp = revlog.revlog.cmp
+
+    def clearcaches(self, clear_persisted_data: bool = False) -> None:
+        """Forget the text that was read last."""
+        self.reader.forget()
+
+    # core's interface ifilemutation
+
+    @contextlib.contextmanager
+    def _writing(self, tr: Any) -> Iterator[filewriter.FileWriter]:
+        """Yield a FileWriter for a Mercurial transaction.
+
+        Raises ProgrammingError unless the file was opened for writing.
+        """
+        if not self._writable:
+            raise error.ProgrammingError(
+                b'try to write in a file store marked as non-writable: %s'
+                % self.display_id
+            )
+        yield self._file_writer(tr)
+
+    def _file_writer(self, tr: Any) -> filewriter.FileWriter:
+        writer = writing.writer(self.store, tr)
+        return filewriter.FileWriter(
+            self.idx, self.store, writer, self.filename
+        )
+
+    def addrevision(
+        self,
+        text: bytes,
+        transaction: Any,
+        link: int,
+        p1: bytes,
+        p2: bytes,
+        cachedelta: Any = None,
+        node: bytes | None = None,
+        flags: int = constants.REVIDX_DEFAULT_FLAGS,
+        deltacomputer: Any = None,
+        sidedata: Any = None,
+    ) -> int:
+        """Add a text and return its revision number.
+
+        A text that is already here is not added again. Raises RevlogError for
+        a text of 2 GiB or more.
+        """
+        if link == nullrev:
+            raise error.RevlogError(
+                _(b'attempted to add linkrev -1 to %s') % self.display_id
+            )
+        given = node is not None
+        if flags and node is None:
+            node = self.hash(text, p1, p2)
+        rawtext, checkable = flagutil.processflagswrite(self, text, flags)
+        if len(rawtext) > MAX_SIZE:
+            raise error.RevlogError(
+                _(b'%s: size of %d bytes exceeds the maximum of 2GiB')
+                % (self.display_id, len(rawtext))
+            )
+        if node is None:
+            node = self.hash(rawtext, p1, p2)
+        rev: int | None = self.index.get_rev(node)
+        if rev is not None:
+            return rev
+        if checkable and given:
+            self.checkhash(rawtext, node, p1=p1, p2=p2)
+        return self.addrawrevision(
+            rawtext, transaction, link, p1, p2, node, flags
+        )
+
+    def addrawrevision(
+        self,
+        rawtext: bytes | None,
+        transaction: Any,
+        link: int,
+        p1: bytes,
+        p2: bytes,
+        node: bytes,
+        flags: int,
+        cachedelta: Any = None,
+        deltacomputer: Any = None,
+        sidedata: Any = None,
+    ) -> int:
+        """Add a raw text with a known node, and return its revision number.
+
+        The text is trusted. If it is None, ``cachedelta`` is a delta that makes
+        it.
+        """
+        with self._writing(transaction) as file:
+            if rawtext is None:
+                delta = compat.cached_delta(cachedelta)
+                base = self.rawdata(
+                    compat.cached_base(cachedelta), validate=False
+                )
+                rawtext = bytes(mdiff.patches(base, [delta]))
+            reader = self.reader
+            if reader.last is not None:
+                file.texts.keep(*reader.last[:2])
+            rev = file.add(
+                rawtext, link, self.rev(p1), self.rev(p2), node, flags
+            )
+            reader.last = (rev, rawtext, False)
+            return rev
+
+    def addgroup(
+        self,
+        deltas: Iterable[Any],
+        linkmapper: Callable[[bytes], int],
+        transaction: Any,
+        alwayscache: bool = False,
+        addrevisioncb: Any = None,
+        duplicaterevisioncb: Any = None,
+        debug_info: Any = None,
+        delta_base_reuse_policy: Any = None,
+    ) -> bool:
+        """Add the revisions of a changegroup; return whether there were any.
+
+        ``linkmapper`` returns the number of the changeset with a node.
+        """
+        if self._adding_group:
+            raise error.ProgrammingError(b'cannot nest addgroup() calls')
+        self._adding_group = True
+        any_seen = False
+        try:
+            with self._writing(transaction) as file:
+                group = ingest.Group(
+                    file,
+                    self.revision,
+                    self._check_received,
+                    self.opener.options.get(b'issue6528.fix-incoming', True),
+                )
+                get_rev = self.index.get_rev
+                try:
+                    for data in compat.incoming(deltas):
+                        any_seen = True
+                        rev = get_rev(data.node)
+                        if rev is not None:
+                            if duplicaterevisioncb:
+                                duplicaterevisioncb(self, rev)
+                            continue
+                        rev = group.add(data, linkmapper(data.link_node))
+                        if addrevisioncb:
+                            addrevisioncb(self, rev)
+                finally:
+                    group.finish()
+        finally:
+            self._adding_group = False
+        return any_seen
+
+    def _check_received(
+        self, text: bytes, node: bytes, p1: bytes, p2: bytes, flags: int
+    ) -> None:
+        """Raise an error unless a raw text belongs to a node.
+
+        Texts that flag processors replace by others cannot be checked.
+        """
+        if not flags or flagutil.processflagsraw(self, text, flags):
+            self.checkhash(text, node, p1=p1, p2=p2)
+
+    def strip(self, minlink: int, transaction: Any) -> None:
+        """Remove the revisions of changesets from ``minlink`` on."""
+        if not len(self):
+            return
+        rev, _broken = self.getstrippoint(minlink)
+        if rev == len(self):
+            return
+        self._file_writer(transaction).strip(minlink, rev)
+        self.reader.forget()
+
+    def censorrevision(
+        self, tr: Any, censor_nodes: Any, tombstone: bytes = b''
+    ) -> None:
+        """Remove the content of one node, or of several, for good.
+
+        Core's censor command does not open the file for writing.
+        """
+        if isinstance(censor_nodes, bytes):
+            censor_nodes = [censor_nodes]
+        revs = set(map(self.rev, censor_nodes))
+        censor.censor(self._file_writer(tr), revs, tombstone)
+        self.reader.forget()
+
+    # checks and statistics
+
+    def verifyintegrity(self, state: Any) -> Iterator[Any]:
+        """Yield problems found by reading every revision."""
+        return integrity.problems(self, state)
+
+    def storageinfo(
+        self,
+        exclusivefiles: bool = False,
+        sharedfiles: bool = False,
+        revisionscount: bool = False,
+        trackedsize: bool = False,
+        storedsize: bool = False,
+    ) -> dict[bytes, Any]:
+        """Return facts as core's ``ifilestorage`` describes them."""
+        info: dict[bytes, Any] = {}
+        if exclusivefiles:
+            info[b'exclusivefiles'] = []
+        if sharedfiles:
+            info[b'sharedfiles'] = [(self.opener, schema.FILENAME)]
+        if revisionscount:
+            info[b'revisionscount'] = len(self)
+        if trackedsize:
+            info[b'trackedsize'] = sum(map(self.rawsize, self))
+        if storedsize:
+            # Sealed revisions share their frames with other files.
+            info[b'storedsize'] = None
+        return info

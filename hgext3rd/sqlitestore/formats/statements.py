@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All SQL of this extension but the statements that create the tables.
+
+Parameters are always bound. A name says what a statement does: ``SELECT`` for
+values, ``HAS`` for a row if something exists, ``COUNT`` for numbers. Names that
+begin with ``LEGACY`` are for the database of the extension that came with
+Mercurial until 6.9. What the tables mean is in ``schema`` and
+docs/sqlite-format.rst.
+
+Kinds of transactions (``txn.kind``) are here as well, because they are values
+that statements store.
+"""
+
+from __future__ import annotations
+
+from . import schema
+
+ADD = 'add'
+STRIP = 'strip'
+
+# transactions and connections
+
+BEGIN = 'BEGIN IMMEDIATE'
+# A read transaction: the snapshot is taken by the first read.
+BEGIN_SNAPSHOT = 'BEGIN'
+COMMIT = 'COMMIT'
+ROLLBACK = 'ROLLBACK'
+VACUUM = 'VACUUM'
+
+SELECT_APPLICATION_ID = 'PRAGMA application_id'
+SELECT_SCHEMA_VERSION = 'PRAGMA user_version'
+SELECT_DATA_VERSION = 'PRAGMA data_version'
+SELECT_PAGE_SIZE = 'PRAGMA page_size'
+SELECT_FREE_PAGES = 'PRAGMA freelist_count'
+SET_PAGE_SIZE = 'PRAGMA page_size = %d' % schema.PAGE_SIZE
+SET_WAL_MODE = 'PRAGMA journal_mode = WAL'
+SET_UNTRUSTED = 'PRAGMA trusted_schema = OFF'
+# By value of storage.sqlite.synchronous; a PRAGMA takes no bound parameters.
+SET_SYNCHRONOUS = {
+    b'off': 'PRAGMA synchronous = off',
+    b'normal': 'PRAGMA synchronous = normal',
+    b'full': 'PRAGMA synchronous = full',
+    b'extra': 'PRAGMA synchronous = extra',
+}
+# Moves the write-ahead log into the database. Its first column is not 0 if a
+# reader of another process prevented that.
+EMPTY_LOG = 'PRAGMA wal_checkpoint(TRUNCATE)'
+# The same, as far as possible without waiting for readers.
+SHRINK_LOG = 'PRAGMA wal_checkpoint(PASSIVE)'
+QUICK_CHECK = 'PRAGMA quick_check(1)'
+# The parameter limits the number of problems: one damaged page yields many.
+INTEGRITY_CHECK = 'PRAGMA integrity_check(20)'
+
+COUNT_SCHEMA = 'SELECT count(*) FROM sqlite_schema'
+HAS_CODE = """
+    SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"""
+
+# counter, txn and mark
+
+SELECT_COUNTERS = 'SELECT name, value FROM counter'
+SELECT_COUNTER = 'SELECT value FROM counter WHERE name = ?'
+UPDATE_COUNTER = 'UPDATE counter SET value = ? WHERE name = ?'
+INCREASE_COUNTER = 'UPDATE counter SET value = value + ? WHERE name = ?'
+# What the last complete repack did.
+REPLACE_PACKED = "INSERT OR REPLACE INTO counter VALUES ('packed', ?)"
+# After this, no process that has the database open can write to it.
+DROP_COUNTERS = 'DROP TABLE counter'
+
+SELECT_TXN = 'SELECT kind, changesets, path, frame FROM txn'
+INSERT_TXN = 'INSERT INTO txn VALUES (1, ?, ?, ?, ?)'
+# For a backup: path and frame are not used when a strip is undone.
+REPLACE_TXN = 'INSERT OR REPLACE INTO txn VALUES (1, ?, ?, 1, 1)'
+UPDATE_TXN_KIND = 'UPDATE txn SET kind = ?'
+DELETE_TXN = 'DELETE FROM txn'
+SELECT_MARKS = 'SELECT path, n FROM mark'
+INSERT_MARK = 'INSERT OR IGNORE INTO mark VALUES (?, ?)'
+DELETE_MARKS = 'DELETE FROM mark'
+
+# path
+
+SELECT_PATHS = 'SELECT path FROM path'
+SELECT_PATHS_AND_IDS = 'SELECT path, id FROM path'
+SELECT_PATH_IDS = 'SELECT id FROM path'
+SELECT_PATH_ID = 'SELECT id FROM path WHERE path = ?'
+SELECT_PATH_OF_ID = 'SELECT path FROM path WHERE id = ?'
+HAS_PATHS_BETWEEN = 'SELECT 1 FROM path WHERE path >= ? AND path < ? LIMIT 1'
+COUNT_PATHS = 'SELECT count(*) FROM path'
+INSERT_PATH = 'INSERT INTO path (path, id) VALUES (?, ?)'
+DELETE_PATH = 'DELETE FROM path WHERE path = ?'
+DELETE_PATHS_FROM = 'DELETE FROM path WHERE id >= ?'
+
+# rev: loose revisions
+
+SELECT_LOOSE = """
+    SELECT id, node, p1, p2, linkrev, flags, rawsize, frame, base, length(data)
+    FROM rev WHERE id BETWEEN ? AND ?"""
+SELECT_LOOSE_PLACES = 'SELECT id, base, frame FROM rev'
+# The parameter is a JSON list of global ids: one query for a whole chain.
+SELECT_LOOSE_DATA = """
+    SELECT rev.id, rev.data FROM json_each(?) AS wanted
+    JOIN rev ON rev.id = wanted.value"""
+SELECT_LARGE_LOOSE = 'SELECT id, frame FROM rev WHERE frame > 0'
+SELECT_FRAMES_OF_LOOSE = 'SELECT DISTINCT frame FROM rev WHERE frame > 0'
+# Rows with a base in another file are few. The partial index finds them by a
+# range of -base.
+SELECT_DEPENDENTS = """
+    SELECT id FROM rev WHERE base < 0 AND base <= ? AND base > ?"""
+HAS_LOOSE = 'SELECT 1 FROM rev LIMIT 1'
+COUNT_LOOSE = 'SELECT count(*) FROM rev'
+INSERT_LOOSE = 'INSERT INTO rev VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+UPDATE_LOOSE = 'UPDATE rev SET base = ?, frame = ?, data = ? WHERE id = ?'
+UPDATE_CENSORED = """
+    UPDATE rev SET flags = ?, rawsize = ?, base = 0, frame = ?, data = ?
+    WHERE id = ?"""
+DELETE_LOOSE = 'DELETE FROM rev WHERE id >= ? AND id < ?'
+
+# idx: index runs
+
+SELECT_RUNS = 'SELECT id, n, data FROM idx WHERE id BETWEEN ? AND ?'
+SELECT_ALL_RUNS = 'SELECT id, n, data FROM idx'
+SELECT_LAST_RUN = """
+    SELECT id, n, data FROM idx WHERE id >= ? AND id < ?
+    ORDER BY id DESC LIMIT 1"""
+COUNT_SEALED = 'SELECT coalesce(sum(n), 0) FROM idx'
+INSERT_RUN = 'INSERT INTO idx VALUES (?, ?, ?)'
+UPDATE_RUN = 'UPDATE idx SET n = ?, data = ? WHERE id = ?'
+DELETE_RUNS = 'DELETE FROM idx WHERE id >= ? AND id < ?'
+
+# frame and piece
+
+SELECT_FRAME = 'SELECT head, data FROM frame WHERE id = ?'
+SELECT_FRAME_IDS = 'SELECT id FROM frame'
+SELECT_HEAD = 'SELECT head FROM frame WHERE id = ?'
+SELECT_HEADS = 'SELECT id, head FROM frame'
+# Frame id, head, and bytes of all pieces.
+SELECT_FRAME_SIZES = f"""
+    SELECT f.id, f.head, length(f.data) + coalesce((
+        SELECT sum(length(p.data)) FROM piece AS p
+        WHERE p.id > f.id << {schema.PIECE_BITS} AND p.id < (f.id + 1) << {schema.PIECE_BITS}), 0)
+    FROM frame AS f"""
+COUNT_FRAMES = 'SELECT count(*), coalesce(sum(length(data)), 0) FROM frame'
+INSERT_FRAME = 'INSERT INTO frame VALUES (?, ?, ?)'
+DELETE_FRAME = 'DELETE FROM frame WHERE id = ?'
+DELETE_FRAMES_FROM = 'DELETE FROM frame WHERE id >= ?'
+SELECT_PIECES = 'SELECT data FROM piece WHERE id BETWEEN ? AND ? ORDER BY id'
+SELECT_FRAMES_OF_PIECES = (
+    'SELECT DISTINCT id >> %d FROM piece' % schema.PIECE_BITS
+)
+HAS_PIECE = 'SELECT 1 FROM piece WHERE id = ?'
+INSERT_PIECE = 'INSERT INTO piece VALUES (?, ?)'
+DELETE_PIECES = 'DELETE FROM piece WHERE id BETWEEN ? AND ?'
+DELETE_PIECES_FROM = 'DELETE FROM piece WHERE id >= ?'
+
+# content
+
+SELECT_CONTENT = 'SELECT rev FROM content WHERE digest = ?'
+SELECT_CONTENT_REVS = 'SELECT rev FROM content'
+INSERT_CONTENT = 'INSERT OR IGNORE INTO content VALUES (?, ?)'
+DELETE_CONTENT = 'DELETE FROM content WHERE rev >= ? AND rev < ?'
+
+# sizes of tables
+
+TABLES = ('frame', 'piece', 'idx', 'rev', 'path', 'content')
+COUNT_ROWS = {name: 'SELECT count(*) FROM %s' % name for name in TABLES}
+# Bytes of the pages of each table and its indexes. Some builds of SQLite have
+# no dbstat table.
+SELECT_TABLE_SIZES = """
+    SELECT m.tbl_name, sum(d.pgsize) FROM dbstat AS d
+    JOIN sqlite_schema AS m ON m.name = d.name
+    WHERE d.aggregate = TRUE GROUP BY m.tbl_name"""
+# Bytes in the rows of each table, where there is no dbstat.
+SELECT_PAYLOAD = {
+    'frame': 'SELECT sum(length(head) + length(data)) FROM frame',
+    'piece': 'SELECT sum(length(data)) FROM piece',
+    'idx': 'SELECT sum(length(data)) FROM idx',
+    'rev': 'SELECT sum(length(data) + 48) FROM rev',
+    'path': 'SELECT sum(length(path) + 8) FROM path',
+    'content': 'SELECT count(*) * 16 FROM content',
+}
+
+# the database of the extension that came with Mercurial until 6.9
+
+LEGACY_SELECT_PATHS = 'SELECT id, path FROM filepath ORDER BY path'
+LEGACY_SELECT_REVISIONS = """
+    SELECT id, node, p1rev, p2rev, linkrev, flags FROM fileindex
+    WHERE pathid = ? ORDER BY revnum"""
+LEGACY_SELECT_DELTA = """
+    SELECT f.deltabaseid, d.compression, d.delta FROM fileindex AS f
+    JOIN delta AS d ON d.id = f.deltaid WHERE f.id = ?"""

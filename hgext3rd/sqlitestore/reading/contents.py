@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stored content: frames, loose rows, and the texts that they make.
+
+Speaks of global ids and stored bytes. Nodes, hashes and flags are not known
+here: ``filelog`` checks each text against its node.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from mercurial import mdiff
+from mercurial.i18n import _
+
+from ...amalgam.lru import LRU
+from .. import errors
+from ..compat import mpatch
+from ..database.connection import Database
+from ..formats import chunks, columns, frames, schema, statements
+from .fileindex import FileIndex
+from .indexes import Indexes
+
+# Bytes of decoded frames to keep. Reading all files takes frames nearly in
+# order, so a few are enough: FEW_FRAMES of any size, or more of them while they
+# take no more than SMALL_FRAMES bytes.
+FRAME_CACHE = 32 << 20
+FEW_FRAMES = 16
+SMALL_FRAMES = 8 << 20
+
+# A chain of deltas goes on in another file only at a copy. It can have a loop
+# only if the database is damaged; this limit ends it.
+MAX_HOPS = 1000
+
+# Returns the frame that is being filled if it has this id, or None.
+OpenFrame = Callable[[int], Any]
+
+
+class Contents:
+    """The content of revisions in the database ``db``, cached.
+
+    ``open_frame`` is set while a transaction fills a frame that is not in the
+    database yet.
+    """
+
+    def __init__(self, db: Database, indexes: Indexes) -> None:
+        self._db = db
+        self._indexes = indexes
+        self._frames: LRU[int, frames.Frame] = LRU(FRAME_CACHE)
+        self._texts = frames.TextCache()
+        self.open_frame: OpenFrame | None = None
+
+    def clear(self) -> None:
+        """Drop all cached content."""
+        self._frames.clear()
+        self._texts.clear()
+
+    # frames
+
+    def frame(self, frame_id: int) -> Any:
+        """Return a decoded frame, with ``base``, ``entry`` and ``text``.
+
+        Raises Moved if it does not exist, and CorruptStore if it is damaged.
+        """
+        if self.open_frame is not None:
+            open_frame = self.open_frame(frame_id)
+            if open_frame is not None:
+                return open_frame
+        frame = self._frames.get(frame_id)
+        if frame is None:
+            frame = self.read_frame(frame_id, self._texts)
+            self._keep_frame(frame_id, frame)
+        return frame
+
+    def read_frame(
+        self, frame_id: int, texts: frames.TextCache | None = None
+    ) -> frames.Frame:
+        """Return a frame from the database without caching it."""
+        row = self._db.row(statements.SELECT_FRAME, (frame_id,))
+        if row is None:
+            raise errors.Moved(
+                _(b'frame %d is missing in %s') % (frame_id, self._db.path),
+                hint=_(b"run 'hg verify'"),
+            )
+        try:
+            data = self._frame_data(frame_id, row[1])
+            return frames.Frame(row[0], data, frame_id, texts)
+        except (columns.ColumnError, chunks.ChunkError, ValueError) as exc:
+            raise self._damaged_frame(frame_id, exc) from exc
+
+    def _frame_data(self, frame_id: int, data: bytes) -> bytes:
+        """Return the decoded data of a frame; ``data`` is its first piece."""
+        if len(data) < schema.PIECE_SIZE or not self._db.row(
+            statements.HAS_PIECE, (schema.piece_id(frame_id, 1),)
+        ):
+            return chunks.decode(data)
+
+        def pieces() -> Iterator[bytes]:
+            yield data
+            bounds = schema.piece_bounds(frame_id)
+            for (piece,) in self._db.iterate(statements.SELECT_PIECES, bounds):
+                yield piece
+
+        return chunks.decode_stream(pieces())
+
+    def _keep_frame(self, frame_id: int, frame: frames.Frame) -> None:
+        size = frame.size
+        kept = self._frames
+        if size > kept.limit:
+            return
+        kept.put(frame_id, frame, size)
+        while len(kept) > FEW_FRAMES and kept.used > SMALL_FRAMES:
+            kept.drop_oldest()
+
+    def _damaged_frame(
+        self, frame_id: int, exc: Exception
+    ) -> errors.CorruptStore:
+        return errors.CorruptStore(
+            _(b'damaged frame %d in %s: %s')
+            % (frame_id, self._db.path, str(exc).encode()),
+            hint=_(b"run 'hg verify'"),
+        )
+
+    def sealed(self, frame_id: int, place: int) -> bytes:
+        """Return the text of an entry of a frame."""
+        try:
+            return self.frame(frame_id).text(place)
+        except (columns.ColumnError, mpatch.mpatchError) as exc:
+            raise self._damaged_frame(frame_id, exc) from exc
+
+    # loose revisions
+
+    def loose(self, gids: Iterable[int]) -> dict[int, bytes]:
+        """Return the decoded data of loose rows, by global id.
+
+        Rows that do not exist are left out. This runs a single query.
+        """
+        wanted = json.dumps(list(gids))
+        found = {}
+        rows = self._db.rows(statements.SELECT_LOOSE_DATA, (wanted,))
+        for gid, data in rows:
+            try:
+                found[gid] = chunks.decode(data)
+            except chunks.ChunkError as exc:
+                path_id, rev = schema.split_id(gid)
+                raise errors.CorruptStore(
+                    _(b'damaged revision %d of %s: %s')
+                    % (
+                        rev,
+                        self._indexes.path_of(path_id),
+                        str(exc).encode(),
+                    ),
+                    hint=_(b"run 'hg verify'"),
+                ) from exc
+        return found
+
+    # texts
+
+    def text(self, gid: int) -> bytes:
+        """Return the text of a revision, not checked against its node."""
+        path_id, rev = schema.split_id(gid)
+        return self.chain_text(self._indexes.of_id(path_id), rev)
+
+    def chain_text(
+        self,
+        idx: FileIndex,
+        rev: int,
+        cached: tuple[int, bytes] | None = None,
+    ) -> bytes:
+        """Return the text of a revision, not checked against its node.
+
+        ``cached`` is another revision of the same file and its text, if the
+        caller has one. Raises CorruptStore if anything on the way is damaged.
+        """
+        try:
+            try:
+                return self._chain_text(idx, rev, cached)
+            except errors.Moved:
+                self._indexes.update_places(idx)
+            return self._chain_text(idx, rev, cached)
+        except IndexError as exc:
+            raise errors.CorruptStore(
+                _(b'damaged revision %d of %s: its base does not exist')
+                % (rev, self._indexes.path_of(idx.path_id or 0)),
+                hint=_(b"run 'hg verify'"),
+            ) from exc
+
+    def _chain_text(
+        self, idx: FileIndex, rev: int, cached: tuple[int, bytes] | None
+    ) -> bytes:
+        stop, text = cached if cached is not None else (-1, b'')
+        deltas: list[bytes] = []
+        for _hop in range(MAX_HOPS):
+            rows, below = idx.loose_chain(rev, stop)
+            if rows:
+                deltas.extend(self._loose_deltas(idx, rev, rows))
+            if below is None:
+                text = deltas.pop()
+                break
+            path_id, rev = schema.split_id(below)
+            if path_id != idx.path_id:
+                idx, stop = self._indexes.of_id(path_id), -1
+                if rev >= len(idx):
+                    raise errors.CorruptStore(
+                        _(b'a copy refers to missing revision %d of %s')
+                        % (rev, self._indexes.path_of(path_id)),
+                        hint=_(b"run 'hg verify'"),
+                    )
+            if rev == stop:
+                break
+            if idx.frames[rev]:
+                text = self.sealed(idx.frames[rev], idx.places[rev])
+                break
+        else:
+            raise errors.CorruptStore(_(b'endless chain of deltas'))
+        deltas = [delta for delta in reversed(deltas) if delta]
+        if not deltas:
+            return text
+        try:
+            return bytes(mdiff.patches(text, deltas))
+        except mpatch.mpatchError as exc:
+            raise errors.CorruptStore(
+                _(b'a stored delta does not apply: %s') % str(exc).encode()
+            ) from exc
+
+    def _loose_deltas(
+        self, idx: FileIndex, rev: int, rows: list[int]
+    ) -> list[bytes]:
+        """Return the data of loose rows that ``rev`` needs, in their order."""
+        gids = [idx.gid(row) for row in rows]
+        found = self.loose(gids)
+        if len(found) != len(set(gids)):
+            raise errors.Moved(
+                _(b'a delta of revision %d of %s is missing')
+                % (rev, self._indexes.path_of(idx.path_id or 0)),
+                hint=_(b"run 'hg verify'"),
+            )
+        return [found[gid] for gid in gids]
+
+    def find_content(self, digest: int) -> int | None:
+        """Return the global id of a revision whose text may have this digest.
+
+        See ``formats.deltas.content_digest``. The caller must compare the
+        texts.
+        """
+        row = self._db.row(statements.SELECT_CONTENT, (digest,))
+        return row[0] if row else None

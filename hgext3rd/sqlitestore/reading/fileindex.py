@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The index of one file in memory.
+
+It consists of core's own index object, which answers all questions about the
+graph in C, and of lists that say where the content of each revision is. What
+their values mean is explained in ``formats.index``.
+
+There is no SQL here: ``reading.indexes`` reads indexes from the database.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+from mercurial.node import nullrev
+
+from .. import compat
+from ..formats import schema
+from ..formats.index import Revision
+
+# One entry of a revlog version 1 index: offset and flags, stored and full
+# length, delta base, linkrev, parents, node. See ``hg help internals.revlogs``.
+# Core's index object answers only questions about the graph here; offset and
+# stored length are not used.
+_CORE_ENTRY = struct.Struct('>Qiiiiii20s12x').pack
+
+
+class FileIndex:
+    """The index of one file, shared by all objects that open that file.
+
+    ``path_id`` is None until the file has a revision. ``core`` is core's index
+    object. ``frames`` and ``places`` have one value per revision. ``stored``
+    maps each loose revision to the number of bytes in its row. ``grown`` is
+    true when revisions were added since the index was read.
+    """
+
+    __slots__ = ('core', 'frames', 'grown', 'path_id', 'places', 'stored')
+
+    def __init__(
+        self, path_id: int | None, revs: Iterable[Revision] = ()
+    ) -> None:
+        revs = list(revs)
+        self.path_id = path_id
+        self.grown = False
+        self.frames = [r.frame for r in revs]
+        self.places = [r.place for r in revs]
+        self.stored: dict[int, int] = {}
+        self.core: Any = compat.make_index(
+            b''.join(
+                _CORE_ENTRY(
+                    r.flags, 0, r.rawsize, i, r.linkrev, r.p1, r.p2, r.node
+                )
+                for i, r in enumerate(revs)
+            )
+        )
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def gid(self, rev: int) -> int:
+        """Return the global id of a revision; the file must have a path id."""
+        assert self.path_id is not None
+        return schema.global_id(self.path_id, rev)
+
+    def revision(self, rev: int) -> Revision:
+        """Return everything that is known of revision ``rev``."""
+        flags, _clen, size, _base, link, p1, p2, node = self.core[rev][:8]
+        return Revision(
+            node,
+            p1,
+            p2,
+            link,
+            flags & 0xFFFF,
+            size,
+            self.frames[rev],
+            self.places[rev],
+        )
+
+    def flags(self, rev: int) -> int:
+        """Return the flags of a revision."""
+        entry: int = self.core[rev][0]
+        return entry & 0xFFFF
+
+    def rawsize(self, rev: int) -> int:
+        """Return the bytes of a revision as stored, before flag processors."""
+        size: int = self.core[rev][2]
+        return size
+
+    def node(self, rev: int) -> bytes:
+        """Return the node of a revision."""
+        node: bytes = self.core[rev][7]
+        return node
+
+    def append(self, r: Revision, stored: int | None = None) -> int:
+        """Add a revision and return its number.
+
+        ``stored`` is the number of bytes in its row if it is loose.
+        """
+        rev = len(self.frames)
+        self.grown = True
+        self.core.append(
+            compat.index_entry(
+                r.flags, r.rawsize, rev, r.linkrev, r.p1, r.p2, r.node
+            )
+        )
+        self.frames.append(r.frame)
+        self.places.append(r.place)
+        if stored is not None:
+            self.stored[rev] = stored
+        return rev
+
+    def truncate(self, n: int) -> None:
+        """Remove all revisions from number ``n`` on."""
+        if n < len(self.frames):
+            del self.core[n:-1]
+            del self.frames[n:]
+            del self.places[n:]
+            self.stored = {r: s for r, s in self.stored.items() if r < n}
+
+    def replace(self, fresh: FileIndex) -> None:
+        """Take over all revisions of an index that was read again."""
+        self.core = fresh.core
+        self.frames = fresh.frames
+        self.places = fresh.places
+        self.stored = fresh.stored
+
+    def move_content(self, fresh: FileIndex) -> None:
+        """Take over where content is from an index that was read again.
+
+        Revisions that only this index has, such as those of a bundle, stay.
+        """
+        n = min(len(self), len(fresh))
+        self.frames[:n] = fresh.frames[:n]
+        self.places[:n] = fresh.places[:n]
+        self.stored = fresh.stored
+
+    def loose_chain(
+        self, rev: int, stop: int = nullrev
+    ) -> tuple[list[int], int | None]:
+        """Return the loose rows to read for ``rev``, and the base of the last.
+
+        Rows are revision numbers, the newest first. The base is a global id: a
+        sealed revision of this file, a revision of another file, or ``stop``,
+        whose text the caller has. It is None if the last row is a full text.
+        """
+        revs: list[int] = []
+        while True:
+            if rev == stop or self.frames[rev]:
+                return revs, self.gid(rev)
+            revs.append(rev)
+            place = self.places[rev]
+            if not place:
+                return revs, None
+            if place < 0:
+                return revs, -place
+            rev -= place

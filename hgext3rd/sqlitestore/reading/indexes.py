@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which files the database has, and the index of each.
+
+Reads paths, index runs and loose rows, never content. Whether what was read is
+still valid is decided in ``reading.store``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator
+
+from mercurial.i18n import _
+
+from .. import errors
+from ..database.connection import Database
+from ..formats import columns, index, schema, statements
+from .fileindex import FileIndex
+from .indexcache import IndexCache
+
+
+class Indexes:
+    """Paths and indexes in the database ``db``, cached."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._paths: dict[bytes, int] = {}
+        self._cache = IndexCache()
+        # Indexes of files that have no revision yet, by path.
+        self._new: dict[bytes, FileIndex] = {}
+
+    # paths
+
+    def path_id(self, path: bytes) -> int | None:
+        """Return the id of a path, or None if there is no such file."""
+        found = self._paths.get(path)
+        if found is None:
+            row = self._db.row(statements.SELECT_PATH_ID, (path,))
+            if row is not None:
+                found = self._paths[path] = row[0]
+        return found
+
+    def paths(self) -> list[bytes]:
+        """Return all paths, sorted."""
+        return [bytes(row[0]) for row in self._db.rows(statements.SELECT_PATHS)]
+
+    def path_of(self, path_id: int) -> bytes:
+        """Return the path with an id, or ``?``.
+
+        This reads the whole table of paths: use it for messages only.
+        """
+        row = self._db.row(statements.SELECT_PATH_OF_ID, (path_id,))
+        return bytes(row[0]) if row else b'?'
+
+    def has_directory(self, path: bytes) -> bool:
+        """Return whether there are files below the directory ``path``."""
+        prefix = path.rstrip(b'/') + b'/'
+        # '0' follows '/' in ASCII.
+        bounds = (prefix, prefix[:-1] + b'0')
+        row = self._db.row(statements.HAS_PATHS_BETWEEN, bounds)
+        return row is not None
+
+    def add_path(self, path: bytes, path_id: int, idx: FileIndex) -> None:
+        """Remember a path that was just inserted, and its index."""
+        self._paths[path] = path_id
+        self._new.pop(path, None)
+        self._cache.keep(path_id, idx)
+
+    def drop_path(self, path: bytes, path_id: int) -> None:
+        """Forget a path that was just deleted."""
+        self._paths.pop(path, None)
+        self._cache.drop(path_id)
+
+    # indexes
+
+    def of_path(self, path: bytes, share_new: bool) -> FileIndex:
+        """Return the index of a file; it is empty if there is no such file.
+
+        With ``share_new``, all callers get the same index of a new file, so
+        that each sees the revisions that another one adds.
+        """
+        path_id = self.path_id(path)
+        if path_id is not None:
+            return self.of_id(path_id)
+        found = self._new.get(path)
+        if found is None:
+            found = FileIndex(None)
+            if share_new:
+                self._new[path] = found
+        return found
+
+    def of_id(self, path_id: int) -> FileIndex:
+        """Return the index of the file with a path id."""
+        found = self._cache.get(path_id)
+        if found is None:
+            found = self.read(path_id)
+            self._cache.keep(path_id, found)
+        return found
+
+    def keep(self, idx: FileIndex) -> None:
+        """Cache an index that has grown in place of what was read before."""
+        if idx.path_id is not None:
+            self._cache.keep(idx.path_id, idx)
+
+    def update_places(self, idx: FileIndex) -> None:
+        """Read again where the content of a file is, after a repack."""
+        fresh = self.read(idx.path_id)
+        if idx.path_id is not None:
+            idx.move_content(fresh)
+            self._cache.clear()
+            self._cache.keep(idx.path_id, idx)
+
+    def note_full_text(self, gid: int, stored: int) -> None:
+        """Note that a loose revision is now a full text of ``stored`` bytes."""
+        path_id, rev = schema.split_id(gid)
+        idx = self._cache.get(path_id)
+        if idx is not None:
+            idx.frames[rev] = idx.places[rev] = 0
+            idx.stored[rev] = stored
+
+    def clear(self) -> None:
+        """Drop everything that was read."""
+        self._paths.clear()
+        self._cache.clear()
+
+    def clear_new(self) -> None:
+        """Drop the indexes of files that have no revision yet."""
+        self._new.clear()
+
+    def read(self, path_id: int | None) -> FileIndex:
+        """Return the index of a file as a new object that is not shared.
+
+        Raises CorruptStore if it is damaged.
+        """
+        if path_id is None:
+            return FileIndex(None)
+        bounds = schema.file_bounds(path_id)
+        # (number of the first revision, revisions) of runs and loose rows
+        found: list[tuple[int, list[index.Revision]]] = []
+        stored = {}
+        with self._naming_damage(path_id):
+            for gid, n, data in self._db.rows(statements.SELECT_RUNS, bounds):
+                _path, first = schema.split_id(gid)
+                found.append((first, index.decode_run(first, n, data)))
+            for row in self._db.rows(statements.SELECT_LOOSE, bounds):
+                _path, rev = schema.split_id(row[0])
+                stored[rev] = row[9]
+                revision = index.Revision(*row[1:9])
+                index.check_parents(rev, revision.p1, revision.p2)
+                if revision.place > rev and not revision.frame:
+                    raise columns.ColumnError('base out of range')
+                found.append((rev, [revision]))
+        found.sort(key=lambda item: item[0])
+        revs: list[index.Revision] = []
+        for first, run in found:
+            if first != len(revs):
+                raise errors.CorruptStore(
+                    _(b'damaged index of %s: revision %d is missing')
+                    % (self.path_of(path_id), min(first, len(revs))),
+                    hint=_(b'restore %s from a backup') % self._db.path,
+                )
+            revs.extend(run)
+        with self._naming_damage(path_id):
+            result = FileIndex(path_id, revs)
+        result.stored = stored
+        return result
+
+    @contextlib.contextmanager
+    def _naming_damage(self, path_id: int) -> Iterator[None]:
+        """Re-raise decoding errors as CorruptStore, with the file's path."""
+        try:
+            yield
+        except (OverflowError, TypeError, ValueError, struct.error) as exc:
+            raise errors.CorruptStore(
+                _(b'damaged index of %s: %s')
+                % (self.path_of(path_id), str(exc).encode()),
+                hint=_(b'restore %s from a backup') % self._db.path,
+            ) from exc

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All changes to the revisions of one file go through its FileWriter.
+
+Commits, changegroups, strips and censoring use it. It decides whether a
+revision becomes a row of its own, an entry of a shared frame or a frame of its
+own. Texts are trusted here: ``filelog`` and ``ingest`` compare them with their
+nodes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mercurial.node import nullrev
+from mercurial.revlogutils import constants
+
+from ..formats import deltas, frames, schema
+from ..formats.index import Revision
+from ..reading.fileindex import FileIndex
+from ..reading.store import Store
+from . import bases, relatives
+from .runs import RunWriter
+from .texts import RecentTexts
+from .writer import Writer
+
+# How many rows one changegroup may add to a file that existed before, and how
+# many bytes. Revisions beyond that are sealed.
+LOOSE_ROWS = 100
+LOOSE_BYTES = 64 << 10
+
+# Bytes of the largest chunk that is stored in a row. Larger ones become a frame
+# of their own, in several pieces if necessary.
+LARGE_CHUNK = schema.PIECE_SIZE
+
+
+class FileWriter:
+    """Changes the file at ``path`` within the transaction of ``writer``.
+
+    ``index`` is the shared index of the file and is kept up to date. ``texts``
+    holds texts of the file that are needed again.
+    """
+
+    def __init__(
+        self, index: FileIndex, store: Store, writer: Writer, path: bytes
+    ) -> None:
+        self.index = index
+        self.store = store
+        self.writer = writer
+        self.path = path
+        self.texts = RecentTexts(store, index)
+        self._runs: RunWriter | None = None
+        # New files are sealed: there is no full text yet that a row could be a
+        # delta of. A few new revisions of a known file become rows, because a
+        # frame would begin with a full text.
+        self._sealing = not len(index)
+        self._loose_rows = 0
+        self._loose_bytes = 0
+
+    # adding
+
+    def add(
+        self,
+        text: bytes,
+        linkrev: int,
+        p1: int,
+        p2: int,
+        node: bytes,
+        flags: int,
+    ) -> int:
+        """Add a revision as a row, and return its number.
+
+        The base of its delta is chosen here.
+        """
+        index, writer = self.index, self.writer
+        writer.touch(self.path, index)
+        gid = index.gid(len(index))
+        candidates: Iterable[bases.Candidate] = ()
+        if not flags & constants.REVIDX_ISCENSORED:
+            candidates = bases.candidates(
+                self.store, index, self.path, text, p1, p2
+            )
+        place, chunk = bases.choose(
+            self.store, text, candidates, writer.codec.encode, self._text_of
+        )
+        row = Revision(node, p1, p2, linkrev, flags, len(text), 0, place)
+        if len(chunk) > LARGE_CHUNK:
+            frame_id = self.store_alone(len(index), text)
+            row = row._replace(frame=frame_id, place=0)
+            chunk = b''
+        writer.add_loose(gid, row, chunk)
+        rev = index.append(row, len(chunk))
+        self.store.keep_index(index)
+        if len(text) >= relatives.CONTENT_SIZE and not place:
+            writer.add_content(deltas.content_digest(text), gid)
+        self.texts.keep(rev, text)
+        return rev
+
+    def add_received(
+        self, draft: Revision, text: bytes, base: int, delta: bytes
+    ) -> int:
+        """Add a revision of a changegroup, and return its number.
+
+        ``draft`` has no frame and place yet. ``delta`` came over the wire and
+        applies to revision ``base``, which is -1 if a full text came. Call
+        ``finish`` after the last revision.
+        """
+        # This runs for each revision of a clone, and what surrounds the hashing
+        # and compressing of texts is a third of its time: hence few calls.
+        index = self.index
+        rev = len(index)
+        if not self._sealing:
+            self._receive_loose(draft, text, base, delta)
+            return rev
+        runs = self._runs
+        if runs is None:
+            self.writer.touch(self.path, index)
+            runs = self._runs = RunWriter(
+                index, self.store, self.writer, self.path, self.texts
+            )
+        if runs.add(draft, text, base, delta):
+            self.texts.keep(rev, text)
+        else:
+            runs.end()
+            self._add_draft(draft, text)
+        return rev
+
+    def _receive_loose(
+        self, draft: Revision, text: bytes, base: int, delta: bytes
+    ) -> None:
+        """Add a revision as a row, with its delta from the wire if possible."""
+        index, writer = self.index, self.writer
+        writer.touch(self.path, index)
+        rev = len(index)
+        if (
+            base != nullrev
+            and len(delta) * 2 < len(text)
+            and bases.is_short(self.store, index, base, len(text))
+        ):
+            chunk = writer.codec.encode(delta)
+            row = draft._replace(place=rev - base)
+            writer.add_loose(index.gid(rev), row, chunk)
+            index.append(row, len(chunk))
+            self.texts.keep(rev, text)
+        else:
+            self._add_draft(draft, text)
+        self._loose_rows += 1
+        self._loose_bytes += index.stored.get(rev, 0)
+        self._sealing = (
+            self._loose_bytes > LOOSE_BYTES or self._loose_rows >= LOOSE_ROWS
+        )
+
+    def _add_draft(self, draft: Revision, text: bytes) -> None:
+        node, p1, p2, linkrev, flags = draft[:5]
+        self.add(text, linkrev, p1, p2, node, flags)
+
+    def finish(self) -> None:
+        """Store the index of what was sealed."""
+        if self._runs is not None:
+            self._runs.end()
+        self.store.keep_index(self.index)
+
+    def store_alone(self, rev: int, text: bytes) -> int:
+        """Store the text of one revision as a frame, and return its id."""
+        writer = self.writer
+        path_id = self.index.path_id
+        assert path_id is not None
+        frame_id = writer.next_frame()
+        head = frames.encode_head(
+            [path_id], [rev], [0], [len(text)], writer.codec
+        )
+        pieces = writer.codec.encode_stream(
+            [text], len(text), schema.PIECE_SIZE
+        )
+        writer.add_frame(frame_id, head, pieces)
+        return frame_id
+
+    def _text_of(self, idx: FileIndex, rev: int) -> bytes:
+        """Return the raw text of a revision of this or another file."""
+        known = self.texts.known(rev) if idx is self.index else None
+        return self.store.chain_text(idx, rev) if known is None else known
+
+    # removing
+
+    def strip(self, changesets: int, rev: int) -> None:
+        """Remove all revisions from number ``rev`` on.
+
+        ``changesets`` is the number of changesets that will remain.
+        """
+        self.writer.begin_strip(changesets)
+        self.writer.truncate(self.path, self.index, rev)

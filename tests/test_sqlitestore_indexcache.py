@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How many indexes stay in memory."""
+
+from __future__ import annotations
+
+from hgext3rd.sqlitestore.formats.index import Revision
+from hgext3rd.sqlitestore.reading.fileindex import FileIndex
+from hgext3rd.sqlitestore.reading.indexcache import (
+    GROWN_COST,
+    INDEX_COST,
+    IndexCache,
+)
+
+REVISION = Revision(b'n' * 20, -1, -1, 0, 0, 1, 0, 0)
+
+
+def filled(limit: int, count: int) -> IndexCache:
+    """Return a cache to which empty indexes were added, with ids from 1 on."""
+    cache = IndexCache(limit)
+    for path_id in range(1, count + 1):
+        cache.keep(path_id, FileIndex(path_id))
+    return cache
+
+
+def kept(cache: IndexCache, count: int) -> list[int]:
+    """Return the path ids of the kept indexes, without marking them as used."""
+    return [
+        path_id
+        for path_id in range(1, count + 1)
+        if cache._indexes.peek(path_id) is not None
+    ]
+
+
+def test_the_oldest_indexes_are_dropped() -> None:
+    cache = filled(10 * INDEX_COST, 100)
+    assert kept(cache, 100) == list(range(91, 101))
+
+
+def test_an_index_that_is_used_stays() -> None:
+    cache = filled(3 * INDEX_COST, 3)
+    assert cache.get(1) is not None
+    cache.keep(4, FileIndex(4))
+    assert kept(cache, 4) == [1, 3, 4]
+
+
+def test_an_index_counts_its_revisions() -> None:
+    cache = filled(3 * INDEX_COST, 2)
+    large = FileIndex(3, [REVISION] * (INDEX_COST + 1))
+    cache.keep(3, large)
+    assert kept(cache, 3) == [3]
+
+
+def test_an_index_that_has_grown_counts_for_more() -> None:
+    cache = filled(10 * INDEX_COST, 5)
+    grown = FileIndex(5)
+    grown.append(REVISION)
+    assert GROWN_COST > 10 * INDEX_COST
+    cache.keep(5, grown)
+    assert cache.get(5) is grown
+    assert kept(cache, 5) == [5]
+
+
+def test_the_newest_index_stays_even_if_it_is_too_large() -> None:
+    cache = IndexCache(limit=1)
+    index = FileIndex(7)
+    cache.keep(7, index)
+    assert cache.get(7) is index
+
+
+def test_a_dropped_index_no_longer_counts() -> None:
+    cache = filled(3 * INDEX_COST, 3)
+    cache.drop(2)
+    cache.drop(2)
+    cache.keep(4, FileIndex(4))
+    assert kept(cache, 4) == [1, 3, 4]
+    cache.clear()
+    assert kept(cache, 4) == []
