@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Making files and renames survive a power loss.
+"""Make files and renames survive a power loss.
 
 Paths may be bytes or str. Errors are the OSError of the system call.
 """
@@ -11,8 +11,8 @@ import os
 
 Path = bytes | str
 
-# How file systems say that they cannot sync a directory: some network file
-# systems do. Whether renames survive there is out of our hands.
+# The errors of file systems that cannot sync a directory, such as some network
+# file systems. Nothing can make renames survive there.
 _UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 

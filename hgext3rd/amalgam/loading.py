@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Working with Mercurial's lazy modules.
 
-Mercurial imports modules on demand: a lazy module is a promise that is kept
-when an attribute is first read. That makes commands start fast, and has two
-consequences this module deals with:
+Mercurial imports modules on demand: a lazy module is loaded when one of its
+attributes is first read. Commands start faster that way, but there are two
+problems, which this module solves:
 
-* wrapping a function of a module would load it, with everything it imports.
-  ``when_loaded`` waits until somebody else loads the module;
-* two threads that use a lazy module first at the same moment get in each
-  other's way. ``load_modules`` loads everything before threads start.
+* wrapping a function of a lazy module loads the module, with everything it
+  imports. ``when_loaded`` waits until other code loads it;
+* loading is not safe if two threads are the first to use a lazy module.
+  ``load_modules`` loads everything before threads start.
 
 Imported whenever an extension is loaded: keep it light.
 """
@@ -32,17 +32,17 @@ _loaded: set[str] = set()
 
 
 def is_loaded(name: str) -> bool:
-    """Return whether the module ``name`` is imported and no mere promise."""
+    """Return whether the module ``name`` is imported and loaded."""
     module = sys.modules.get(name)
     return module is not None and type(module) is types.ModuleType
 
 
 def load_modules(names: Iterable[str]) -> None:
-    """Import ``names`` and every lazy module promised so far.
+    """Import ``names``, and load every lazy module imported so far.
 
     Call it before a process serves requests in threads. Threads that call it
-    at the same time wait for the first. Modules that cannot be imported here
-    are left to whoever needs them.
+    at the same time wait for the first. Modules that cannot be imported are
+    skipped; the code that needs them gets the error.
     """
     names = set(names)
     if names <= _loaded:
@@ -55,7 +55,8 @@ def load_modules(names: Iterable[str]) -> None:
         for name in names:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
-        # Loading one may add more to sys.modules; those are loaded eagerly.
+        # Loading one may add more to sys.modules. Those are not lazy, because
+        # demandimport is off here.
         for module in list(sys.modules.values()):
             if type(module) is _LazyModule:
                 # Reading any attribute loads the module.
@@ -69,8 +70,8 @@ class _Loader:
 
     def __init__(self, loader: Any, action: Callable[[Any], None]) -> None:
         self._loader = loader
-        # With strong references the modules would keep each other alive when
-        # the process ends, and taking them apart one by one takes 3 ms.
+        # Strong references would keep the modules alive until the process
+        # ends, and the interpreter then needs 3 ms to free them one by one.
         self._action = weakref.ref(action)
 
     def __getattr__(self, name: str) -> Any:
@@ -87,7 +88,8 @@ class _Loader:
 def when_loaded(module: Any, action: Callable[[Any], None]) -> None:
     """Call ``action(module)`` now, or as soon as a lazy module is loaded.
 
-    ``action`` must be a function of a module: nothing here keeps it alive.
+    ``action`` must be a function at module level: only a weak reference to it
+    is kept.
     """
     if _LazyModule is None or object.__getattribute__(
         module, '__class__'

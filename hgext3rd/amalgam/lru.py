@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A mapping that forgets what was used least recently.
+"""A mapping that drops the entries that were used least recently.
 
-Knows nothing of what it holds; not safe for use by several threads at once.
+It knows nothing of its values. Several threads must not use it at once.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ V = TypeVar('V')
 
 
 class LRU(Generic[K, V]):
-    """Keeps entries whose costs sum up to at most ``limit``.
+    """Keeps entries whose costs add up to at most ``limit``.
 
-    The unit of a cost is the caller's: bytes, revisions, entries. The newest
-    entry always stays, even when it alone exceeds the limit: whoever adds it
-    is about to use it. Callers that want such entries refused compare the cost
-    with ``limit`` first.
+    The caller chooses the unit of a cost: bytes, revisions, entries. The newest
+    entry always stays, even if it alone exceeds the limit, because the caller
+    that adds it is about to use it. A caller that does not want to keep such an
+    entry compares its cost with ``limit`` first.
     """
 
     __slots__ = ('_entries', 'limit', 'used')
@@ -53,7 +53,7 @@ class LRU(Generic[K, V]):
         return None if found is None else found[0]
 
     def put(self, key: K, value: V, cost: int) -> None:
-        """Add or replace an entry, then drop the oldest ones above the limit."""
+        """Add or replace an entry, then drop old ones down to the limit."""
         entries = self._entries
         previous = entries.pop(key, None)
         if previous is not None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The version facts that Mercurial, setup.py and the documentation read.
 
-Imports nothing: setup.py reads this file where there is no Mercurial.
+Imports nothing: setup.py reads this file where Mercurial is not installed.
 """
 
 from __future__ import annotations

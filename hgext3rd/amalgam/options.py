@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Options as data: one table per extension.
 
-From the table come the registration with Mercurial, the text of ``hg help`` and
-the reference in the documentation, so that none of them can miss an option or
-contradict another. Imported whenever an extension is loaded: keep it light.
+The registration with Mercurial, the text of ``hg help`` and the reference in
+the documentation are made from this table. So none of them can miss an option
+or contradict another. Imported whenever an extension is loaded: keep it light.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mercurial import registrar
 
-#: What values of an option look like.
+#: The possible values of ``Option.kind``.
 KINDS = ('boolean', 'integer', 'number', 'size', 'text', 'path', 'list')
 
 
@@ -40,12 +40,12 @@ class Option(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name as texts show it."""
+        """The name that texts show."""
         return self.shown if self.pattern and self.shown else self.name
 
     @property
     def default_text(self) -> str:
-        """The default as texts show it."""
+        """The default that texts show."""
         if self.pattern:
             return 'none'
         if self.shown is not None:
@@ -70,7 +70,7 @@ def register(options: Iterable[Option]) -> dict:
         item(
             option.section.encode(),
             option.name.encode(),
-            # Core wants mutable defaults made anew for each use.
+            # Core requires a function that makes a new list for each use.
             default=(lambda value=default: list(value))
             if isinstance(default, tuple)
             else default,

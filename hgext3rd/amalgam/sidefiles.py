@@ -14,7 +14,7 @@ from typing import TypeVar
 LOG = '-wal'
 SHARED = '-shm'
 
-# What a database in WAL mode may have beside it.
+# The files that a database in WAL mode may have beside it.
 SUFFIXES = (LOG, SHARED)
 
 # Left by a database in another journal mode.
@@ -36,7 +36,7 @@ def files_of(path: AnyPath) -> tuple[AnyPath, ...]:
 
 
 def remove(path: AnyPath) -> None:
-    """Remove a database with everything beside it; what is absent is skipped.
+    """Remove a database and its side files, those that exist.
 
     Raises OSError if a file exists and cannot be removed.
     """

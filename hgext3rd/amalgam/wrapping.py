@@ -3,8 +3,8 @@
 
 A function that wraps request handling in hgweb may want to see every request,
 or only those for addresses of its own extension. Code that answers a request
-without calling the wrapper has to know, and only the author of the wrapper can
-tell. Imported whenever an extension is loaded: keep it light.
+without calling the wrapper must know which of the two applies, and only the
+author of the wrapper knows that. Imported whenever an extension is loaded: keep it light.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Wrapper = TypeVar('Wrapper', bound=Callable[..., Any])
 
 
 def own_addresses_only(wrapper: Wrapper) -> Wrapper:
-    """Declare that ``wrapper`` passes on requests for other addresses unchanged.
+    """Declare that ``wrapper`` does not change requests for other addresses.
 
-    Returns the wrapper. A server may skip it for addresses that belong to
+    Return the wrapper. A server may skip it for addresses that belong to
     another extension.
     """
     setattr(wrapper, _ATTRIBUTE, True)
