@@ -34,7 +34,7 @@ _HAS_WRITABLE = 'writable' in filelog.filelog.__init__.__code__.co_varnames
 
 
 def make_index(entries: bytes) -> Any:
-    """Return Mercurial's index object over index entries of revlog version 1."""
+    """Return Mercurial's index object for entries of revlog version 1."""
     return _parse_index(entries)
 
 
@@ -142,7 +142,7 @@ def inbound_compression(data: Any) -> Any:
 def decompress_inbound(comp: Any, data: bytes) -> bytes:
     """Decompress the delta ``data`` of a changegroup revision.
 
-    ``comp`` is what ``inbound_compression`` returned.
+    ``comp`` is the value that ``inbound_compression`` returned.
     """
     header = bytes(comp)
     if header in (b'', b'u', b'\0'):
@@ -155,7 +155,7 @@ def decompress_inbound(comp: Any, data: bytes) -> bytes:
 
 
 def borrow(cls: type, name: str) -> Any:
-    """Return a function of a class of Mercurial, or None if it has no such."""
+    """Return a function of a class of Mercurial, or None if it lacks it."""
     return getattr(cls, name, None)
 
 

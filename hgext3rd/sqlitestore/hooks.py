@@ -15,12 +15,12 @@ repositories read over static HTTP      ``statichttp.adopt``
 the ``store`` object of a repository    ``storeentries.extend``
 ======================================  ======================================
 
-Of other attributes, only ``repo.requirements`` is assigned: a conversion sets
-it to what is on disk (``repository.follow_conversion``, ``convert.convert``).
+The only other attribute that is assigned is ``repo.requirements``: after a
+conversion it is set to the requirements on disk (``repository.follow_conversion``, ``convert.convert``).
 
 Imported whenever the extension is loaded: keep it light. Imports from
-``integration`` are inside the functions, so that a command loads only what
-belongs to the parts of Mercurial it uses.
+``integration`` are inside the functions, so that a command loads only the
+modules it needs.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def feature_setup(ui: Any, supported: set[bytes]) -> None:
         supported.add(requirements.LEGACY_COMPRESSION_PREFIX + name)
 
 
-# Mercurial calls such functions only if they belong to the module of a loaded
-# extension, and that is the package.
+# Mercurial calls such a function only if ``__module__`` names a loaded
+# extension, which is the package.
 feature_setup.__module__ = __package__
 
 
@@ -107,10 +107,10 @@ feature_setup.__module__ = __package__
 def _change_localrepo(module: Any) -> None:
     from .integration import creation, repository
 
-    # Repositories with our requirements can be opened.
+    # Repositories with the requirements of this extension can be opened.
     module.featuresetupfuncs.add(feature_setup)
     # repo.file() must return files in SQLite. Mercurial's repository class
-    # names the class of files outright.
+    # always returns its own class of files.
     extensions.wrapfunction(
         module, 'makelocalrepository', repository.make_repository
     )
@@ -123,7 +123,8 @@ def _change_localrepo(module: Any) -> None:
 def _change_creation(module: Any) -> None:
     from .integration import creation
 
-    # With new-repo-backend=sqlite, new repositories get our requirements.
+    # With new-repo-backend=sqlite, new repositories get the requirements of
+    # this extension.
     extensions.wrapfunction(
         module,
         coremodules.creation_function(module),

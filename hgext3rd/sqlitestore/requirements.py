@@ -12,7 +12,7 @@ from typing import Any
 from mercurial import error
 from mercurial.i18n import _
 
-# The file history is in SQLite, in the format of docs/sqlite-format.rst.
+# The file history is in SQLite. docs/sqlite-format.rst specifies the format.
 REQUIREMENT = b'sqlitestore-v2'
 
 # Followed by one of COMPRESSIONS: how new data in the database is compressed.

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Connections to the SQLite file. What its tables mean is not known here.
+"""Connections to the SQLite file.
 
-These rules are kept here:
+This module does not know what the tables mean. It keeps these rules:
 
 * nothing is opened before the first query, and ``sqlite3`` is not imported;
 * each thread has its own connection, and a connection is never used across a
   fork: Mercurial's update workers and command servers fork;
 * a database that this process cannot write to (on read-only media, or of
   another user) is still read;
-* every exception of ``sqlite3`` becomes one of ``errors`` that names the file.
+* every exception of ``sqlite3`` becomes an error of this package that names the
+  file.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ BUSY_SECONDS = 60.0
 # ends.
 _inherited: list[Any] = []
 
-# All instances of Database, for _before_fork.
+# All instances of Database. _before_fork closes their connections.
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
@@ -91,8 +92,8 @@ class Database:
         """Yield the rows of a query without holding all of them in memory."""
         conn = self.connection()
         if self._local.mode == location.IMMUTABLE:
-            # The result counts only if the file did not change meanwhile, and
-            # rows that were already yielded cannot be taken back.
+            # The result counts only if the file did not change meanwhile. Rows
+            # that were already yielded could not be taken back.
             yield from self.rows(sql, params)
             return
         try:
@@ -104,8 +105,8 @@ class Database:
         """Return the result of a query.
 
         SQLite takes no locks on a file that was opened as immutable, so
-        another process may change it during a query. The result, and also a
-        failure, of such a query counts only if nothing changed meanwhile.
+        another process may change it during a query. Neither the result nor a
+        failure of such a query counts if the file changed meanwhile.
         """
         for _attempt in range(location.CLOSING_CHECKS):
             conn = self.connection()
@@ -188,8 +189,8 @@ class Database:
         """Close the connection if it shows an outdated state.
 
         The file may have been replaced, for example by a restored backup. Or
-        another user changed a database that this process opened as immutable;
-        SQLite does not notice that by itself.
+        another user changed a database that this process opened as immutable,
+        which SQLite does not notice.
         """
         if self.replaced or self._changed:
             self.close()
@@ -283,7 +284,7 @@ class Database:
             )
 
     def translated(self, exc: Exception) -> Exception:
-        """Return what to raise for an exception that ``sqlite3`` raised."""
+        """Return the error to raise for an exception of ``sqlite3``."""
         return failures.translated(self.path, exc)
 
     # the file as a whole
@@ -293,7 +294,7 @@ class Database:
         import sqlite3
 
         try:
-            # os.open, for O_EXCL and the umask of the process.
+            # SQLite would open an existing file, and ignore the umask.
             os.close(
                 os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
             )
@@ -359,8 +360,8 @@ class Database:
 def _before_fork() -> None:
     """Close this thread's connections, except those in a transaction.
 
-    SQLite records in memory which locks the process holds, because there can
-    be just one of each. A child process inherits the record but not the locks.
+    SQLite records in memory which locks the process holds, because a process
+    holds each lock only once. A child process inherits the record but not the locks.
     Its connections would then work without locks, and other processes might
     delete the log while it is in use.
     """

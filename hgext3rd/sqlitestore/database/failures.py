@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Exceptions of ``sqlite3`` as errors of this package, with the file's path.
+"""Translate exceptions of ``sqlite3`` into errors that name the file.
 
 Knows nothing of connections. ``sqlite3`` is imported only when there is an
 exception to translate.
@@ -17,14 +17,14 @@ LONGEST_PATH = 500
 
 
 def translated(path: bytes, exc: Exception) -> Exception:
-    """Return what to raise for an exception that ``sqlite3`` raised.
+    """Return the error to raise for an exception that ``sqlite3`` raised.
 
     Exceptions that are not from ``sqlite3`` are returned as they are.
     """
     import sqlite3
 
     if isinstance(exc, OverflowError):
-        # Parameters come from the database, so the wrong number is in there.
+        # Parameters come from the database, so it contains a wrong number.
         return errors.CorruptStore(
             _(b'%s: a number is out of range') % path,
             hint=_(b"run 'hg verify'; restore the file from a backup"),

@@ -26,12 +26,12 @@ from ..formats import statements
 
 SUFFIX = b'.own'
 
-# How often to try again because the other repository was written to meanwhile.
+# How often to try: an attempt fails if the other repository is written to.
 ATTEMPTS = 5
 
 
 class LinkedDatabase(Protocol):
-    """What is needed of a database to give it a file of its own."""
+    """The part of a database that ``separate`` uses."""
 
     path: bytes
 
@@ -58,7 +58,7 @@ def separate(db: LinkedDatabase) -> None:
 
     The caller must hold the repository's lock. Processes that have the old file
     open continue to read it, and notice that it was replaced. Raises
-    StoreUnavailable if the other repository is written to all the time.
+    StoreUnavailable if the other repository is written to in each attempt.
     """
     copy = db.path + SUFFIX
     try:

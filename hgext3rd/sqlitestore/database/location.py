@@ -2,8 +2,8 @@
 """The database as a file: who may write to it, and whether it changed.
 
 Knows nothing of connections and never opens the file. SQLite keeps its log
-beside the file that a symbolic link leads to, so the checks whether the file is
-in use, or was changed, follow links.
+beside the file that a symbolic link leads to. The checks whether the file is in
+use, or was changed, therefore follow links.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Location:
         """Give the files the permissions that new files would get.
 
         To share a repository with a group, users change the modes of its
-        directories; revlogs follow when they are written anew. A database
+        directories. Revlogs get the new modes when they are written anew. A database
         that was made read-only stays read-only.
         """
         if self._permissions is None:

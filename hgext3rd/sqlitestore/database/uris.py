@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How SQLite is told which file to open, and in which mode."""
+"""The URIs that tell SQLite which file to open, and in which mode."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 
 def uri(path: bytes, mode: str = '') -> str:
-    """Return a URI of the file at ``path``; ``mode`` is its query (``mode=ro``).
+    """Return the URI of the file at ``path``.
 
-    See https://www.sqlite.org/uri.html.
+    ``mode`` is its query, such as ``mode=ro``. See https://www.sqlite.org/uri.html.
     """
     # Without an empty authority, SQLite would take the start of a path with
     # two slashes for one.

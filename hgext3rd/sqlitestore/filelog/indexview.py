@@ -63,7 +63,7 @@ class IndexView:
         return entry & 0xFFFF
 
     def rawsize(self, rev: int) -> int:
-        """Return the bytes of a revision as stored, before flag processors."""
+        """Return the size in bytes of a raw text, before flag processors."""
         size: int = self.idx.core[rev][2]
         return size
 

@@ -135,5 +135,5 @@ def diff(values: Sequence[int]) -> list[int]:
 
 
 def undiff(values: Sequence[int]) -> list[int]:
-    """Return the values that ``diff`` made these differences of."""
+    """Return the values of a list of differences: the inverse of ``diff``."""
     return list(accumulate(values))

@@ -3,9 +3,8 @@
 
 A delta is a sequence of hunks, as in revlogs and changegroups. A hunk is three
 big-endian integers of 4 bytes (start, end, size), followed by the ``size``
-bytes that replace what is between ``start`` and ``end`` in the base. Applying
-deltas and making them is the work of core's ``mdiff``; which base to choose is
-decided in ``writing.bases``.
+bytes that replace those from ``start`` to ``end`` in the base. Core's ``mdiff``
+makes deltas and applies them; ``writing.bases`` chooses their bases.
 
 This module knows nothing of SQLite or Mercurial.
 """
@@ -43,8 +42,8 @@ def inserted_text(delta: bytes) -> bytes | None:
 def invert(delta: bytes, text: bytes) -> bytes:
     """Return the delta that undoes ``delta``.
 
-    ``delta`` applies to ``text``; the result applies to what that makes, and
-    makes ``text``. This takes a fraction of the time of a diff.
+    ``delta`` applies to ``text`` and makes another text. The result applies to
+    that other text and makes ``text``. This is much faster than a diff.
     """
     hunks = []
     offset = moved = 0

@@ -41,9 +41,9 @@ _SPLIT_COLUMNS = 5
 # other applies each delta about once.
 TEXT_CACHE = 16 << 20
 
-# Which texts of a long chain to keep: one in so many. The newest revision is at
-# the bottom of a chain and the oldest at its top, so reading from the oldest to
-# the newest would otherwise apply the whole chain for each revision.
+# Every STRIDE-th text of a long chain is kept. The newest revision is at the
+# bottom of a chain and the oldest at its top, so reading from the oldest to the
+# newest would otherwise apply the whole chain for each revision.
 STRIDE = 32
 
 
@@ -101,8 +101,8 @@ def encode_data(parts: Sequence[bytes], codec: chunks.Codec) -> Iterator[bytes]:
 class Head(NamedTuple):
     """The columns of a head, one value per entry.
 
-    ``lengths`` are bytes of content: full texts, or what the hunks insert in a
-    split frame. ``counts`` are numbers of hunks, or None if the frame is not
+    ``lengths`` are numbers of bytes: of full texts and deltas, or in a split
+    frame, of full texts and of the bytes that hunks insert. ``counts`` are numbers of hunks, or None if the frame is not
     split.
     """
 
@@ -152,7 +152,8 @@ def split(
 
     The head has a fifth column, the number of hunks of each entry, and names
     the sum of these beside the number of entries. The data is the content of
-    all entries (full texts, and what hunks insert), then the table of hunks.
+    all entries (full texts, and the bytes that hunks insert), then the table of
+    hunks.
     Raises OverflowError for hunks that are not in order.
     """
     table = hunks.HunkTable()

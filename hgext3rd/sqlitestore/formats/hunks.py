@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tables of hunks: where deltas insert, apart from what they insert.
+"""Tables of hunks: the numbers of deltas, without the bytes they insert.
 
 The three numbers of a hunk (see ``deltas``) disturb the compression of the text
 around them. A *table of hunks* holds only the numbers of many deltas, one row
@@ -27,7 +27,7 @@ _NUMBER = 4
 # Bytes of a row.
 ROW = _COLUMNS * _NUMBER
 
-# Bytes of assembled deltas to keep: reading the texts of a long chain one after
+# Bytes of assembled deltas to keep. Reading the texts of a long chain one after
 # the other needs each delta about 16 times (see ``frames.STRIDE``).
 _KEPT = 1 << 20
 
@@ -46,7 +46,7 @@ class HunkTable:
         return len(self._starts)
 
     def add(self, delta: bytes) -> list[bytes]:
-        """Add the hunks of a delta, and return what they insert."""
+        """Add the hunks of a delta, and return the bytes that each inserts."""
         content = []
         offset = behind = 0
         while offset < len(delta):
@@ -135,7 +135,7 @@ def _planes(values: Iterable[int]) -> bytes:
 
 
 def _numbers(planes: bytes) -> array[int]:
-    """Return the numbers that ``_planes`` made these planes of."""
+    """Return the numbers of a column: the inverse of ``_planes``."""
     count = len(planes) // _NUMBER
     data = bytearray(len(planes))
     for i in range(_NUMBER):

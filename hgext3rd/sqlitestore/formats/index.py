@@ -5,7 +5,8 @@ A run is one ``idx`` row: the nodes of its revisions, followed by a chunk that
 holds a table of integers (see ``columns``). Loose revisions have a ``rev`` row
 each instead. ``reading.fileindex`` joins both into the index of a file.
 
-The columns ``frame`` and ``place`` say where the content of a revision is:
+The columns ``frame`` and ``place`` say where the content of a revision is and
+in which form:
 
 ========= ============ ====================================================
 frame     place        content
@@ -34,9 +35,10 @@ _COLUMNS = 7
 
 
 class Revision(NamedTuple):
-    """What an index knows of a revision.
+    """The fields of a revision in an index.
 
-    ``p1``, ``p2`` and ``linkrev`` are revision numbers; ``rawsize`` is in bytes.
+    ``p1``, ``p2`` and ``linkrev`` are revision numbers. ``rawsize`` is the size
+    of the raw text in bytes.
     """
 
     node: bytes
@@ -122,7 +124,7 @@ class Entry(NamedTuple):
 
 
 def decode_entry(n: int, data: bytes, number: int) -> Entry:
-    """Return revision ``number`` of a run of ``n``, decoding no other one."""
+    """Return revision ``number`` of a run of ``n``; decode only that one."""
     table = chunks.decode(data[n * NODE_SIZE :])
     return Entry(
         *columns.pick(

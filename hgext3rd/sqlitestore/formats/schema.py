@@ -18,7 +18,7 @@ FILENAME = b'files.sqlite'
 # "AmlF". file(1) and SQLite's tools show it as the type of the database.
 APPLICATION_ID = 0x416D6C46
 
-# Increased by every change after which older versions misread the tables.
+# Every change that makes older versions misread the tables increases this.
 SCHEMA_VERSION = 2
 
 PAGE_SIZE = 4096
@@ -57,7 +57,7 @@ CREATE = (
         frame INTEGER NOT NULL,
         data BLOB NOT NULL
     )""",
-    # Finds deltas of a revision in another file, before it is stripped.
+    # Finds the deltas, in other files, of a revision to be stripped.
     'CREATE INDEX rev_foreign ON rev (base) WHERE base < 0',
     # Index runs: id is the global id of the first of n sealed revisions.
     """CREATE TABLE idx (
@@ -70,7 +70,7 @@ CREATE = (
         head BLOB NOT NULL,
         data BLOB NOT NULL
     )""",
-    # What does not fit in frame.data: see piece_id.
+    # The data of large frames after the first piece: see piece_id.
     """CREATE TABLE piece (
         id INTEGER PRIMARY KEY,
         data BLOB NOT NULL

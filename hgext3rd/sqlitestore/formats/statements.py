@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All SQL of this extension but the statements that create the tables.
+"""All SQL of this extension, except the statements that create tables.
 
 Parameters are always bound. A name says what a statement does: ``SELECT`` for
 values, ``HAS`` for a row if something exists, ``COUNT`` for numbers. Names that
 begin with ``LEGACY`` are for the database of the extension that came with
-Mercurial until 6.9. What the tables mean is in ``schema`` and
-docs/sqlite-format.rst.
+Mercurial until 6.9. ``schema`` and docs/sqlite-format.rst explain the tables.
 
 Kinds of transactions (``txn.kind``) are here as well, because they are values
 that statements store.
@@ -61,9 +60,9 @@ SELECT_COUNTERS = 'SELECT name, value FROM counter'
 SELECT_COUNTER = 'SELECT value FROM counter WHERE name = ?'
 UPDATE_COUNTER = 'UPDATE counter SET value = ? WHERE name = ?'
 INCREASE_COUNTER = 'UPDATE counter SET value = value + ? WHERE name = ?'
-# What the last complete repack did.
+# The mark of the last complete repack (see ``repacking.run``).
 REPLACE_PACKED = "INSERT OR REPLACE INTO counter VALUES ('packed', ?)"
-# After this, no process that has the database open can write to it.
+# Without this table, processes that have the database open cannot write.
 DROP_COUNTERS = 'DROP TABLE counter'
 
 SELECT_TXN = 'SELECT kind, changesets, path, frame FROM txn'
@@ -101,8 +100,8 @@ SELECT_LOOSE_DATA = """
     JOIN rev ON rev.id = wanted.value"""
 SELECT_LARGE_LOOSE = 'SELECT id, frame FROM rev WHERE frame > 0'
 SELECT_FRAMES_OF_LOOSE = 'SELECT DISTINCT frame FROM rev WHERE frame > 0'
-# Rows with a base in another file are few. The partial index finds them by a
-# range of -base.
+# Few rows have a base in another file. The partial index finds them by a range
+# of -base.
 SELECT_DEPENDENTS = """
     SELECT id FROM rev WHERE base < 0 AND base <= ? AND base > ?"""
 HAS_LOOSE = 'SELECT 1 FROM rev LIMIT 1'
@@ -136,7 +135,8 @@ SELECT_HEADS = 'SELECT id, head FROM frame'
 SELECT_FRAME_SIZES = f"""
     SELECT f.id, f.head, length(f.data) + coalesce((
         SELECT sum(length(p.data)) FROM piece AS p
-        WHERE p.id > f.id << {schema.PIECE_BITS} AND p.id < (f.id + 1) << {schema.PIECE_BITS}), 0)
+        WHERE p.id > f.id << {schema.PIECE_BITS}
+        AND p.id < (f.id + 1) << {schema.PIECE_BITS}), 0)
     FROM frame AS f"""
 COUNT_FRAMES = 'SELECT count(*), coalesce(sum(length(data)), 0) FROM frame'
 INSERT_FRAME = 'INSERT INTO frame VALUES (?, ?, ?)'

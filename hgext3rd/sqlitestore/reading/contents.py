@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stored content: frames, loose rows, and the texts that they make.
+"""Read stored content: frames, loose rows, and the texts of revisions.
 
-Speaks of global ids and stored bytes. Nodes, hashes and flags are not known
-here: ``filelog`` checks each text against its node.
+This module works with global ids and stored bytes. It knows nothing of nodes,
+hashes and flags: ``filelog`` checks each text against its node.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ FRAME_CACHE = 32 << 20
 FEW_FRAMES = 16
 SMALL_FRAMES = 8 << 20
 
-# A chain of deltas goes on in another file only at a copy. It can have a loop
-# only if the database is damaged; this limit ends it.
+# How often a chain of deltas may go on in another file, which happens at a copy.
+# In a damaged database a chain can have a loop, which this limit ends.
 MAX_HOPS = 1000
 
 # Returns the frame that is being filled if it has this id, or None.
@@ -171,7 +171,8 @@ class Contents:
         """Return the text of a revision, not checked against its node.
 
         ``cached`` is another revision of the same file and its text, if the
-        caller has one. Raises CorruptStore if anything on the way is damaged.
+        caller has one. Raises CorruptStore if a row, frame or delta that is
+        needed is damaged.
         """
         try:
             try:

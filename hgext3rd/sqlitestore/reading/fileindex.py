@@ -2,8 +2,8 @@
 """The index of one file in memory.
 
 It consists of core's own index object, which answers all questions about the
-graph in C, and of lists that say where the content of each revision is. What
-their values mean is explained in ``formats.index``.
+graph in C, and of lists that say where the content of each revision is.
+``formats.index`` explains the values in these lists.
 
 There is no SQL here: ``reading.indexes`` reads indexes from the database.
 """
@@ -65,7 +65,7 @@ class FileIndex:
         return schema.global_id(self.path_id, rev)
 
     def revision(self, rev: int) -> Revision:
-        """Return everything that is known of revision ``rev``."""
+        """Return all fields of a revision."""
         flags, _clen, size, _base, link, p1, p2, node = self.core[rev][:8]
         return Revision(
             node,
@@ -84,7 +84,7 @@ class FileIndex:
         return entry & 0xFFFF
 
     def rawsize(self, rev: int) -> int:
-        """Return the bytes of a revision as stored, before flag processors."""
+        """Return the size in bytes of a raw text, before flag processors."""
         size: int = self.core[rev][2]
         return size
 
@@ -120,14 +120,14 @@ class FileIndex:
             self.stored = {r: s for r, s in self.stored.items() if r < n}
 
     def replace(self, fresh: FileIndex) -> None:
-        """Take over all revisions of an index that was read again."""
+        """Copy all revisions from ``fresh``, an index that was read again."""
         self.core = fresh.core
         self.frames = fresh.frames
         self.places = fresh.places
         self.stored = fresh.stored
 
     def move_content(self, fresh: FileIndex) -> None:
-        """Take over where content is from an index that was read again.
+        """Copy the places of content from ``fresh``, an index that was read again.
 
         Revisions that only this index has, such as those of a bundle, stay.
         """

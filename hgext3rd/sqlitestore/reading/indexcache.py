@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which indexes stay in memory.
+"""The cache of indexes.
 
-Knows nothing of the database. The limit counts revisions rather than files: a
-few large indexes take as much memory as many small ones.
+Knows nothing of the database. Its limit counts revisions rather than files,
+because a few large indexes take as much memory as many small ones.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from .fileindex import FileIndex
 # The sum of the costs of all kept indexes. A revision takes about 250 bytes.
 CACHED_REVISIONS = 1 << 14
 
-# The cost of an index in addition to its revisions, and the cost of one that
-# revisions were added to: core's index object reserves 256 KB for that.
+# The cost of an index in addition to its revisions, and that of an index to
+# which revisions were added: core's index object then reserves 256 KB.
 INDEX_COST = 16
 GROWN_COST = 1 << 10
 

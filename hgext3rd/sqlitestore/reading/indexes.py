@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which files the database has, and the index of each.
+"""Read the paths in the database, and the index of each file.
 
-Reads paths, index runs and loose rows, never content. Whether what was read is
-still valid is decided in ``reading.store``.
+Reads paths, index runs and loose rows, never content. ``reading.store`` decides
+whether what was read is still valid.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Indexes:
     def path_of(self, path_id: int) -> bytes:
         """Return the path with an id, or ``?``.
 
-        This reads the whole table of paths: use it for messages only.
+        This searches the whole table of paths: use it for messages only.
         """
         row = self._db.row(statements.SELECT_PATH_OF_ID, (path_id,))
         return bytes(row[0]) if row else b'?'
@@ -99,12 +99,12 @@ class Indexes:
         return found
 
     def keep(self, idx: FileIndex) -> None:
-        """Cache an index that has grown in place of what was read before."""
+        """Cache an index again after revisions were added to it."""
         if idx.path_id is not None:
             self._cache.keep(idx.path_id, idx)
 
     def update_places(self, idx: FileIndex) -> None:
-        """Read again where the content of a file is, after a repack."""
+        """Read the places of a file's content again, after a repack."""
         fresh = self.read(idx.path_id)
         if idx.path_id is not None:
             idx.move_content(fresh)

@@ -23,7 +23,7 @@ from ..compat import mpatch
 from ..formats import chunks, columns, index, schema, statements
 from .store import Store
 
-# Fewer files are read faster one by one.
+# Fewer files than this are faster to read one by one.
 MIN_FILES = 16
 
 # Bytes of texts to read ahead; core reads the other files one by one.
@@ -33,8 +33,8 @@ BUDGET = 128 << 20
 # others.
 MAX_SIZE = 8 << 20
 
-# Read whole tables if at least one path in so many is wanted: that is faster
-# than one query for each.
+# If at least one path in WHOLE_TABLE is wanted, whole tables are read. That is
+# faster than one query for each path.
 WHOLE_TABLE = 4
 
 # An index run: global id of its first revision, number of revisions, data.
@@ -102,8 +102,8 @@ def _load(store: Store, wanted: set[Key]) -> None:
     found.sort()
     held = 0
     for frame_id, places in itertools.groupby(found, lambda place: place.frame):
-        # Not cached, or update workers would be forked with all frames in
-        # their memory.
+        # Frames are not cached here: otherwise update workers would be forked
+        # with all frames in their memory.
         frame = store.read_frame(frame_id)
         for place in places:
             held += place.size

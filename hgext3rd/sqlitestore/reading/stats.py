@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The figures that ``admin::sqlite-stats`` shows.
 
-Reads all indexes and all heads of frames once, and no content. How the figures
-are shown is decided in ``statsview``.
+Reads all indexes and all heads of frames once, and no content. ``statsview``
+shows the figures.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class TableSize:
 class FileSize:
     """The number of revisions of one path and their sizes in bytes.
 
-    ``raw`` is the size of all texts, ``stored`` what they take in the database.
-    A sealed revision takes the same share of its frame as its entry does
+    ``raw`` is the size of all texts, ``stored`` their size in the database. A
+    sealed revision takes the same share of its frame as its entry does
     before compression.
     """
 
@@ -77,7 +77,7 @@ def bucket(value: int) -> int:
 
 @dataclasses.dataclass(slots=True)
 class _FrameSummary:
-    """What is kept of the head of a frame.
+    """The figures that are taken from the head of a frame.
 
     ``depths`` and ``lengths`` have one value per entry: how many deltas lead to
     it, and its bytes before compression. ``ratio`` is compressed to

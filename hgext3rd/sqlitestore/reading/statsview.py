@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How ``admin::sqlite-stats`` shows its figures: as text or by a template.
+"""Show the figures of ``admin::sqlite-stats``: as text or by a template.
 
 Knows nothing of the database.
 """
@@ -14,13 +14,10 @@ from mercurial.i18n import _
 
 from . import stats
 
-# How many paths to list by default.
-BIGGEST = 10
-
 _BAR_WIDTH = 40
 
 
-def show(fm: Any, found: stats.Stats, limit: int = BIGGEST) -> None:
+def show(fm: Any, found: stats.Stats, limit: int) -> None:
     """Write the figures to a formatter, with the ``limit`` biggest paths."""
     fm.startitem()
     _totals(fm, found)

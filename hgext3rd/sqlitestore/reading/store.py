@@ -2,9 +2,9 @@
 """The store of one repository: its database, indexes and content.
 
 A store composes ``Indexes`` and ``Contents`` over one database, and decides
-when their caches are outdated. What a revision means (nodes, flags, hashes) is
-the business of ``filelog``, and changes are made in ``writing``. Each
-repository object has one store.
+when their caches are outdated. ``filelog`` knows what a revision means (nodes,
+flags, hashes), and ``writing`` makes changes. Each repository object has one
+store.
 """
 
 from __future__ import annotations
@@ -25,11 +25,7 @@ from .indexes import Indexes
 
 
 class OpenWriter(Protocol):
-    """What a store knows of the object that writes to it."""
-
-    @property
-    def transaction(self) -> Any:
-        """Mercurial's transaction."""
+    """The part of a Writer that reading needs."""
 
     def open_frame(self, frame_id: int) -> Any:
         """Return the frame being filled if it has this id, or None."""
@@ -138,7 +134,8 @@ class Store:
     def naming_damage(self) -> Iterator[None]:
         """Re-raise decoding errors as CorruptStore, with the database's path.
 
-        For work on all files; reading one file names that file instead.
+        Use it for work on all files. Code that reads one file names that file
+        instead.
         """
         try:
             yield

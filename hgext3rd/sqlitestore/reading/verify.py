@@ -2,8 +2,8 @@
 """The checks of the database that ``hg verify`` runs.
 
 Core's verify reads every revision and so finds damaged content. The checks here
-find what reading does not: damaged pages, rows that belong to nothing,
-references to rows that do not exist, and ids that would be assigned twice.
+find other damage: damaged pages, rows of paths that do not exist, references to
+rows that do not exist, and ids that would be assigned twice.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Problem(NamedTuple):
 
 
 class _Inventory:
-    """What the database contains, gathered in one pass over each table."""
+    """The rows of the database, collected in one pass over each table."""
 
     def __init__(self) -> None:
         # path by path id
