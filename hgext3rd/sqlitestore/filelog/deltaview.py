@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the revisions of one file are stored as, for core's exchange.
+"""The stored deltas of one file, for core's exchange.
 
-Core sends the delta that is stored if the receiver has its base. It asks what
-a revision is a delta of, and for the delta between two revisions.
+Core sends a stored delta if the receiver has its base. It asks for the base of
+a revision, and for the delta between two revisions.
 """
 
 from __future__ import annotations
@@ -55,13 +55,14 @@ class DeltaView:
         return self.deltaparent(rev) == nullrev
 
     def snapshotdepth(self, rev: int) -> int:
-        """Return 0: there are no snapshots that are deltas of others."""
+        """Return 0: no snapshot is a delta of another one."""
         return 0
 
     def stored_between(self, rev1: int, rev2: int) -> bytes | None:
-        """Return a delta from ``rev1`` to ``rev2`` if none must be computed.
+        """Return a delta from ``rev1`` to ``rev2`` without computing a diff.
 
-        It is the stored one, or the inverse of it. Otherwise return None.
+        It is a stored delta, or the inverse of one. Return None if neither
+        revision is stored as a delta of the other.
         """
         if rev1 == nullrev:
             return None
@@ -88,7 +89,10 @@ class DeltaView:
         return found == idx.places[base]
 
     def stored_delta(self, rev: int) -> bytes | None:
-        """Return what is stored for ``rev``, or None if it was just moved."""
+        """Return the stored full text or delta of a revision.
+
+        Return None if a repack has just moved it.
+        """
         idx = self._view.idx
         frame_id, place = idx.frames[rev], idx.places[rev]
         if not frame_id:

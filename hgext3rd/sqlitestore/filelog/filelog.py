@@ -4,8 +4,8 @@
 They are core's ``filelog`` with a ``FileStore`` where core has a revlog. Core,
 its bundled extensions and others wrap methods of that class and use the revlog
 inside. In this shape, copies, narrow clones, lfs and censoring run the same
-code as with revlogs, in every supported version. An ``ifilestorage`` of our own
-would have to repeat it.
+code as with revlogs, in every supported version. A separate implementation of
+``ifilestorage`` would have to repeat that code.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class SQLiteFilelog(filelog.filelog):
 
 
 class NarrowSQLiteFilelog(SQLiteFilelog, filelog.narrowfilelog):
-    """The same in a narrow clone: copies from outside are not shown."""
+    """A file in a narrow clone: copies from outside of it are not shown."""
 
     def __init__(
         self,

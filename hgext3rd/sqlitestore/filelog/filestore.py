@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The object inside a filelog, where core has a revlog.
 
-Core, its bundled extensions and others reach for many attributes of that
-object, so it is wide. It composes an ``IndexView``, a ``TextReader`` and a
-``DeltaView``, makes a ``FileWriter`` to change anything, and does itself only
-what needs all of them or Mercurial's flag processors.
+Core, its bundled extensions and others use many attributes of that object, so
+its interface is wide. It composes an ``IndexView``, a ``TextReader`` and a
+``DeltaView``, and makes a ``FileWriter`` for each change. It does itself only
+what needs several of them or Mercurial's flag processors.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ..formats import schema
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 
-# As modules, which Mercurial loads when they are first used: commands that only
-# read start faster.
+# These are imported as modules, which Mercurial loads when they are first used.
+# So commands that only read start faster.
 from ..writing import censor, filewriter, ingest
 from ..writing import writer as writing
 from . import integrity, textreader
@@ -42,8 +42,8 @@ class PartMethod:
     """A method of a part, as an attribute of the object that has the part.
 
     The first access stores the bound method of the part in the instance, where
-    Python finds it from then on. So it costs no call in addition to that of
-    the method.
+    Python finds it from then on. So later calls cost no more than those of the
+    method itself.
     """
 
     def __init__(self, part: str) -> None:
@@ -95,7 +95,7 @@ class FileStore(RevlogShape):
 
     @util.propertycache
     def deltas(self) -> DeltaView:
-        """Knows the file's stored deltas."""
+        """The file's stored deltas."""
         return DeltaView(self.store, self.view, self.reader)
 
     @util.propertycache
@@ -120,8 +120,8 @@ class FileStore(RevlogShape):
     # core's interface ifileindex
 
     # Core calls these for each revision when it walks history. They are the
-    # functions of the view, which need nothing but ``idx``: methods of the
-    # class are a fifth faster than bound methods of a part.
+    # functions of IndexView, which use no attribute but ``idx``. As methods of
+    # this class they are a fifth faster than as bound methods of a part.
     flags: Any = IndexView.flags
     rawsize: Any = IndexView.rawsize
     linkrev: Any = IndexView.linkrev
@@ -222,8 +222,8 @@ class FileStore(RevlogShape):
             new = bytes(mdiff.patches(new, [extra_delta]))
         return bytes(mdiff.textdiff(old, new))
 
-    # Core's own choice of what to send. It uses nothing but the methods here,
-    # and gets stored deltas from ``revdiff``.
+    # Core's own functions choose what to send. They use only methods of this
+    # class, and get stored deltas from ``revdiff``.
     emitrevisions = revlog.revlog.emitrevisions
     _emit_revisions = compat.borrow(revlog.revlog, '_emit_revisions')
     _storedeltachains = True
@@ -272,8 +272,8 @@ class FileStore(RevlogShape):
     ) -> int:
         """Add a text and return its revision number.
 
-        A text that is already here is not added again. Raises RevlogError for
-        a text of 2 GiB or more.
+        A text that the file already has is not added again. Raises RevlogError
+        for a text of 2 GiB or more.
         """
         if link == nullrev:
             raise error.RevlogError(
@@ -314,8 +314,8 @@ class FileStore(RevlogShape):
     ) -> int:
         """Add a raw text with a known node, and return its revision number.
 
-        The text is trusted. If it is None, ``cachedelta`` is a delta that makes
-        it.
+        The text is not checked. If it is None, ``cachedelta`` is a delta that
+        makes it.
         """
         with self._writing(transaction) as file:
             if rawtext is None:
@@ -383,7 +383,7 @@ class FileStore(RevlogShape):
     ) -> None:
         """Raise an error unless a raw text belongs to a node.
 
-        Texts that flag processors replace by others cannot be checked.
+        Texts that flag processors replace cannot be checked.
         """
         if not flags or flagutil.processflagsraw(self, text, flags):
             self.checkhash(text, node, p1=p1, p2=p2)

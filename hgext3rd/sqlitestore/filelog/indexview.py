@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The index of a file with the methods of a revlog's index.
 
-Questions that depend only on the graph are answered by core's own functions,
-borrowed from its revlog class. They use nothing of an object but ``index``,
-``node``, ``rev`` and the like. Where content is, and what a revision is a delta
-of, is not known here.
+Core's own functions, borrowed from its revlog class, answer questions that
+depend only on the graph. They use no attributes of an object but ``index``,
+``node``, ``rev`` and the like. This module does not know where content is, or
+what a revision is a delta of.
 """
 
 from __future__ import annotations

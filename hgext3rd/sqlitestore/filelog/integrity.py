@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ``hg verify`` reads of one file."""
+"""The checks of one file that ``hg verify`` runs.
+
+Checks of the database as a whole are in ``reading.verify``.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ def problems(file: Any, state: Any) -> Iterator[Any]:
                 found.append((rev, _(b'censored file data')))
                 state[b'skipread'].add(file.node(rev))
         except Exception as exc:
-            # Any failure is a problem of this revision only; the others are
-            # still to be verified.
+            # Any failure is a problem of this revision only. The others must
+            # still be verified.
             problem = _(b'unpacking %s: %s') % (
                 short(file.node(rev)),
                 stringutil.forcebytestr(exc),

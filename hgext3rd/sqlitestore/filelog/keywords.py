@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files as core's keyword extension needs them.
+"""The class of files that core's keyword extension needs.
 
 That extension replaces ``repo.file`` and returns a class of its own, which
 opens a revlog. The class here does the same on the database.
@@ -16,7 +16,7 @@ from .filelog import SQLiteFilelog
 
 @functools.cache
 def make_class(base: Any) -> Any:
-    """Return the class of such files; ``base`` is the extension's class."""
+    """Return the class of files with keywords; ``base`` is the extension's."""
 
     class KeywordSQLiteFilelog(base, SQLiteFilelog):
         """A file whose keywords are stored unexpanded."""

@@ -61,8 +61,8 @@ class OverlayReader(TextReader):
     def check(self, text: bytes, rev: int) -> None:
         """Raise an error unless a text is that of a revision.
 
-        Texts of the overlay never entered the store, so that core's own hash
-        is needed, which recognizes collision attacks.
+        Texts of the overlay never entered the store. They need core's own
+        hash, which recognizes collision attacks.
         """
         if rev > self._tip:
             self.checkhash(text, self._view.node(rev), rev=rev)
@@ -92,7 +92,7 @@ class OverlayDeltas(DeltaView):
         return super().deltaparent(rev)
 
     def stored_delta(self, rev: int) -> bytes | None:
-        """Return what is stored for a revision, or None."""
+        """Return the stored full text or delta of a revision, or None."""
         if rev > self._tip:
             return self._overlay.delta(rev)
         return super().stored_delta(rev)
@@ -102,8 +102,8 @@ class OverlayStore(FileStore):
     """A file with the revisions of an overlay on top.
 
     ``repotiprev`` is the last revision in the database. ``bundlerevs`` are the
-    numbers of all revisions that the other side has, also of those in the
-    database.
+    numbers of all revisions that the other side has, including those that are
+    in the database.
     """
 
     def __init__(self, store: Store, opener: Any, path: bytes) -> None:
@@ -111,7 +111,7 @@ class OverlayStore(FileStore):
             store, vfsmod.readonlyvfs(opener), path, writable=False
         )
         self.view = IndexView(store, path)
-        # An index of its own, as revisions are added to it.
+        # Not the shared index, because revisions are added to this one.
         self.view.idx = store.read_index(store.path_id(path))
         self.repotiprev = len(self.idx) - 1
         self.bundlerevs: set[int] = set()
@@ -135,7 +135,7 @@ class OverlayStore(FileStore):
 
 
 class BundleOverlay:
-    """Revisions in a bundle: a base, and where the delta is in the bundle.
+    """Revisions in a bundle: the base and the position of each delta.
 
     ``tip`` is the last revision in the database.
     """

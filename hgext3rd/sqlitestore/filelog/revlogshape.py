@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What core and extensions expect of a revlog, but need not find in SQLite.
+"""Attributes of a revlog that core and extensions expect.
 
-These attributes describe how a revlog is stored and configured. Here they are
-constants, settings of core that are passed on, and methods that do nothing.
-Revisions are not known here.
+They describe how a revlog is stored and configured. Here they are constants,
+settings of core that are passed on, and methods that do nothing. This module
+knows nothing of revisions.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 """Read raw texts of one file and compare them with their nodes.
 
 As with revlogs, every text is hashed before it is used, so neither a damaged
-page nor a mistake in this package can yield wrong content. Flag processors,
-which turn raw texts into others, are the business of ``filestore``.
+page nor a mistake in this package can yield wrong content. ``filestore`` runs
+flag processors, which turn raw texts into others.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def has_node(node: bytes, text: bytes, p1: bytes, p2: bytes) -> bool:
 
     This is plain SHA-1, which takes a quarter of the time of core's function.
     Core's also recognizes texts of collision attacks and gives them other
-    hashes. It was used when the text entered the store, so plain SHA-1 is
-    enough to see whether the store still has that text. If this returns False,
-    the caller must ask core's function as well.
+    hashes. Core's function was used when the text entered the store, so plain
+    SHA-1 is enough to see whether the store still has that text. If this
+    returns False, the caller must call core's function as well.
     """
     first, second = (p1, p2) if p1 < p2 else (p2, p1)
     sha = hashlib.sha1(first + second, usedforsecurity=False)
@@ -67,7 +67,7 @@ class TextReader:
         return text, False
 
     def check(self, text: bytes, rev: int) -> None:
-        """Raise as ``checkhash`` does unless a text is that of a revision."""
+        """Raise the error of ``checkhash`` unless a text is that of ``rev``."""
         index = self._view.index
         entry = index[rev]
         p1, p2, node = index[entry[5]][7], index[entry[6]][7], entry[7]

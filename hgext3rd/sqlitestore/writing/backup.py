@@ -2,10 +2,10 @@
 """Copy the database consistently while other processes read and write.
 
 SQLite's backup API copies page by page within one read transaction, so the copy
-is one snapshot. In WAL mode this blocks nobody. The copy gets a ``txn`` row of
-kind ``strip`` (see ``writer``). It makes the first writer, or ``hg recover``,
-remove the revisions of changesets that do not exist. So the copy may be put
-beside a changelog that is older than itself.
+is one snapshot. In WAL mode this blocks no other process. The copy gets a
+``txn`` row of kind ``strip`` (see ``writer``). It makes the first writer, or
+``hg recover``, remove the revisions of changesets that do not exist. So the
+copy may be put beside a changelog that is older than itself.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 # How many pages to copy between two calls of ``progress``: 4 MB.
 STEP = 1024
 
-# More changesets than a repository can have: the recorded strip is then always
-# taken for unfinished.
+# More changesets than a repository can have, so that the recorded strip always
+# appears to be unfinished.
 ANY_CHANGESETS = 1 << 31
 
 
@@ -39,8 +39,8 @@ def backup(
     """Copy the database to a new file ``dest``, and return its size in bytes.
 
     ``progress`` is called with the number of pages done and their total. Raises
-    StoreUnavailable if ``dest`` exists or cannot be written. If this fails or
-    is interrupted, there is no ``dest``.
+    StoreUnavailable if ``dest`` exists or cannot be written. A failure or an
+    interruption leaves no ``dest``.
     """
     if os.path.lexists(dest):
         raise errors.StoreUnavailable(_(b"'%s' already exists") % dest)

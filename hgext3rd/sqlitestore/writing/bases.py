@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Choose what a loose revision is stored as.
+"""Choose the stored form of a loose revision: a full text or a delta.
 
 Candidates for the base of its delta are the parents, the previous revision (on
 another branch, it is often more similar than a parent) and, for a copy, the
 source. The smallest stored form wins, unless the chain of deltas below it is
-too long already. Only rows count for that: chains of sealed revisions are
+too long already. Only rows count, because chains of sealed revisions are
 bounded by their frame.
 """
 
@@ -22,9 +22,9 @@ from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 from . import relatives
 
-# How many rows reading a revision may take, and how many bytes relative to its
-# text. Beyond this a full text is stored again. A repack seals such chains
-# into frames.
+# Limits of the chain of rows that a revision is read from: the number of rows,
+# and their bytes in relation to the text. A revision beyond these limits is
+# stored as a full text. A repack seals chains into frames.
 MAX_ROWS = 200
 MAX_CHAIN_RATIO = 3
 MAX_CHAIN_BYTES = 64 << 10

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Remove the content of revisions for good.
 
-The text is replaced by a tombstone. Whatever was stored as a delta of it, in
-the same file or another one, is stored again. Frames are rewritten in place, so
-that every other revision keeps its address. All of this is part of the
+The text is replaced by a tombstone. Its deltas, in the same file or another
+one, are stored again. Frames are rewritten in place, so that every other
+revision keeps its address. All of this is part of the
 Mercurial transaction. Afterwards the database is vacuumed, because replaced
 bytes otherwise stay in free pages and in the write-ahead log. The counter
 ``wipe``, which is committed with the change, makes the next writer do that if
@@ -66,10 +66,10 @@ def _rewrite_frames(
 ) -> dict[int, int]:
     """Take the content of ``revs`` out of all frames.
 
-    Entries that no revision refers to (a strip leaves such) may have the same
-    content, so those of this file and of deleted files go as well. An entry
-    that another revision shares stays. Return, for each revision with such an
-    entry, the id of a new frame that has its tombstone.
+    A strip leaves entries behind that no revision refers to. They may have the
+    same content, so those of this file and of deleted files are removed as
+    well. An entry that another revision shares stays. Return, for each revision
+    with such an entry, the id of a new frame that has its tombstone.
     """
     store, idx = file.store, file.index
     path_id = idx.path_id
@@ -98,7 +98,7 @@ def _rewrite_frames(
             elif owner == path_id or owner not in paths:
                 replaced[place] = b''
         if replaced:
-            rewrite_frame(file.writer, frame_id, replaced)
+            _rewrite_frame(file.writer, frame_id, replaced)
     return {
         rev: file.store_alone(rev, text)
         for entry, rev in gone.items()
@@ -125,7 +125,7 @@ def _live_entries(
     return live
 
 
-def rewrite_frame(
+def _rewrite_frame(
     writer: Writer, frame_id: int, replaced: dict[int, bytes]
 ) -> None:
     """Replace texts in a frame; all other entries keep their text and place."""

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All changes to the revisions of one file go through its FileWriter.
+"""Add revisions to one file, and strip them.
 
-Commits, changegroups, strips and censoring use it. It decides whether a
+Commits, changegroups and strips use a FileWriter. It decides whether an added
 revision becomes a row of its own, an entry of a shared frame or a frame of its
-own. Texts are trusted here: ``filelog`` and ``ingest`` compare them with their
-nodes first.
+own. Texts are not checked here: ``filelog`` and ``ingest`` compare them with
+their nodes first. ``censor`` uses a FileWriter to store tombstones;
+``recovery`` and ``narrowing`` remove revisions without one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ LARGE_CHUNK = schema.PIECE_SIZE
 class FileWriter:
     """Changes the file at ``path`` within the transaction of ``writer``.
 
-    ``index`` is the shared index of the file and is kept up to date. ``texts``
+    ``index`` is the shared index of the file; each change updates it. ``texts``
     holds texts of the file that are needed again.
     """
 
@@ -69,7 +70,7 @@ class FileWriter:
     ) -> int:
         """Add a revision as a row, and return its number.
 
-        The base of its delta is chosen here.
+        This chooses the base of its delta.
         """
         index, writer = self.index, self.writer
         writer.touch(self.path, index)
@@ -104,8 +105,8 @@ class FileWriter:
         applies to revision ``base``, which is -1 if a full text came. Call
         ``finish`` after the last revision.
         """
-        # This runs for each revision of a clone, and what surrounds the hashing
-        # and compressing of texts is a third of its time: hence few calls.
+        # This runs for each revision of a clone. A third of its time goes to
+        # other work than hashing and compressing, so it makes few calls.
         index = self.index
         rev = len(index)
         if not self._sealing:
@@ -154,7 +155,7 @@ class FileWriter:
         self.add(text, linkrev, p1, p2, node, flags)
 
     def finish(self) -> None:
-        """Store the index of what was sealed."""
+        """Store the index run of the revisions sealed last."""
         if self._runs is not None:
             self._runs.end()
         self.store.keep_index(self.index)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Receive the revisions of one file from a changegroup.
 
-Each delta is applied and the text is compared with its node before anything of
-it is stored. How it is stored is decided by the FileWriter.
+Each delta is applied, and the text is compared with its node before it is
+stored. The FileWriter decides how to store it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..formats.index import Revision
 from .filewriter import FileWriter
 
 # Flags of revisions whose raw text stands for another text, such as those of
-# lfs. A sender that has the other text makes deltas of that.
+# lfs. A sender that has the other text makes deltas of that text.
 _ELSEWHERE = (
     flagutil.REVIDX_RAWTEXT_CHANGING_FLAGS & ~constants.REVIDX_ISCENSORED
 )
@@ -64,8 +64,8 @@ class Group:
         changeset. Raises LookupError if a parent or the base is unknown, and
         StorageError if the text does not belong to the node.
         """
-        # This runs for each revision of a clone, and what surrounds the hashing
-        # and compressing of texts is a third of its time: hence few calls.
+        # This runs for each revision of a clone. A third of its time goes to
+        # other work than hashing and compressing, so it makes few calls.
         get_rev = self._index.core.get_rev
         p1, p2 = get_rev(data.p1), get_rev(data.p2)
         base = get_rev(data.delta_base)
@@ -94,7 +94,7 @@ class Group:
         return self._file.add_received(draft, text, base, delta)
 
     def finish(self) -> None:
-        """Store what is still in memory. Call it after the last revision."""
+        """Write what is still in memory. Call it after the last revision."""
         self._file.finish()
 
     # checks

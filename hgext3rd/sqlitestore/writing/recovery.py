@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Undo what an aborted, killed or stripped transaction left in the database.
+"""Undo aborted and killed transactions in the database, and finish strips.
 
-``writer`` records in each SQLite transaction what would undo it (the tables
-``txn`` and ``mark``). The functions here compare that record with the
-changelog, and remove rows. They run for ``hg recover`` and ``hg rollback``, when
-a transaction aborts, and before a new one begins.
+``writer`` records in each SQLite transaction how to undo it (the tables ``txn``
+and ``mark``). The functions here compare that record with the changelog, and
+remove rows. They run for ``hg recover`` and ``hg rollback``, when a transaction
+aborts, and before a new one begins.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ def recover(store: Store) -> bool:
 
 
 def settle(store: Store) -> None:
-    """Undo an earlier transaction that was not completed, and do no more.
+    """Undo an earlier transaction if it was not completed.
 
-    Call it when a Mercurial transaction begins: once this one has added
-    changesets, the earlier one would appear to be completed. In an empty
+    Unlike ``recover``, this keeps the record of a completed transaction. Call
+    it when a Mercurial transaction begins: once that has added changesets, the
+    earlier one would appear to be completed. In an empty
     repository the database is closed afterwards, because a stream clone may be
     about to replace the file.
     """
@@ -98,7 +99,7 @@ def _remove_new_files(store: Store, first_path: int, first_frame: int) -> None:
 
 
 def strip_rows(store: Store, changesets: int) -> None:
-    """Remove all revisions of changesets with numbers from ``changesets`` on."""
+    """Remove the revisions of all changesets from number ``changesets`` on."""
     from mercurial.utils import storageutil
 
     for path in store.paths():
@@ -141,7 +142,7 @@ def truncate_rows(store: Store, path_id: int, n: int) -> None:
         gid, count, data = row
         keep = start - gid
         if keep < count:
-            # An index run that begins below the cut and reaches over it.
+            # This index run has revisions on both sides of the cut.
             _path, rev = schema.split_id(gid)
             with store.naming_damage():
                 revs = index.decode_run(rev, count, data)[:keep]
@@ -153,5 +154,5 @@ def make_full_text(store: Store, codec: chunks.Codec, gid: int) -> None:
     """Store a loose revision again, as a full text instead of a delta."""
     data = codec.encode(store.text(gid))
     store.db.execute(statements.UPDATE_LOOSE, (0, 0, data, gid))
-    # The next revision to store again may be a delta of this one.
+    # The next revision that becomes a full text may be a delta of this one.
     store.note_full_text(gid, len(data))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Find a revision, mostly of another file, that has the same or a similar text.
+"""Find a revision, usually of another file, with the same or a similar text.
 
 A copy has no first parent in its own file. Without these functions the first
 revision of each copy would be stored as a full text.
@@ -43,10 +43,10 @@ def same_content(
 def copy_source(
     store: Store, path: bytes, text: bytes
 ) -> tuple[FileIndex, int] | None:
-    """Return the revision that a text of ``path`` says it is a copy of.
+    """Return the revision that a text of ``path`` names as its copy source.
 
-    Return None if it is no copy, or of a revision that is not in this store or
-    is censored.
+    Return None if the text is no copy, or if the source is not in this store
+    or is censored.
     """
     if not text.startswith(compat.META_MARKER):
         return None

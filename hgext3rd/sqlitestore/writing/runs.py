@@ -20,8 +20,9 @@ from . import bases, relatives
 from .texts import RecentTexts
 from .writer import Writer
 
-# A delta this large, of a revision that was copied, is stored as a row with a
-# base in another frame, rather than as a text that fills a frame.
+# A revision of a copy whose entry would have this many bytes becomes a row,
+# which may be a delta of a base in another frame. As an entry it would fill a
+# frame.
 LARGE_COPY = 256 << 10
 
 
@@ -103,8 +104,9 @@ class RunWriter:
     ) -> tuple[int, int] | None:
         """Seal a large text, unless it is stored already.
 
-        Return (frame, place). Return None if the revision must become a row:
-        because a row has the same text, or to be a delta of its copy source.
+        Return (frame id, place). Return None if the revision must become a row,
+        either because a row has the same text, or to be a delta of its copy
+        source.
         """
         sealer = self._writer.sealer
         if draft.flags & constants.REVIDX_ISCENSORED:

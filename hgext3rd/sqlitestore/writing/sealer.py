@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fill frames with revisions in the order in which they arrive.
 
-A transaction has one sealer. It stores a frame when that is large enough,
-whatever files the frame then holds. The caller decides which delta to store,
-and may only use a base that ``place`` finds in the frame being filled.
+A transaction has one sealer. It stores a frame when the frame is large enough,
+with revisions of any files. The caller decides which delta to store. The base
+must be one that ``place`` finds in the frame being filled.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TEXTS_PER_FRAME = 4
 
 
 class FrameSink(Protocol):
-    """What stores finished frames: a Writer."""
+    """The part of a Writer that stores finished frames."""
 
     def next_frame(self) -> int:
         """Return a frame id that was never used."""

@@ -27,8 +27,7 @@ intention (kind ``strip``) is committed first, and the rows are deleted when the
 transaction closes. If that does not happen, ``recovery`` finds the intention
 and a truncated changelog, and finishes the work.
 
-This module writes rows. What the rows of a file should be is decided in
-``filewriter``.
+This module writes rows. ``filewriter`` decides which rows a file gets.
 """
 
 from __future__ import annotations
@@ -72,8 +71,8 @@ def _same(tr: Any, other: Any) -> bool:
 class Writer:
     """Writes rows within one Mercurial transaction, ``transaction``.
 
-    Callers add and delete rows. When the SQLite transaction begins and when it
-    is committed is decided here.
+    Callers add and delete rows. The Writer decides when the SQLite transaction
+    begins and when it is committed.
     """
 
     def __init__(self, store: Store, tr: Any) -> None:
@@ -141,8 +140,8 @@ class Writer:
         )
         self._kind = kind
         if self._counters.get('wipe'):
-            # A process that censored a revision was killed before it could
-            # wipe free space.
+            # A process that censored a revision was killed before it wiped
+            # free space.
             self.request_wipe()
 
     def _changesets_before(self) -> int:
@@ -200,8 +199,11 @@ class Writer:
 
     # paths
 
-    def touch(self, path: bytes, idx: FileIndex) -> int:
-        """Prepare for adding revisions to a file, and return its path id."""
+    def touch(self, path: bytes, idx: FileIndex) -> None:
+        """Prepare for adding revisions to a file.
+
+        This gives a new file its path id, and marks the end of an older one.
+        """
         self.begin()
         path_id = idx.path_id
         if path_id is None:
@@ -212,7 +214,6 @@ class Writer:
             self._marked.add(path_id)
             mark = (path_id, len(idx))
             self.store.db.execute(statements.INSERT_MARK, mark)
-        return path_id
 
     def truncate(self, path: bytes, idx: FileIndex, n: int) -> None:
         """Remove all revisions of a file from number ``n`` on."""
@@ -244,11 +245,11 @@ class Writer:
         )
 
     def add_run(self, gid: int, data: bytes, n: int) -> None:
-        """Insert the index run of ``n`` revisions, of which ``gid`` is first."""
+        """Insert an index run of ``n`` revisions; ``gid`` is the first."""
         self.store.db.execute(statements.INSERT_RUN, (gid, n, data))
 
     def add_content(self, digest: int, gid: int) -> None:
-        """Record that the text with a digest is that of revision ``gid``."""
+        """Record the digest of the text of revision ``gid``."""
         self.store.db.execute(statements.INSERT_CONTENT, (digest, gid))
 
     # frames
@@ -325,7 +326,7 @@ class Writer:
 def insert_frame(
     store: Store, frame_id: int, head: bytes, pieces: Iterable[bytes]
 ) -> None:
-    """Insert the rows of a frame; ``pieces`` are those of its data, in order.
+    """Insert the rows of a frame; ``pieces`` are its data, in order.
 
     The caller must have opened a SQLite transaction.
     """
