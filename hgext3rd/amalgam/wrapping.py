@@ -4,7 +4,8 @@
 A function that wraps request handling in hgweb may want to see every request,
 or only those for addresses of its own extension. Code that answers a request
 without calling the wrapper must know which of the two applies, and only the
-author of the wrapper knows that. Imported whenever an extension is loaded: keep it light.
+author of the wrapper knows that. Imported whenever an extension is loaded: keep
+it light.
 """
 
 from __future__ import annotations

@@ -79,8 +79,8 @@ def file_writable(writable: bool = not _HAS_WRITABLE) -> bool:
 class Incoming:
     """One revision of a changegroup, as ``addgroup`` receives it in hg 7.2.
 
-    ``raw_text`` is the full text if the sender sent one, otherwise ``delta`` is
-    a delta of the revision with the node ``delta_base``.
+    ``raw_text`` is the full text if the sender sent one, otherwise None.
+    ``delta`` is then a delta of the revision with the node ``delta_base``.
     """
 
     __slots__ = (
@@ -100,7 +100,7 @@ class Incoming:
     p2: bytes
     link_node: bytes
     delta_base: bytes
-    delta: bytes
+    delta: bytes | None
     flags: int
     sidedata: Any
     compression: Any

@@ -16,7 +16,8 @@ the ``store`` object of a repository    ``storeentries.extend``
 ======================================  ======================================
 
 The only other attribute that is assigned is ``repo.requirements``: after a
-conversion it is set to the requirements on disk (``repository.follow_conversion``, ``convert.convert``).
+conversion it is set to the requirements on disk
+(``repository.follow_conversion``, ``convert.convert``).
 
 Imported whenever the extension is loaded: keep it light. Imports from
 ``integration`` are inside the functions, so that a command loads only the

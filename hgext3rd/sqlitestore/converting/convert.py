@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Converting a repository in place: revlogs to SQLite, SQLite to revlogs.
+"""Convert a repository in place: revlogs to SQLite, or SQLite to revlogs.
 
 The new store is built beside the old one, while the repository is locked
 against writers. When all of it is on disk, the file of requirements is
 replaced. That is the moment of the conversion: the requirements decide which
-backend is read, and the files of the other one are ignored. These are removed
-last. If the process dies on the way, the next conversion removes what is left.
+backend is read, and the files of the other one are ignored. Those are removed
+last. If the process dies before that, the next conversion removes them.
 
-How revisions get from one backend to the other is in ``sources``, which files
-belong to which backend in ``storefiles``.
+``sources`` copies revisions from one backend to the other. ``storefiles`` knows
+which files belong to which backend.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def convert(
 ) -> Converted | None:
     """Convert a repository to ``target``, one of TARGETS.
 
-    Returns None if the repository has that backend already. Raises Abort if it
-    cannot be converted or its history is damaged; the repository is then as
-    before. ``progress`` is called with the number of files done and of all
+    Return None if the repository has that backend already. Raises Abort if it
+    cannot be converted or its history is damaged; the repository is then
+    unchanged. ``progress`` is called with the number of files done and of all
     files.
     """
     repo = repo.unfiltered()
@@ -152,7 +152,7 @@ def _to_sqlite(
     store = Store(
         folder.join(schema.FILENAME),
         requirements.compression_of(wanted),
-        # The whole database is made durable at once, see _sync.
+        # One sync at the end makes the whole database durable: see _sync.
         b'off',
         lambda: len(repo.changelog),
     )
@@ -223,12 +223,12 @@ def _switch(repo: Any, wanted: set[bytes]) -> None:
 def _touch_changelog(repo: Any) -> None:
     """Make servers open the repository anew.
 
-    They do that when the time of the changelog changes.
+    A server does that when the modification time of the changelog changes.
     """
     path = repo.svfs.join(b'00changelog.i')
     with contextlib.suppress(FileNotFoundError):
         before = int(os.stat(path).st_mtime)
-        # Some compare whole seconds.
+        # Some servers compare whole seconds.
         now = max(int(time.time()), before + 1)
         os.utime(path, (now, now))
 

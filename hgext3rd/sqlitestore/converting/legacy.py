@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading the database of the extension that came with Mercurial until 6.9.
+"""Read the database of the extension that came with Mercurial until 6.9.
 
-Only what a conversion needs is here: all revisions of each path, in order. The
-format is that of ``hgext/sqlitestore.py`` in Mercurial 6.9. Its repositories have the requirement ``exp-sqlite-001`` and a database
+This module has only what a conversion needs: all revisions of each path, in
+order. The format is that of ``hgext/sqlitestore.py`` in Mercurial 6.9. Its
+repositories have the requirement ``exp-sqlite-001`` and a database
 ``.hg/store/db.sqlite`` with three tables:
 
 filepath

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a conversion reads file histories, and how it copies them.
+"""The file histories that a conversion reads, and how it copies them.
 
 A source lists paths, and adds all revisions of a path to a file of the
-destination. Which files make up a store, and when a conversion takes effect, is
-no concern of this module.
+destination. This module does not know which files make up a store, or when a
+conversion takes effect.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from mercurial.node import nullid, nullrev
 from mercurial.revlogutils import constants
 from mercurial.utils import storageutil, stringutil
 
+from .. import compat
 from . import legacy
 
 
@@ -27,7 +28,7 @@ class Source(Protocol):
         """Return all paths that have a history, in order."""
 
     def copy(self, path: bytes, target: Destination, tr: Any) -> int:
-        """Add all revisions of a path to ``target``; returns their number."""
+        """Add all revisions of a path to ``target``; return their number."""
 
 
 class Destination(Protocol):
@@ -40,25 +41,13 @@ class Destination(Protocol):
         """Add a group of revisions, as Mercurial's revlog does."""
 
 
-class Arriving:
+class Arriving(compat.Incoming):
     """A revision in the form that ``FileStore.addgroup`` takes.
 
-    The form is that of a revision in a changegroup of Mercurial 7.2.
+    It has either a delta or a text. A revlog also reads ``has_censor_flag``.
     """
 
-    __slots__ = (
-        'compression',
-        'delta',
-        'delta_base',
-        'flags',
-        'has_censor_flag',
-        'link_node',
-        'node',
-        'p1',
-        'p2',
-        'raw_text',
-        'sidedata',
-    )
+    __slots__ = ('has_censor_flag',)
 
     def __init__(
         self,
@@ -94,7 +83,7 @@ class RepositorySource:
         self._deltas = deltas
 
     def paths(self) -> list[bytes]:
-        """Return all paths in the store, also those of hidden changesets."""
+        """Return all paths in the store, those of hidden changesets too."""
         return sorted(
             entry.target_id
             for entry in self._repo.store.data_entries()
@@ -102,7 +91,7 @@ class RepositorySource:
         )
 
     def copy(self, path: bytes, target: Destination, tr: Any) -> int:
-        """Add all revisions of a path to ``target``; returns their number."""
+        """Add all revisions of a path to ``target``; return their number."""
         source = self._repo.file(path).get_revlog()
         if self._deltas:
             target.addgroup(
@@ -155,7 +144,7 @@ class LegacySource:
         return sorted(self._ids)
 
     def copy(self, path: bytes, target: Destination, tr: Any) -> int:
-        """Add all revisions of a path to ``target``; returns their number."""
+        """Add all revisions of a path to ``target``; return their number."""
         links: dict[bytes, int] = {}
         arriving = self._arriving(path, links)
         if self._deltas:
@@ -205,7 +194,7 @@ def copy_all(
     tr: Any,
     progress: Progress,
 ) -> tuple[int, int]:
-    """Copy all files; returns the numbers of files and of revisions.
+    """Copy all files; return the numbers of files and of revisions.
 
     Raises Abort, naming the file, if its history cannot be read.
     """

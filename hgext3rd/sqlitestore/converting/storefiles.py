@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The files of a store that belong to one backend or the other.
 
-A conversion removes those of the backend that the repository had, and keeps
-processes that still expect them from harm. Nothing here reads history.
+A conversion removes the files of the backend that the repository had, and stops
+processes that still expect them. Nothing here reads history.
 
 Paths are those on disk: ``raw`` is a vfs of the store without the encoding of
 names.
@@ -52,7 +52,7 @@ def raw_vfs(repo: Any) -> Any:
 def clean_up(repo: Any) -> None:
     """Remove unfinished work, and the files of backends no longer in use.
 
-    Which backend is in use is what ``repo.requirements`` say.
+    ``repo.requirements`` says which backend is in use.
     """
     raw = raw_vfs(repo)
     if raw.isdir(WORK_DIRECTORY):
@@ -167,9 +167,9 @@ def _block_revlogs(raw: Any) -> None:
     """Make it impossible to read or write revlogs of files.
 
     A process without this extension that opened the repository before it was
-    converted would otherwise take files for empty, or write revlogs that no
+    converted would otherwise find no history of files, or write revlogs that no
     other process reads.
     """
-    # Where there are no symbolic links, nothing else would be as harmless.
+    # Without symbolic links nothing is blocked: other ways could do harm.
     with contextlib.suppress(OSError):
         os.symlink(NOWHERE, raw.join(DATA))

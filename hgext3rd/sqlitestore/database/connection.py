@@ -279,7 +279,8 @@ class Database:
             raise errors.StoreUnavailable(
                 _(b'%s contains triggers or views') % self.path,
                 hint=_(
-                    b'this extension creates none; restore the file from a backup'
+                    b'this extension creates none;'
+                    b' restore the file from a backup'
                 ),
             )
 
@@ -361,9 +362,9 @@ def _before_fork() -> None:
     """Close this thread's connections, except those in a transaction.
 
     SQLite records in memory which locks the process holds, because a process
-    holds each lock only once. A child process inherits the record but not the locks.
-    Its connections would then work without locks, and other processes might
-    delete the log while it is in use.
+    holds each lock only once. A child process inherits the record but not the
+    locks. Its connections would then work without locks, and other processes
+    might delete the log while it is in use.
     """
     for database in list(_databases):
         if not database.in_transaction:

@@ -100,8 +100,8 @@ class Location:
         """Give the files the permissions that new files would get.
 
         To share a repository with a group, users change the modes of its
-        directories. Revlogs get the new modes when they are written anew. A database
-        that was made read-only stays read-only.
+        directories. Revlogs get the new modes when they are written anew. A
+        database that was made read-only stays read-only.
         """
         if self._permissions is None:
             return

@@ -9,7 +9,8 @@ from urllib.parse import quote
 def uri(path: bytes, mode: str = '') -> str:
     """Return the URI of the file at ``path``.
 
-    ``mode`` is its query, such as ``mode=ro``. See https://www.sqlite.org/uri.html.
+    ``mode`` is its query, such as ``mode=ro``. See
+    https://www.sqlite.org/uri.html.
     """
     # Without an empty authority, SQLite would take the start of a path with
     # two slashes for one.

@@ -102,8 +102,8 @@ class Head(NamedTuple):
     """The columns of a head, one value per entry.
 
     ``lengths`` are numbers of bytes: of full texts and deltas, or in a split
-    frame, of full texts and of the bytes that hunks insert. ``counts`` are numbers of hunks, or None if the frame is not
-    split.
+    frame, of full texts and of the bytes that hunks insert. ``counts`` are
+    numbers of hunks, or None if the frame is not split.
     """
 
     paths: list[int]

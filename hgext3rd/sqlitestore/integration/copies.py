@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Copying the database when Mercurial copies a store on the local disk.
+"""Copy the database when Mercurial copies a store on the local disk.
 
-The file must be copied through SQLite: it is changed in place, so that a hard
-link would be shared and a copy of its bytes could be torn.
+The file must be copied through SQLite, because it is changed in place: both
+repositories would write to a hard link, and a plain copy could have pages from
+before and after a change.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def copy_files(
 
 
 def copy_store(orig: Any, ui: Any, srcrepo: Any, destpath: bytes) -> Any:
-    """Copy a store with its database; returns Mercurial's lock of the copy."""
+    """Copy a store with its database; return Mercurial's lock of the copy."""
     lock = orig(ui, srcrepo, destpath)
     if requirements.uses_sqlite(srcrepo):
         copy_database(

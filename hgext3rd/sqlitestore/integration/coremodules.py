@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where the supported Mercurial versions keep the functions hooks.py wraps.
 
-Apart from compat.py because this module must not load any of the modules it
-names: it is imported whenever the extension is loaded.
+This module is imported whenever the extension is loaded, so it must not load
+any of the modules it names. That is why its functions are not in compat.py.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Creating a repository: its requirements and its empty database."""
+"""Create a repository: choose its requirements, make its empty database.
+
+Knows nothing of the content of a database.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,11 @@ def new_repo_requirements(orig: Any, ui: Any, createopts: Any) -> set[bytes]:
         # A share has the backend of its source.
         return names
     if corerequirements.STORE_REQUIREMENT not in names:
-        # The format of before Mercurial 0.9.2; create_repository() warns.
+        # This is the oldest format of Mercurial. create_repository() warns.
         return names
     if requirements.FILE_INDEX in names:
-        # The file index lists the revlogs of files. The database is such a
-        # list itself.
+        # The file index lists the revlogs of files. The database has its own
+        # list of files.
         names = names - {requirements.FILE_INDEX} | {
             corerequirements.FNCACHE_REQUIREMENT,
             corerequirements.DOTENCODE_REQUIREMENT,

@@ -4,7 +4,8 @@
 Commands that only ask for revisions, parents and data work on files in SQLite
 unchanged. Those that show or repair the layout of a revlog refuse such files.
 
-Imported by every command; imports what does the work when it is needed.
+Every command imports this module, so it imports other modules of this package
+only when they are needed.
 """
 
 from __future__ import annotations

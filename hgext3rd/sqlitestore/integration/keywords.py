@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The keyword extension: files whose keywords are expanded when read."""
+"""The keyword extension: its files, which expand keywords when read."""
 
 from __future__ import annotations
 

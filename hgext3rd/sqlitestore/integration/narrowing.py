@@ -9,7 +9,7 @@ from .. import requirements
 
 
 def narrow(orig: Any, ui: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
-    """Narrow a clone, and remove the files that leave it from the database.
+    """Narrow a clone, and remove from the database the files that leave it.
 
     Mercurial's function does the same for files in revlogs.
     """

@@ -23,7 +23,7 @@ def bundle_file(
     """
     if not requirements.uses_sqlite(repo):
         return orig(repo, path, *args, **kwargs)
-    # As Mercurial's own method does it.
+    # Mercurial's own method does the same.
     if not repo._cgfilespos:
         repo._cgunpacker.seek(repo.filestart)
         repo._cgfilespos = bundlerepo._getfilestarts(repo._cgunpacker)

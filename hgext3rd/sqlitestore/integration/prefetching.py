@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mercurial's announcement of the files that it is about to read.
+"""The hook by which Mercurial announces the files it is about to read.
 
-Imported by every command; imports what does the work when it is needed.
+Every command imports this module, so it imports other modules of this package
+only when they are needed.
 """
 
 from __future__ import annotations

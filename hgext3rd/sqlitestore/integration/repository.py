@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The class of repositories: where files come from, and who recovers.
+"""The class of repository objects that read files from SQLite.
 
 Imported whenever a repository is opened: nothing at module level may import
 ``sqlite3``, ``zstandard`` or the modules that do.
@@ -71,8 +71,8 @@ def adopt(repo: Any) -> None:
 def follow_conversion(repo: Any) -> None:
     """Adapt the repository object if another process converted the repository.
 
-    This costs two calls of ``stat`` unless somebody wrote the files of
-    requirements. A share that has a copy of its source's requirements follows
+    This costs two calls of ``stat`` unless the files of requirements were
+    written. A share that has a copy of its source's requirements follows
     its source.
     """
     repo = repo.unfiltered()
@@ -197,8 +197,8 @@ def make_class(base: Any) -> Any:
         def close(self) -> None:
             """Close the repository and its database, when a command ends.
 
-            The worker of a command server lives on for a moment. By then the
-            files beside the database must be gone.
+            The worker of a command server may live longer than the command. The
+            files beside the database must be gone when the command ends.
             """
             super().close()
             store = vars(self.unfiltered()).get('sqlitestore')
@@ -206,7 +206,7 @@ def make_class(base: Any) -> Any:
                 store.db.close()
 
         def lock(self, *args: Any, **kwargs: Any) -> Any:
-            """Lock the repository, and reread what others may have written."""
+            """Lock the repository, and notice what other processes wrote."""
             lock = super().lock(*args, **kwargs)
             store = vars(self.unfiltered()).get('sqlitestore')
             if store is not None:
@@ -244,7 +244,7 @@ def make_class(base: Any) -> Any:
             return tr
 
         def recover(self) -> bool:
-            """Undo an interrupted transaction; returns whether there was one.
+            """Undo an interrupted transaction; return whether there was one.
 
             A transaction may have been interrupted before Mercurial wrote its
             journal, when only the database knows of it.
@@ -254,7 +254,8 @@ def make_class(base: Any) -> Any:
                 if not journal and self._undo_file_revisions():
                     self.ui.status(
                         _(
-                            b'removing file revisions of an interrupted transaction\n'
+                            b'removing file revisions of an interrupted'
+                            b' transaction\n'
                         )
                     )
                     return True
@@ -274,9 +275,9 @@ def make_class(base: Any) -> Any:
             return result
 
         def _undo_file_revisions(self) -> bool:
-            """Remove the file revisions of transactions that did not happen.
+            """Remove the file revisions of transactions that did not complete.
 
-            Returns whether there were any.
+            Return whether there were any.
             """
             if not requirements.uses_sqlite(self):
                 return False

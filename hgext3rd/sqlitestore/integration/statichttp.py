@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Repositories read over static HTTP, from a server that knows no Mercurial.
+"""Repositories read over static HTTP, from a server without Mercurial.
 
 SQLite reads pages all over the file, so the database is fetched whole, to a
 temporary folder, when the first file is opened. A clone reads all of it in any
-case. What is read from the copy is checked like any other revision.
+case. Revisions read from the copy are checked like all others.
 """
 
 from __future__ import annotations

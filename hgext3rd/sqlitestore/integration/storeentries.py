@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Mercurial finds when it walks the files of the store.
+"""The entries that Mercurial finds when it walks the store.
 
 Each tracked file appears as a filelog entry without files of its own, which is
 how verify, upgrade, largefiles and debug commands find it. The database is one
@@ -79,7 +79,7 @@ class DatabaseEntry(storemod.BaseStoreEntry):
         self._files: list[Any] | None = None
 
     def files(self, vfs: Any = None) -> list[Any]:
-        """Return the one file, with the size of the snapshot if there is one."""
+        """Return the one file, with the size of the snapshot if one exists."""
         if self._files is None:
             self._files = [
                 storemod.StoreFile(schema.FILENAME, is_volatile=True)
@@ -125,7 +125,7 @@ class DatabaseEntry(storemod.BaseStoreEntry):
 
 
 def extend(store: Any, get_store: Callable[[], Store | None]) -> None:
-    """Make the store object of a repository list what is in the database.
+    """Make the store object of a repository list the files in the database.
 
     ``get_store`` returns the file store, or None while the repository is not in
     SQLite. The object gets a subclass of its class.
@@ -149,13 +149,14 @@ def extend(store: Any, get_store: Callable[[], Store | None]) -> None:
             yield from super().data_entries(matcher, undecodable=undecodable)
 
         def walk(self, matcher: Any = None, **kwargs: Any) -> Iterator[Any]:
-            """Yield all entries. Raises Abort for a part of the files."""
+            """Yield all entries. Raises Abort if ``matcher`` skips files."""
             store = self.sqlite()
             if store is not None:
                 if matcher is not None and not matcher.always():
                     raise error.Abort(
                         _(
-                            b'cannot stream only some files of a repository in SQLite'
+                            b'cannot stream only some files of a repository'
+                            b' in SQLite'
                         ),
                         hint=_(b'clone without --stream'),
                     )

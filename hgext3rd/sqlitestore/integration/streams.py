@@ -23,9 +23,9 @@ from . import repository, storeentries
 def generate_v1(orig: Any, repo: Any) -> Any:
     """Return the stream of a repository in the first version of the format.
 
-    As Mercurial's function it returns the number of files, the number of bytes
-    and an iterator of chunks. Mercurial's reads files by name after it released
-    the lock, which would tear the database.
+    Like Mercurial's function, it returns the number of files, the number of
+    bytes and an iterator of chunks. Mercurial's function reads files by name
+    after it released the lock, when the database may be changing.
     """
     if not requirements.uses_sqlite(repo):
         return orig(repo)
@@ -66,7 +66,7 @@ def _emit_v1(
 def _with_database(repo: Any, entries: Iterable[Any]) -> list[Any]:
     """Return the entries, and the database if it holds the history of any.
 
-    remotefilelog chooses files one by one, often none.
+    The remotefilelog extension chooses files one by one, often none.
     """
     found = list(entries)
     if any(
@@ -88,7 +88,7 @@ def apply_stream(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def apply_legacy_stream(orig: Any, pullop: Any) -> None:
-    """Do the same for a stream of the first version, if there is one.
+    """Apply a stream of the first version, if there is one, and do the same.
 
     Mercurial calls its function in every pull.
     """

@@ -89,9 +89,9 @@ def copy_history(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """Copy a changelog, a manifest or a filelog; returns the new one."""
+    """Copy a changelog, a manifest or a filelog; return the new one."""
     if isinstance(entry, storeentries.FileEntry):
-        # It moves with the database.
+        # The history of a file moves with the database.
         return old
     return orig(ui, dstrepo, tr, old, entry, *args, **kwargs)
 

@@ -13,7 +13,7 @@ from .. import requirements
 def verify_files(orig: Any, verifier: Any, *args: Any, **kwargs: Any) -> Any:
     """Check the database, then have Mercurial read every revision.
 
-    Returns the numbers of files and revisions that were read: (0, 0) if the
+    Return the numbers of files and revisions that were read, or (0, 0) if the
     database is too damaged to read any.
     """
     if not requirements.uses_sqlite(verifier.repo):

@@ -29,8 +29,8 @@ FRAME_CACHE = 32 << 20
 FEW_FRAMES = 16
 SMALL_FRAMES = 8 << 20
 
-# How often a chain of deltas may go on in another file, which happens at a copy.
-# In a damaged database a chain can have a loop, which this limit ends.
+# How often a chain of deltas may go on in another file, which happens at a
+# copy. In a damaged database a chain can have a loop, which this limit ends.
 MAX_HOPS = 1000
 
 # Returns the frame that is being filled if it has this id, or None.

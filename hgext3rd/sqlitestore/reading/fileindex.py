@@ -127,7 +127,7 @@ class FileIndex:
         self.stored = fresh.stored
 
     def move_content(self, fresh: FileIndex) -> None:
-        """Copy the places of content from ``fresh``, an index that was read again.
+        """Copy the places of content from an index that was read again.
 
         Revisions that only this index has, such as those of a bundle, stay.
         """

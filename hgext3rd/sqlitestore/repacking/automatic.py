@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Suggesting or starting a repack after a transaction.
+"""Suggest or start a repack after a transaction.
 
-Finding out whether a repack pays takes a little time, so it happens only when
+Checking whether a repack pays takes a little time, so this happens only when
 the number of changesets passes a multiple of STEP.
 """
 
@@ -18,14 +18,14 @@ from ..reading.store import Store
 
 STEP = 64
 
-# A repack pays if there are at least so many loose revisions, and they are at
-# least one in MIN_PART of all. A repack stores all revisions anew, so this keeps
-# its time in proportion to what was added.
+# A repack pays if at least MIN_LOOSE revisions are loose, and at least one in
+# MIN_PART of all. A repack stores all revisions anew, so the second condition
+# keeps its time in proportion to the number of added revisions.
 MIN_LOOSE = 2000
 MIN_PART = 8
 
-# It also pays if there are at least so many frames, of fewer than SMALL_FRAME
-# bytes on average. Small pulls leave such frames.
+# A repack also pays if there are at least MIN_FRAMES frames, with fewer than
+# SMALL_FRAME bytes on average. Small pulls leave small frames.
 MIN_FRAMES = 100
 SMALL_FRAME = 32 << 10
 
@@ -48,7 +48,7 @@ def pays(store: Store) -> bool:
 
 
 def consider(repo: Any, before: int) -> None:
-    """Suggest or start a repack if it pays and the configuration wants it.
+    """Suggest or start a repack, as configured, if it pays.
 
     ``before`` is the number of changesets before the transaction. Raises
     ConfigError if ``storage.sqlite.auto-repack`` has an unknown value.

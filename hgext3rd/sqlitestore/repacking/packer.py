@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Making the frames of a repack, in memory.
+"""Make the frames of a repack, in memory.
 
 Unlike ``writing.sealer``, a Packer compresses in threads and at high levels. It
-knows neither Mercurial transactions nor the database: its caller takes finished
-frames and stores them.
+knows neither Mercurial transactions nor the database: its caller takes the
+finished frames and stores them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..writing import sealer
 # More threads would find no work, because frames are filled one at a time.
 MAX_THREADS = 4
 
-# A text of at least so many bytes gets a frame of its own, which the next repack
-# leaves as it is.
+# Bytes of the smallest text that gets a frame of its own. The next repack
+# leaves that frame as it is.
 ALONE = 16 << 20
 
 
@@ -100,12 +100,12 @@ class Packer:
     def place(self, gid: int) -> int | None:
         """Return where a revision is in the frame that is being filled.
 
-        Returns None if it is in no frame or in another one.
+        Return None if it is in no frame or in another one.
         """
         return self._places.get(gid)
 
     def add(self, gid: int, data: bytes, base: int | None) -> tuple[int, int]:
-        """Add an entry; returns (frame id, place in the frame).
+        """Add an entry, and return (frame id, place in the frame).
 
         ``data`` is a delta of the entry at place ``base`` of the same frame, or
         a full text if ``base`` is None.
@@ -123,7 +123,7 @@ class Packer:
         return self._id, place
 
     def add_alone(self, gid: int, text: bytes) -> tuple[int, int]:
-        """Add a large text in a frame of its own; returns (frame id, 0)."""
+        """Add a large text in a frame of its own; return (frame id, 0)."""
         frame_id = self._next_id()
         # Not in a thread: the caller would read the next text meanwhile, and
         # memory would have to hold both.

@@ -21,16 +21,16 @@ from ..formats import statements
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 
-# For texts of at least so many bytes it pays to look for the source of a copy,
+# Bytes of the smallest text for which it pays to look for the source of a copy,
 # and for the same content in a file with another name.
 LARGE = 64 << 10
 
-# Reading a text of more bytes only to see whether it is a copy takes too long.
+# Bytes of the largest text that is read only to see whether it is a copy.
 TOO_LARGE = 256 << 20
 
 
 class Plan(NamedTuple):
-    """What order to take the files in.
+    """The order in which a repack goes through the files.
 
     ``files`` are (path, path id) in that order. ``twins`` are sizes of large
     texts that more than one file has.

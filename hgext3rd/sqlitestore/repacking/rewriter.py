@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a repack stores each revision of a file.
+"""Choose how a repack stores each revision of a file.
 
 The revisions of a file are taken from the newest to the oldest: the newest is
 stored as a full text, each older one as a delta of a younger one. Reads the
@@ -31,18 +31,18 @@ RECENT = 32 << 20
 # revision.
 MAX_CHILDREN = 3
 
-# A delta of at most so many bytes is taken without looking for a smaller one.
+# Bytes of the largest delta that is taken without looking for a smaller one.
 GOOD_DELTA = 128
-
 
 # A frame id, and the number of an entry in the frame.
 Place = tuple[int, int]
 
 
 class Rewritten(NamedTuple):
-    """A file whose revisions are in new frames, which nothing refers to yet.
+    """A file whose revisions are in new frames, which no index names yet.
 
-    ``idx`` is the index that was read, ``places`` has a place for each revision.
+    ``idx`` is the index that was read. ``places`` has a place for each
+    revision.
     """
 
     idx: FileIndex
@@ -72,13 +72,13 @@ class Rewriter:
         self._known: dict[int, Place] = {}
         # The places among them that a second file uses, with the digest.
         self._shared: list[tuple[Place, int]] = []
-        # The newest revision of the file before (a global id), and its text.
+        # The newest revision of the previous file (a global id), and its text.
         self._previous: tuple[int, bytes] | None = None
 
     def rewrite(self, path_id: int) -> Rewritten | None:
-        """Put all revisions of a file into frames; returns their places.
+        """Put all revisions of a file into frames, and return their places.
 
-        Returns None for a file without revisions. Raises CorruptStore for a
+        Return None for a file without revisions. Raises CorruptStore for a
         text that does not match its node.
         """
         idx = self._store.read_index(path_id)
@@ -114,7 +114,7 @@ class Rewriter:
         }
 
     def forget(self, everything: bool) -> None:
-        """Forget what only holds until the frames are in use.
+        """Forget what is valid only until the frames are in use.
 
         With ``everything``, forget the places of large texts as well.
         """
@@ -126,7 +126,7 @@ class Rewriter:
     def _kept(self, idx: FileIndex, rev: int) -> Place | None:
         """Return the place of a large text that has its own frame already.
 
-        Returns None if the revision is to be stored anew.
+        Return None if the revision must be stored anew.
         """
         frame_id = idx.frames[rev]
         if not frame_id or idx.core[rev][2] < packer.ALONE:
@@ -186,8 +186,8 @@ class Rewriter:
         """Return (place of the base, delta), or (None, full text)."""
         best: tuple[int | None, bytes] = (None, text)
         for base in dict.fromkeys(candidates):
-            # Not get(): the texts to forget first are those read first, as the
-            # revisions near them have been stored.
+            # Not get(), which marks a text as used: the oldest texts must go
+            # first, because all revisions near them are stored already.
             base_text = recent.peek(base)
             if base_text is None:
                 continue
@@ -199,7 +199,7 @@ class Rewriter:
                 return best
         previous = self._previous
         if best[0] is None and previous is not None and len(text) >= plan.LARGE:
-            # The file before may be the source of a copy.
+            # This file may be a copy of the previous one.
             place = self._box.place(previous[0])
             if place is not None:
                 best = min(best, _delta(place, previous[1], text), key=_size)

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Storing all revisions anew, smaller, while the repository is in use.
+"""Store all revisions anew, in less space, while the repository is in use.
 
 New frames are made without any lock, in the order of files that ``plan`` gives
 and with the deltas that ``rewriter`` chooses. Every few frames, the repository
 is locked for a moment. One SQLite transaction then adds the frames and points
 the indexes of their files to them. A file that changed meanwhile is left alone
-and repacked again later. Old frames are deleted when nothing refers to them any
+and repacked again later. Old frames are deleted when no index names them any
 more.
 
 So whenever a repack is interrupted, every revision is either in its old place
-or in its new one. The index that a reader holds stays valid but for the places,
-which the reader looks up again (``errors.Moved``).
+or in its new one. Only the places in an index that a reader holds become
+invalid. The reader then looks them up again (``errors.Moved``).
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Effort(NamedTuple):
     split: bool
 
 
-# In larger frames, compression finds more repetitions. But reading a file for
-# the first time decompresses a whole frame, which takes about 1 ms per MB of
+# In larger frames, compression finds more repetitions. But the first read of a
+# file decompresses a whole frame, which takes about 1 ms per MB of
 # entries. Splitting reduces the size by 4 to 8%, and reading all of history
 # takes 3% longer.
 NORMAL = Effort(2 << 20, chunks.REPACK_LEVEL, split=False)
@@ -66,7 +66,7 @@ ROUNDS = 3
 def repack(
     repo: Any, store: Store, effort: Effort, progress: Callable[..., None]
 ) -> bool:
-    """Repack a repository; returns False if there was nothing to do.
+    """Repack a repository; return False if there was nothing to do.
 
     ``progress`` is called with a topic, the number of files done and the number
     of all files, or None. Raises LockHeld if another repack is running, and
@@ -133,7 +133,7 @@ def _recorded(store: Store, name: str) -> int:
 def _mark(store: Store, effort: Effort) -> int | None:
     """Return a number that stays the same while there is nothing to repack.
 
-    Returns None if there are loose revisions. Adding sealed revisions changes
+    Return None if there are loose revisions. Adding sealed revisions changes
     the number, because it takes frame ids.
     """
     if store.db.row(statements.HAS_LOOSE) is not None:
@@ -186,7 +186,7 @@ class Repack:
         self._sweep()
 
     def _pass(self, path_ids: Iterable[int]) -> list[int]:
-        """Repack files; returns those that changed and need another pass."""
+        """Repack files; return those that changed and need another pass."""
         again: list[int] = []
         todo = list(path_ids)
         for done, path_id in enumerate(todo):
@@ -227,8 +227,8 @@ class Repack:
     def _commit(self) -> list[int]:
         """Point the indexes of rewritten files to their new frames.
 
-        This is one SQLite transaction. Returns the files that changed since
-        they were read, which keep their old frames.
+        This is one SQLite transaction. Return the files that changed since they
+        were read, which keep their old frames.
         """
         self.packer.cut()
         changed = []
@@ -277,7 +277,8 @@ class Repack:
                 row[0] for row in db.rows(statements.SELECT_FRAMES_OF_LOOSE)
             }
             for gid, n, data in db.iterate(statements.SELECT_ALL_RUNS):
-                revs = index.decode_run(gid & schema.REV_MASK, n, data)
+                _path, first = schema.split_id(gid)
+                revs = index.decode_run(first, n, data)
                 live.update(revision.frame for revision in revs)
             for (frame_id,) in db.rows(statements.SELECT_FRAME_IDS):
                 if frame_id not in live:
@@ -286,7 +287,7 @@ class Repack:
 
 
 def _is_unchanged(old: FileIndex, new: FileIndex) -> bool:
-    """Return whether ``new`` has all revisions of ``old`` in the same places."""
+    """Return whether ``new`` has all revisions of ``old``, in equal places."""
     n = len(old)
     return (
         len(new) >= n
@@ -297,7 +298,7 @@ def _is_unchanged(old: FileIndex, new: FileIndex) -> bool:
 
 
 def _bounds(path_id: int, n: int) -> tuple[int, int]:
-    """Return the global id of revision 0 of a file, and that of revision ``n``."""
+    """Return the global ids of revisions 0 and ``n`` of a file."""
     return schema.global_id(path_id, 0), schema.global_id(path_id, n)
 
 
