@@ -100,6 +100,21 @@ def test_a_copy_becomes_a_delta_of_its_source(session: Session) -> None:
     assert session.texts(b'copy') == [meta + LINES]
 
 
+@pytest.mark.parametrize(
+    ('text', 'metadata'),
+    [
+        (b'text', {}),
+        (b'\x01\ncopy: a\n\x01\ntext', {b'copy': b'a'}),
+        (b'\x01\nno colon\n\x01\ntext', {}),
+        (b'\x01\nno end', {}),
+    ],
+)
+def test_content_that_begins_like_metadata_has_none(
+    text: bytes, metadata: dict[bytes, bytes]
+) -> None:
+    assert relatives.metadata(text) == metadata
+
+
 @pytest.mark.parametrize('add', [commit, receive])
 def test_large_content_is_stored_once(
     session: Session, add: Callable[..., object]

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from mercurial.node import nullrev
-from mercurial.utils import storageutil
 
-from .. import compat
 from ..formats import statements
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
+from ..writing import relatives
 
 # Bytes of the smallest text for which it pays to look for the source of a copy,
 # and for the same content in a file with another name.
@@ -82,16 +81,7 @@ def _source(store: Store, idx: FileIndex) -> bytes | None:
     _offset, _stored, size, _base, _link, p1 = idx.core[0][:6]
     if p1 != nullrev or not LARGE <= size <= TOO_LARGE:
         return None
-    text = store.chain_text(idx, 0)
-    if not text.startswith(compat.META_MARKER):
-        return None
-    try:
-        meta = storageutil.parsemeta(text)[0] or {}
-    except ValueError:
-        # Not metadata, but content that begins like it.
-        return None
-    source: bytes | None = meta.get(b'copy')
-    return source
+    return relatives.metadata(store.chain_text(idx, 0)).get(b'copy')
 
 
 def _adopt(order: Iterable[bytes], sources: dict[bytes, bytes]) -> list[bytes]:

@@ -40,6 +40,17 @@ def same_content(
     return idx, rev
 
 
+def metadata(text: bytes) -> dict[bytes, bytes]:
+    """Return the metadata that a text of a file begins with, or {}."""
+    try:
+        found: dict[bytes, bytes] | None = storageutil.parsemeta(text)[0]
+    except (AttributeError, ValueError):
+        # Not metadata, but content that begins like it. Core's function raises
+        # AttributeError if it finds no end.
+        return {}
+    return found or {}
+
+
 def copy_source(
     store: Store, path: bytes, text: bytes
 ) -> tuple[FileIndex, int] | None:
@@ -50,11 +61,11 @@ def copy_source(
     """
     if not text.startswith(compat.META_MARKER):
         return None
+    meta = metadata(text)
     try:
-        meta = storageutil.parsemeta(text)[0] or {}
         source, node = meta[b'copy'], bytes.fromhex(meta[b'copyrev'].decode())
-    except (AttributeError, KeyError, ValueError):
-        # Metadata of another kind, or a text that only looks like metadata.
+    except (KeyError, ValueError):
+        # Metadata of another kind.
         return None
     if source == path:
         return None
