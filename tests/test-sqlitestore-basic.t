@@ -7,7 +7,7 @@ Creation and everyday commands of a repository with its files in SQLite.
   > new-repo-backend = sqlite
   > RC
 
-Create a repository; its requirements say what is needed to read it
+Create a repository. Its requirements name the format and the compression
 
   $ hg init repo
   $ cd repo

@@ -162,7 +162,7 @@ options that need a store
   a
   $ cd ..
 
-The keyword extension opens files itself
+The keyword extension has its own class of files
 
   $ hg init keywords
   $ cd keywords

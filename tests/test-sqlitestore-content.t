@@ -7,8 +7,9 @@ Identical large contents are stored once, however they arrive.
   $ kilobytes() { echo $(( $(wc -c < $1/.hg/store/files.sqlite) / 1024 )); }
   $ noise() { python3 -c "import random, sys; sys.stdout.buffer.write(random.Random($1).randbytes($2))"; }
 
-A history where 20 paths get the same megabyte in one changeset, change to
-another in the next, and one more path appears with it, renamed later
+A history in which 20 paths get the same megabyte in the first changeset and
+another one in the second, which also adds one more path with it. The third
+changeset renames that path
 
   $ hg init plain
   $ cd plain
@@ -37,7 +38,7 @@ A clone stores two megabytes. So does a clone that pulls in steps
   >   hg -R plain archive -r 2 a && hg -R $repo archive -r 2 b && diff -r a b -x .hg_archival.txt; rm -r a b
   > done
 
-A pull finds content that was committed before,
+A pull finds content that was committed before
 
   $ hg init committed --config storage.new-repo-backend=sqlite
   $ cd committed
@@ -48,7 +49,7 @@ A pull finds content that was committed before,
   $ test $(kilobytes .) -lt 2200 || kilobytes .
   $ hg verify -q
 
-even after the path that had it first was stripped
+The content stays after the first path that had it was stripped
 
   $ cd ..
   $ hg -R committed --config extensions.strip= strip -q --no-backup --force 0

@@ -33,7 +33,7 @@ A missing file
   $ restore
   $ hg verify -q
 
-A file that is no database, a database of another application, a newer schema
+A file that is no database of this extension, or has an unknown schema
 
   $ echo 'this is not a database, but it is long enough to look at' > .hg/store/files.sqlite
   $ hg cat -r 0 f

@@ -48,7 +48,7 @@ independent
   $ ls linked/.hg/store | grep sqlite
   files.sqlite
 
-That holds whichever of them writes first, and whatever command does it
+This does not depend on which of them writes first, or by which command
 
   $ cp -al a linked2
   $ hg -R a --config extensions.strip= strip -q --no-backup tip

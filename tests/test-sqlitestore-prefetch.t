@@ -1,3 +1,5 @@
+Reading the texts of many files ahead.
+
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > sqlitestore =

@@ -20,7 +20,7 @@ Reading a repository from a web server that does not run Mercurial.
   $ cat dumb.pid >> $DAEMON_PIDS
   $ url=static-http://localhost:$HGPORT
 
-Copies of the database are kept here for as long as they are needed
+Copies of the database are made in this folder, and removed after use
 
   $ mkdir copies
   $ export TMPDIR=$TESTTMP/copies

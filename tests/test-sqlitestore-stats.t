@@ -1,3 +1,5 @@
+The figures that admin::sqlite-stats shows.
+
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > sqlitestore =
@@ -61,7 +63,7 @@ Two files, one with three revisions
   $ hg admin::sqlite-stats -n 1 -T '{paths % "{path} {raw} {revisions}\n"}'
   b 2352 3
 
-A pull stores revisions in frames,
+A pull stores revisions in frames
 
   $ cd ..
   $ hg clone -q --pull -U r clone
@@ -78,7 +80,7 @@ A pull stores revisions in frames,
   [{'count': 1, 'from': 4, 'to': 7}]
   [1, 0, 2, 0, 2, 0]
 
-and stripped revisions stay there as unused entries
+Stripped revisions stay in frames as unused entries
 
   $ hg -R clone --config extensions.strip= strip -q --no-backup tip
   $ hg -R clone admin::sqlite-stats -T '{revisions} {unused}\n'

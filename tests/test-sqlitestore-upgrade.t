@@ -161,8 +161,8 @@ Upgrade without a backup, and with new deltas of manifests
   $ hg -R ../share verify -q
   $ cd ..
 
-An upgrade does not change the backend, whatever the configuration of new
-repositories is. Another command converts repositories
+An upgrade does not change the backend, even if new repositories would have the
+other one. Another command converts repositories
 
   $ hg init revlogs --config storage.new-repo-backend=revlogv1
   $ hg debugupgraderepo -R revlogs --run

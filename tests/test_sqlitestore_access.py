@@ -81,7 +81,7 @@ def store(suffix: str) -> str:
 
 
 def another_user() -> None:
-    """Become a user who owns nothing here, if that is possible."""
+    """Become a user who owns none of the files, if that is possible."""
     if os.getuid() == 0:
         nobody = pwd.getpwnam('nobody')
         os.setgroups([])
@@ -144,7 +144,10 @@ def protected(path: bytes) -> tuple[bytes, ...]:
 
 
 def reads(path: bytes) -> bytes:
-    """Return what another user reads, who must not change anything."""
+    """Return what another user reads.
+
+    This must not add or remove a file of the store.
+    """
     before = sorted(os.listdir(os.path.join(path, b'.hg/store')))
     found = in_child(lambda: contents(path))
     after = sorted(os.listdir(os.path.join(path, b'.hg/store')))

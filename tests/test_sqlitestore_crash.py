@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Kill every command that writes, at each of its steps, and check the result.
 
-After each kill, ``hg recover`` runs if Mercurial asks for it. Then ``hg verify``
-must be clean, every changeset that existed before must read as before, and the
-next writer must succeed. helpers/sqlitestore_crashes.py explains what a step is.
+After each kill, ``hg recover`` runs if Mercurial asks for it. Afterwards
+``hg verify`` must find no problem, every changeset that existed before must
+read as before, and the next writer must succeed. What a step is:
+helpers/sqlitestore_crashes.py.
 
 The environment variable ``CRASH_POINTS`` says how many steps to try for each
 command: a number, or ``all``. ``CRASH_SIGNAL`` is the signal to send instead of

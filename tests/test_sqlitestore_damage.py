@@ -26,12 +26,12 @@ from mercurial.utils import stringutil
 
 TRIALS = int(os.environ.get('DAMAGE_TRIALS', '12'))
 
-# More seconds than anything here takes. An endless loop is an error as well.
+# Seconds after which a check counts as an endless loop, which is an error.
 PATIENCE = 120
 
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 
-# Commands that may also fail on a damaged database, but not silently.
+# Commands that may fail on a damaged database, but must print the reason.
 MORE = (
     (b'admin::sqlite-stats',),
     (b'update', b'-q', b'-C', b'2'),
@@ -118,7 +118,7 @@ def read(path: bytes) -> tuple[Contents, list[bytes]]:
 
 
 def examine(path: bytes, wanted: Contents) -> str:
-    """Read a damaged repository, and return what this test objects to."""
+    """Read a damaged repository, and return the first mistake, or ''."""
     found, errors = read(path)
     for key, text in found.items():
         if wanted[key] != text:

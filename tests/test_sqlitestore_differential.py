@@ -60,7 +60,7 @@ class Server:
         self._read()
 
     def _read(self) -> tuple[bytes, bytes]:
-        """Read one message; returns (channel, data).
+        """Read one message, and return (channel, data).
 
         Messages that ask for input have no data.
         """
@@ -70,7 +70,7 @@ class Server:
         return channel, b'' if channel in b'IL' else stream.read(length)
 
     def run(self, words: tuple[str, ...]) -> str:
-        """Run a command; returns what it prints, with its exit status."""
+        """Run a command; return what it prints, with its exit status."""
         data = b'\0'.join(map(os.fsencode, words))
         request = b'runcommand\n' + struct.pack('>I', len(data)) + data
         stream = self._process.stdin
@@ -109,7 +109,7 @@ class Pair:
         self.both('init', 'r0', top=True)
 
     def run(self, side: str, *words: str, top: bool = False) -> str:
-        """Run hg on one side; returns what it prints, with its exit status.
+        """Run hg on one side; return what it prints, with its exit status.
 
         With ``top``, it runs beside the repository and not in it.
         """
@@ -228,7 +228,8 @@ class Pair:
     def bundle(self) -> None:
         """Read a bundle on top of a part of the history, then apply it."""
         if self.censored:
-            return  # With revlogs, bundle repositories cannot read those.
+            # Bundle repositories on revlogs cannot read censored revisions.
+            return
         self.generation += 1
         target = f'r{self.generation}'
         base = self.revision()

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run commands that write while the disk is full.
 
-Each must fail with one line that names a path, lose nothing, and work again
-when there is space. ``RLIMIT_FSIZE`` limits the size of each file: the database,
-its log, a revlog. A small tmpfs limits the total, if one can be mounted.
+Each command must fail with one line that names a path, lose nothing, and work
+again when there is space. ``RLIMIT_FSIZE`` limits the size of each file: the
+database, its log, a revlog. A small tmpfs limits the total, if one can be
+mounted.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def attempt(
 
 
 def failed_well(out: bytes) -> None:
-    """Check the output of a command that had no space."""
+    """Assert that a command without space printed one error, as it should."""
     lines = [line for line in out.split(b'\n') if line.startswith(b'abort: ')]
     assert len(lines) == 1, out
     assert b'Traceback' not in out, out

@@ -102,14 +102,14 @@ def command(repo: Any, *args: bytes) -> tuple[int, bytes]:
     return int(dispatch.dispatch(request) or 0), out.getvalue()
 
 
-def is_ours(path: bytes) -> bool:
+def is_sqlite(path: bytes) -> bool:
     """Return whether the repository is in SQLite."""
     return os.path.exists(os.path.join(path, b'.hg/store/files.sqlite'))
 
 
 def to_other_kind(path: bytes) -> None:
     """Convert between SQLite and revlogs."""
-    kind = b'revlog' if is_ours(path) else b'sqlite'
+    kind = b'revlog' if is_sqlite(path) else b'sqlite'
     elsewhere(path, b'admin::sqlite-convert', b'-q', b'--to', kind)
 
 
@@ -135,7 +135,7 @@ def censor(path: bytes) -> None:
 
 def repack(path: bytes) -> None:
     """Repack, which moves all content."""
-    if is_ours(path):
+    if is_sqlite(path):
         elsewhere(path, b'admin::sqlite-repack', b'-q')
         elsewhere(path, b'admin::sqlite-repack', b'-q', b'--max')
 
@@ -160,7 +160,7 @@ ACTIONS = [*CONVERSIONS, strip, censor, repack, restore, upgrade]
 
 def skip_core(path: bytes, action: Callable[[bytes], None]) -> None:
     """Skip actions that involve only revlogs."""
-    if action not in CONVERSIONS and not is_ours(path):
+    if action not in CONVERSIONS and not is_sqlite(path):
         pytest.skip('all of this is about revlogs')
 
 
@@ -173,8 +173,8 @@ def test_command_server(path: bytes, action: Callable[[bytes], None]) -> None:
     assert len(before) == 5
     action(path)
     expected = contents(open_repository(path))
-    # Before it is invalidated, the object may refuse, but must not return
-    # anything that was never there.
+    # Before it is invalidated, the object may raise an error, but must not
+    # return a text that was never there.
     try:
         found = contents(repo)
     except (error.Error, OSError):
@@ -242,8 +242,8 @@ def test_reader_of_converted(path: bytes) -> None:
 
 
 def test_writer_without_extension(path: bytes, tmp_path: pathlib.Path) -> None:
-    """A process without the extension cannot write revlogs beside it."""
-    if is_ours(path):
+    """A process without the extension cannot write revlogs any more."""
+    if is_sqlite(path):
         to_other_kind(path)
     repo = open_repository(path)
     # The class that core gave it, without the extension.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Killing Mercurial at every step of a command, and checking what is left.
+"""Kill Mercurial at every step of a command, and check the repository.
 
 A command runs in a forked child that kills itself with SIGKILL before its Nth
 step. A step is an SQL statement, a file opened for writing, or a rename,
@@ -83,7 +83,7 @@ def configure(
 
 
 def hg_command(*args: bytes) -> tuple[int, bytes]:
-    """Run an hg command in this process; returns (exit code, output)."""
+    """Run an hg command in this process; return (exit code, output)."""
     out = io.BytesIO()
     request = make_request(list(args), fin=io.BytesIO(), fout=out, ferr=out)
     code = dispatch.dispatch(request)
@@ -91,9 +91,9 @@ def hg_command(*args: bytes) -> tuple[int, bytes]:
 
 
 class Steps:
-    """Counts the steps of this process, and sends a signal before step ``last``.
+    """Counts the steps of this process.
 
-    With None, only counts.
+    Before step ``last``, unless it is None, the process gets a signal.
     """
 
     def __init__(self, last: int | None, signum: int) -> None:
@@ -159,8 +159,7 @@ class Steps:
                     if inner is not None:
                         inner(*args)
 
-                # So few pages at a time that a small database takes several
-                # steps.
+                # Even a small database takes several steps of two pages.
                 kwargs['pages'] = 2
                 super().backup(target, progress=progress, **kwargs)
 
@@ -184,7 +183,7 @@ def crash(
 ) -> int | None:
     """Run a command in a child process that gets a signal at step ``last``.
 
-    Returns the number of steps that the command took, or None if it got the
+    Return the number of steps that the command took, or None if it got the
     signal. Without the signal its exit code must be ``expected``.
     """
     reading, writing = os.pipe()
@@ -286,22 +285,22 @@ class Scenario:
         self.before = contents(path) if before is None else before
 
     def run(self, points: int | None) -> int:
-        """Kill at all steps, or at ``points`` of them; returns how many."""
+        """Kill at all steps, or at ``points`` of them; return how many."""
         total = self.total()
         chosen = spread(total, points)
         killed = 0
         for number, last in enumerate(chosen):
             killed += self.kill(last)
             self.look(last, number)
-        # The number of steps varies a little with the state of caches and of the
-        # write-ahead log.
+        # The number of steps varies a little with the state of caches and of
+        # the write-ahead log.
         assert killed * 5 >= len(chosen) * 4, (killed, len(chosen))
         return killed
 
     def total(self) -> int:
         """Run the command to its end and note its result.
 
-        Returns the number of its steps.
+        Return the number of its steps.
         """
         copy_tree(self.pristine, self.path)
         total = crash(self.args, None, self.code)
@@ -312,7 +311,7 @@ class Scenario:
     def kill(self, last: int) -> bool:
         """Run the command until step ``last``, in a fresh copy.
 
-        Returns whether the command got as far as that.
+        Return whether the command was killed before its end.
         """
         copy_tree(self.pristine, self.path)
         return crash(self.args, last, self.code, self.signum) is None

@@ -46,7 +46,7 @@ REQUIREMENTS = {b'exp-sqlite-001', b'exp-sqlite-comp-001=zstd'}
 
 
 def make_legacy(path: bytes) -> None:
-    """Rewrite the repository at ``path`` from our format to the old one.
+    """Rewrite the repository at ``path`` in the format of that extension.
 
     Each revision becomes a delta of the revision before. The encodings of the
     old format take turns.
@@ -92,7 +92,7 @@ def _add_file(db: sqlite3.Connection, name: bytes, flog: Any) -> None:
 def _add_delta(
     db: sqlite3.Connection, compression: int, data: bytes, delta: bytes
 ) -> int:
-    """Store a delta unless there is an equal one; returns its id."""
+    """Store a delta unless an equal one is stored, and return its id."""
     digest = hashlib.sha1(delta).digest()
     db.execute(
         'INSERT OR IGNORE INTO delta (compression, hash, delta)'
