@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The URIs that tell SQLite which file to open, and in which mode."""
+"""The URIs that tell SQLite which file to open, and in which mode.
+
+Knows nothing of files: it only translates a path.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The keyword extension: its files, which expand keywords when read."""
+"""The keyword extension: its files, which expand keywords when read.
+
+Their class is in ``filelog.keywords``.
+"""
 
 from __future__ import annotations
 

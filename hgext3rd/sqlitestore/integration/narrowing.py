@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The narrow extension: files that leave a narrow clone."""
+"""The narrow extension: files that leave a narrow clone.
+
+``writing.narrowing`` removes them.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``hg verify``: the checks of the database, before Mercurial's own."""
+"""``hg verify``: the checks of the database, before Mercurial's own.
+
+The checks themselves are in ``reading.verify`` and ``filelog.integrity``.
+"""
 
 from __future__ import annotations
 

@@ -3,11 +3,10 @@
 
 The text is replaced by a tombstone. Its deltas, in the same file or another
 one, are stored again. Frames are rewritten in place, so that every other
-revision keeps its address. All of this is part of the
-Mercurial transaction. Afterwards the database is vacuumed, because replaced
-bytes otherwise stay in free pages and in the write-ahead log. The counter
-``wipe``, which is committed with the change, makes the next writer do that if
-this process is killed first.
+revision keeps its address. All of this is part of the Mercurial transaction.
+Afterwards the database is vacuumed, because replaced bytes otherwise stay in
+free pages and in the write-ahead log. The counter ``wipe``, which is committed
+with the change, makes the next writer do that if this process is killed first.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Remove the history of files that are no longer part of a narrow clone."""
+"""Remove the history of files that are no longer part of a narrow clone.
+
+Removes whole files. The narrowspec of the repository decides which.
+"""
 
 from __future__ import annotations
 

@@ -37,9 +37,9 @@ def settle(store: Store) -> None:
 
     Unlike ``recover``, this keeps the record of a completed transaction. Call
     it when a Mercurial transaction begins: once that has added changesets, the
-    earlier one would appear to be completed. In an empty
-    repository the database is closed afterwards, because a stream clone may be
-    about to replace the file.
+    earlier one would appear to be completed. In an empty repository the
+    database is closed afterwards, because a stream clone may be about to
+    replace the file.
     """
     if store.exists:
         row = store.db.row(statements.SELECT_TXN)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Texts of one file that are needed again while revisions are added to it."""
+"""Texts of one file that are needed again while revisions are added to it.
+
+Knows nothing of transactions, or of how texts are stored.
+"""
 
 from __future__ import annotations
 
