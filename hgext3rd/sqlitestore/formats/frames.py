@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from mercurial import mdiff
 
@@ -265,31 +265,3 @@ class Frame:
                 text = bytes(mdiff.patches(text, deltas))
             texts.keep((frame_id, part[0]), text)
         return text
-
-
-class Entries(Protocol):
-    """Numbered entries, each a full text or a delta of another entry."""
-
-    def base(self, n: int) -> int:
-        """Return the base of entry ``n``, or -1 for a full text."""
-
-    def entry(self, n: int) -> bytes:
-        """Return entry ``n`` as stored."""
-
-
-def resolve(frame: Entries, n: int) -> bytes:
-    """Return the full text of entry ``n``."""
-    deltas = []
-    while True:
-        base = frame.base(n)
-        data = frame.entry(n)
-        if base < 0:
-            break
-        # An empty delta changes nothing: a copy with the same content.
-        if data:
-            deltas.append(data)
-        n = base
-    if not deltas:
-        return data
-    deltas.reverse()
-    return bytes(mdiff.patches(data, deltas))

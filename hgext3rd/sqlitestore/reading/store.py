@@ -19,6 +19,7 @@ from mercurial.i18n import _
 from .. import errors
 from ..database import connection
 from ..formats import chunks, columns
+from ..formats.openframe import OpenFrame
 from .contents import Contents
 from .fileindex import FileIndex
 from .indexes import Indexes
@@ -27,7 +28,7 @@ from .indexes import Indexes
 class OpenWriter(Protocol):
     """The part of a Writer that reading needs."""
 
-    def open_frame(self, frame_id: int) -> Any:
+    def open_frame(self, frame_id: int) -> OpenFrame | None:
         """Return the frame being filled if it has this id, or None."""
 
 

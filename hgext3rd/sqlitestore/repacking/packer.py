@@ -14,8 +14,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..formats import chunks, frames, schema
-from ..writing import sealer
+from ..formats import chunks, frames
+from ..formats.openframe import OpenFrame
 
 # More threads would find no work, because frames are filled one at a time.
 MAX_THREADS = 4
@@ -66,16 +66,7 @@ class Packer:
             collections.deque()
         )
         self._done: list[Packed] = []
-        self._reset()
-
-    def _reset(self) -> None:
-        self._id = 0
-        self._gids: list[int] = []
-        self._distances: list[int] = []
-        self._entries: list[bytes] = []
-        self._places: dict[int, int] = {}
-        self._size = 0
-        self._largest = 0
+        self._frame: OpenFrame | None = None
 
     def close(self) -> None:
         """Stop the threads. Frames that were not taken are lost."""
@@ -84,8 +75,7 @@ class Packer:
     @property
     def full(self) -> bool:
         """Whether the frame that is being filled is large enough."""
-        limit = max(self._frame_size, sealer.TEXTS_PER_FRAME * self._largest)
-        return self._size >= limit
+        return self._frame is not None and self._frame.is_full(self._frame_size)
 
     @property
     def finished(self) -> int:
@@ -102,7 +92,7 @@ class Packer:
 
         Return None if it is in no frame or in another one.
         """
-        return self._places.get(gid)
+        return None if self._frame is None else self._frame.place(gid)
 
     def add(self, gid: int, data: bytes, base: int | None) -> tuple[int, int]:
         """Add an entry, and return (frame id, place in the frame).
@@ -110,39 +100,25 @@ class Packer:
         ``data`` is a delta of the entry at place ``base`` of the same frame, or
         a full text if ``base`` is None.
         """
-        if not self._id:
-            self._id = self._next_id()
-        place = len(self._entries)
-        self._gids.append(gid)
-        self._distances.append(0 if base is None else place - base)
-        self._entries.append(data)
-        self._places[gid] = place
-        self._size += len(data)
-        if base is None:
-            self._largest = max(self._largest, len(data))
-        return self._id, place
+        frame = self._frame
+        if frame is None:
+            frame = self._frame = OpenFrame(self._next_id())
+        return frame.id, frame.add(gid, data, base)
 
     def add_alone(self, gid: int, text: bytes) -> tuple[int, int]:
         """Add a large text in a frame of its own; return (frame id, 0)."""
-        frame_id = self._next_id()
+        frame = OpenFrame(self._next_id())
+        place = frame.add(gid, text, None)
         # Not in a thread: the caller would read the next text meanwhile, and
         # memory would have to hold both.
-        self._done.append(self._compress(frame_id, [gid], [0], [text]))
-        return frame_id, 0
+        self._done.append(self._compress(frame))
+        return frame.id, place
 
     def cut(self) -> None:
         """End the frame that is being filled, if there is one."""
-        if self._id:
-            self._pending.append(
-                self._pool.submit(
-                    self._compress,
-                    self._id,
-                    self._gids,
-                    self._distances,
-                    self._entries,
-                )
-            )
-            self._reset()
+        if self._frame is not None:
+            self._pending.append(self._pool.submit(self._compress, self._frame))
+            self._frame = None
         while len(self._pending) > 2 * MAX_THREADS:
             self._done.append(self._pending.popleft().result())
 
@@ -153,32 +129,26 @@ class Packer:
         while self._done:
             yield self._done.pop()
 
-    def _compress(
-        self,
-        frame_id: int,
-        gids: list[int],
-        distances: list[int],
-        entries: list[bytes],
-    ) -> Packed:
+    def _compress(self, frame: OpenFrame) -> Packed:
         codec = chunks.Codec(self._compression, self._level)
-        head, parts = self._layout(gids, distances, entries, codec)
-        return Packed(frame_id, head, list(frames.encode_data(parts, codec)))
+        head, parts = self._layout(frame, codec)
+        return Packed(frame.id, head, list(frames.encode_data(parts, codec)))
 
     def _layout(
-        self,
-        gids: list[int],
-        distances: list[int],
-        entries: list[bytes],
-        codec: chunks.Codec,
+        self, frame: OpenFrame, codec: chunks.Codec
     ) -> tuple[bytes, list[bytes]]:
-        paths, revs = zip(*map(schema.split_id, gids), strict=True)
+        """Return the head of a frame, and its data as a list of byte strings."""
         if self._split:
             try:
-                return frames.split(paths, revs, distances, entries, codec)
+                return frames.split(
+                    frame.paths,
+                    frame.revs,
+                    frame.distances,
+                    frame.entries,
+                    codec,
+                )
             except OverflowError:
                 # The hunks are out of order. No diff algorithm produces such
                 # deltas, but they may arrive from another repository.
                 pass
-        lengths = list(map(len, entries))
-        head = frames.encode_head(paths, revs, distances, lengths, codec)
-        return head, entries
+        return frame.encode_head(codec), frame.entries

@@ -158,7 +158,7 @@ def _rewrite_frame(
     head = frames.encode_head(
         frame.paths, frame.revs, distances, lengths, codec
     )
-    pieces = codec.encode_stream(entries, sum(lengths), schema.PIECE_SIZE)
+    pieces = frames.encode_data(entries, codec)
     writer.replace_frame(frame_id, head, pieces)
 
 

@@ -17,6 +17,7 @@ from mercurial.revlogutils import constants
 
 from ..formats import deltas, frames, schema
 from ..formats.index import Revision
+from ..formats.openframe import OpenFrame
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 from . import bases, relatives
@@ -163,17 +164,11 @@ class FileWriter:
     def store_alone(self, rev: int, text: bytes) -> int:
         """Store the text of one revision as a frame, and return its id."""
         writer = self.writer
-        path_id = self.index.path_id
-        assert path_id is not None
-        frame_id = writer.next_frame()
-        head = frames.encode_head(
-            [path_id], [rev], [0], [len(text)], writer.codec
-        )
-        pieces = writer.codec.encode_stream(
-            [text], len(text), schema.PIECE_SIZE
-        )
-        writer.add_frame(frame_id, head, pieces)
-        return frame_id
+        frame = OpenFrame(writer.next_frame())
+        frame.add(self.index.gid(rev), text, None)
+        pieces = frames.encode_data(frame.entries, writer.codec)
+        writer.add_frame(frame.id, frame.encode_head(writer.codec), pieces)
+        return frame.id
 
     def _text_of(self, idx: FileIndex, rev: int) -> bytes:
         """Return the raw text of a revision of this or another file."""

@@ -11,15 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from ..formats import chunks, frames, schema
+from ..formats import chunks, frames
+from ..formats.openframe import OpenFrame
 
 # Uncompressed bytes in a frame. Decompressing them takes about 0.3 ms, the
 # most that reading one revision costs; larger frames compress better.
 FRAME_SIZE = 256 << 10
-
-# A frame begins with a full text. Frames of large files must hold several times
-# as much, or full texts would be most of what is stored.
-TEXTS_PER_FRAME = 4
 
 
 class FrameSink(Protocol):
@@ -35,7 +32,7 @@ class FrameSink(Protocol):
 
 
 class Sealer:
-    """The frame being filled. It can be read like a ``frames.Frame``.
+    """Fills one frame after another and stores them in ``sink``.
 
     ``compression`` names the engine, and ``level`` is that of ``chunks.Codec``.
     """
@@ -45,25 +42,21 @@ class Sealer:
     ) -> None:
         self._sink = sink
         self._codec = chunks.Codec(compression, level)
-        self._reset()
-
-    def _reset(self) -> None:
-        self._id = 0
-        self._paths: list[int] = []
-        self._revs: list[int] = []
-        self._distances: list[int] = []
-        self._entries: list[bytes] = []
-        self._places: dict[int, int] = {}
-        self._size = 0
-        self._largest = 0
+        self._frame: OpenFrame | None = None
 
     def place(self, gid: int) -> int | None:
         """Return the entry of a revision in the frame being filled, or None."""
-        return self._places.get(gid)
+        return None if self._frame is None else self._frame.place(gid)
 
-    def current(self, frame_id: int) -> Sealer | None:
-        """Return this object if it is filling the frame with that id."""
-        return self if self._id and self._id == frame_id else None
+    def text(self, place: int) -> bytes:
+        """Return the full text of an entry of the frame being filled."""
+        assert self._frame is not None
+        return self._frame.text(place)
+
+    def current(self, frame_id: int) -> OpenFrame | None:
+        """Return the frame being filled if it has this id, or None."""
+        frame = self._frame
+        return frame if frame is not None and frame.id == frame_id else None
 
     def add(self, gid: int, data: bytes, base: int | None) -> tuple[int, int]:
         """Add a revision, and return (frame id, place).
@@ -71,59 +64,19 @@ class Sealer:
         ``data`` is a delta of the entry at place ``base``, or a full text if
         ``base`` is None.
         """
-        if not self._id:
-            self._id = self._sink.next_frame()
-        place = len(self._entries)
-        path_id, rev = schema.split_id(gid)
-        self._paths.append(path_id)
-        self._revs.append(rev)
-        self._distances.append(0 if base is None else place - base)
-        self._entries.append(data)
-        self._places[gid] = place
-        self._size += len(data)
-        if base is None and len(data) > self._largest:
-            self._largest = len(data)
-        frame_id = self._id
-        if self._size >= max(FRAME_SIZE, TEXTS_PER_FRAME * self._largest):
+        frame = self._frame
+        if frame is None:
+            frame = self._frame = OpenFrame(self._sink.next_frame())
+        place = frame.add(gid, data, base)
+        if frame.is_full(FRAME_SIZE):
             self.flush()
-        return frame_id, place
+        return frame.id, place
 
     def flush(self) -> None:
         """Store the frame being filled, if there is one."""
-        if not self._id:
+        frame = self._frame
+        if frame is None:
             return
-        head = frames.encode_head(
-            self._paths,
-            self._revs,
-            self._distances,
-            [len(entry) for entry in self._entries],
-            self._codec,
-        )
-        pieces = frames.encode_data(self._entries, self._codec)
-        self._sink.add_frame(self._id, head, pieces)
-        self._reset()
-
-    # reading, as from a frames.Frame
-
-    def base(self, n: int) -> int:
-        """Return the base of entry ``n``, or -1 for a full text."""
-        distance = self._distances[n]
-        return n - distance if distance else -1
-
-    def entry(self, n: int) -> bytes:
-        """Return entry ``n`` as stored."""
-        return self._entries[n]
-
-    def text(self, n: int) -> bytes:
-        """Return the full text of entry ``n``."""
-        return frames.resolve(self, n)
-
-    @property
-    def paths(self) -> list[int]:
-        """The path id of each entry."""
-        return self._paths
-
-    @property
-    def revs(self) -> list[int]:
-        """The revision number of each entry."""
-        return self._revs
+        pieces = frames.encode_data(frame.entries, self._codec)
+        self._sink.add_frame(frame.id, frame.encode_head(self._codec), pieces)
+        self._frame = None

@@ -41,6 +41,7 @@ from mercurial.i18n import _
 from .. import errors
 from ..formats import chunks, schema, statements
 from ..formats.index import Revision
+from ..formats.openframe import OpenFrame
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 from . import recovery
@@ -262,7 +263,7 @@ class Writer:
             self._sealer = Sealer(self, self.store.compression)
         return self._sealer
 
-    def open_frame(self, frame_id: int) -> Any:
+    def open_frame(self, frame_id: int) -> OpenFrame | None:
         """Return the frame being filled if it has this id, or None."""
         if self._sealer is None:
             return None
