@@ -31,8 +31,8 @@ ZLIB_LEVEL = 6
 # in full.
 MAX_DECODED = 256 * 1024 * 1024
 
-# Most bytes of one decoded part. This bounds what a bomb occupies beyond the
-# limit.
+# The most bytes of one decoded part. This bounds the memory that a bomb takes
+# beyond the limit.
 STEP = 1024 * 1024
 
 # Bytes of zstd data that are decoded at once. Four bytes may stand for a block
@@ -50,7 +50,7 @@ class ContentEncoder(Protocol):
         """Return the bytes that make all data so far decodable."""
 
     def finish(self) -> bytes:
-        """Like ``flush``, and end the encoded data: nothing may follow."""
+        """Return the last bytes of the encoded data. Nothing may follow."""
 
 
 class ContentDecoder(Protocol):
