@@ -59,7 +59,7 @@ class SharedCache:
         self._penalty_until = 0.0
 
     def available(self) -> bool:
-        """Return whether the cacher may be asked; it may not after a failure."""
+        """Return whether the cacher may be asked: not soon after a failure."""
         return time.monotonic() >= self._penalty_until
 
     def punish(self) -> None:
@@ -119,11 +119,11 @@ class ResponseCache:
     ) -> Body | Location:
         """Answer from the cache, or from ``produce`` and cache that.
 
-        ``produce`` runs at most once, and to its end before this returns. If
-        it yields more than the limit, the rest is produced while the chunks
-        are taken, and nothing is cached. Its exceptions pass through.
-        ``redirect`` says which redirects the client follows; the response is
-        then where to fetch the body.
+        ``produce`` runs at most once, and to its end before this returns. If it
+        yields more than the limit, the rest is produced while the chunks are
+        taken, and nothing is cached. Its exceptions pass through. ``redirect``
+        says which redirects the client follows. With it, the result may be a
+        ``Location``, where the client fetches the body.
         """
         location = self._locate(key, redirect)
         if location is not None:
@@ -155,7 +155,7 @@ class ResponseCache:
     def fill(
         self, key: bytes, produce: Callable[[], bytes], quality: int
     ) -> bool:
-        """Put ``produce()`` under ``key`` unless there is one as good.
+        """Put ``produce()`` under ``key`` unless an entry as good is there.
 
         One process does it while others wait. Returns whether the entry was
         put. Raises ``CacherError`` if the cacher does not work.

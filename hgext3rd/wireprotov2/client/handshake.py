@@ -138,8 +138,9 @@ class _UpgradingOpener:
         if not _KINDS.fullmatch(kind.strip()):
             length = response.headers.get('Content-Length')
             if length != '0' and not response.peek(1):
-                # The headers are incomplete. Mercurial would take it for a
-                # server of static files and fail with a less clear message.
+                # The headers are incomplete. Mercurial would take the other
+                # side for a server of static files and fail with a less clear
+                # message.
                 raise failures.ConnectionFailure(
                     url, _(b'connection lost: the response is incomplete')
                 )

@@ -5,8 +5,8 @@ Values are ``None``, ``bool``, ``int`` (64 bit), ``bytes``, ``list``, ``dict``
 and ``set`` (tag 258). Map keys and set members are sent sorted by value, not in
 the order of the canonical form of RFC 8949. Only bytestrings may have an
 indefinite length. The ``cbor2`` package could be made to sort that way, but it
-cannot decode incrementally, emit a long bytestring in chunks, or refuse the rest
-of CBOR. So this package has a codec of its own; its tests compare it with
+cannot decode incrementally, emit a long bytestring in chunks, or refuse the
+rest of CBOR. So this package has a codec of its own; its tests compare it with
 ``cbor2``.
 
 This module knows nothing of frames or commands.

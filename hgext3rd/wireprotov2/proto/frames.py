@@ -2,9 +2,9 @@
 """Wire frames: eight bytes of header and a payload; both framings as data.
 
 The header is the length of the payload (24 bits), the request id (16 bits), the
-stream id (8), the stream flags (8), and a byte with the frame type (high nibble)
-and the flags of that type (low nibble). Numbers are little endian. See ``hg help
-internals.wireprotocolrpc``.
+stream id (8), the stream flags (8), and a byte with the frame type (high
+nibble) and the flags of that type (low nibble). Numbers are little endian. See
+``hg help internals.wireprotocolrpc``.
 
 This module parses and builds frames. ``states``, ``server`` and ``client`` know
 what a sequence of frames means.

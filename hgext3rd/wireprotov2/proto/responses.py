@@ -23,8 +23,8 @@ SMALL_LIMITS = cbor.Limits(depth=8, items=4096, size=64 * 1024)
 #: The payload of the wire frame that precedes the values of a response.
 STATUS_OK = cbor.encode({b'status': b'ok'})
 
-#: An error must fit into one wire frame. So it quotes at most this many of the
-#: arguments that a client sent, and at most this many bytes of each.
+#: An error must fit into one wire frame. So it quotes at most this many bytes
+#: of an argument that a client sent, and at most this many arguments.
 MAX_ARGUMENT = 1024
 MAX_ARGUMENTS = 8
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Pulls into repositories of limited depth: what is done before and after them.
+"""Pulls into repositories of limited depth: the steps before and after them.
 
-Before: the repository becomes one whose file revisions may lack data. After:
-the data is fetched that changesets need which are to be complete. How missing
-data is stored is up to ``shallow.storage``; the pull itself is elsewhere.
+Before a pull, the repository becomes one whose file revisions may lack data.
+After it, the data is fetched that is missing from changesets which must be
+complete. ``shallow.storage`` knows how missing data is stored; ``steps`` runs
+the pull itself.
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ def _fetch(repo: Any, endpoint: Endpoint, spec: Mapping[bytes, Any]) -> None:
 
 
 def _keep(repo: Any, path: bytes, revisions: Iterator[RevisionRecord]) -> int:
-    """Keep the data that the file lacks; return the number of revisions."""
+    """Keep the data that the file lacks; return how many revisions got data."""
     content = {record.node: record for record in revisions}
     inner = repo.file(path)._revlog
     count = 0

@@ -110,7 +110,7 @@ def _place(
     sent: set[bytes],
     content: dict[bytes, RevisionRecord],
 ) -> RevisionRecord:
-    """Return ``data`` in a form that can be applied after those in ``sent``."""
+    """Return ``data`` in a form that applies after the revisions ``sent``."""
     if data.base != NULL_ID and data.base not in sent:
         # A delta must come after the revision it applies to.
         text = fulltext(data, content)

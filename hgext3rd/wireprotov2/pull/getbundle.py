@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The answer to ``getbundle``, composed from responses of version 2.
 
-Turns the records of a source into a bundle2 stream while they arrive. Which
-commands are sent is decided in ``onerequest`` and ``stepwise``; whether
-``getbundle`` can be answered at all, in ``abilities``.
+Turns the records of a source into a bundle2 stream while they arrive.
+``onerequest`` and ``stepwise`` decide which commands are sent. ``abilities``
+decides whether ``getbundle`` can be answered at all.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ def getbundle(
 class _Bundle:
     """A bundle2 stream made from ``source``.
 
-    ``version`` is that of the changegroup. The attributes say which parts
-    follow it.
+    ``version`` is that of the changegroup. The public attributes say which
+    parts follow the changegroup.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The server's list of the segments of its history, checked while it is read.
 
-Reads what the command ``segments`` answers. Fetching segments is not known
-here.
+Reads the response to the command ``segments``. Nothing here knows how segments
+are fetched.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class SegmentList:
 
 
 def number(value: Any, key: bytes) -> int:
-    """Return the count ``value[key]``; raise ``CBORError`` if it is none."""
+    """Return ``value[key]``; raise ``CBORError`` if it is not a count."""
     found = value.get(key) if isinstance(value, dict) else None
     if type(found) is not int or found < 0:
         raise CBORError(b'malformed response: %s is missing' % key)
@@ -70,7 +70,7 @@ def number(value: Any, key: bytes) -> int:
 
 
 def text(value: Any, key: bytes) -> bytes:
-    """Return the bytes ``value[key]``; raise ``CBORError`` if it is none."""
+    """Return ``value[key]``; raise ``CBORError`` if it is not a bytestring."""
     found = value.get(key) if isinstance(value, dict) else None
     if type(found) is not bytes:
         raise CBORError(b'malformed response: %s is missing' % key)

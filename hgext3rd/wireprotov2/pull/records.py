@@ -18,8 +18,8 @@ from ..proto.errors import CBORError
 NODE_SIZE = 20
 NULL_ID = b'\0' * NODE_SIZE
 
-# The most values of a response that bring no revision. None are requested. The
-# limit ends the response of a server that sends them forever.
+# The most values of a response that carry no revision. The client requests none
+# of them; the limit stops a server that sends them forever.
 MAX_SKIPPED = 100_000
 
 # The header of a delta (see ``mdiff``): start, end, size of the new text.
@@ -105,7 +105,7 @@ def _parents(value: dict[bytes, Any]) -> tuple[bytes, bytes]:
 
 
 def changesets(values: Iterator[Any], total: int) -> Iterator[RevisionRecord]:
-    """Yield the ``total`` changesets after the header; check that they end it.
+    """Yield the ``total`` changesets after the header; check that no more come.
 
     Skips values that only tell bookmarks or phases of other changesets.
     """

@@ -85,7 +85,7 @@ class Seen:
     paths: set[bytes] = field(default_factory=set)
 
     def add(self, record: RevisionRecord) -> None:
-        """Read a changeset. Raises ``CBORError`` if it is malformed or known.
+        """Read a changeset; raise ``CBORError`` if it is malformed or repeated.
 
         The format of a changeset is that of ``mercurial.changelog``: manifest,
         user, date, paths, an empty line, description.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The payload of a segment: a changegroup as bytes, and back.
 
-Reads a repository, but knows neither how history is cut nor the wire. To apply a
-payload, a receiver needs only the ancestors of its changesets: deltas are made
-against parents, or against revisions that precede in the same payload.
+Reads a repository, but knows neither how history is cut nor the wire. To apply
+a payload, a receiver needs only the ancestors of its changesets: deltas are
+made against parents, or against revisions that precede in the same payload.
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ class Payload:
 def build(repo: Any, segment: Segment, version: bytes, level: int) -> Payload:
     """Return ``segment`` as a changegroup of ``version``.
 
-    The caller closes the stream. ``level`` is that of zstd. From ``LEVEL_AHEAD``
-    on the changegroup is packed as well, which saves an eighth and takes a fifth
-    longer. Memory is bounded, whatever the size of the segment.
+    The caller closes the stream. ``level`` is that of zstd. From
+    ``LEVEL_AHEAD`` on the changegroup is packed as well, which saves an eighth
+    of the bytes and takes a fifth longer. Memory is bounded, whatever the size
+    of the segment.
     """
     tree = scmutil.istreemanifest(repo)
     chunks = _changegroup(repo, segment, version)
@@ -94,11 +95,11 @@ def build(repo: Any, segment: Segment, version: bytes, level: int) -> Payload:
 def opened(streams: Sequence[IO[bytes]]) -> tuple[Any, int] | None:
     """Return payloads as one changegroup for Mercurial to apply.
 
-    Returns an unpacker (``mercurial.changegroup``) and the number of changesets.
-    Returns None if the payloads must be applied one by one, each with
-    ``container``. ``streams`` are at their start. Raises ``PackError``, also
-    while the changegroup is applied, if a payload is damaged or of an unknown
-    kind.
+    Returns an unpacker (``mercurial.changegroup``) and the number of
+    changesets. Returns None if the payloads must be applied one by one, each
+    with ``container``. ``streams`` are at their start. Raises ``PackError``,
+    also while the changegroup is applied, if a payload is damaged or of an
+    unknown kind.
     """
     found = [_opened(stream) for stream in streams]
     version = found[0][0]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happens to the requests of one repository: logged and counted.
+"""Logging and counting what happens to the requests of one repository.
 
-The cache and command dispatch emit events; here each becomes a line in the log of
-Mercurial (``hg help blackbox``) or a sample for Prometheus, or both. Nothing here
-influences a response.
+The cache and command dispatch emit events; here each becomes a line in the log
+of Mercurial (``hg help blackbox``) or a sample for Prometheus, or both. Nothing
+here influences a response.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Requests of hgweb below ``/api/``, and the handshake that leads there.
 
-This is where HTTP is: addresses, permissions, media types, statuses, and what is
-wrong with a request at that level. A request for a command goes on to
-``exchange``. Nothing is read of a request before its permission is checked.
+This module handles HTTP: addresses, permissions, media types and statuses. It
+passes a request for commands on to ``exchange``. The body of a request is not
+read before its permission is checked.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ SECTION = b'wireprotov2'
 # Statuses that say that a request is broken. They are logged.
 _LOGGED = frozenset((400, 408, 411, 413))
 
-# What the two halves of the URL space allow. Permission to push does not include
-# permission to pull, so the permission of each command is checked as well.
+# What the two halves of the URL space allow. Permission to push does not
+# include permission to pull, so the permission of each command is checked as
+# well.
 _URL_PERMISSIONS = {b'ro': b'pull', b'rw': b'push'}
 
 
@@ -52,9 +53,9 @@ def enabled_apis(ui: Any) -> dict[bytes, API]:
 def handlewsgirequest(
     orig: Any, rctx: Any, req: Any, res: Any, checkperm: CheckPerm
 ) -> bool:
-    """Answer requests for /api/ and handshakes; return whether it was one.
+    """Answer requests for /api/ and handshakes; return whether it answered.
 
-    Other requests are passed on to ``orig``, which is Mercurial's function.
+    Passes other requests on to ``orig``, which is Mercurial's function.
     """
     if not serves(rctx.repo.ui):
         return orig(rctx, req, res, checkperm)
@@ -97,7 +98,7 @@ def _fail(req: Any, res: Any, e: HTTPError) -> None:
 
 
 def _deny(res: Any, e: Any) -> None:
-    """Answer as a permission check wants it, with its reason as the status."""
+    """Answer with the status and the reason of a failed permission check."""
     res.status = hgwebcommon.statusmessage(e.code, stringutil.forcebytestr(e))
     for name, value in e.headers:
         res.headers[name] = value

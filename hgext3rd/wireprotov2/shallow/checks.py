@@ -98,9 +98,8 @@ def note_reused(repo: Any, first: int) -> None:
     """Record which changesets reuse file revisions whose data is missing.
 
     Considers the changesets from the revision number ``first`` on. A changeset
-    that has a file again as an older changeset had it brings no revision of
-    that file, so the data does not come along either. Its descendants lack the
-    same data.
+    that restores an older revision of a file adds no revision of that file, so
+    the data does not arrive with it. Its descendants lack the same data.
     """
     repo = repo.unfiltered()
     touched: dict[bytes, list[int]] = {}
