@@ -12,7 +12,7 @@ from typing import Any
 
 from mercurial import util
 
-# Modules that only a process that is about to serve imports.
+# Modules that only serving processes import.
 SERVING_MODULES = (
     'mercurial.hgweb.hgweb_mod_inner',
     'mercurial.hgweb.hgwebdir_mod_inner',

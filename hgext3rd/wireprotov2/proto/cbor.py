@@ -59,11 +59,6 @@ def head(major: int, value: int) -> bytes:
     raise CBORError(b'integer does not fit into 64 bits')
 
 
-def bytes_head(size: int) -> bytes:
-    """Return the bytes that precede a bytestring of ``size`` bytes."""
-    return head(BYTES, size)
-
-
 def _sort_key(value: object) -> tuple[str, object]:
     return type(value).__name__, value
 

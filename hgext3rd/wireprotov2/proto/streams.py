@@ -44,7 +44,7 @@ class ContentEncoder(Protocol):
     """Turns the bytes of a stream into the payloads of its frames."""
 
     def encode(self, data: bytes) -> bytes:
-        """Return encoded bytes; none if the encoder still holds the data."""
+        """Return encoded bytes, empty if the encoder still holds the data."""
 
     def flush(self) -> bytes:
         """Return the bytes that make all data so far decodable."""

@@ -26,8 +26,7 @@ from . import abilities, records
 from .depth import fulltext
 from .records import NULL_ID, RevisionRecord
 from .session import PullSession
-
-FIELDS = {b'parents', b'revision'}
+from .wanted import DATA_FIELDS
 
 
 def parse_depth(value: Any) -> int | None:
@@ -158,7 +157,7 @@ def _fetch(repo: Any, endpoint: Endpoint, spec: Mapping[bytes, Any]) -> None:
     ``spec`` is a revision specifier of the protocol.
     """
     client = endpoint.client()
-    args: dict[bytes, Any] = {b'revisions': [spec], b'fields': FIELDS}
+    args: dict[bytes, Any] = {b'revisions': [spec], b'fields': DATA_FIELDS}
     include, exclude = repo.narrowpats
     if include or exclude:
         args[b'pathfilter'] = {

@@ -23,7 +23,8 @@ from ..client.offer import OfferedTarget
 from ..proto import cbor
 from ..proto.errors import CBORError, ProtocolError
 from ..segments.bundle import MEDIA_TYPES
-from .listing import ListedSegment, number, text
+from . import records
+from .listing import ListedSegment, text
 
 # Bytes of a segment held in memory; more goes to a temporary file. With four
 # connections and six segments waiting to be applied, that is 24 MB.
@@ -153,7 +154,7 @@ class SegmentSource:
 
         ``head`` is the first value of the response, ``values`` are the others.
         """
-        size = number(head, b'size')
+        size = records.count(head, b'size')
         digest = text(head, b'sha256')
         if text(head, b'name') != segment.name:
             raise CBORError(b'malformed response: another segment')

@@ -61,14 +61,6 @@ class SegmentList:
     cgversion: bytes
 
 
-def number(value: Any, key: bytes) -> int:
-    """Return ``value[key]``; raise ``CBORError`` if it is not a count."""
-    found = value.get(key) if isinstance(value, dict) else None
-    if type(found) is not int or found < 0:
-        raise CBORError(b'malformed response: %s is missing' % key)
-    return found
-
-
 def text(value: Any, key: bytes) -> bytes:
     """Return ``value[key]``; raise ``CBORError`` if it is not a bytestring."""
     found = value.get(key) if isinstance(value, dict) else None
@@ -112,9 +104,9 @@ def parse(values: Iterable[Any]) -> SegmentList | None:
     head = next(values, None)
     if head is None:
         raise CBORError(b'malformed response: it is empty')
-    if number(head, b'version') != VERSION:
+    if records.count(head, b'version') != VERSION:
         return None
-    total = number(head, b'totalitems')
+    total = records.count(head, b'totalitems')
     if total > MAX_SEGMENTS:
         raise CBORError(b'malformed response: too many segments')
     segments: list[ListedSegment] = []
@@ -148,8 +140,8 @@ def _parse_segment(value: Any) -> ListedSegment:
         )
     return ListedSegment(
         name,
-        number(value, b'changesets'),
-        number(value, b'estimate'),
+        records.count(value, b'changesets'),
+        records.count(value, b'estimate'),
         tuple(heads),
         value.get(b'final') is True,
     )

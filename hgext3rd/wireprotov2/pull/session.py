@@ -49,7 +49,7 @@ class PullSession:
         self.confirm = confirm
         #: the number of changesets before the pull
         self.first = len(repo.unfiltered())
-        #: the heads of the remote if they had to be asked for, else empty
+        #: the heads of the remote if this session requested them, else empty
         self.heads: Sequence[bytes] = ()
         #: how many segments or batches were applied ahead of the pull proper
         self.applied = 0
@@ -57,7 +57,7 @@ class PullSession:
         self.report = Report(repo)
         #: the mark that lets an interrupted clone continue
         self.resumption = Resumption(repo)
-        #: whether a pull of this session is nested in another of its pulls
+        #: whether the pull that runs now is one batch of this session
         self.in_batch = False
         #: whether all file revisions in the repository have passed
         #: Mercurial's check of their parents, see ``parents``

@@ -101,7 +101,7 @@ def opened(streams: Sequence[IO[bytes]]) -> tuple[Any, int] | None:
     also while the changegroup is applied, if a payload is damaged or of an
     unknown kind.
     """
-    found = [_opened(stream) for stream in streams]
+    found = [_read_payload(stream) for stream in streams]
     version = found[0][0]
     if version is None or any(
         other != version or tree for other, _items, _count, tree in found
@@ -123,7 +123,7 @@ def container(ui: Any, stream: IO[bytes]) -> Any:
     This works for every payload. ``stream`` is at its start. Raises
     ``PackError`` as ``opened`` does.
     """
-    version, items, changesets, tree = _opened(stream)
+    version, items, changesets, tree = _read_payload(stream)
     if version is None:
         stream.seek(0)
         return stream
@@ -131,7 +131,7 @@ def container(ui: Any, stream: IO[bytes]) -> Any:
     return util.chunkbuffer(_bundle(ui, chunks, version, changesets, tree))
 
 
-def _opened(
+def _read_payload(
     stream: IO[bytes],
 ) -> tuple[bytes | None, Iterator[Item], int, bool]:
     """Return what a payload holds.

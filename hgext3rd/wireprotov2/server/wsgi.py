@@ -20,9 +20,7 @@ from . import dispatch, exchange, handshake, metrics
 from .commands import apis
 from .commands.registry import API
 from .errors import HTTPError
-from .exchange import CheckPerm
-
-SECTION = b'wireprotov2'
+from .exchange import SECTION, CheckPerm
 
 # Statuses that say that a request is broken. They are logged.
 _LOGGED = frozenset((400, 408, 411, 413))

@@ -48,7 +48,7 @@ class _Snapshot:
 
 
 def available(repo: Any) -> bool:
-    """Return whether raw files are sent; see ``server.uncompressed``."""
+    """Return whether raw files are sent (option ``server.uncompressed``)."""
     return streamclone.allowservergeneration(repo)
 
 
