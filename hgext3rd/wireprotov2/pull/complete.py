@@ -43,7 +43,7 @@ class Completer:
             return record
         if path != self._path:
             self._path = path
-            self._inner = self._repo.file(path)._revlog
+            self._inner = storage.of_file(self._repo, path)
         inner = self._inner
         if not (
             inner.hasnode(record.base)

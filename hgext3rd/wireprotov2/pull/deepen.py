@@ -188,7 +188,7 @@ def _fetch(repo: Any, endpoint: Endpoint, spec: Mapping[bytes, Any]) -> None:
 def _keep(repo: Any, path: bytes, revisions: Iterator[RevisionRecord]) -> int:
     """Keep the data that the file lacks; return how many revisions got data."""
     content = {record.node: record for record in revisions}
-    inner = repo.file(path)._revlog
+    inner = storage.of_file(repo, path)
     count = 0
     for node, record in content.items():
         if inner.hasnode(node) and storage.is_missing(repo, inner, node):

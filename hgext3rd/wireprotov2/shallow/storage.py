@@ -51,6 +51,11 @@ def is_shallow(repo: Any) -> bool:
 # (``filelog._revlog``): a revlog, or what another extension put there.
 
 
+def of_file(repo: Any, path: bytes) -> Any:
+    """Return the storage of the file ``path``."""
+    return repo.file(path)._revlog
+
+
 def guarded(repo: Any, filelog: Any) -> Any:
     """Return ``filelog`` after giving it and its storage the subclasses below.
 
