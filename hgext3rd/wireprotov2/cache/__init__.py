@@ -6,6 +6,6 @@
 nothing else; ``base`` is their interface. ``state`` reads from a repository
 what a response depends on, and asks ``access`` who may see it. ``factory``
 makes the configured cacher. ``service`` answers requests from it, and
-``flight`` lets one thread compute for all. Nothing here knows frames, HTTP
+``flight`` lets one thread compute for all. Nothing here knows wire frames, HTTP
 requests, or how responses are made.
 """

@@ -69,7 +69,7 @@ def for_repo(
 def silent_for_repo(repo: Any) -> service.ResponseCache | None:
     """Return the cache of a repository or None, without any warning.
 
-    This is for callers to which it makes no difference whether the cache works.
+    This is for callers that do their work whether or not the cache works.
     """
     return _response_cache(repo, None)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Answer a request from a cacher, or compute the response and keep it.
 
-This is what command dispatch calls. It knows keys, entries and cachers, but not
-what commands compute nor how responses are framed. Whatever a cacher does, the
-request is answered: failures of the cache are misses and warnings.
+This is what command dispatch calls. It knows keys, entries and cachers, but
+neither what commands compute nor how responses are framed. Every request is
+answered, whatever the cacher does: its failures are misses and warnings.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class ResponseCache:
     """The cache as one request sees it.
 
     ``limit`` is the most bytes of a response that is cached. ``warn`` takes one
-    line about a cache that does not work; without it nothing is reported, and
-    failures are left for others to find.
+    line about a cache that does not work; without it nothing is reported, and a
+    failure does not make other requests avoid the cacher.
     """
 
     def __init__(

@@ -70,7 +70,7 @@ class Exchange:
     """One request with some commands, and the responses to them.
 
     Creating an exchange sends the request. Read the responses in the order of
-    the commands. Then call ``finish``, which reads what is left so that the
+    the commands. Then call ``finish``, which reads the rest so that the
     connection can be used again, or ``close``, which abandons the connection.
     With ``retry=False`` nothing is sent again; the caller may retry.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading responses frame by frame, and showing them as text.
+"""Reading responses one wire frame at a time, and showing them as text.
 
 This does not use the client of ``proto``, because every wire frame is printed,
 even if the server violates the protocol. Knows neither HTTP nor scripts.

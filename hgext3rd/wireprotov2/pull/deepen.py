@@ -2,9 +2,9 @@
 """Pulls into repositories of limited depth: the steps before and after them.
 
 Before a pull, the repository becomes one whose file revisions may lack data.
-After it, the data is fetched that is missing from changesets which must be
-complete. ``shallow.storage`` knows how missing data is stored; ``steps`` runs
-the pull itself.
+After it, the missing data of changesets that must be complete is fetched.
+``shallow.storage`` knows how missing data is stored; ``steps`` runs the pull
+itself.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 
 The server reaches segments only through ``History``, to answer commands and to
 build segments ahead of time. ``History`` combines cutting history, building the
-bytes of segments, and keeping these bytes in a cache. It knows neither frames
-nor HTTP.
+bytes of segments, and keeping these bytes in a cache. It knows neither wire
+frames nor HTTP.
 """
 
 from __future__ import annotations

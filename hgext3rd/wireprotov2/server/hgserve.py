@@ -61,8 +61,8 @@ def do_hgweb(orig: Any, handler: Any) -> None:
     if '/api/' not in handler.path:
         orig(handler)
         return
-    # Frames are sent one by one. Small ones must not wait until earlier ones
-    # are acknowledged.
+    # Wire frames are sent one by one. Small ones must not wait until earlier
+    # ones are acknowledged.
     with contextlib.suppress(OSError):
         handler.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     lengths = handler.headers.get_all('Content-Length') or []

@@ -74,7 +74,7 @@ class RequestObserver:
     def timed(
         self, api: bytes, command: bytes, frames: Iterable[bytes]
     ) -> Iterator[bytes]:
-        """Yield the frames of a response, and report it when it ends."""
+        """Yield the wire frames of a response, and report it when it ends."""
         if not self._counts:
             yield from frames
             return

@@ -200,13 +200,13 @@ def _command(
             b'client MUST send Content-Type header with value: %s\n'
             % mediatype,
         )
-    received = exchange.ServedExchange(rctx, req, api, _report(req))
-    received.receive(name, permission == b'ro', offered)
-    for needed in received.permissions():
+    served = exchange.ServedExchange(rctx, req, api, _report(req))
+    served.receive(name, permission == b'ro', offered)
+    for needed in served.permissions():
         checkperm(rctx, req, needed)
     res.status = b'200 OK'
     res.headers[b'Content-Type'] = mediatype
-    res.setbodygen(received.respond())
+    res.setbodygen(served.respond())
 
 
 def _media_types(header: bytes | None) -> list[bytes]:

@@ -3,5 +3,5 @@
 
 ``registry`` says what a command is, ``apis`` has the tables of commands. The
 other modules make the bytes of responses from a repository. ``access`` decides
-what a requester may see. Nothing here knows HTTP or frames.
+what a requester may see. Nothing here knows HTTP or wire frames.
 """

@@ -90,7 +90,8 @@ _COMMANDS_0002 = (
         outgoing=True,
         compressed=True,
         available=rawstore.available,
-        # This is the one command whose data frames do not say that more follow.
+        # This is the one command whose wire frames with data do not say that
+        # more follow.
         data_flags=0,
     ),
 )

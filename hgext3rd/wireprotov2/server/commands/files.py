@@ -22,8 +22,8 @@ from .registry import Request
 from .revisions import node_list, resolve
 from .stores import FileStores, revision_records, stored_rev
 
-# How many changesets clients should ask about at once. That is some seconds of
-# work, and keeps the table of what is sent small.
+# How many changesets clients should ask about at once. That many take some
+# seconds, and the table of what is sent stays small.
 RECOMMENDED_BATCH = 50000
 
 # The kinds of patterns in path filters. Others could be made to cost much.
