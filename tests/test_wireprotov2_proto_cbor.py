@@ -250,4 +250,4 @@ def test_an_empty_indefinite_bytestring_is_one_chunk() -> None:
 
 
 def test_head_of_a_bytestring() -> None:
-    assert cbor.bytes_head(300) == b'\x59\x01\x2c'
+    assert cbor.head(cbor.BYTES, 300) == b'\x59\x01\x2c'

@@ -2,9 +2,9 @@
 """The censor generation: a digest of what has been censored in a repository.
 
 A response that was computed before a file revision was censored still shows the
-revision. So the key of every cached response covers this digest. It is taken over
-the set of censored revisions, not over their number or order, so that replicas that
-censored the same share keys. Keys themselves are not known here.
+revision. So the key of every cached response covers this digest. It is taken
+over the set of censored revisions, not over their number or order, so that
+replicas that censored the same share keys. Nothing here knows keys.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Differences between the supported versions of Mercurial.
+"""Differences between versions of Mercurial, and between its servers.
 
-Each difference has one name here, so that callers never ask for a version. Each
-fallback is marked with the last version that needs it, as in ``hg <= 7.1``.
+Each difference has one name here, so that callers never ask for a version or
+for the kind of server (``hg serve`` or WSGI). Each fallback is marked with the
+last version that needs it, as in ``hg <= 7.1``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from mercurial import util
 
-# Modules that only a process that is about to serve imports.
+# Modules that only serving processes import.
 SERVING_MODULES = (
     'mercurial.hgweb.hgweb_mod_inner',
     'mercurial.hgweb.hgwebdir_mod_inner',

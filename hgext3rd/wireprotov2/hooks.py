@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every place where this extension changes Mercurial, each with its reason.
 
-Functions and attributes of Mercurial's modules are changed here and nowhere
-else. The only other changes are subclasses, given to single objects:
+Functions and attributes of modules are changed here and nowhere else: those of
+Mercurial, and ``shutil.rmtree()`` while a clone runs. The other changes are
+subclasses, given to single objects:
 
-* a repository and its store, if its files may lack data: ``shallow.repo``;
-  their files: ``shallow.storage``;
-* a repository and its ui, while a pull applies history ahead of itself:
-  ``pull.session``, ``pull.report``;
-* an HTTP peer whose server offers version 2: ``peer``;
-* the HTTP handlers of such a peer, and the ui of its HTTPS handler:
+* a repository of limited depth and its store: ``shallow.repo``; its files:
+  ``shallow.storage``, which also wraps the flag processors of each file;
+* a repository during a pull from a server that offers version 2:
+  ``pull.session``; its ui while history is applied ahead: ``pull.report``;
+* an HTTP peer whose server offers version 2: ``peer``; the capabilities of any
+  HTTP peer: ``client.handshake``;
+* the HTTP handlers of any HTTP peer, and the ui of its HTTPS handler:
   ``client.pace``, ``client.connections``;
 * the unpacker of a changegroup that comes as segments: ``segments.unpack``.
 
-Imported whenever the extension is loaded. Mercurial's lazy imports make the
-modules below load when they are first used, which is not with every command.
+One object is changed in place: a request of hgweb whose body is not read to its
+end, in ``compat``.
+
+Every command that runs with the extension imports this module. Mercurial
+imports lazily, so the modules below are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -49,17 +54,17 @@ from .shallow import repo as shallow_repo
 def uisetup(ui: object) -> None:
     """Make the changes that every process needs, once per process."""
     if any(map(loading.is_loaded, compat.SERVING_MODULES)):
-        # This is a WSGI server, or a repository that it serves has enabled the
-        # extension.
+        # This process serves already: it is a WSGI server, or it serves a
+        # repository whose own configuration enables the extension.
         hgserve.load_modules()
         _setup_server()
     else:
-        # No other command makes a server of an hg process.
+        # Only "hg serve" turns an hg process into a server.
         extensions.wrapcommand(commands.table, b'serve', _serve)
     # A response that was cached before a file was censored must not be used
     # afterwards.
     extensions.afterloaded(b'censor', _wrap_censor)
-    # Repositories of limited depth can be opened.
+    # Let Mercurial open repositories of limited depth.
     compat.feature_setup_functions().add(_feature_setup)
     # "hg verify" reports how many file revisions it could not check.
     extensions.wrapcommand(commands.table, b'verify', _verify)
@@ -80,12 +85,12 @@ def uisetup(ui: object) -> None:
     schemes = compat.peer_schemes()
     for scheme in (b'http', b'https'):
         schemes[scheme] = _PeerFactory(schemes[scheme])
-    # An interrupted clone is kept.
+    # Keep interrupted clones.
     loading.when_loaded(compat.clone_module(), _wrap_clone)
 
 
 def reposetup(ui: object, repo: Any) -> None:
-    """Prepare a repository for what an earlier pull has left in it."""
+    """Set up a repository of limited depth; repair a clone that was killed."""
     if not repo.local():
         return
     if requirements.SHALLOW in repo.requirements:
@@ -93,7 +98,7 @@ def reposetup(ui: object, repo: Any) -> None:
         _setup_client()
         _setup_sending()
     if repo.vfs.exists(requirements.UNFINISHED):
-        # Before anything reads a repository whose clone was killed.
+        # Roll back what a killed clone left, before anything reads it.
         resume.recover(repo)
 
 
@@ -194,8 +199,8 @@ def _wrap_clone(module: Any) -> None:
 
 
 def _keep_interrupted_clone(orig: Any, *args: Any, **kwargs: Any) -> Any:
-    # clone() removes its destination when it fails and cannot be told not to.
-    # So the function it uses for that is replaced while it runs.
+    # When clone() fails, it removes its destination, and no option prevents
+    # that. So the function it uses for this is replaced while it runs.
     with extensions.wrappedfunction(
         shutil, 'rmtree', resume.remove_unless_kept
     ):
@@ -226,7 +231,7 @@ _client_is_set_up = False
 
 
 def _setup_client() -> None:
-    """Wrap what makes HTTP peers, and what pulls from them."""
+    """Wrap the functions that make HTTP peers and pull from them."""
     global _client_is_set_up
     if _client_is_set_up:
         return
@@ -238,10 +243,10 @@ def _setup_client() -> None:
     # A pull has a session. It limits the depth, and keeps and marks what an
     # interrupted clone has fetched.
     extensions.wrapfunction(exchange, 'pull', steps.pull)
-    # History in segments or batches is applied before the discovery of what is
-    # missing...
+    # Apply history in segments or batches before Mercurial discovers what is
+    # missing.
     extensions.wrapfunction(exchange, '_maybeapplyclonebundle', steps.run_ahead)
-    # ... which may then have nothing left to discover.
+    # The discovery may then have nothing left to do.
     extensions.wrapfunction(
         discovery, 'findcommonincoming', steps.find_common_incoming
     )
@@ -254,8 +259,7 @@ def _setup_client() -> None:
         extensions.wrapfunction(
             rewrite, 'filter_delta_issue6528', parents.filter_deltas
         )
-    # Commands that will read files without data end before they change
-    # anything.
+    # Stop commands that would read missing files before they change anything.
     scmutil.fileprefetchhooks.add(b'wireprotov2', checks.check_files)
 
 
@@ -264,8 +268,8 @@ def _performhandshake(
 ) -> Any:
     if not ui.configbool(b'wireprotov2', b'client'):
         return orig(ui, url, opener, requestbuilder)
-    # A clone opens more connections, and should not repeat what Mercurial says
-    # about this one.
+    # A clone opens more connections. They must not repeat the warnings and
+    # questions of this one.
     connections.talk_once(ui, opener)
     # A server that sends a byte now and then must not hold the client forever.
     pace.limit(opener, ui.configwith(float, b'http', b'timeout'))
@@ -276,13 +280,13 @@ _sending_is_set_up = False
 
 
 def _setup_sending() -> None:
-    """Wrap what sends changesets, for repositories of limited depth."""
+    """Check what repositories of limited depth send."""
     global _sending_is_set_up
     if _sending_is_set_up:
         return
     _sending_is_set_up = True
-    # For bundles, pushes, pulls and strips alike. A server can still report an
-    # error here, because it has sent nothing.
+    # Bundles, pushes, pulls and strips all call this function. A server has
+    # sent nothing yet when it runs, so it can still report an error.
     extensions.wrapfunction(changegroup, 'makestream', _makestream)
 
 

@@ -3,8 +3,8 @@
 
 It is Mercurial's own HTTP peer. The handshake has found out what the server can
 do in both versions. Only ``getbundle`` and ``narrow_widen`` use version 2, and
-only where its commands suffice. Everything else uses version 1. The state of a
-pull in progress is not kept here, but in ``pull.session``.
+only where its commands suffice. Everything else uses version 1.
+``pull.session`` keeps the state of a pull in progress.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class HybridPeer(httppeer.httppeer):
         return super().narrow_widen(**kwargs)
 
     def _refuse_narrow(self, kwargs: Mapping[bytes, Any]) -> None:
-        """Raise ``Abort`` for a narrow request that takes version 2."""
+        """Raise ``Abort`` for a narrow request that needs version 2."""
         if self.endpoint.filters_paths and kwargs.get(b'narrow'):
             raise error.Abort(
                 _(b'the server cannot limit this request to some files'),

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who asks, and what part of the repository they may have.
+"""The requester: who sends a request, and what they may see.
 
 Together with ``visibility`` this is the only place that decides what a
 requester may see: Mercurial's view of hidden and secret changesets, and the
 files that ``[narrowacl]`` allows. The cache, segments and commands ask here.
-Nothing here knows how a response is made or kept. Permission to pull or push
-at all is checked by hgweb before.
+Nothing here knows how a response is made or kept. hgweb has checked the
+permission to pull or push before.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NarrowPatterns = tuple[tuple[bytes, ...], tuple[bytes, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asks, with the view of the repository that they get.
+    """Who sends a request, with the view of the repository that they get.
 
     ``repo`` is filtered to what the requester may see. ``user`` is the name
     they authenticated with, or None.
@@ -37,8 +37,8 @@ class Requester:
     def narrow_patterns(self) -> NarrowPatterns | None:
         """Return the (included, excluded) patterns the user is limited to.
 
-        None without the access control of the narrow extension, which limits
-        version 1 by the same configuration.
+        Returns None if ``[narrowacl]`` is not configured. Mercurial's narrow
+        extension limits version 1 by the same section.
         """
         ui = self.repo.ui
         if not ui.configitems(b'narrowacl'):
@@ -97,9 +97,9 @@ class Requester:
     def may_have_segments(self) -> bool:
         """Return whether segments hold no more than the user may have.
 
-        A segment holds all files of its changesets. So there are none for
-        users with limited access, nor in a repository that is narrow or of
-        limited depth itself.
+        A segment holds all files of its changesets. So users with limited
+        access may not have any, and a repository that is narrow or of limited
+        depth itself cannot make any.
         """
         partial = {requirements.NARROW_REQUIREMENT, SHALLOW}
         if partial & set(self.repo.requirements):
@@ -108,7 +108,7 @@ class Requester:
 
 
 def served(repo: Any) -> Requester:
-    """Return the requester that everybody is who may read the repository."""
+    """Return a requester who sees what every reader of the repository sees."""
     return Requester(repo.filtered(b'served'))
 
 

@@ -2,9 +2,9 @@
 """Which changesets, manifests and files a view of the repository shows.
 
 Mercurial filters changesets. Manifests and files are not filtered: storage
-keeps, for every revision, the first changeset that has it. Where that one is
-hidden or secret, a visible changeset may have the same revision all the same;
-then, and only then, history is searched for it.
+keeps, for every revision, the first changeset that has it. If that changeset is
+hidden or secret, a visible one may have the same revision. Only then is history
+searched for it.
 
 Nothing here knows commands, responses or keys.
 """
@@ -38,7 +38,7 @@ class Audience(enum.Enum):
 
     #: A changeset is not known. When it arrives, the response changes.
     UNKNOWN = 'unknown'
-    #: Everything is public: for all who may read the repository, for ever.
+    #: Everything is public: for all readers of the repository, forever.
     EVERYBODY = 'everybody'
     #: For all whose view has the same fingerprint.
     VIEW = 'view'
@@ -85,9 +85,9 @@ def _introducing(unfiltered: Any, references: References) -> list[int]:
 def fingerprint(repo: Any) -> list[Any]:
     """Return values that are equal only for views that show the same.
 
-    That is which changesets ``repo`` shows, and in which phase. The heads of a
-    set that is closed under ancestors say which set it is, the roots of the
-    phases say which changeset is in which phase.
+    They say which changesets ``repo`` shows, and in which phases. The set of
+    changesets is closed under ancestors, so its heads determine it. The roots
+    of the phases determine the phase of each changeset.
     """
     unfiltered = repo.unfiltered()
     node = unfiltered.changelog.node
@@ -109,8 +109,9 @@ def all_public(repo: Any) -> bool:
 def not_for_everybody(repo: Any) -> frozenset[int]:
     """Return the revisions that are not, or not yet, for everybody.
 
-    A publishing repository makes drafts public where they arrive, so there
-    only secret and hidden changesets are meant, elsewhere drafts too.
+    These are secret and hidden changesets, and in a repository that does not
+    publish also drafts. A publishing repository makes drafts public where they
+    arrive.
     """
     hidden: frozenset[int] = repo.filtered(b'served').changelog.filteredrevs
     if repo.publishing() or all_public(repo):
@@ -175,7 +176,7 @@ def file_changesets(
 def _split(
     repo: Any, linkrevs: Mapping[bytes, int]
 ) -> tuple[dict[bytes, int], set[bytes], int]:
-    """Return visible nodes, the other nodes, and where to look for those."""
+    """Return the visible nodes, the others, and where to search for these."""
     hidden = repo.changelog.filteredrevs
     visible = {n: rev for n, rev in linkrevs.items() if rev not in hidden}
     rest = set(linkrevs) - set(visible)

@@ -4,8 +4,8 @@
 A cacher does not know what it holds, nor when that becomes invalid (keys change
 instead), nor what a command is. Other distributions can provide cachers: an
 entry point in the group ``amalgam.cachers`` names a function that takes
-``Settings`` and returns a ``Cacher``, and the name of the entry point is a value
-of the option ``wireprotov2.cacher``.
+``Settings`` and returns a ``Cacher``, and the name of the entry point is a
+value of the option ``wireprotov2.cacher``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ ENTRY_POINT_GROUP = 'amalgam.cachers'
 class CacherError(Exception):
     """A cacher cannot do what it was asked for.
 
-    Raise it for a store that is unreachable, full, or refuses. ``str()`` of it
-    is one line for a log. The caller treats it as a miss. A key that is absent
-    is not an error.
+    Raise it if a store is unreachable, is full, or refuses. ``str()`` of it is
+    one line for a log. The caller treats it as a miss. A key that is absent is
+    not an error.
     """
 
 
@@ -89,7 +89,7 @@ class Cacher(Protocol):
     def lease(self, key: bytes) -> AbstractContextManager[None]:
         """Return a context in which no other process computes ``key``.
 
-        Entering waits until that is so, but not for ever. The lease is an
+        Entering waits for other processes, but not forever. The lease is an
         optimization: two holders cost time and do no harm.
         """
 

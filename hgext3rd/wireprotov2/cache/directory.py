@@ -4,8 +4,8 @@
 Entries are files ``entries/<2 digits>/<38 digits>``. They are written under
 another name and renamed, so a reader sees a whole one or none. The modification
 time of a file says when it was last used, and eviction removes the oldest.
-Nothing is synced to disk: an entry that a crash tears does not match the checksum
-in it. What an entry holds is not known here.
+Nothing is synced to disk: an entry that a crash tears does not match the
+checksum in it. Nothing here knows what an entry holds.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ KEEP = 0.9
 #: After writing this share of the size, a process measures the directory. N
 #: processes together exceed the size by at most N times as much.
 SCAN_SHARE = 1 / 16
-#: Seconds for which an entry counts as just used. A hit within this time does not
-#: write the modification time again.
+#: Seconds for which an entry counts as just used. A hit within this time does
+#: not write the modification time again.
 FRESH = 600
 #: Seconds after which a temporary file or lock file belongs to a dead process.
 STALE = 3600
-#: Seconds to wait for another process that computes the same key, and between two
-#: attempts to get its lock.
+#: Seconds to wait for another process that computes the same key, and between
+#: two attempts to get its lock.
 PATIENCE = 60.0
 POLL = 0.05
 
@@ -206,11 +206,11 @@ def _walk(folder: bytes) -> Iterator[tuple[float, int, bytes]]:
 
 @contextlib.contextmanager
 def _locked(path: bytes, patience: float) -> Iterator[bool]:
-    """Hold a lock file; yield whether it could be had.
+    """Hold a lock file; yield whether this process has the lock.
 
-    Others may keep the lock for ``patience`` seconds. The file is removed when
-    the lock is released. So a lock on a file that was removed meanwhile excludes
-    nobody, and is taken again.
+    Waits for the lock for up to ``patience`` seconds. The file is removed when
+    the lock is released. A lock on a file that was removed in the meantime
+    excludes nobody, so it is taken again.
     """
     deadline = time.monotonic() + patience
     fd = -1

@@ -3,8 +3,8 @@
 
 Knows neither what a body means nor where entries are kept. The header names the
 key of the entry, so that bytes under a wrong name are noticed. It has two
-digests of the body: every hit checks the CRC-32, which takes a fifth of the time
-of SHA-256; redirected clients check the SHA-256.
+digests of the body: every hit checks the CRC-32, which takes a fifth of the
+time of SHA-256; redirected clients check the SHA-256.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class EntryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is known of a body without reading it.
+    """What is known about a body without reading it.
 
     ``quality`` (0 to 255) orders the entries of one key by how hard they were
     compressed; those made for a request have 0. ``size`` is that of the body,
@@ -71,7 +71,7 @@ def encode(key: bytes, body: bytes, quality: int = 0) -> bytes:
 def decode_header(key: bytes, data: bytes | memoryview) -> Header:
     """Return the header at the start of ``data``.
 
-    Raises ``EntryError`` if there is none, or if it is of another version or
+    Raises ``EntryError`` if the header is missing, or is of another version or
     key.
     """
     if len(data) < HEADER_SIZE:

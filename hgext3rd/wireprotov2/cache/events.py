@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the cache does for a request, as values that an observer receives.
 
-Each event has the line that is logged of it and the name under which it is
-counted. The lines are fixed: tests outside this project read them in the
-blackbox. Nothing here logs or counts.
+Each event has the line that is logged and the name under which it is counted.
+The lines are fixed: tests outside this project read them in the blackbox.
+Nothing here logs or counts.
 """
 
 from __future__ import annotations

@@ -54,9 +54,6 @@ def for_repo(
     user.
     """
     ui = repo.ui
-    name = ui.config(_SECTION, b'cacher')
-    if not name or name == b'none':
-        return None
 
     def warn(message: str) -> None:
         line = encoding.strtolocal(message)
@@ -66,32 +63,32 @@ def for_repo(
         else:
             ui.warn(_(b'warning: %s\n') % line)
 
-    try:
-        shared = _shared_cache(name, _settings(repo))
-    except base.CacherError as e:
-        warn(f'responses are not cached: {e}')
-        return None
-    return service.ResponseCache(shared, _limit(ui), warn)
+    return _response_cache(repo, warn)
 
 
 def silent_for_repo(repo: Any) -> service.ResponseCache | None:
     """Return the cache of a repository or None, without any warning.
 
-    This is for uses where it makes no difference if the cache does not work.
+    This is for callers that do their work whether or not the cache works.
     """
-    name = repo.ui.config(_SECTION, b'cacher')
+    return _response_cache(repo, None)
+
+
+def _response_cache(
+    repo: Any, warn: Callable[[str], None] | None
+) -> service.ResponseCache | None:
+    ui = repo.ui
+    name = ui.config(_SECTION, b'cacher')
     if not name or name == b'none':
         return None
     try:
         shared = _shared_cache(name, _settings(repo))
-    except base.CacherError:
+    except base.CacherError as e:
+        if warn is not None:
+            warn(f'responses are not cached: {e}')
         return None
-    return service.ResponseCache(shared, _limit(repo.ui), None)
-
-
-def _limit(ui: Any) -> int:
-    limit: int = ui.configbytes(_SECTION, b'limit.response-buffer')
-    return limit
+    limit = ui.configbytes(_SECTION, b'limit.response-buffer')
+    return service.ResponseCache(shared, limit, warn)
 
 
 def _settings(repo: Any) -> base.Settings:

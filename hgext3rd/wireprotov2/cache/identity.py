@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tells apart the repositories that share a cacher.
+"""The identity of a repository among those that share a cacher.
 
 Knows nothing of keys or entries.
 """

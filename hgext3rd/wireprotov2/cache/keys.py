@@ -18,7 +18,7 @@ import cbor2
 VERSION = 1
 
 #: ``KeyState.view`` of requests about public changesets only. Everybody who may
-#: read the repository sees the same of them, for ever.
+#: read the repository sees the same of them, forever.
 PUBLIC = b'public'
 
 

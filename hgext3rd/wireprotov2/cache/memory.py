@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A cacher in the memory of one process.
 
-Entries that were not used for longest go first. Only the size of an entry is
-known here, not what it holds.
+The entries that were not used for the longest time go first. Nothing here knows
+what an entry holds.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class MemoryCacher:
         cost = len(data) + ENTRY_OVERHEAD
         with self._lock:
             if cost > self._size:
-                # What was there before is outdated all the same.
+                # The entry that was there before is outdated in any case.
                 self._entries.pop(key)
             else:
                 self._entries.put(key, data, cost)

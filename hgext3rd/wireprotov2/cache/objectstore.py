@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A cacher in an object store: S3, Google, Azure, memory or local files.
 
-Without redirects an entry is one object. With redirects the body is an object of
-its own, with exactly the bytes that a client fetches, and the header is another.
-The header is written last, so where there is a header there is a body. The
-lifecycle rules of the store remove old objects.
+Without redirects an entry is one object. With redirects the body is an object
+of its own, with exactly the bytes that a client fetches, and the header is
+another. The header is written last, so where there is a header there is a body.
+The lifecycle rules of the store remove old objects.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ _ERRORS = (
 class ObjectStoreCacher:
     """Keeps entries below ``url``.
 
-    With ``redirect``, clients fetch bodies themselves: at ``public_url`` plus the
-    path of the object, or at signed URLs. Raises ``CacherConfigError`` if the
-    store or a URL cannot work.
+    With ``redirect``, clients fetch bodies themselves: at ``public_url`` plus
+    the path of the object, or at signed URLs. Raises ``CacherConfigError`` if
+    the store or a URL cannot work.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which commands may be answered from a cache, and what their arguments name.
 
-Pure: arguments in, a decision out. Whether the revisions that are named are
-public is for ``access`` to decide. Commands whose responses depend on nothing
-that is named by revisions have their own way to a key, see ``server.commands``.
+Pure: arguments in, a decision out. ``access`` decides whether the named
+revisions are public. Commands whose arguments name something other than
+revisions declare a key state of their own, see ``server.commands.registry``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Rule:
 
     ``references`` returns what the arguments name. It returns None for
     arguments it does not understand; the response is then not cached, and the
-    command itself complains. ``bookmark_fields`` are values of the argument
+    command itself refuses them. ``bookmark_fields`` are values of the argument
     ``fields`` with which the response shows bookmarks.
     """
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A cacher in a Redis server, shared by all machines that reach it.
 
-Redis evicts entries if it is configured with ``maxmemory`` and
-``allkeys-lru``. What an entry holds is not known here.
+Redis evicts entries if it is configured with ``maxmemory`` and ``allkeys-lru``.
+Nothing here knows what an entry holds.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ DEFAULT_TTL = 7 * 24 * 3600
 PREFIX = b'amalgam:wireprotov2:'
 #: Seconds to wait for the server. If it takes longer, a cache saves no time.
 TIMEOUT = 2.0
-#: Seconds to wait for another process that computes the same key, and between two
-#: attempts to get its lock.
+#: Seconds to wait for another process that computes the same key, and between
+#: two attempts to get its lock.
 PATIENCE = 60.0
 POLL = 0.05
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Answer a request from a cacher, or compute the response and keep it.
 
-This is what command dispatch calls. It knows keys, entries and cachers, but not
-what commands compute nor how responses are framed. Whatever a cacher does, the
-request is answered: failures of the cache are misses and warnings.
+This is what command dispatch calls. It knows keys, entries and cachers, but
+neither what commands compute nor how responses are framed. Every request is
+answered, whatever the cacher does: its failures are misses and warnings.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SharedCache:
         self._penalty_until = 0.0
 
     def available(self) -> bool:
-        """Return whether the cacher may be asked; it may not after a failure."""
+        """Return whether the cacher may be asked: not soon after a failure."""
         return time.monotonic() >= self._penalty_until
 
     def punish(self) -> None:
@@ -72,8 +72,8 @@ class ResponseCache:
     """The cache as one request sees it.
 
     ``limit`` is the most bytes of a response that is cached. ``warn`` takes one
-    line about a cache that does not work; without it nothing is reported, and
-    failures are left for others to find.
+    line about a cache that does not work; without it nothing is reported, and a
+    failure does not make other requests avoid the cacher.
     """
 
     def __init__(
@@ -119,11 +119,11 @@ class ResponseCache:
     ) -> Body | Location:
         """Answer from the cache, or from ``produce`` and cache that.
 
-        ``produce`` runs at most once, and to its end before this returns. If
-        it yields more than the limit, the rest is produced while the chunks
-        are taken, and nothing is cached. Its exceptions pass through.
-        ``redirect`` says which redirects the client follows; the response is
-        then where to fetch the body.
+        ``produce`` runs at most once, and to its end before this returns. If it
+        yields more than the limit, the rest is produced while the chunks are
+        taken, and nothing is cached. Its exceptions pass through. ``redirect``
+        says which redirects the client follows. With it, the result may be a
+        ``Location``, where the client fetches the body.
         """
         location = self._locate(key, redirect)
         if location is not None:
@@ -155,7 +155,7 @@ class ResponseCache:
     def fill(
         self, key: bytes, produce: Callable[[], bytes], quality: int
     ) -> bool:
-        """Put ``produce()`` under ``key`` unless there is one as good.
+        """Put ``produce()`` under ``key`` unless an entry as good is there.
 
         One process does it while others wait. Returns whether the entry was
         put. Raises ``CacherError`` if the cacher does not work.

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Everything that a response depends on, read from a repository.
 
-Collects the values of a key; ``keys`` makes a key of them. Who may see what is
-not decided here: ``access`` says whether everybody sees the same, and a key is
-``public`` only then. In all other cases it carries a digest of what exactly
-this requester sees.
+Collects the values of a key; ``keys`` makes a key of them. ``access`` decides
+whether everybody sees the same; only then is the view in a key ``public``. In
+all other cases it is a digest of exactly what this requester sees.
 """
 
 from __future__ import annotations

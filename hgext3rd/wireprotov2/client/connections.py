@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Additional connections to a server that this process is connected to already.
 
-A clone uses several connections. The user is warned about an insecure server
-once, and asked once for the passphrase of a client key, however many there are.
-Nothing here knows what the connections are used for.
+A clone uses several connections. However many there are, the user is warned
+about an insecure server once, and asked for the passphrase of a client key
+once. Nothing here knows what the connections are used for.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def another(ui: Any, authinfo: Any, opener: Any) -> Any:
     known = _basic_authentication(opener)
     handler = _basic_authentication(new)
     if known is not None and handler is not None:
-        # These are valid for the server the handshake was redirected to, too,
-        # just as they are on the first connection.
+        # As on the first connection, these credentials are also used for a
+        # server that the handshake was redirected to.
         handler.auth = known.auth
     return new
 
@@ -61,7 +61,7 @@ def _basic_authentication(opener: Any) -> Any:
 
 
 def _once(ui: Any) -> Any:
-    """Return a copy of ``ui`` that says and asks everything once.
+    """Return a copy of ``ui`` that repeats no warning and no password prompt.
 
     Several threads may use it at the same time.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The version 2 side of a server that a peer is connected to.
 
-Knows the API the server offered and how to connect to it. Nothing of an
-operation in progress, such as a pull, lives here.
+Knows the API the server offered and how to connect to it. Holds no state of an
+operation in progress, such as a pull.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands sent in one request, and the decoded values of their responses.
 
-The protocol is ``proto.client``'s. When a request fails for a reason that may
-pass, it is sent again; when a response breaks off, it is requested again and
-continued where it broke. That is safe because all commands sent from here only
-read. Nothing here knows what the commands mean.
+``proto.client`` implements the protocol. A request that fails for a reason that
+may pass is sent again. A response that breaks off is requested again and
+continued where it broke off. That is safe because all commands sent from here
+only read. Nothing here knows what the commands mean.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Exchange:
     """One request with some commands, and the responses to them.
 
     Creating an exchange sends the request. Read the responses in the order of
-    the commands. Then call ``finish``, which reads what is left so that the
+    the commands. Then call ``finish``, which reads the rest so that the
     connection can be used again, or ``close``, which abandons the connection.
-    With ``retry=False`` nothing is sent again, and the caller may do so.
+    With ``retry=False`` nothing is sent again; the caller may retry.
 
     Raises ``failures.RemoteFailure``, as all methods do.
     """
@@ -91,8 +91,8 @@ class Exchange:
             collections.deque() for _command in commands
         ]
         self._done = [False] * count
-        # The number of values handed out, and how many of them are to be
-        # skipped because the response was requested again.
+        # The number of values handed out, and how many of these to skip because
+        # the response was requested again.
         self._taken = [0] * count
         self._skip = [0] * count
         self._current = 0

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The handshake of an HTTP peer, which asks for both versions in one request.
 
-Mercurial's own handshake stays in charge, with its care for redirects, errors
-and old servers. It sends its version 1 request with headers that ask for
-version 2 as well. If the server answers in version 2, Mercurial is shown the
-version 1 capabilities in that answer. Knows nothing of commands.
+Mercurial's own handshake runs, since it handles redirects, errors and old
+servers. Its version 1 request gets headers that ask for version 2 as well. If
+the server answers in version 2, Mercurial receives the version 1 capabilities
+that this answer contains. Nothing here knows commands.
 """
 
 from __future__ import annotations
@@ -138,8 +138,9 @@ class _UpgradingOpener:
         if not _KINDS.fullmatch(kind.strip()):
             length = response.headers.get('Content-Length')
             if length != '0' and not response.peek(1):
-                # The headers are incomplete. Mercurial would take the server
-                # for static files and fail with a less clear message.
+                # The headers are incomplete. Mercurial would take the other
+                # side for a server of static files and fail with a less clear
+                # message.
                 raise failures.ConnectionFailure(
                     url, _(b'connection lost: the response is incomplete')
                 )

@@ -3,8 +3,8 @@
 
 Connections are Mercurial's: keep-alive, TLS, proxies, authentication. This
 module turns every way an HTTP request can fail into an exception of
-``failures``. It knows the media type of the framing and nothing of the frames
-or commands inside; ``exchange`` does.
+``failures``. It knows the media type of the framing, but not the wire frames or
+commands inside; ``exchange`` knows these.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class HTTPClient:
         self._delay = ui.configwith(float, b'wireprotov2', b'retry.delay')
 
     def post(self, name: bytes, body: bytes) -> Any:
-        """Send a request and return the HTTP response, whose body is frames.
+        """Send a request; return the HTTP response, whose body is wire frames.
 
         ``name`` is the last part of the URL: the name of a command, or
         ``multirequest``. Raises ``failures.RemoteFailure``.

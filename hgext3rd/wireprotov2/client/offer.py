@@ -2,8 +2,8 @@
 """What a server says about an API in the handshake, checked and easy to query.
 
 The description has the form that the command ``capabilities`` answers. Servers
-differ in their commands and in the arguments of those; a client can tell them
-apart by nothing else. Takes decoded values; knows no connections.
+differ in their commands and in the arguments of these commands; a client has no
+other way to tell servers apart. Takes decoded values; knows no connections.
 """
 
 from __future__ import annotations

@@ -65,8 +65,8 @@ def limit(opener: Any, timeout: float | None) -> None:
     """Require the minimum speed of responses to requests through ``opener``.
 
     ``timeout`` is in seconds; 0 or None means no requirement. Only requests
-    whose attribute ``paced`` is true are concerned: version 1 stays as patient
-    as Mercurial is.
+    whose attribute ``paced`` is true are limited. Requests of version 1 keep
+    Mercurial's timeout.
     """
     if not timeout:
         return
@@ -94,7 +94,7 @@ def _response_class(timeout: float) -> type:
 
 
 def _paced(kind: Any) -> type:
-    """Return a subclass of the handler class ``kind`` that knows ``paced``."""
+    """Return a subclass of the handler class ``kind`` that obeys ``paced``."""
 
     class pacedhandler(kind):
         paced_response: type

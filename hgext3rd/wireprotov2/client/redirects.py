@@ -157,8 +157,8 @@ def fetch(
 ) -> Iterator[bytes]:
     """Yield the content of ``location`` in chunks.
 
-    The content is verified when the last chunk was yielded: do not use any of
-    it before the iteration has ended. Raises ``RedirectFailure``.
+    The content is verified after the last chunk. Do not use any of it before
+    the iteration has ended. Raises ``RedirectFailure``.
     """
     where = urlutil.hidepassword(location.url.partition(b'?')[0])
     if not is_advertised(location.url, targets):
@@ -197,7 +197,7 @@ def fetch(
 def _read(ui: Any, address: bytes, where: bytes) -> Iterator[bytes]:
     """Yield the body of a GET request for ``address``.
 
-    Raises ``RedirectFailure``, which calls the address ``where``.
+    Raises ``RedirectFailure``, whose message shows the address as ``where``.
     """
     opener = _opener(ui)
     request = urlreq.request(pycompat.strurl(address))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading responses frame by frame, and showing them as text.
+"""Reading responses one wire frame at a time, and showing them as text.
 
-The client of ``proto`` is not used, since every wire frame is to be printed, also
-where a server violates the protocol. Knows neither HTTP nor scripts.
+This does not use the client of ``proto``, because every wire frame is printed,
+even if the server violates the protocol. Knows neither HTTP nor scripts.
 """
 
 from __future__ import annotations

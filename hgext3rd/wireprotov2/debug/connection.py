@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An HTTP connection that prints every byte that passes.
 
-It has a socket of its own, because what is sent, and in which sizes the answer is
-read, must depend on nothing but the script and the server. Knows HTTP, not what is
-in requests and answers.
+It has a socket of its own, so that the bytes sent and the sizes of reads depend
+on nothing but the script and the server. It knows HTTP, but not the contents of
+requests and answers.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 """The language of ``hg debugwireprotov2``: text to actions.
 
 An action is a line without indentation and the indented lines after it. The
-language is that of Mercurial's ``debugwireproto``, as far as it applies to HTTP.
-Nothing is sent here.
+language is that of Mercurial's ``debugwireproto``, as far as it applies to
+HTTP. Nothing is sent here.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _blocks(lines: Iterable[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
 def parse(lines: Iterable[bytes], framing: frames.Framing) -> Iterator[Action]:
     """Yield the actions of a script.
 
-    Raises ``InputError`` for a script that is wrong.
+    Raises ``InputError`` for an invalid script.
     """
     batch: BatchAction | None = None
     for title, block in _blocks(lines):

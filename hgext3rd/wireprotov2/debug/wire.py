@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``hg debugwireprotov2``: run a script against a server, and show every byte.
 
-Turns the actions of a script into requests, in the form in which recorded
-exchanges have them. What is printed on the way is for ``connection`` and
-``answers``.
+Turns the actions of a script into requests of the same form as in recorded
+exchanges. ``connection`` and ``answers`` print what is sent and received.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _USER_AGENT = b'Mercurial debugwireproto'
 def run(ui: Any, path: bytes, opts: dict[str, Any]) -> None:
     """Run the script on standard input against the server at ``path``.
 
-    Raises ``InputError`` for a wrong script, API, encoding or URL.
+    Raises ``InputError`` for an invalid script, API, encoding or URL.
     """
     name = opts['api']
     if name not in apis.APIS:

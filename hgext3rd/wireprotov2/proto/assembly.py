@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Putting commands together from the wire frames of a client.
 
-The frames of several commands may be interleaved. Streams, settings and content
-encodings are for ``server`` to handle, the form of messages for ``requests``.
+The frames of several commands may be interleaved. ``server`` handles streams,
+settings and content encodings; ``requests`` knows the form of messages.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .states import Commands, Event
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What one exchange may cost the server before a command runs.
+    """The caps on what a server receives before a command runs.
 
     ``command_size``: bytes of all commands being received, arguments and
     command data together, since all of them are held in memory. ``commands``:
-    how many may arrive in one exchange. ``settings_size``: bytes of one
+    the number of commands in one exchange. ``settings_size``: bytes of one
     settings message, which names a few encodings. ``cbor``: the limits of one
     command's arguments.
     """
@@ -36,7 +36,7 @@ DEFAULT_LIMITS = RequestLimits()
 
 
 class _Received:
-    """What has arrived of a command; ``data`` is None if it has none."""
+    """The bytes of a command so far; ``data`` is None if it has no data."""
 
     __slots__ = ('request', 'data')
 

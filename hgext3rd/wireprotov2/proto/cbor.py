@@ -5,8 +5,8 @@ Values are ``None``, ``bool``, ``int`` (64 bit), ``bytes``, ``list``, ``dict``
 and ``set`` (tag 258). Map keys and set members are sent sorted by value, not in
 the order of the canonical form of RFC 8949. Only bytestrings may have an
 indefinite length. The ``cbor2`` package could be made to sort that way, but it
-cannot decode incrementally, emit a long bytestring in chunks, or refuse the rest
-of CBOR. So this package has a codec of its own; its tests compare it with
+cannot decode incrementally, emit a long bytestring in chunks, or refuse the
+rest of CBOR. So this package has a codec of its own; its tests compare it with
 ``cbor2``.
 
 This module knows nothing of frames or commands.
@@ -57,11 +57,6 @@ def head(major: int, value: int) -> bytes:
     if value < 0x10000000000000000:
         return bytes((major | 27,)) + value.to_bytes(8, 'big')
     raise CBORError(b'integer does not fit into 64 bits')
-
-
-def bytes_head(size: int) -> bytes:
-    """Return the bytes that precede a bytestring of ``size`` bytes."""
-    return head(BYTES, size)
 
 
 def _sort_key(value: object) -> tuple[str, object]:
@@ -122,13 +117,12 @@ def encode_indefinite_bytes(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one top-level value may cost its receiver.
+    """The caps on one top-level value.
 
-    ``depth``: how many containers may be inside one another. Commands need 4;
-    deep nesting is used to make decoders run out of stack. ``items``: how many
-    values may be inside one top-level value, since each takes some 60 bytes of
-    memory for as little as one byte received. ``size``: encoded bytes of one
-    top-level value.
+    ``depth``: the levels of nested containers. Commands need 4; an attacker
+    nests deeply to exhaust the stack of a decoder. ``items``: the number of
+    values inside a top-level value. Each takes some 60 bytes of memory for as
+    little as one byte received. ``size``: encoded bytes of one top-level value.
     """
 
     depth: int = 16
@@ -155,7 +149,7 @@ _NO_KEY = object()
 
 
 class _Container:
-    """A container that is being filled; ``left`` values are missing."""
+    """A container that is being filled; ``left`` values are still to come."""
 
     __slots__ = ('kind', 'left', 'value', 'key')
 
@@ -399,7 +393,7 @@ class Decoder:
             raise CBORError(b'CBOR %s is repeated' % what)
 
     def _add_chunk(self, data: bytes, out: list[Decoded]) -> bool:
-        """Take a chunk; return whether the one before was added to ``out``."""
+        """Hold a chunk; return whether the previous one went to ``out``."""
         chunks = self._indefinite
         assert chunks is not None
         # One chunk is held back, since only the break tells which is the last.
@@ -420,7 +414,7 @@ class Decoder:
         return b''.join(chunks)
 
     def finish(self) -> None:
-        """Take note that no more data comes.
+        """End the input.
 
         Raises ``CBORError`` if a value is incomplete.
         """

@@ -4,9 +4,9 @@
 A ``ClientConnection`` takes commands and received bytes, and gives bytes to
 send and events. It holds what belongs to one channel (an HTTP request with its
 response, or both directions of a pipe): open streams, unanswered commands and
-half-received values. What is allowed when is in ``states``, the form of
-messages in ``requests`` and ``responses``. It knows nothing of what commands
-mean, of HTTP, or of retries.
+half-received values. ``states`` says what is allowed when; ``requests`` and
+``responses`` know the form of messages. Nothing here knows the meaning of
+commands, HTTP, or retries.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ MAX_REQUESTS = 32768
 # and end it with the response.
 MAX_STREAMS = 32
 
-# Encoded bytes of stream settings; honest ones are below 1 kB. Without a cap
-# they are a buffer that a peer can fill.
+# Encoded bytes of stream settings; honest ones are below 1 kB. Without a cap, a
+# server could fill the memory of a client with them.
 MAX_SETTINGS = 64 * 1024
 
 # The limits of one top-level value of a response. The largest is the largest
 # file revision, which has to fit into memory anyway.
 RESPONSE_LIMITS = cbor.Limits(depth=16, items=4 * 1024 * 1024, size=2**31)
 
-# Bytes of wire frames that bring no part of a response: text, progress,
-# settings and empty frames, each with its header. Honest servers stay below
-# 100 kB. Without a cap, a server could keep a client busy for ever without
-# answering anything.
+# Bytes of wire frames that carry no part of a response: text, progress,
+# settings and empty frames, each with its header. Honest servers stay below 100
+# kB. Without a cap, a server could keep a client busy forever without answering
+# anything.
 MAX_OVERHEAD = 16 * 1024 * 1024
 
 
@@ -66,8 +66,8 @@ class ClientConnection:
     ``command`` queues a command and returns its request id, ``data_to_send``
     returns the bytes that are queued, ``feed`` turns received bytes into
     events, and ``finish`` says that no more bytes come. ``accept`` names the
-    content encodings the server may use, best first; the default is all that
-    the framing has. ``limits`` are those of single values of responses.
+    content encodings the server may use, best first; by default these are all
+    encodings of the framing. ``limits`` apply to each value of a response.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ClientConnection:
         self._next_id = 1
         self._parser = frames.FrameParser()
         self._commands = Commands()
-        # What decodes the values of each response that is not complete.
+        # The decoders of the responses that are not complete, by request id.
         self._decoders: dict[int, cbor.Decoder] = {}
         self._streams: dict[int, _ServerStream] = {}
         self._overhead = 0
@@ -178,7 +178,7 @@ class ClientConnection:
             yield from self._on_frame(frame)
 
     def finish(self) -> None:
-        """Take note that no more data comes.
+        """End the input.
 
         Raises ``FrameError`` if a command has not been answered in full.
         """
@@ -200,7 +200,7 @@ class ClientConnection:
             del self._streams[frame.streamid]
 
     def _stream_of(self, frame: Frame) -> _ServerStream:
-        """Return the stream of a frame, which the frame may begin."""
+        """Return the stream of a frame, and open it if the frame begins it."""
         streamid = frame.streamid
         if frame.streamflags & frames.STREAM_BEGIN:
             if streamid % 2 or not streamid:
@@ -218,7 +218,7 @@ class ClientConnection:
             raise StreamError(b'stream %d is not open' % streamid) from None
 
     def _on_settings(self, frame: Frame, stream: _ServerStream) -> None:
-        """Take the settings of a stream, which are its first frames."""
+        """Read the settings of a stream, which are its first frames."""
         if stream.settings is None:
             raise StreamError(b'stream settings after other frames')
         stream.settings += frame.payload
@@ -275,7 +275,7 @@ class ClientConnection:
     def _on_response(
         self, frame: Frame, decoder: streams.ContentDecoder | None
     ) -> Iterator[events.ClientEvent]:
-        """Yield the events of a part of a response."""
+        """Yield the events of a response frame."""
         requestid = frame.requestid
         commands = self._commands
         feed = self._decoders[requestid].feed
@@ -293,7 +293,7 @@ class ClientConnection:
                 yield events.ResponseValues(requestid, values)
         if frame.flags & frames.EOS:
             finish()
-            # A rejected command has been reported, and is over since then.
+            # A rejected command was reported when its status arrived.
             if commands.state(requestid) is not State.IDLE:
                 commands.advance(requestid, Event.FINISH)
                 del self._decoders[requestid]
@@ -317,7 +317,7 @@ class ClientConnection:
         raise FrameError(b'response has an unknown status')
 
 
-# What reads the payload of a frame that is one small value.
+# The functions that read payloads which are one small value, by frame type.
 _READERS: Mapping[int, Callable[[int, bytes], events.ClientEvent]] = {
     frames.ERROR_RESPONSE: responses.read_error,
     frames.TEXT_OUTPUT: responses.read_text,

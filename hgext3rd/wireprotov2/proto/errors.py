@@ -57,5 +57,5 @@ class CommandError(ProtocolError):
 class InternalError(ProtocolError):
     """A command failed, and the client is not to blame.
 
-    ``message`` goes to the client; details belong into the server's log.
+    ``message`` goes to the client; details belong in the server's log.
     """

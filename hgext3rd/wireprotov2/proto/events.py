@@ -13,12 +13,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class AcceptedRedirects:
-    """Which redirects a client follows, as it says in a request.
+    """The redirects that a client follows, as its request states them.
 
     ``targets`` are names of redirect targets, ``hashes`` names of hash
     algorithms. ``fullhashes`` says that the client verifies a hash over the
-    whole body. Mercurial does not know the latter: versions up to 6.0 refuse a
-    redirect that carries such a hash, so a server sends one only if asked.
+    whole body. Mercurial does not know ``fullhashes``: versions up to 6.0
+    refuse a redirect that carries such hashes, so a server sends them only if
+    asked.
     """
 
     targets: tuple[bytes, ...] = ()

@@ -2,12 +2,12 @@
 """Wire frames: eight bytes of header and a payload; both framings as data.
 
 The header is the length of the payload (24 bits), the request id (16 bits), the
-stream id (8), the stream flags (8), and a byte with the frame type (high nibble)
-and the flags of that type (low nibble). Numbers are little endian. See ``hg help
-internals.wireprotocolrpc``.
+stream id (8), the stream flags (8), and a byte with the frame type (high
+nibble) and the flags of that type (low nibble). Numbers are little endian. See
+``hg help internals.wireprotocolrpc``.
 
-This module parses and builds frames. What a sequence of frames means is the
-business of ``states``, ``server`` and ``client``.
+This module parses and builds frames. ``states``, ``server`` and ``client`` know
+what a sequence of frames means.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from .errors import FrameError, LimitError
 
 HEADER_SIZE = 8
 
-# Most bytes a sender puts into a frame; every known peer uses this size.
+# The most bytes a sender puts into a frame; every known peer uses this size.
 MAX_PAYLOAD = 32768
 
-# Most bytes a receiver takes. The protocol forbids more without an agreement, and
-# has no way to agree. Worst case: one such frame is buffered.
+# The most bytes a receiver accepts. The protocol forbids larger frames unless
+# both ends agree on them, and has no way to agree. Worst case: one frame of
+# this size is buffered.
 MAX_RECEIVED_PAYLOAD = 65535
 
 COMMAND_REQUEST = 1

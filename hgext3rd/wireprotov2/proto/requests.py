@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The messages of a client as CBOR: settings and command requests.
 
-Builds what ``client`` sends and reads what ``server`` received. Streams,
-states and limits are theirs to check. See ``hg help
-internals.wireprotocolrpc``.
+Builds what ``client`` sends and reads what ``server`` received. These two check
+streams, states and limits. See ``hg help internals.wireprotocolrpc``.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The messages of a server as CBOR: statuses, errors, redirects, output.
 
-Builds what ``server`` sends and reads what ``client`` received. Streams,
-states and the values of a response are theirs. Messages for people are
-formatted here as well, since what may stand in them is part of the protocol.
-See ``hg help internals.wireprotocolrpc``.
+Builds what ``server`` sends and reads what ``client`` received. These two
+handle streams, states and the values of a response. Messages for people are
+formatted here as well, because the protocol defines what they may contain. See
+``hg help internals.wireprotocolrpc``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 from . import cbor, events
 from .errors import CBORError, CommandError, InternalError
 
-#: What the payload of a wire frame that is one small value may be. Honest ones
-#: are below 1 kB; without a cap a frame of 64 kB could ask for much more
-#: memory than that.
+#: Limits for a wire frame whose payload is one small value. Honest ones are
+#: below 1 kB. Without limits, a frame of 64 kB could take much more memory than
+#: that.
 SMALL_LIMITS = cbor.Limits(depth=8, items=4096, size=64 * 1024)
 
 #: The payload of the wire frame that precedes the values of a response.
 STATUS_OK = cbor.encode({b'status': b'ok'})
 
-#: An error is one wire frame. So it quotes at most this many bytes of each
-#: argument, and this many arguments, of what a client sent.
+#: An error must fit into one wire frame. So it quotes at most this many bytes
+#: of an argument that a client sent, and at most this many arguments.
 MAX_ARGUMENT = 1024
 MAX_ARGUMENTS = 8
 
@@ -126,8 +126,9 @@ def read_progress(requestid: int, payload: bytes) -> events.ProgressReceived:
 def read_error_atoms(problem: Any) -> tuple[events.Atom, ...]:
     """Return the message of an error. Raises ``CBORError``.
 
-    The specification has a list of atoms. Every known peer sends a text with
-    its arguments beside it when a command is rejected; both are read.
+    The specification requires a list of atoms. Every known server that rejects
+    a command sends one text with its arguments beside it instead. Both forms
+    are read.
     """
     if not isinstance(problem, dict):
         raise CBORError(b'error is missing or of a wrong type')
@@ -145,7 +146,7 @@ def _one_value(payload: bytes) -> Any:
 
 
 def _field(value: Any, key: bytes, kind: type, required: bool = False) -> Any:
-    """Return ``value[key]``, which is None or exactly of type ``kind``."""
+    """Return ``value[key]`` if it is None or exactly of type ``kind``."""
     if not isinstance(value, dict):
         raise CBORError(b'%s belongs into a map' % key)
     item = value.get(key)

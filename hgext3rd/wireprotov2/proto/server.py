@@ -2,9 +2,9 @@
 """The server's end of an exchange: commands in, wire frames out.
 
 A ``ServerConnection`` is fed what the client sent and returns the commands in
-it. For each of them the caller asks for the wire frames of a response. What is
-allowed when is in ``states``, the form of messages in ``requests`` and
-``responses``. It does not run commands and knows no transport.
+it. For each of them the caller asks for the wire frames of a response.
+``states`` says what is allowed when; ``requests`` and ``responses`` know the
+form of messages. Nothing here runs commands or knows a transport.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class _ClientStream:
 class ServerConnection:
     """One exchange as the server sees it.
 
-    ``feed`` and ``finish`` raise ``ProtocolError`` for what the protocol does
-    not allow; the exchange is over then.
+    ``feed`` and ``finish`` raise ``ProtocolError`` if the client violates the
+    protocol. The exchange is then over.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class ServerConnection:
         return events
 
     def finish(self) -> None:
-        """Take note that the client sends no more.
+        """End the input: the client sends no more.
 
         Raises ``FrameError`` if it ended inside a frame or a request.
         """
@@ -196,7 +196,7 @@ class ServerConnection:
 
         Framings without content encodings have one stream for all responses,
         which stays open. In the others every response has a stream of its own,
-        so that encoded responses can be kept and sent again as they are. Such a
+        so that encoded responses can be kept and sent again as they are. The
         stream is ended if its id may be needed again.
         """
         if self._framing.sender_settings:
@@ -301,7 +301,7 @@ class ServerConnection:
 
 
 def _payloads(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """Cut and join ``chunks`` into full frame payloads; the last is shorter."""
+    """Yield ``chunks`` as full frame payloads; the last may be shorter."""
     limit = frames.MAX_PAYLOAD
     parts: list[bytes | memoryview] = []
     size = 0

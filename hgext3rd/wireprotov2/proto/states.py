@@ -2,15 +2,14 @@
 """The states of an exchange, as one table that both ends share.
 
 An exchange has two machines. The *opening* says what a client may send first:
-settings, then commands. Every *command* then runs through a machine of its
-own, from its request to the end of its response, under a request id that is
-free again afterwards. Both ends follow the same tables: whoever sends a frame
-advances the machine as does whoever receives it, so an event that one end may
-not send is an event that the other end refuses.
+settings, then commands. Every *command* then runs through a machine of its own,
+from its request to the end of its response, under a request id that is free
+again afterwards. Both ends follow the same tables. The sender and the receiver
+of a frame advance the machine in the same way, so a receiver refuses exactly
+the events that a sender may not send.
 
-Only data and the lookup in it live here. This module knows neither frames nor
-CBOR, and it must not: what a frame looks like decides which event it is, and
-that is the business of ``client`` and ``server``. The diagram
+Only the tables and their lookup live here. This module must know neither frames
+nor CBOR: ``client`` and ``server`` decide which event a frame is. The diagram
 ``docs/wireprotov2-states.svg`` is drawn from these tables by
 ``scripts/draw_states.py``.
 
@@ -34,7 +33,7 @@ class Role(str, enum.Enum):
 
 
 class Opening(str, enum.Enum):
-    """How far the client has come before and with its commands."""
+    """How far the client has come in an exchange."""
 
     INITIAL = 'initial'
     #: A settings message has begun and continues in the next frame.
@@ -51,7 +50,7 @@ class OpeningEvent(str, enum.Enum):
     DATA = 'command-data'
 
 
-#: All that is allowed; every other pair is an error of the client.
+#: All allowed pairs; every other pair is an error of the client.
 OPENING: Mapping[tuple[Opening, OpeningEvent], Opening] = {
     (Opening.INITIAL, OpeningEvent.SETTINGS_CONTINUE): Opening.SETTINGS,
     (Opening.INITIAL, OpeningEvent.SETTINGS_END): Opening.COMMANDS,
@@ -121,7 +120,7 @@ def sender(event: Event) -> Role:
     return Role.CLIENT if event in _CLIENT_EVENTS else Role.SERVER
 
 
-#: All that is allowed. Every other pair is an error of whoever sent it.
+#: All allowed pairs; every other pair is an error of the sender.
 COMMAND: Mapping[tuple[State, Event], State] = {
     (State.IDLE, Event.BEGIN): State.REQUESTING,
     (State.REQUESTING, Event.CONTINUE): State.REQUESTING,
@@ -148,7 +147,7 @@ _IDLE = State.IDLE
 
 _NOT_OPEN = b'frame for request %(id)d, which is not open'
 
-#: What is wrong when an event comes in a state that does not allow it.
+#: The error message for an event in a state that does not allow it.
 REFUSALS: Mapping[Event, bytes] = {
     Event.BEGIN: b'request with ID %(id)d already received',
     Event.CONTINUE: (

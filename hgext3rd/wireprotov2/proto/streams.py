@@ -20,19 +20,19 @@ from .errors import LimitError, StreamError
 # The name of the profile promises receivers that they need no larger window.
 ZSTD_WINDOW = 8 * 1024 * 1024
 
-# The default levels of the encoders: the highest ones that cost a server no more
-# CPU than reading the data from its storage.
+# The default levels of the encoders: the highest ones that cost a server no
+# more CPU than reading the data from its storage.
 ZSTD_LEVEL = 3
 ZLIB_LEVEL = 6
 
 # Bytes to which one frame may expand where it is decoded as a whole. The worst
-# case of honest data is a frame of 64 kB at the best ratio zstd reaches on text,
-# about 1:1000. A bomb may reach 1:30000 and is stopped here before it is decoded
-# in full.
+# case of honest data is a frame of 64 kB at the best ratio zstd reaches on
+# text, about 1:1000. A bomb may reach 1:30000 and is stopped here before it is
+# decoded in full.
 MAX_DECODED = 256 * 1024 * 1024
 
-# Most bytes of one decoded part. This bounds what a bomb occupies beyond the
-# limit.
+# The most bytes of one decoded part. This bounds the memory that a bomb takes
+# beyond the limit.
 STEP = 1024 * 1024
 
 # Bytes of zstd data that are decoded at once. Four bytes may stand for a block
@@ -44,13 +44,13 @@ class ContentEncoder(Protocol):
     """Turns the bytes of a stream into the payloads of its frames."""
 
     def encode(self, data: bytes) -> bytes:
-        """Return encoded bytes; none if the encoder still holds the data."""
+        """Return encoded bytes, empty if the encoder still holds the data."""
 
     def flush(self) -> bytes:
         """Return the bytes that make all data so far decodable."""
 
     def finish(self) -> bytes:
-        """Like ``flush``, and end the encoded data: nothing may follow."""
+        """Return the last bytes of the encoded data. Nothing may follow."""
 
 
 class ContentDecoder(Protocol):
@@ -249,7 +249,7 @@ PROFILES = {
 
 
 def choose(ours: Sequence[bytes], theirs: Iterable[bytes]) -> bytes:
-    """Return the first of ``ours`` that is among ``theirs``, or ``identity``."""
+    """Return the first of ``ours`` among ``theirs``, else ``identity``."""
     accepted = set(theirs)
     for name in ours:
         if name in accepted:

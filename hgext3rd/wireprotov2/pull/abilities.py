@@ -130,7 +130,7 @@ def wanted_heads(kwargs: Mapping[bytes, Any]) -> list[bytes]:
 def changegroup_version(bundlecaps: Any) -> bytes | None:
     """Return the changegroup version that a caller of ``getbundle`` can read.
 
-    Returns None if there is none that can be made from version 2 responses.
+    Returns None if version 2 responses cannot be turned into any of them.
     """
     caps = set(bundlecaps or ())
     if b'HG20' not in caps:

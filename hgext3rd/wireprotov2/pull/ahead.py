@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fetching segments in several threads, ahead of the thread that applies them.
 
-Knows the order of the segments and which are there. How one is fetched is up to
-the sources that the caller provides, one for each thread.
+Knows the order of the segments and which have arrived. The caller provides a
+source for each thread, which knows how a segment is fetched.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import IO
 from .fetch import SegmentSource
 from .listing import ListedSegment
 
-# Seconds to wait for segments that could be applied together with another.
+# Seconds to wait for more segments to apply in the same transaction.
 PATIENCE = 0.3
 
 
 class Fetcher:
     """Fetches ``segments`` with up to ``connections`` threads.
 
-    ``make_source`` returns a source for one thread; it gets the function to
-    report received bytes to. At most two segments more than there are threads
-    are fetched before they are taken. The threads are daemons: a connection
-    that hangs must not keep the process from ending.
+    ``make_source`` returns the source of one thread. Its argument is the
+    function to which the source reports received bytes. The segments that were
+    fetched and not taken are at most two more than the threads. The threads are
+    daemons: a connection that hangs must not keep the process from ending.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ class Fetcher:
     def take_more(self, index: int, most: int) -> list[IO[bytes]]:
         """Return the files of up to ``most`` segments from ``index`` on.
 
-        Those that are there, or arrive within ``PATIENCE`` seconds, up to the
-        first that does not.
+        These are the segments that have arrived or arrive within ``PATIENCE``
+        seconds, up to the first that does not.
         """
         found: list[IO[bytes]] = []
         until = time.monotonic() + PATIENCE
@@ -121,7 +121,7 @@ class Fetcher:
             while len(found) < most:
                 result = self._ready.get(index)
                 if isinstance(result, BaseException):
-                    # ``take`` raises it when it is the turn of this segment.
+                    # ``take`` raises it when the caller takes this segment.
                     break
                 if result is not None:
                     del self._ready[index]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Clones from servers without segments: several pulls, each a transaction.
 
-The nodes and parents of all changesets tell how to divide the history. Each
-batch is then an ordinary pull of its heads. So an interrupted clone keeps the
-batches it has, and a pull takes the memory of one batch. An ordinary pull of
-everything follows, which finds little left to do.
+The history is divided by the nodes and parents of all changesets. Each batch is
+then an ordinary pull of its heads. So an interrupted clone keeps the batches it
+has, and a pull takes the memory of one batch. An ordinary pull of everything
+follows, which finds little left to do.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from .session import PullSession
 # A batch has at least this many changesets.
 LEAST = 2000
 
-# A batch has at least one SHARE-th of the changesets before it. Old servers
-# send a whole working copy at the start of each batch; with batches of fixed
-# size, these would be the larger part of what a long history transfers.
+# A batch has at least 1/SHARE of the number of changesets before it. Old
+# servers send a whole working copy at the start of each batch. With batches of
+# a fixed size, these copies would be most of the transfer of a long history.
 SHARE = 4
 
 
@@ -39,7 +39,7 @@ def suitable(session: PullSession) -> bool:
 
 
 def pull(session: PullSession, pullop: Any) -> int:
-    """Pull all batches but the last; return how many.
+    """Pull all batches but the last; return how many were pulled.
 
     Raises ``failures.RemoteFailure``.
     """

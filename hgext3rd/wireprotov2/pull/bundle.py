@@ -6,7 +6,7 @@ transactions, hooks, messages and progress, and with the temporary repository of
 ``hg incoming``. The formats are specified in ``hg help internals.bundle2`` and
 ``hg help internals.changegroups``. Bundle2's own writer is not used: when its
 source fails, it writes an error that looks like one reported by the server, but
-the failure itself is needed. Takes records, gives bytes; does no I/O.
+callers need the failure itself. Takes records, gives bytes; does no I/O.
 """
 
 from __future__ import annotations

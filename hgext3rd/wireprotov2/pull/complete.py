@@ -17,8 +17,7 @@ from ..shallow import storage
 from . import records
 from .depth import fulltext
 from .records import NULL_ID, RevisionRecord, whole
-
-FIELDS = {b'parents', b'revision'}
+from .wanted import DATA_FIELDS
 
 
 class Completer:
@@ -44,7 +43,7 @@ class Completer:
             return record
         if path != self._path:
             self._path = path
-            self._inner = self._repo.file(path)._revlog
+            self._inner = storage.of_file(self._repo, path)
         inner = self._inner
         if not (
             inner.hasnode(record.base)
@@ -53,7 +52,7 @@ class Completer:
             return record
         if self._client is None:
             self._client = self._endpoint.separate_client()
-        args = {b'path': path, b'nodes': [record.node], b'fields': FIELDS}
+        args = {b'path': path, b'nodes': [record.node], b'fields': DATA_FIELDS}
         values = iter(call(self._client, b'filedata', args))
         found = list(records.revisions(values, records.header(values)))
         if len(found) != 1 or found[0][:3] != record[:3]:

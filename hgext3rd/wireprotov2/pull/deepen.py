@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Pulls into repositories of limited depth: what is done before and after them.
+"""Pulls into repositories of limited depth: the steps before and after them.
 
-Before: the repository becomes one whose file revisions may lack data. After:
-the data is fetched that changesets need which are to be complete. How missing
-data is stored is up to ``shallow.storage``; the pull itself is elsewhere.
+Before a pull, the repository becomes one whose file revisions may lack data.
+After it, the missing data of changesets that must be complete is fetched.
+``shallow.storage`` knows how missing data is stored; ``steps`` runs the pull
+itself.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ from . import abilities, records
 from .depth import fulltext
 from .records import NULL_ID, RevisionRecord
 from .session import PullSession
-
-FIELDS = {b'parents', b'revision'}
+from .wanted import DATA_FIELDS
 
 
 def parse_depth(value: Any) -> int | None:
@@ -157,7 +157,7 @@ def _fetch(repo: Any, endpoint: Endpoint, spec: Mapping[bytes, Any]) -> None:
     ``spec`` is a revision specifier of the protocol.
     """
     client = endpoint.client()
-    args: dict[bytes, Any] = {b'revisions': [spec], b'fields': FIELDS}
+    args: dict[bytes, Any] = {b'revisions': [spec], b'fields': DATA_FIELDS}
     include, exclude = repo.narrowpats
     if include or exclude:
         args[b'pathfilter'] = {
@@ -186,9 +186,9 @@ def _fetch(repo: Any, endpoint: Endpoint, spec: Mapping[bytes, Any]) -> None:
 
 
 def _keep(repo: Any, path: bytes, revisions: Iterator[RevisionRecord]) -> int:
-    """Keep the data that the file lacks; return the number of revisions."""
+    """Keep the data that the file lacks; return how many revisions got data."""
     content = {record.node: record for record in revisions}
-    inner = repo.file(path)._revlog
+    inner = storage.of_file(repo, path)
     count = 0
     for node, record in content.items():
         if inner.hasnode(node) and storage.is_missing(repo, inner, node):

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from mercurial import mdiff
 
 from ..proto.errors import CBORError
-from .records import NULL_ID, RevisionRecord, whole
+from .records import FULLTEXT_HEADER, NULL_ID, RevisionRecord, whole
 
 Files = Iterable[tuple[bytes, Iterable[RevisionRecord]]]
 
@@ -110,7 +110,7 @@ def _place(
     sent: set[bytes],
     content: dict[bytes, RevisionRecord],
 ) -> RevisionRecord:
-    """Return ``data`` in a form that can be applied after those in ``sent``."""
+    """Return ``data`` in a form that applies after the revisions ``sent``."""
     if data.base != NULL_ID and data.base not in sent:
         # A delta must come after the revision it applies to.
         text = fulltext(data, content)
@@ -133,5 +133,5 @@ def fulltext(
         if base is None or len(deltas) > len(content):
             raise CBORError(b'malformed response: a delta has no base')
         record = base
-    text = bytes(record.delta[12:])
+    text = bytes(record.delta[FULLTEXT_HEADER:])
     return bytes(mdiff.patches(text, deltas[::-1])) if deltas else text

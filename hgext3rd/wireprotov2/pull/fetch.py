@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fetching one segment: from the server, or from where it redirects to.
 
-Reads what the command ``segmentdata`` answers. The length and the digest of a
-segment are checked before anyone sees a byte of it. How a segment is applied is
-not known here.
+Reads the response to the command ``segmentdata``. The length and the digest of
+a segment are checked before it is handed out. Nothing here knows how a segment
+is applied.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from ..client.offer import OfferedTarget
 from ..proto import cbor
 from ..proto.errors import CBORError, ProtocolError
 from ..segments.bundle import MEDIA_TYPES
-from .listing import ListedSegment, number, text
+from . import records
+from .listing import ListedSegment, text
 
 # Bytes of a segment held in memory; more goes to a temporary file. With four
 # connections and six segments waiting to be applied, that is 24 MB.
@@ -41,8 +42,8 @@ class DigestMismatch(failures.RemoteFailure):
 class SegmentSource:
     """Fetches one segment after the other over one connection.
 
-    ``targets`` are where the server may redirect to. ``received`` is called
-    with the number of bytes of every read.
+    ``targets`` are the places to which the server may redirect. ``received`` is
+    called with the number of bytes of every read.
     """
 
     def __init__(
@@ -126,8 +127,8 @@ class SegmentSource:
     ) -> IO[bytes]:
         """Fetch a segment from ``location``.
 
-        Raises ``RedirectFailure`` if it cannot be had there, and
-        ``DigestMismatch`` if it is another.
+        Raises ``RedirectFailure`` if it cannot be fetched there, and
+        ``DigestMismatch`` if the content is not that of the segment.
         """
         self._ui.debug(b'fetching %s\n' % location.url)
         values = self._counted(
@@ -153,7 +154,7 @@ class SegmentSource:
 
         ``head`` is the first value of the response, ``values`` are the others.
         """
-        size = number(head, b'size')
+        size = records.count(head, b'size')
         digest = text(head, b'sha256')
         if text(head, b'name') != segment.name:
             raise CBORError(b'malformed response: another segment')

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The answer to ``getbundle``, composed from responses of version 2.
 
-Turns the records of a source into a bundle2 stream while they arrive. Which
-commands are sent is decided in ``onerequest`` and ``stepwise``; whether
-``getbundle`` can be answered at all, in ``abilities``.
+Turns the records of a source into a bundle2 stream while they arrive.
+``onerequest`` and ``stepwise`` decide which commands are sent. ``abilities``
+decides whether ``getbundle`` can be answered at all.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mercurial import bundle2, encoding, util
@@ -99,59 +100,55 @@ def getbundle(
     source = open_source(client, api, wanted)
     version = abilities.changegroup_version(kwargs.get(b'bundlecaps'))
     assert version is not None
-    stream = _Bundle(ui, client.url, source, wanted, version)
-    if not kwargs.get(b'bookmarks'):
-        stream.bookmarks = False
-    stream.namespaces = namespaces
-    stream.complete = complete
-    if kwargs.get(b'obsmarkers'):
-        stream.obsmarkers = obsmarkers
+    stream = _Bundle(
+        client.url,
+        source,
+        wanted,
+        version,
+        namespaces=namespaces,
+        bookmarks=bool(kwargs.get(b'bookmarks')),
+        obsmarkers=obsmarkers if kwargs.get(b'obsmarkers') else None,
+        complete=complete,
+    )
     return bundle2.getunbundler(ui, util.chunkbuffer(stream.chunks()))
 
 
+@dataclass(frozen=True)
 class _Bundle:
     """A bundle2 stream made from ``source``.
 
-    ``version`` is that of the changegroup. The attributes say which parts
-    follow it.
+    ``url`` is that of the server, ``version`` that of the changegroup. The
+    other fields say which parts follow the changegroup, and how file revisions
+    are completed; see ``getbundle``.
     """
 
-    def __init__(
-        self,
-        ui: Any,
-        url: bytes,
-        source: PullSource,
-        wanted: Wanted,
-        version: bytes,
-    ) -> None:
-        self._ui = ui
-        self._url = url
-        self._source = source
-        self._wanted = wanted
-        self._version = version
-        self.bookmarks = True
-        self.namespaces: list[bytes] = []
-        self.obsmarkers: Callable[[], Any] | None = None
-        self.complete: Complete | None = None
+    url: bytes
+    source: PullSource
+    wanted: Wanted
+    version: bytes
+    namespaces: list[bytes]
+    bookmarks: bool
+    obsmarkers: Callable[[], Any] | None
+    complete: Complete | None
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes of the bundle. Raises ``failures.RemoteFailure``."""
         try:
             yield from self._chunks()
         except ProtocolError as exc:
-            raise failures.RemoteFailure(self._url, exc.message) from exc
+            raise failures.RemoteFailure(self.url, exc.message) from exc
         finally:
-            self._source.close()
+            self.source.close()
 
     def _chunks(self) -> Iterator[bytes]:
-        source = self._source
+        source = self.source
         yield bundle.start()
-        if self._wanted.changesets:
+        if self.wanted.changesets:
             yield from bundle.part(
                 0,
                 b'CHANGEGROUP',
                 self._changegroup(),
-                {b'version': self._version},
+                {b'version': self.version},
                 {b'nbchanges': b'%d' % source.total},
             )
         for number, namespace in enumerate(self.namespaces, 1):
@@ -188,7 +185,7 @@ class _Bundle:
 
     def _changegroup(self) -> Iterator[bytes]:
         """Yield the changegroup; check that only what was requested came."""
-        source = self._source
+        source = self.source
         seen = source.seen
         for record in source.changesets():
             yield self._revision(record, record.node)
@@ -199,7 +196,7 @@ class _Bundle:
             if link is None:
                 raise CBORError(b'sent a manifest that was not asked for')
             yield self._revision(record, link)
-        yield bundle.after_manifests(self._version)
+        yield bundle.after_manifests(self.version)
         for path, revisions in source.files():
             if path not in seen.paths and source.exact:
                 # The path is covered by no hash, so compare it.
@@ -226,7 +223,7 @@ class _Bundle:
 
     def _revision(self, record: RevisionRecord, link: bytes) -> bytes:
         try:
-            return bundle.revision(record, link, self._version)
+            return bundle.revision(record, link, self.version)
         except ValueError:
             raise CBORError(
                 b'sent a revision with flags this repository cannot hold'

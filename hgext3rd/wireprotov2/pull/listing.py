@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The server's list of the segments of its history, checked while it is read.
 
-Reads what the command ``segments`` answers. Fetching segments is not known
-here.
+Reads the response to the command ``segments``. Nothing here knows how segments
+are fetched.
 """
 
 from __future__ import annotations
@@ -61,16 +61,8 @@ class SegmentList:
     cgversion: bytes
 
 
-def number(value: Any, key: bytes) -> int:
-    """Return the count ``value[key]``; raise ``CBORError`` if it is none."""
-    found = value.get(key) if isinstance(value, dict) else None
-    if type(found) is not int or found < 0:
-        raise CBORError(b'malformed response: %s is missing' % key)
-    return found
-
-
 def text(value: Any, key: bytes) -> bytes:
-    """Return the bytes ``value[key]``; raise ``CBORError`` if it is none."""
+    """Return ``value[key]``; raise ``CBORError`` if it is not a bytestring."""
     found = value.get(key) if isinstance(value, dict) else None
     if type(found) is not bytes:
         raise CBORError(b'malformed response: %s is missing' % key)
@@ -112,9 +104,9 @@ def parse(values: Iterable[Any]) -> SegmentList | None:
     head = next(values, None)
     if head is None:
         raise CBORError(b'malformed response: it is empty')
-    if number(head, b'version') != VERSION:
+    if records.count(head, b'version') != VERSION:
         return None
-    total = number(head, b'totalitems')
+    total = records.count(head, b'totalitems')
     if total > MAX_SEGMENTS:
         raise CBORError(b'malformed response: too many segments')
     segments: list[ListedSegment] = []
@@ -148,8 +140,8 @@ def _parse_segment(value: Any) -> ListedSegment:
         )
     return ListedSegment(
         name,
-        number(value, b'changesets'),
-        number(value, b'estimate'),
+        records.count(value, b'changesets'),
+        records.count(value, b'estimate'),
         tuple(heads),
         value.get(b'final') is True,
     )

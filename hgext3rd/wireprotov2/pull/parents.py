@@ -29,8 +29,8 @@ _HUNK_SIZE = 12
 def filter_deltas(orig: Any, revlog: Any, deltas: Any) -> Iterator[Any]:
     """Yield ``deltas``, corrected where their parents are swapped.
 
-    Wrapped around ``rewrite.filter_delta_issue6528`` (``orig``), which is asked
-    only about the deltas that cannot be decided here.
+    Wrapped around ``rewrite.filter_delta_issue6528`` (``orig``), which is
+    called only for the deltas that cannot be decided here.
     """
     if not PullSession.any_parents_checked():
         yield from orig(revlog, deltas)

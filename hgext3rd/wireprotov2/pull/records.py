@@ -18,12 +18,15 @@ from ..proto.errors import CBORError
 NODE_SIZE = 20
 NULL_ID = b'\0' * NODE_SIZE
 
-# The most values of a response that bring no revision. None are requested. The
-# limit ends the response of a server that sends them forever.
+# The most values of a response that carry no revision. The client requests none
+# of them; the limit stops a server that sends them forever.
 MAX_SKIPPED = 100_000
 
 # The header of a delta (see ``mdiff``): start, end, size of the new text.
 _FULLTEXT = struct.Struct('>lll')
+
+#: The bytes in front of a full text in the form of a delta, see ``whole``.
+FULLTEXT_HEADER = _FULLTEXT.size
 
 # What is stored for a file revision without data: an empty text, and the flag
 # REVIDX_EXTSTORED of Mercurial (see ``shallow.storage``).
@@ -53,7 +56,8 @@ def _wrong(what: bytes) -> CBORError:
     return CBORError(b'malformed response: %s' % what)
 
 
-def _count(value: Any, key: bytes) -> int:
+def count(value: Any, key: bytes) -> int:
+    """Return ``value[key]``, which must be an integer of at least 0."""
     number = value.get(key) if isinstance(value, dict) else None
     if type(number) is not int or number < 0:
         raise _wrong(b'%s is missing' % key)
@@ -62,7 +66,7 @@ def _count(value: Any, key: bytes) -> int:
 
 def header(values: Iterator[Any], key: bytes = b'totalitems') -> int:
     """Read the first value of a response; return the count named ``key``."""
-    return _count(_next(values), key)
+    return count(_next(values), key)
 
 
 def _next(values: Iterator[Any]) -> Any:
@@ -105,7 +109,7 @@ def _parents(value: dict[bytes, Any]) -> tuple[bytes, bytes]:
 
 
 def changesets(values: Iterator[Any], total: int) -> Iterator[RevisionRecord]:
-    """Yield the ``total`` changesets after the header; check that they end it.
+    """Yield the ``total`` changesets after the header; check that no more come.
 
     Skips values that only tell bookmarks or phases of other changesets.
     """
@@ -210,7 +214,7 @@ def files(
     seen = set()
     for _index in range(paths):
         value = _next(values)
-        total = _count(value, b'totalitems')
+        total = count(value, b'totalitems')
         path = value.get(b'path')
         if type(path) is not bytes or not path or path in seen:
             raise _wrong(b'a file has no path of its own')

@@ -16,7 +16,7 @@ from mercurial.node import short
 
 
 class Report:
-    """Adds up what transactions on ``repo`` bring."""
+    """Adds up what several transactions add to ``repo``."""
 
     def __init__(self, repo: Any) -> None:
         self._repo = repo.unfiltered()

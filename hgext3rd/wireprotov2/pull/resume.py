@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Interrupted clones: how they are marked, kept, repaired and continued.
 
-A clone that takes several transactions has a marker in its repository, and its
-default path, from the beginning. Whatever ends the process, ``hg pull`` can
-continue what is there. Nothing here knows how history is fetched.
+The repository of a clone that takes several transactions has a marker and its
+default path from the beginning. So ``hg pull`` can continue the clone, whatever
+ended the process. Nothing here knows how history is fetched.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mercurial.utils import urlutil
 
 from ..requirements import UNFINISHED
 
-# The content of the marker: the version of the code that can continue.
+# The content of the marker. Code that expects another cannot continue.
 VERSION = b'1\n'
 
 
@@ -56,7 +56,7 @@ class Resumption:
     def end(self) -> None:
         """Remove the mark: the repository is as complete as a pull makes it."""
         repo = self._repo
-        # "hg clone" puts its own hgrc in front of the content it finds.
+        # "hg clone" writes its own hgrc in front of the content it finds.
         content = self._clone_hgrc()
         if content is not None and repo.vfs.tryread(b'hgrc') == content:
             repo.vfs.tryunlink(b'hgrc')
@@ -78,7 +78,7 @@ class Resumption:
             self.end()
 
     def _clone_hgrc(self) -> bytes | None:
-        """Return the hgrc that ``hg clone`` writes, None if it is no clone."""
+        """Return the hgrc that ``hg clone`` writes; None if it is no clone."""
         ui = self._repo.ui
         if ui.configsource(b'paths', b'default') != b'clone':
             return None
@@ -91,7 +91,7 @@ class Resumption:
 
 
 def recover(repo: Any) -> None:
-    """Roll back the transaction in which a process was killed."""
+    """Roll back the transaction during which a clone was killed."""
     if not (Resumption(repo).unfinished() and repo.svfs.exists(b'journal')):
         return
     try:

@@ -29,16 +29,16 @@ from .session import PullSession
 
 COMMANDS = (b'segments', b'segmentdata')
 
-# Segments that have arrived at the same time are applied in one transaction, as
-# long as the sum of their estimates is at most this many bytes. Opening a file
-# for each segment costs as much as storing a revision. With more, an
+# Segments that have arrived are applied together in one transaction, up to this
+# sum of their estimates in bytes. That saves time, since opening a file again
+# for each segment costs as much as storing a revision. With a higher limit, an
 # interruption would lose more.
 MOST_TOGETHER = 32 * 1024 * 1024
 
 # Segments smaller than this are applied one by one: that costs next to nothing.
 LEAST_TOGETHER = 256 * 1024
 
-# What applying raises if the bundle is at fault, not a hook or the disk.
+# Exceptions whose cause is the bundle that is applied, not a hook or the disk.
 _BAD_BUNDLE = (
     bundle2.AbortFromPart,
     error.BundleValueError,

@@ -3,8 +3,8 @@
 
 Mercurial calls this extension at several places during a pull (``steps``), and
 hands it the repository or the peer each time. From these, the functions find
-the session of that pull. A session knows the state of its pull; how history is
-fetched and applied is decided in ``segments``, ``batches`` and ``getbundle``.
+the session of that pull. A session knows the state of its pull. ``segments``,
+``batches`` and ``getbundle`` decide how history is fetched and applied.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class PullSession:
         self.confirm = confirm
         #: the number of changesets before the pull
         self.first = len(repo.unfiltered())
-        #: the heads of the remote if they had to be asked for, else empty
+        #: the heads of the remote if this session requested them, else empty
         self.heads: Sequence[bytes] = ()
         #: how many segments or batches were applied ahead of the pull proper
         self.applied = 0
@@ -57,7 +57,7 @@ class PullSession:
         self.report = Report(repo)
         #: the mark that lets an interrupted clone continue
         self.resumption = Resumption(repo)
-        #: whether a pull of this session is nested in another of its pulls
+        #: whether the pull that runs now is one batch of this session
         self.in_batch = False
         #: whether all file revisions in the repository have passed
         #: Mercurial's check of their parents, see ``parents``
@@ -104,7 +104,7 @@ class PullSession:
         return any(session is self for session in self._running)
 
     def completer(self) -> Completer | None:
-        """Return what replaces deltas to missing data, None if not needed."""
+        """Return what replaces deltas against missing data, or None."""
         if self.endpoint is None or not storage.is_shallow(self.repo):
             return None
         return Completer(self.repo, self.endpoint)
@@ -112,8 +112,9 @@ class PullSession:
     def can_run_ahead(self, pullop: Any) -> bool:
         """Return whether history may be applied ahead of the pull proper.
 
-        That takes transactions of their own, which cannot be taken back. So it
-        is for clones of everything, and for interrupted ones.
+        Running ahead takes separate transactions, which later failures of the
+        pull do not undo. So only clones of the whole history run ahead, and
+        pulls that continue one.
         """
         repo = self.repo
         if self.endpoint is None or self.endpoint.api is None:

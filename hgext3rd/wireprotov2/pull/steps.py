@@ -23,7 +23,7 @@ from ..shallow import storage
 from . import abilities, batches, deepen, segments
 from .session import PullSession
 
-# What applying revisions raises if they are well-formed and wrong.
+# Exceptions of applying revisions that are well-formed but wrong.
 BAD_DATA = (
     error.StorageError,
     policy.importmod('mpatch').mpatchError,
@@ -138,9 +138,9 @@ def find_common_incoming(
 def prepare_getbundle(orig: Any, pullop: Any, kwargs: dict[bytes, Any]) -> None:
     """Add arguments to a call of ``getbundle``.
 
-    Wrapped around ``exchange._pullbundle2extraprepare``. Version 2 describes
-    phases as the pushkey namespace of that name does. So phases are requested
-    and applied as for servers that cannot put them into bundles.
+    Wrapped around ``exchange._pullbundle2extraprepare``. Version 2 sends phases
+    as a pushkey namespace. So they are requested and applied as from servers
+    that cannot put phases into bundles.
     """
     orig(pullop, kwargs)
     remote = pullop.remote

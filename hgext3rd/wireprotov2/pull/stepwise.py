@@ -96,7 +96,7 @@ class Stepwise:
         self._exchange.finish()
 
     def listkeys(self, namespace: bytes) -> dict[bytes, bytes]:
-        """Return a pushkey namespace; in any order, after the changesets."""
+        """Return a pushkey namespace. Call it after ``changesets``."""
         if self._keys is None:
             self._read_keys()
         assert self._keys is not None
@@ -111,8 +111,8 @@ class Stepwise:
                     b'nodes': nodes,
                     b'tree': b'',
                     b'fields': MANIFEST_FIELDS,
-                    # In this order, the parents are here or were requested
-                    # before.
+                    # In this order, the parents are in the repository or were
+                    # requested before.
                     b'haveparents': True,
                 },
             )
@@ -172,8 +172,8 @@ class Stepwise:
 
         ``first`` says that this repository has no files yet. With
         ``haveparents``, these servers fail for changesets that remove files.
-        Without, they send all files in the manifests of the changesets. That is
-        what a clone needs; a pull can name the paths that changed.
+        Without it, they send all files in the manifests of the changesets. That
+        is what a clone needs; a pull can name the paths that changed.
         """
         args: dict[bytes, Any] = {
             b'revisions': [spec],

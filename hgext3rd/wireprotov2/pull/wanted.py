@@ -14,7 +14,10 @@ from typing import Any
 
 from ..client.exchange import Exchange
 from ..proto.errors import CBORError
-from .records import NODE_SIZE, NULL_ID, RevisionRecord
+from .records import FULLTEXT_HEADER, NODE_SIZE, NULL_ID, RevisionRecord
+
+# The fields of a revision that is needed for its data alone.
+DATA_FIELDS = {b'parents', b'revision'}
 
 CHANGESET_FIELDS = {b'parents', b'revision'}
 MANIFEST_FIELDS = {b'parents', b'revision'}
@@ -85,7 +88,7 @@ class Seen:
     paths: set[bytes] = field(default_factory=set)
 
     def add(self, record: RevisionRecord) -> None:
-        """Read a changeset. Raises ``CBORError`` if it is malformed or known.
+        """Read a changeset; raise ``CBORError`` if it is malformed or repeated.
 
         The format of a changeset is that of ``mercurial.changelog``: manifest,
         user, date, paths, an empty line, description.
@@ -95,7 +98,7 @@ class Seen:
             # A server could repeat changesets without end.
             raise CBORError(b'malformed response: a changeset comes twice')
         self.nodes[node] = None
-        text = record.delta[12:]
+        text = record.delta[FULLTEXT_HEADER:]
         try:
             manifest = bytes.fromhex(text[: 2 * NODE_SIZE].decode('ascii'))
         except ValueError:

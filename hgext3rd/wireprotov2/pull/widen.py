@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fetching the files that ``hg tracked --addinclude`` adds to a narrow clone.
 
-Mercurial's narrow extension requests them from servers that have it, too. Here
-they are fetched with ``filesdata``, and given to Mercurial as a bundle with
-files of changesets that the repository has already.
+Mercurial's narrow extension requests them from servers that have the extension
+as well. Here they are fetched with ``filesdata`` and given to Mercurial as a
+bundle that has only files: the repository has their changesets already.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 """How replicas that share a cacher agree on where history is cut.
 
 The first replica that closes a segment leaves the list of its nodes in the
-cacher, under a key made from the name of the segment before. How history is cut
-is not known here.
+cacher, under a key made from the name of the segment before. Nothing here knows
+how history is cut.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import cbor2
 from ..cache import factory, identity, keys, service
 from . import cut
 
-#: Most bytes of a list: twice the nodes of the largest segment.
+#: The most bytes of a list: twice the nodes of the largest segment.
 MOST_BYTES = 2 * 20 * cut.MOST_CHANGESETS
 
 
 class CacheAgreement:
-    """Lists of nodes in the cache of a repository; see ``listing.Agreement``."""
+    """Lists of nodes in the cache of a repository, an ``Agreement``."""
 
     def __init__(self, repo: Any) -> None:
         self._repo = repo
@@ -50,8 +50,8 @@ class CacheAgreement:
             cache.store(self._key(version, previous), cbor2.dumps(nodes))
 
     def _cache(self) -> service.ResponseCache | None:
-        # Where everybody can read the store, a list under a name that can be
-        # computed would tell everybody the names of all segments.
+        # The keys of lists can be computed. In a store that everybody can read,
+        # the lists would reveal the names of all segments.
         if self._repo.ui.config(
             b'wireprotov2', b'cacher.objectstore.public-url'
         ):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The payload of a segment: a changegroup as bytes, and back.
 
-Reads a repository, but knows neither how history is cut nor the wire. To apply a
-payload, a receiver needs only the ancestors of its changesets: deltas are made
-against parents, or against revisions that precede in the same payload.
+Reads a repository, but knows neither how history is cut nor the wire. To apply
+a payload, a receiver needs only the ancestors of its changesets: deltas are
+made against parents, or against revisions that precede in the same payload.
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ class Payload:
 def build(repo: Any, segment: Segment, version: bytes, level: int) -> Payload:
     """Return ``segment`` as a changegroup of ``version``.
 
-    The caller closes the stream. ``level`` is that of zstd. From ``LEVEL_AHEAD``
-    on the changegroup is packed as well, which saves an eighth and takes a fifth
-    longer. Memory is bounded, whatever the size of the segment.
+    The caller closes the stream. ``level`` is that of zstd. From
+    ``LEVEL_AHEAD`` on the changegroup is packed as well, which saves an eighth
+    of the bytes and takes a fifth longer. Memory is bounded, whatever the size
+    of the segment.
     """
     tree = scmutil.istreemanifest(repo)
     chunks = _changegroup(repo, segment, version)
@@ -94,13 +95,13 @@ def build(repo: Any, segment: Segment, version: bytes, level: int) -> Payload:
 def opened(streams: Sequence[IO[bytes]]) -> tuple[Any, int] | None:
     """Return payloads as one changegroup for Mercurial to apply.
 
-    Returns an unpacker (``mercurial.changegroup``) and the number of changesets.
-    Returns None if the payloads must be applied one by one, each with
-    ``container``. ``streams`` are at their start. Raises ``PackError``, also
-    while the changegroup is applied, if a payload is damaged or of an unknown
-    kind.
+    Returns an unpacker (``mercurial.changegroup``) and the number of
+    changesets. Returns None if the payloads must be applied one by one, each
+    with ``container``. ``streams`` are at their start. Raises ``PackError``,
+    also while the changegroup is applied, if a payload is damaged or of an
+    unknown kind.
     """
-    found = [_opened(stream) for stream in streams]
+    found = [_read_payload(stream) for stream in streams]
     version = found[0][0]
     if version is None or any(
         other != version or tree for other, _items, _count, tree in found
@@ -122,7 +123,7 @@ def container(ui: Any, stream: IO[bytes]) -> Any:
     This works for every payload. ``stream`` is at its start. Raises
     ``PackError`` as ``opened`` does.
     """
-    version, items, changesets, tree = _opened(stream)
+    version, items, changesets, tree = _read_payload(stream)
     if version is None:
         stream.seek(0)
         return stream
@@ -130,7 +131,7 @@ def container(ui: Any, stream: IO[bytes]) -> Any:
     return util.chunkbuffer(_bundle(ui, chunks, version, changesets, tree))
 
 
-def _opened(
+def _read_payload(
     stream: IO[bytes],
 ) -> tuple[bytes | None, Iterator[Item], int, bool]:
     """Return what a payload holds.

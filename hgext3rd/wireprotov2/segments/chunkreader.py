@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reading bytes and numbers from an iterator of chunks.
 
-Knows nothing of what they mean.
+Nothing here knows what they mean.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@
 Pure: revisions are numbers and nodes are bytes; repositories are unknown here.
 Public changesets are taken in the order of their revision numbers, which puts
 ancestors first. A segment is closed as soon as it is large enough. From then on
-it is never looked at again, so later changesets cannot change it. A changeset
-may become public late, when it was a draft or secret with a low revision
-number; it goes into a later segment, and its public ancestors are then in
-earlier ones.
+it is never looked at again, so later changesets cannot change it. A draft or
+secret changeset with a low revision number may become public late. It then goes
+into a later segment, and its ancestors are in the same segment or in earlier
+ones.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from dataclasses import dataclass
 VERSION = 1
 
 #: A segment is closed at this many bytes (estimated, as stored) or changesets.
-#: Strongly compressed that is 1 MB, which is what an interrupted clone may lose.
-#: Half of it costs 9% more bytes in all, since repetitions are found within one
-#: segment only.
+#: Strongly compressed that is 1 MB, which is what an interrupted clone may
+#: lose. Half of it costs 9% more bytes in all, since repetitions are found
+#: within one segment only.
 LEAST_BYTES = 2 * 1024 * 1024
 LEAST_CHANGESETS = 2000
-#: ... or, if that is more, at one part in this many of all that lies before it.
-#: So the number of segments grows with the logarithm of the history: 128 for the
-#: first 256 MB, then 89 for each doubling.
+#: ... or at 1/GROWTH of everything before it, if that is more. So the number of
+#: segments grows with the logarithm of the history: 128 for the first 256 MB,
+#: then 89 for each doubling.
 GROWTH = 128
-#: A segment of fewer changesets is not closed for its bytes: successive releases
-#: have most in common, and applying a segment opens all files again.
+#: A segment of fewer changesets is not closed because of its bytes: successive
+#: releases have most in common, and applying a segment opens all files again.
 FEW_CHANGESETS = 16
 #: ... but it is closed at these limits, so that it fits into memory and caches.
 MOST_BYTES = 32 * 1024 * 1024
@@ -45,9 +45,10 @@ class Segment:
     """Whole changesets whose ancestors are in it or in earlier segments.
 
     ``name`` (20 bytes) is a hash of the nodes inside, ``ranges`` are their
-    revisions. ``heads`` are the nodes without children inside: who has these has
-    the whole segment. ``size`` is an estimate in bytes. ``last`` is the node of
-    the highest revision; it differs when changesets were stripped.
+    revisions. ``heads`` are the nodes without children inside: a repository
+    that has these has the whole segment. ``size`` is an estimate in bytes.
+    ``last`` is the node of the highest revision; it differs when changesets
+    were stripped.
     """
 
     name: bytes
@@ -93,7 +94,7 @@ def cut(
     ``candidates`` are ascending public revisions that are in no segment yet.
     ``weight`` returns an estimate of the bytes of a revision. ``before_bytes``
     and ``before_changesets`` are the sums over all earlier segments. The same
-    changesets are grouped alike, whatever follows them.
+    changesets are always grouped in the same way, whatever follows them.
     """
     closed: list[list[int]] = []
     group: list[int] = []

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The public history of a repository as segments, for one requester.
 
-This is the way to segments for everything outside this package: the commands of
-the server, building ahead of time, and tests. It puts together how history is
-cut, what a segment is as bytes, and where such bytes are kept. It knows neither
+The server reaches segments only through ``History``, to answer commands and to
+build segments ahead of time. ``History`` combines cutting history, building the
+bytes of segments, and keeping these bytes in a cache. It knows neither wire
 frames nor HTTP.
 """
 
@@ -82,11 +82,11 @@ class History:
             yield from cbor.encode_indefinite_bytes(chunks)
 
     def key_state(self, name: bytes) -> keys.KeyState | None:
-        """Return what the bytes of a segment depend on.
+        """Return what the bytes of a segment depend on, None if not cacheable.
 
-        All generations of the protocol share them. None means that they must
-        not come out of a cache: the segment is not offered, or it holds, or once
-        held, changesets that are not for everybody.
+        All generations of the protocol share the bytes. They must not come out
+        of a cache if the segment is not offered, or if it holds or once held
+        changesets that are not for everybody.
         """
         if not self.offered:
             return None
@@ -109,9 +109,9 @@ class History:
     ) -> int | None:
         """Put a segment into ``cache``, strongly compressed.
 
-        Returns the bytes that were built, 0 if the cache has the segment as
-        strong, or None if it must not hold the segment. Raises
-        ``CacherError`` if the cacher does not work.
+        Returns the number of bytes built, 0 if the cache has the segment
+        strongly compressed already, or None if the cache must not hold it.
+        Raises ``CacherError`` if the cacher does not work.
         """
         state = self.key_state(segment.name)
         key = None if state is None else cache.key(state)

@@ -2,9 +2,10 @@
 """The segments of one repository: found, extended and remembered.
 
 Reads the public changesets of the repository and keeps the record of closed
-segments in its cache folder, so that segments stay as they are. Losing the record
-changes the names of some segments and does no other harm. Nothing here knows
-bundles or the wire; which changesets are for everybody is for ``access`` to say.
+segments in its cache folder, so that segments stay as they are. Losing the
+record changes the names of some segments and does no other harm. ``access``
+decides which changesets are for everybody. Nothing here knows bundles or the
+wire.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from .record import ClosedSegments
 FILE = b'wireprotov2-segments'
 
 #: The weight of a changeset is the size of its changelog entry, which lists the
-#: files it touches, times how many bytes of the store there are for each byte of
-#: the changelog. This factor is a power of two, so that replicas agree on it and
-#: it seldom changes. Below this value it would say little.
+#: files it touches, times a factor: the bytes of the store for each byte of the
+#: changelog. The factor is a power of two, so that replicas agree on it and it
+#: seldom changes. It is at least this value, since a lower one would say
+#: little.
 LEAST_FACTOR = 2
 
-#: Repositories whose listing a process remembers.
+#: The most repositories whose listing a process remembers.
 MOST_LISTINGS = 64
 
 
@@ -42,7 +44,7 @@ MOST_LISTINGS = 64
 class SegmentListing:
     """All public changesets in segments, in the order of application.
 
-    ``closed`` segments stay for ever. ``rest`` holds the newest changesets; it
+    ``closed`` segments stay forever. ``rest`` holds the newest changesets; it
     is replaced as history grows.
     """
 
@@ -115,7 +117,7 @@ def list_segments(
 def find(
     repo: Any, name: bytes, agreement: Agreement | None = None
 ) -> Segment | None:
-    """Return the segment of that name after comparing it with the repository."""
+    """Return the segment ``name`` after comparing it with the repository."""
     for segment in list_segments(repo, agreement).segments():
         if segment.name == name:
             node = repo.unfiltered().changelog.node
@@ -211,7 +213,7 @@ def _usable(
 
 
 def _segment(repo: Any, closed: ClosedSegments, revs: Sequence[int]) -> Segment:
-    """Return a segment of these revisions, as it is after ``closed``."""
+    """Return the segment of these revisions that follows ``closed``."""
     changelog = repo.unfiltered().changelog
     parents = {p for rev in revs for p in changelog.parentrevs(rev)}
     nodes = [changelog.node(rev) for rev in revs]
@@ -230,7 +232,7 @@ def _segment(repo: Any, closed: ClosedSegments, revs: Sequence[int]) -> Segment:
 
 
 def _factor(repo: Any) -> int:
-    """Return how many bytes of the store there are for one of changelog."""
+    """Return the bytes of the store for each byte of the changelog."""
     changelog = repo.unfiltered().changelog
     described = sum(changelog.rawsize(rev) for rev in changelog)
     ratio = _store_size(repo) / max(described, 1)
@@ -253,7 +255,7 @@ def _store_size(repo: Any) -> int:
 
 
 def _read(repo: Any, version: bytes) -> ClosedSegments:
-    """Return the record up to the first segment that is no longer so.
+    """Return the record up to the first segment that is outdated.
 
     Changesets may have been stripped since it was written.
     """

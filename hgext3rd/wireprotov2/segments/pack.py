@@ -34,8 +34,8 @@ def packable(version: bytes) -> bool:
 def pack(version: bytes, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield a changegroup in packed form.
 
-    ``chunks`` are its bytes, in chunks of any size. Raises ``PackError`` if they
-    are not a changegroup of ``version``.
+    ``chunks`` are its bytes, in chunks of any size. Raises ``PackError`` if
+    they are not a changegroup of ``version``.
     """
     model = Model(version)
     header = HEADERS[version]

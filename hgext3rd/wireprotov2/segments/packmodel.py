@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the writer and the reader of a packed changegroup both know.
 
-Pure. One in seven bytes of a strongly compressed changegroup is part of a hash in
-the header of a delta, which no compressor can shrink. Nearly all these hashes have
-been seen before: parents and delta bases as nodes of the same group, the node of a
-manifest as the hexadecimal digits at the start of a changeset's text, the node of
-a file revision in the delta of that changeset's manifest. The model remembers them,
-so that ``pack`` can write a small number instead and ``packreading`` can find the
-hash again. A hash that cannot be foretold is written as it is, so every changegroup
-of the known versions comes back exactly.
+Pure. One in seven bytes of a strongly compressed changegroup is part of a hash
+in the header of a delta, which no compressor can shrink. Nearly all these
+hashes have been seen before: parents and delta bases as nodes of the same
+group, the node of a manifest as the hexadecimal digits at the start of a
+changeset's text, the node of a file revision in the delta of that changeset's
+manifest. The model remembers them, so that ``pack`` can write a small number
+instead and ``packreading`` can find the hash again. A hash that cannot be
+foretold is written as it is, so every changegroup of the known versions comes
+back exactly.
 
-Layout: the version as two digits, then the chunks of the changegroup in order. A
-chunk is its length as a varint, and its content. Length 0 ends a group or a list of
-names. The content is either the name of a file or directory, or a delta: the
-references that stand for the hashes of its header, the flags (two bytes, in version
-03 only), and the delta itself.
+Layout: the version as two digits, then the chunks of the changegroup in order.
+A chunk is its length as a varint, and its content. Length 0 ends a group or a
+list of names. The content is either the name of a file or directory, or a
+delta: the references that stand for the hashes of its header, the flags (two
+bytes, in version 03 only), and the delta itself.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class Model:
         self._files: dict[tuple[bytes, bytes], bytes] = {}
 
     def end(self) -> None:
-        """Take a chunk without length: a group or a list of names ends."""
+        """Take a chunk of length 0: a group or a list of names ends."""
         if not self.in_group:
             self._lists -= 1
             self.over = not self._lists

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The record of the segments that are closed, and its bytes.
 
-Pure: where the record is kept, and what a repository says about it, is for
-``listing``.
+Pure: ``listing`` knows where the record is kept, and compares it with the
+repository.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _DIGEST_SIZE = 20
 class ClosedSegments:
     """The closed segments of a repository, in the order of application.
 
-    ``changegroup`` is the version of changegroup they are named for.
-    ``factor`` is how many bytes a byte of changelog stands for in estimates, or
-    0 while that is unknown.
+    ``changegroup`` is the version of changegroup they are named for. ``factor``
+    is how many bytes a byte of the changelog stands for in estimates, or 0 if
+    that is unknown.
     """
 
     changegroup: bytes

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A packed changegroup in the form in which Mercurial applies changegroups.
+"""The unpacker with which Mercurial applies a packed changegroup.
 
-Its revisions go to the storage as they are unpacked. Making a changegroup and a
-container of them, for Mercurial to take apart again, took a seventh of the CPU of
-a clone. The layout of packed changegroups is for ``packreading`` to know.
+Revisions go to the storage as they are unpacked. Making a changegroup and a
+container of them, for Mercurial to take apart again, took a seventh of the CPU
+of a clone. ``packreading`` knows the layout of packed changegroups.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Answer a received command with the wire frames of its response.
 
-Checks the arguments, asks the cache, runs the command, and turns what goes wrong
-into errors of the protocol. Knows repositories and commands, not HTTP.
+Checks the arguments, asks the cache, runs the command, and turns what goes
+wrong into errors of the protocol. Knows repositories and commands, not HTTP.
 Permissions have been checked before anything here runs.
 """
 
@@ -23,7 +23,7 @@ from ..proto.server import ServerConnection
 from .commands.registry import Command, Request
 from .observer import ErrorAnswered, RequestObserver
 
-# What Mercurial raises with a message for users.
+# Exceptions of Mercurial that have a message for users.
 _TOLD = (error.Error, error.RepoError, error.LockError, error.StorageError)
 
 # Takes a line for the log of the server, and whether a traceback belongs to it.
@@ -99,8 +99,9 @@ def guarded(
 ) -> Iterator[bytes]:
     """Yield what ``produce`` returns, and turn exceptions into protocol errors.
 
-    A client learns the messages that Mercurial has for users. Of an unexpected
-    exception it learns only that there was one; the rest is in the log.
+    The client receives the messages that Mercurial has for users. Of an
+    unexpected exception it learns only that there was one; the log has the
+    details.
     """
     try:
         yield from produce()

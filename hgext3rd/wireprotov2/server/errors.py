@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class HTTPError(Exception):
-    """A request that is answered with an HTTP status instead of frames.
+    """A request that is answered with an HTTP status, not with wire frames.
 
     ``status`` is the HTTP code, ``body`` the plain text sent to the client, and
     ``headers`` are further (name, value) pairs.

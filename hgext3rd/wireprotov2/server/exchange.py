@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One request over HTTP: its body to commands, their responses to a body.
 
-Knows requests of hgweb and the server's end of the protocol. Addresses and
-permissions are for ``wsgi``, single commands for ``dispatch``.
+Knows requests of hgweb and the server's end of the protocol. ``wsgi`` handles
+addresses and permissions, ``dispatch`` single commands.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MULTIREQUEST = b'multirequest'
 # Bytes that are read from the client at a time.
 _READ_SIZE = 65536
 
-#: hgweb's check of a permission; raises what it wants to be answered.
+#: hgweb's check of a permission; raises ``ErrorResponse`` if it is denied.
 CheckPerm = Callable[[Any, Any, bytes], None]
 
 

@@ -33,8 +33,8 @@ def answer(
 ) -> bool:
     """Answer a request for capabilities if the client knows an enabled API.
 
-    Returns whether it does. Such a client receives the capabilities of version
-    1 beside those of the APIs.
+    Returns whether it answered. The answer has the capabilities of version 1
+    beside those of the APIs.
     """
     repo = rctx.repo
     upgrade = wireprotoserver.decodevaluefromheaders(req, b'X-HgUpgrade')

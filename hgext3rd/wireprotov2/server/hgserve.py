@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a process that serves needs besides answering requests.
+"""What a serving process needs besides answering requests.
 
-Modules are loaded before the first request, and ``hg serve`` is changed where its
-HTTP server is wrong for this protocol. Nothing here knows what a request asks for.
+Modules are loaded before the first request, and the HTTP server of ``hg serve``
+is corrected where it is wrong for this protocol; ``hooks`` installs the
+corrections. Nothing here knows what a request asks for.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ _NEEDED = (
 def load_modules() -> None:
     """Import all modules that requests use, once per process.
 
-    Mercurial imports lazily. When two threads use a lazy module first at the
-    same moment, requests fail at random.
+    Mercurial imports lazily. If two threads are the first to use a lazy module,
+    at the same moment, requests fail at random.
     """
     loading.load_modules(_NEEDED)
 
@@ -54,14 +55,14 @@ def load_modules() -> None:
 def do_hgweb(orig: Any, handler: Any) -> None:
     """Pass a request on to hgweb unless the length of its body is invalid.
 
-    By itself ``hg serve`` fails on such a length. It also closes connections in a
-    way that makes clients lose an answer while they are still sending.
+    By itself ``hg serve`` fails on such a length. It also closes connections in
+    a way that makes clients lose an answer while they are still sending.
     """
     if '/api/' not in handler.path:
         orig(handler)
         return
-    # Frames are sent one by one. Small ones must not wait until earlier ones are
-    # acknowledged.
+    # Wire frames are sent one by one. Small ones must not wait until earlier
+    # ones are acknowledged.
     with contextlib.suppress(OSError):
         handler.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     lengths = handler.headers.get_all('Content-Length') or []
@@ -84,8 +85,8 @@ def do_hgweb(orig: Any, handler: Any) -> None:
 def _linger(sock: socket.socket) -> None:
     """Close a connection after the client had time to read the answer.
 
-    What the client still sends is read and ignored for a while. Without that, the
-    connection would be reset, and the client would lose the answer.
+    What the client still sends is read and ignored for a while. Without that,
+    the connection would be reset, and the client would lose the answer.
     """
     if type(sock) is not socket.socket:
         # TLS connections are closed in their own way.

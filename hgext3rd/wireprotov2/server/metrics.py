@@ -2,15 +2,15 @@
 """Counters of what a server answers, for Prometheus.
 
 They need the package ``prometheus-client`` and the option
-``wireprotov2.metrics``; callers ask ``enabled`` first. What is counted is for
-``observer`` to decide.
+``wireprotov2.metrics``; callers ask ``enabled`` first. ``observer`` decides
+what is counted.
 
-A process may serve many repositories, and a user of one must learn nothing of the
-others. So every sample carries a digest of the path of its repository. Samples are
-selected by it, and it is not shown.
+A process may serve many repositories, and a user of one must learn nothing of
+the others. So every sample carries a digest of the path of its repository.
+Samples are selected by it, and it is not shown.
 
-WSGI workers are separate processes. With ``PROMETHEUS_MULTIPROC_DIR`` set, all of
-them are summed, as the documentation of ``prometheus-client`` describes.
+WSGI workers are separate processes. With ``PROMETHEUS_MULTIPROC_DIR`` set, all
+of them are summed, as the documentation of ``prometheus-client`` describes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happens to the requests of one repository: logged and counted.
+"""Logging and counting what happens to the requests of one repository.
 
-The cache and command dispatch emit events; here each becomes a line in the log of
-Mercurial (``hg help blackbox``) or a sample for Prometheus, or both. Nothing here
-influences a response.
+The cache and command dispatch emit events; here each becomes a line in the log
+of Mercurial (``hg help blackbox``) or a sample for Prometheus, or both. Nothing
+here influences a response.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class RequestObserver:
     def timed(
         self, api: bytes, command: bytes, frames: Iterable[bytes]
     ) -> Iterator[bytes]:
-        """Yield the frames of a response, and report it when it ends."""
+        """Yield the wire frames of a response, and report it when it ends."""
         if not self._counts:
             yield from frames
             return

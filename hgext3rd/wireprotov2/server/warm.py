@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Building the segments of public history ahead of time.
 
-This is what ``hg admin::wire-warm`` does. It only fills the cache: everything is
-checked again when a request is answered.
+This is what ``hg admin::wire-warm`` does. It only fills the cache: everything
+is checked again when a request is answered.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..segments.history import History
 
 @dataclass(slots=True)
 class Outcome:
-    """What was done: how many segments were built, and how many bytes they are.
+    """The result: ``built`` segments, which have ``size`` bytes together.
 
     ``present`` is how many segments the cache had already.
     """
@@ -31,10 +31,11 @@ class Outcome:
 
 
 def warm(ui: Any, repo: Any) -> Outcome:
-    """Put every segment into the cache that is not there strongly compressed.
+    """Fill the cache with all segments, strongly compressed.
 
-    If it is interrupted, the next run continues. Raises ``Abort`` if there is no
-    cache that outlives this process, or if access to the repository is limited.
+    If this is interrupted, the next run continues. Raises ``Abort`` if there is
+    no cache that outlives this process, or if access to the repository is
+    limited.
     """
     cache = factory.for_repo(repo)
     name = ui.config(b'wireprotov2', b'cacher')

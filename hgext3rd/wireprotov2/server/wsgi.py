@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Requests of hgweb below ``/api/``, and the handshake that leads there.
 
-This is where HTTP is: addresses, permissions, media types, statuses, and what is
-wrong with a request at that level. A request for a command goes on to
-``exchange``. Nothing is read of a request before its permission is checked.
+This module handles HTTP: addresses, permissions, media types and statuses. It
+passes a request for commands on to ``exchange``. The body of a request is not
+read before its permission is checked.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from . import dispatch, exchange, handshake, metrics
 from .commands import apis
 from .commands.registry import API
 from .errors import HTTPError
-from .exchange import CheckPerm
-
-SECTION = b'wireprotov2'
+from .exchange import SECTION, CheckPerm
 
 # Statuses that say that a request is broken. They are logged.
 _LOGGED = frozenset((400, 408, 411, 413))
 
-# What the two halves of the URL space allow. Permission to push does not include
-# permission to pull, so the permission of each command is checked as well.
+# What the two halves of the URL space allow. Permission to push does not
+# include permission to pull, so the permission of each command is checked as
+# well.
 _URL_PERMISSIONS = {b'ro': b'pull', b'rw': b'push'}
 
 
@@ -52,9 +51,9 @@ def enabled_apis(ui: Any) -> dict[bytes, API]:
 def handlewsgirequest(
     orig: Any, rctx: Any, req: Any, res: Any, checkperm: CheckPerm
 ) -> bool:
-    """Answer requests for /api/ and handshakes; return whether it was one.
+    """Answer requests for /api/ and handshakes; return whether it answered.
 
-    Other requests are passed on to ``orig``, which is Mercurial's function.
+    Passes other requests on to ``orig``, which is Mercurial's function.
     """
     if not serves(rctx.repo.ui):
         return orig(rctx, req, res, checkperm)
@@ -97,7 +96,7 @@ def _fail(req: Any, res: Any, e: HTTPError) -> None:
 
 
 def _deny(res: Any, e: Any) -> None:
-    """Answer as a permission check wants it, with its reason as the status."""
+    """Answer with the status and the reason of a failed permission check."""
     res.status = hgwebcommon.statusmessage(e.code, stringutil.forcebytestr(e))
     for name, value in e.headers:
         res.headers[name] = value
@@ -201,13 +200,13 @@ def _command(
             b'client MUST send Content-Type header with value: %s\n'
             % mediatype,
         )
-    received = exchange.ServedExchange(rctx, req, api, _report(req))
-    received.receive(name, permission == b'ro', offered)
-    for needed in received.permissions():
+    served = exchange.ServedExchange(rctx, req, api, _report(req))
+    served.receive(name, permission == b'ro', offered)
+    for needed in served.permissions():
         checkperm(rctx, req, needed)
     res.status = b'200 OK'
     res.headers[b'Content-Type'] = mediatype
-    res.setbodygen(received.respond())
+    res.setbodygen(served.respond())
 
 
 def _media_types(header: bytes | None) -> list[bytes]:

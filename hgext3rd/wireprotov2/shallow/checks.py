@@ -59,7 +59,7 @@ def check_update(repo: Any, target: bytes) -> None:
 
 def _check_file(repo: Any, path: bytes, node: bytes) -> None:
     """Raise ``MissingFileData`` if a file revision has no data here."""
-    inner = repo.file(path)._revlog
+    inner = storage.of_file(repo, path)
     if inner.hasnode(node) and storage.is_missing(repo, inner, node):
         raise MissingFileData(repo, path, inner.linkrev(inner.rev(node)))
 
@@ -82,7 +82,7 @@ def check_outgoing(repo: Any, outgoing: Any) -> None:
             # A removed file has no revision in this changeset.
             if path not in ctx:
                 continue
-            inner = repo.file(path)._revlog
+            inner = storage.of_file(repo, path)
             if storage.is_missing(repo, inner, ctx.filenode(path)):
                 raise error.Abort(
                     _(b'cannot send changeset %s without the data of %s')
@@ -98,9 +98,8 @@ def note_reused(repo: Any, first: int) -> None:
     """Record which changesets reuse file revisions whose data is missing.
 
     Considers the changesets from the revision number ``first`` on. A changeset
-    that has a file again as an older changeset had it brings no revision of
-    that file, so the data does not come along either. Its descendants lack the
-    same data.
+    that restores an older revision of a file adds no revision of that file, so
+    the data does not arrive with it. Its descendants lack the same data.
     """
     repo = repo.unfiltered()
     touched: dict[bytes, list[int]] = {}
@@ -111,7 +110,7 @@ def note_reused(repo: Any, first: int) -> None:
     for path, revs in touched.items():
         if not repo.narrowmatch()(path):
             continue
-        inner = repo.file(path)._revlog
+        inner = storage.of_file(repo, path)
         links = set(map(inner.linkrev, range(len(inner))))
         for rev in revs:
             # Most changesets without a file revision of their own have removed

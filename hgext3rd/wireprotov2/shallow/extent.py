@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which changesets of a repository of limited depth lack data of their files.
 
-There are two kinds: changesets whose files were left out on purpose, and
-changesets based on those that came from elsewhere (bundles, pushes, version 1
-servers, interrupted pulls). The file that records them is specified in
-``docs/wireprotov2-client.rst``. Code that adds changesets need not know it:
-what the file does not mention is derived from the parents of a changeset.
+There are two kinds: changesets whose files were left out on purpose, and their
+descendants that came from elsewhere (bundles, pushes, version 1 servers,
+interrupted pulls). The file that records them is specified in
+``docs/wireprotov2-client.rst``. Code that adds changesets need not update it:
+whether a changeset lacks data follows from its parents if the file does not
+mention it.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def write(repo: Any, extent: Extent) -> None:
     """Record ``extent`` in the store of ``repo``.
 
     Writes the heads of the changesets that were left out, the changesets that
-    are complete although their position says otherwise (ancestors of such
+    are complete although their position says otherwise (ancestors of these
     heads, and children of incomplete changesets), and those that reuse file
     revisions that were left out.
     """

@@ -61,13 +61,13 @@ def _put_on_top(repo: Any) -> None:
             elif name == b'pretxnchangegroup':
                 changelog = self.unfiltered().changelog
                 first = changelog.rev(bin(kwargs['node']))
-                # A clone writes down which changesets are incomplete itself.
+                # A clone itself records which changesets are incomplete.
                 if first:
                     checks.note_reused(self, first)
             return super().hook(name, *args, **kwargs)
 
         def filtered(self, *args: Any, **kwargs: Any) -> Any:
-            # Commands ask for a filtered view when every extension has set up
+            # Commands ask for a filtered view after every extension has set up
             # the repository.
             _put_on_top(self)
             return super().filtered(*args, **kwargs)

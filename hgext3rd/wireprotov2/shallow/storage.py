@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """File revisions without data, in repositories of limited depth.
 
-Such a repository has all changesets, but the files of recent ones only. A file
-revision whose data is missing is still part of its file's history, with its
-node, parents and changeset: it is stored empty, with the flag that says that
-data is stored externally. (Large files of lfs have that flag too, but are never
-empty.) So every kind of storage can hold it. Data that arrives later is kept by
-``texts``.
+A repository of limited depth has all changesets, but the files of recent ones
+only. A file revision whose data is missing is still part of its file's history,
+with its node, parents and changeset: it is stored empty, with the flag that
+says that data is stored externally. (Large files of lfs have that flag too, but
+are never empty.) So every kind of storage can hold it. Data that arrives later
+is kept by ``texts``.
 
 Reading missing data, or applying a delta to it, raises ``MissingFileData``.
 Nothing here knows the wire, nor which changesets lack files (see ``extent``).
@@ -49,6 +49,11 @@ def is_shallow(repo: Any) -> bool:
 #
 # ``storage`` is the object inside a filelog that stores revisions
 # (``filelog._revlog``): a revlog, or what another extension put there.
+
+
+def of_file(repo: Any, path: bytes) -> Any:
+    """Return the storage of the file ``path``."""
+    return repo.file(path)._revlog
 
 
 def guarded(repo: Any, filelog: Any) -> Any:
@@ -208,8 +213,8 @@ class _IncomingDeltas:
                 _keep_text(storage, rev, bytes(text))
 
 
-# The class of an existing object can be replaced by a subclass of it only, so
-# there is a subclass for each class that was met. Types, not state.
+# An object can only be given a subclass of its own class, so there is a
+# subclass for each class seen. These are types, not the state of an operation.
 _classes: dict[type, type] = {}
 
 
@@ -233,8 +238,8 @@ def _filelog_class(kind: Any) -> type:
             return super().addgroup(noted, *args, **kwargs)
 
         def renamed(self, node: bytes) -> Any:
-            # Only the data tells whether this is a copy. Most commands would
-            # be useless if they aborted here, so this is taken for no copy.
+            # Only the data tells whether this is a copy. Most commands would be
+            # useless if they aborted here, so the revision counts as no copy.
             storage = self._revlog
             if storage.parents(node)[0] == nullid and is_missing(
                 storage.shallow_repo, storage, node

@@ -36,8 +36,8 @@ def read_text(repo: Any, node: bytes) -> bytes | None:
     try:
         text: bytes = zstandard.ZstdDecompressor().decompress(data)
     except zstandard.ZstdError:
-        # The file is damaged, perhaps cut short by a power loss. As it counts
-        # as missing, the data can be fetched again.
+        # The file is damaged, perhaps cut short by a power loss. It counts as
+        # missing, so the data can be fetched again.
         return None
     return text
 

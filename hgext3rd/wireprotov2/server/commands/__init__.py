@@ -2,6 +2,6 @@
 """The commands a server answers, one module per family.
 
 ``registry`` says what a command is, ``apis`` has the tables of commands. The
-other modules make the bytes of responses from a repository. What a requester may
-see is for ``access`` to decide. Nothing here knows HTTP or frames.
+other modules make the bytes of responses from a repository. ``access`` decides
+what a requester may see. Nothing here knows HTTP or wire frames.
 """

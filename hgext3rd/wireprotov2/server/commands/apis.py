@@ -2,9 +2,10 @@
 """The generations of the protocol as data: their commands and arguments.
 
 API 0002 with framing 0005 was in Mercurial's development tree in 2018. API 0003
-with framing 0006 is what Mercurial 4.8 to 6.0 speak. Arguments and their defaults
-are as these versions advertised them. Additions of this extension are the commands for
-segments, the argument ``revisions`` of ``manifestdata``, and the field ``flags``.
+with framing 0006 is what Mercurial 4.8 to 6.0 speak. Arguments and their
+defaults are as these versions advertised them. Additions of this extension are
+the commands for segments, the argument ``revisions`` of ``manifestdata``, and
+the field ``flags``.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ _COMMANDS_0002 = (
         outgoing=True,
         compressed=True,
         available=rawstore.available,
-        # This is the one command whose data frames do not say that more follow.
+        # This is the one command whose wire frames with data do not say that
+        # more follow.
         data_flags=0,
     ),
 )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """changesetdata: changelog entries, parents, phases and bookmarks.
 
-Which changesets arguments name is for ``revisions``, the form of a record for
-``records``.
+``revisions`` finds the changesets that arguments name; ``records`` knows the
+form of a record.
 """
 
 from __future__ import annotations

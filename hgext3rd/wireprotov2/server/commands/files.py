@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """filedata and filesdata: revisions of one file, or of all files that changed.
 
-Which revisions the changesets of a request bring is for ``introduced``, the form
-of a record for ``stores`` and ``records``.
+``introduced`` finds the revisions that the changesets of a request bring;
+``stores`` and ``records`` know the form of a record.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .registry import Request
 from .revisions import node_list, resolve
 from .stores import FileStores, revision_records, stored_rev
 
-# How many changesets clients should ask about at once. That is some seconds of
-# work, and keeps the table of what is sent small.
+# How many changesets clients should ask about at once. That many take some
+# seconds, and the table of what is sent stays small.
 RECOMMENDED_BATCH = 50000
 
 # The kinds of patterns in path filters. Others could be made to cost much.
@@ -168,8 +168,9 @@ def _plain_text(repo: Any, store: Any) -> Callable[[Any], bytes | None] | None:
 
     It takes a revision as ``emitrevisions`` yields it, and returns the text to
     send instead, or None. A file of the lfs extension is a pointer in the
-    storage, marked by a flag. Old clients of this protocol do not know the flag,
-    so they get the content of the file, which is what the node is a hash of.
+    storage, marked by a flag. Old clients of this protocol do not know the
+    flag, so they get the content of the file, which is what the node is a hash
+    of.
     """
     if b'lfs' not in repo.requirements:
         return None

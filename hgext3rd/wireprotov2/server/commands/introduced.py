@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which file revisions a set of changesets brings to a receiver.
 
-File storage knows the first changeset of every revision. So almost everything is
-answered from an index, without reading manifests. The manifest is read only for a
-changeset that removed a file, or that arrived at a revision that exists elsewhere;
-it is read as a delta if it is stored as one.
+File storage knows the first changeset of every revision. So almost everything
+is answered from an index, without reading manifests. The manifest is read only
+for a changeset that removed a file, or whose file revision another changeset
+brought first; it is read as a delta if it is stored as one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def file_nodes(
     """Return the file revisions that ``revs`` bring, by path.
 
     Each file node is mapped to the first of ``revs`` that has it. With
-    ``haveparents`` the receiver has the files of all ancestors of ``revs``, else
-    it has nothing.
+    ``haveparents`` the receiver has the files of all ancestors of ``revs``,
+    else it has nothing.
     """
     cl = repo.changelog
     wanted = set(revs)

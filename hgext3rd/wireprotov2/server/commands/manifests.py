@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """manifestdata: revisions of the root manifest, or of that of a directory.
 
-The form of a record is for ``stores`` and ``records``.
+``stores`` and ``records`` know the form of a record.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .registry import Request
 from .revisions import node_list, resolve
 from .stores import revision_records, stored_rev
 
-# How many manifests clients should ask for at once. That is enough to make round
-# trips negligible. On the largest repositories, the response has some tens of
-# megabytes, which a cache can keep.
+# How many manifests clients should ask for at once. That is enough to make
+# round trips negligible. On the largest repositories, the response has some
+# tens of megabytes, which a cache can keep.
 RECOMMENDED_BATCH = 100000
 
 
@@ -51,8 +51,8 @@ def manifestdata(
     """Send the manifests ``nodes``, and those of the named changesets.
 
     ``tree`` is a directory, ``b''`` for the root manifest. With ``haveparents``
-    the client has the manifests of the ancestors of ``revisions``, which are left
-    out.
+    the client has the manifests of the ancestors of ``revisions``, which are
+    left out.
     """
     repo = request.repo
     if tree and not repo.manifestlog._treemanifests:
@@ -93,8 +93,8 @@ def _of_changesets(
 ) -> Iterator[tuple[bytes, int]]:
     """Yield the manifest node of each changeset, with the changeset.
 
-    With ``haveparents``, nodes that an ancestor outside of ``revs`` has are left
-    out.
+    With ``haveparents``, nodes that an ancestor outside of ``revs`` has are
+    left out.
     """
     cl = repo.changelog
     ancestors: Container[int] = ()

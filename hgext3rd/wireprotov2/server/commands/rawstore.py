@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """rawstorefile and rawstorefiledata: files of the store as they are on disk.
 
-Names and sizes are read under the lock of the store. The files are then opened, or
-kept readable, in the same way as for Mercurial's stream clones. So the state of one
-moment is sent, however long sending takes. Which files make up a store is the
-store's business: all entries it lists are sent.
+Names and sizes are read under the lock of the store. The files are then opened,
+or kept readable, in the same way as for Mercurial's stream clones. So the state
+of one moment is sent, however long sending takes. All entries that the store
+lists are sent; it knows which files belong to it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Snapshot:
 
 
 def available(repo: Any) -> bool:
-    """Return whether raw files are sent; see ``server.uncompressed``."""
+    """Return whether raw files are sent (option ``server.uncompressed``)."""
     return streamclone.allowservergeneration(repo)
 
 

@@ -76,8 +76,8 @@ def stored(
 ) -> bytes:
     """Return the record of a file or manifest revision.
 
-    Its data is the full text ``revision``, or ``delta`` against ``basenode``, or
-    neither. Absent fields are left out.
+    Its data is the full text ``revision``, or ``delta`` against ``basenode``,
+    or neither. Absent fields are left out.
     """
     count = 1
     parts: list[bytes] = [b'']
@@ -113,7 +113,7 @@ def stored(
 def batched(records: Iterable[bytes], size: int = 65536) -> Iterator[bytes]:
     """Yield the records joined to chunks of about ``size`` bytes.
 
-    All that follows then handles hundreds of records at once.
+    The code that handles the chunks then handles hundreds of records at once.
     """
     batch: list[bytes] = []
     have = 0

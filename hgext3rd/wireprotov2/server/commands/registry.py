@@ -24,7 +24,7 @@ _TYPES: Mapping[bytes, type[Any]] = {
     b'bool': bool,
 }
 
-#: The default of an argument without one.
+#: The default of an argument that has no default.
 REQUIRED = object()
 
 
@@ -88,7 +88,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Request:
-    """What a command knows besides its arguments: who asks, and in which API."""
+    """What a command gets besides its arguments: the requester and the API."""
 
     requester: Requester
     api: API
@@ -99,8 +99,9 @@ class Request:
         return self.requester.repo
 
 
-# Runs a command: takes a request and the checked arguments, and yields the CBOR of
-# the response's values in chunks of any size. Raises CommandError for the client.
+# Runs a command: takes a request and the checked arguments, and yields the CBOR
+# of the response's values in chunks of any size. Raises CommandError for the
+# client.
 Run = Callable[..., Iterator[bytes]]
 
 
@@ -108,8 +109,8 @@ Run = Callable[..., Iterator[bytes]]
 class Command:
     """The declaration of a command.
 
-    ``permission`` is ``pull`` or ``push``. ``outgoing`` commands send data of the
-    repository and run the ``preoutgoing`` hooks. ``compressed`` says that a
+    ``permission`` is ``pull`` or ``push``. ``outgoing`` commands send data of
+    the repository and run the ``preoutgoing`` hooks. ``compressed`` says that a
     content encoding would not make the response smaller. ``data_flags`` are the
     flags of the wire frames with the response's data. ``capabilities`` returns
     further entries for the description of the command. ``available`` tells
@@ -170,8 +171,8 @@ class Command:
 class API:
     """A generation of the protocol: its framing and its commands.
 
-    ``lists_compression`` and ``redirects`` say whether its capabilities have the
-    keys ``compression`` and ``redirect``.
+    ``lists_compression`` and ``redirects`` say whether its capabilities have
+    the keys ``compression`` and ``redirect``.
     """
 
     name: bytes

@@ -2,7 +2,7 @@
 """Arguments that name changesets, resolved in the view of the requester.
 
 A hidden or secret changeset is as unknown here as one that does not exist. All
-functions raise ``CommandError`` for arguments that are wrong.
+functions raise ``CommandError`` for invalid arguments.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def _dag_range(repo: Any, spec: dict) -> Iterable[int]:
     return dag_range(repo, node_list(spec[b'roots'], b'roots'), heads)
 
 
-# The types of revision specifiers: the keys each must have, and what resolves it.
+# The types of revision specifiers: the keys each must have, and what resolves
+# it.
 _SPECIFIERS = {
     b'changesetexplicit': ((b'nodes',), _explicit),
     b'changesetexplicitdepth': ((b'nodes', b'depth'), _explicit_depth),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """segments and segmentdata: public history in segments that caches can keep.
 
-Only what the two commands say on the wire is here. How history is cut and what
-the bytes of a segment are is for the package ``segments``.
+Only the responses of the two commands are here. The package ``segments`` cuts
+history and builds the bytes of a segment.
 """
 
 from __future__ import annotations

@@ -26,15 +26,15 @@ def stored_rev(store: Any, node: bytes) -> int | None:
 
 
 class FileStores:
-    """The file storage of a repository, some of it kept between two uses.
+    """The storages of files, kept from their first use to their second.
 
     The indexes of files tell which revisions to send, and these are then sent
-    from the same files. Reading every index twice would take a tenth of the time
-    of a response.
+    from the same files. Reading every index twice would take a tenth of the
+    time of a response.
     """
 
-    # How many are kept, since each holds an index in memory. The others are read
-    # again.
+    # The most storages kept, since each holds an index in memory. The others
+    # are read again.
     LIMIT = 2000
 
     def __init__(self, repo: Any) -> None:
@@ -74,8 +74,9 @@ def revision_records(
     """Yield the records of ``nodes``, in the order that makes deltas smallest.
 
     Deltas are against revisions sent before, or with ``haveparents`` against
-    parents. ``plain_text`` takes a revision as the storage emits it. For clients
-    that did not ask for ``flags``, its result is sent instead of the data.
+    parents. ``plain_text`` takes a revision as the storage emits it. For
+    clients that did not ask for ``flags``, its result is sent instead of the
+    data.
     """
     if not nodes:
         # The storage does not expect an empty list.
