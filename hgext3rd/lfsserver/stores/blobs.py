@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The roles of a blob store, as the interfaces that its users ask for.
+"""The roles of a blob store, each an interface for one kind of user.
 
 Blobs are named by the SHA-256 of their content and never change. Every store
 can serve content (BlobStore) and be maintained (BlobMaintenance). Some can also
@@ -43,10 +43,10 @@ class BlobStore(Protocol):
     """The role that serves requests: look up, read and store content."""
 
     def examine(self, oids: Iterable[str]) -> Mapping[str, Blob]:
-        """Return those of ``oids`` that exist, checked for corruption.
+        """Return the existing blobs among ``oids``, checked for corruption.
 
-        Content that the store has not seen before is hashed. The result is
-        remembered.
+        A store hashes content that it has not verified before, and remembers
+        the result.
         """
 
     def read(self, blob: Blob, start: int, stop: int) -> Iterable[bytes]:
@@ -93,9 +93,9 @@ class BlobMaintenance(Protocol):
         """
 
     def sweep(self, before: float) -> int:
-        """Remove leftovers of uploads that were interrupted before a POSIX time.
+        """Remove leftovers of uploads that were interrupted before ``before``.
 
-        Returns the number of uploads.
+        ``before`` is a POSIX time. Returns the number of uploads.
         """
 
 
@@ -106,7 +106,7 @@ class SignedLinks(Protocol):
         """Return a link to GET or PUT a blob for ``lifetime`` seconds."""
 
     def settle(self, oid: str) -> None:
-        """Make a blob of what a client has PUT by a link.
+        """Turn the upload that a client has PUT by a link into a blob.
 
         Does nothing if there is no such upload. Raises Invalid if the content
         is wrong; the upload is then deleted.
