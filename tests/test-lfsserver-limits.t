@@ -32,8 +32,8 @@ A full disk, simulated by a limit for file sizes (in blocks of 512 bytes)
   $ find server/.hg/store/lfs -type f
   $ killdaemons.py
 
-Too many concurrent transfers: one client is slow, so the other has to wait.
-Requests that transfer no content are answered.
+Too many concurrent transfers: one client is slow, so another client has to try
+again later. The server answers requests that transfer no content.
 
   $ serve --config lfsserver.max-transfers=1
   $ cat > slow.py << EOF
