@@ -24,7 +24,7 @@ def write_stream(
 
 
 def git_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
-    """Return the MB of all blobs of a history after a thorough git repack."""
+    """Return the size in MB of a history's blobs in git, well repacked."""
     folder.mkdir()
 
     def git(*words: str, stdin: pathlib.Path | None = None) -> None:
@@ -48,7 +48,7 @@ def git_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
 
 
 def fossil_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
-    """Return the MB of the fossil repository of a history."""
+    """Return the size in MB of a history's whole fossil repository."""
     folder.mkdir()
     target = folder / 'h.fossil'
     env = dict(os.environ, HOME=str(folder), USER='bench')

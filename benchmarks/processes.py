@@ -77,8 +77,8 @@ def run(
 
     CPU seconds include the processes that the command started and waited for.
     Peak memory is that of the largest of these processes.  It is unknown if
-    this process itself is larger: the system counts the forked copy of this
-    process, too, before that executes the command.
+    this process itself is larger: the system also counts the forked copy of
+    this process, which becomes the command.
 
     Raises CommandError if the command fails.  If an exception interrupts the
     wait, the command is killed together with the processes it started.
@@ -92,7 +92,7 @@ def run(
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # A process group can be killed as a whole.
+            # The command and its children can be killed as one process group.
             start_new_session=True,
         )
         assert process.stdout is not None
@@ -129,7 +129,7 @@ def process_cpu(pid: int) -> float:
 
 
 def _process_cpu_from_ps(pid: int) -> float:
-    """Do the same on macOS, where processes have no clocks."""
+    """Return the same on macOS, where processes have no such clocks."""
     text = subprocess.run(
         ['ps', '-o', 'cputime=', '-p', str(pid)],
         capture_output=True,
@@ -155,7 +155,7 @@ def process_peak(pid: int) -> float:
 
 
 def tree_size(path: pathlib.Path) -> float:
-    """Return the MB (10**6 bytes) of a file, or of all files in a folder."""
+    """Return the size of a file or of a folder's files in MB (10**6 bytes)."""
     if path.is_file():
         return path.stat().st_size / 1e6
     return sum(p.stat().st_size for p in path.rglob('*') if p.is_file()) / 1e6

@@ -62,7 +62,7 @@ def _bytes_down(
 
 
 def clone(workspace: Workspace, history: History) -> Row:
-    """Clone over both versions, from copies that only this row uses."""
+    """Clone in every way; only this row uses the repositories it serves."""
     served = {
         'cold': workspace.fresh('served'),
         'warm': workspace.fresh('served'),

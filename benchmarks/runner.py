@@ -2,7 +2,7 @@
 """Measure rows one after another, within a time limit.
 
 The runner decides how long a row may take and what happens when it takes
-longer or fails.  It does not know what the rows are.
+longer or fails.  It does not know what the rows measure.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Workspace:
 
     @contextmanager
     def temporary(self) -> Iterator[None]:
-        """Remove every path that ``fresh`` returns in the block at its end."""
+        """At the end, remove all paths that ``fresh`` returned in the block."""
         self._temporary = []
         try:
             yield

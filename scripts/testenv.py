@@ -81,7 +81,7 @@ def _unpack_tests(version: str, target: pathlib.Path) -> None:
 
 
 def old_hg() -> pathlib.Path | None:
-    """Return the path of ``hg`` of Mercurial 6.0, or None if there is none.
+    """Return the path of ``hg`` of Mercurial 6.0, or None without it.
 
     The environment variable ``AMALGAM_HG60`` may name it.  Otherwise this
     function installs it, which takes a while.  A failure is remembered in

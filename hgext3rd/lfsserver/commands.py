@@ -101,7 +101,7 @@ def _rehash(store: BlobMaintenance, blob: Blob) -> bool:
     try:
         return store.rehash(blob.oid)
     except errors.NotFound:
-        # The blob has been deleted meanwhile.
+        # The blob was deleted after it had been listed.
         return True
 
 

@@ -173,6 +173,6 @@ class ConnectionBody(io.RawIOBase):
             self.must_close = True
 
     def abort(self) -> None:
-        """Close the connection after what has been sent so far."""
+        """Close the connection after the bytes that have been sent so far."""
         self.must_close = True
         self._handler.close_connection = True

@@ -127,8 +127,8 @@ def _forbidden(error: Any, user: bytes | None) -> errors.Forbidden:
     status = error.code
     if status == hgwebcommon.HTTP_UNAUTHORIZED:
         if user:
-            # hgweb also sends 401 to authenticated users. Their clients would
-            # ask for another password in vain.
+            # hgweb also sends 401 to authenticated users who lack a permission.
+            # Their clients would ask for another password, which does not help.
             status = hgwebcommon.HTTP_FORBIDDEN
         else:
             # The first field is for git-lfs, the second for core's client.

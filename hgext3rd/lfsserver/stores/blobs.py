@@ -43,7 +43,7 @@ class BlobStore(Protocol):
     """The role that serves requests: look up, read and store content."""
 
     def examine(self, oids: Iterable[str]) -> Mapping[str, Blob]:
-        """Return the existing blobs among ``oids``, checked for corruption.
+        """Return the existing blobs among ``oids``, by oid; check for corruption.
 
         A store hashes content that it has not verified before, and remembers
         the result.
@@ -53,7 +53,7 @@ class BlobStore(Protocol):
         """Return the bytes ``start`` to ``stop`` (exclusive).
 
         The result is a FileSlice if the store has the blob as a file. Raises
-        NotFound if the blob has been deleted meanwhile.
+        NotFound if the blob was deleted after ``examine``.
         """
 
     def put(self, oid: str, blocks: Iterable[Block], size: int | None) -> bool:
@@ -63,8 +63,8 @@ class BlobStore(Protocol):
         reuse its buffer.
 
         Raises Invalid if the content does not match ``oid`` or ``size``, and
-        passes on what ``blocks`` raises. After any exception the store is as
-        before. An intact blob is never replaced.
+        passes on the exceptions of ``blocks``. After any exception, the store
+        is unchanged. An intact blob is never replaced.
         """
 
 

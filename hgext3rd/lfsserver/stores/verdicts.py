@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A cache of verdicts: which files have been hashed, and with what result.
+"""A cache of verdicts: whether the content of a file matches its name.
 
 A verdict is valid while the size and the modification time of the file stay the
 same. The cache is kept in memory and in SQLite, or only in memory if the disk
