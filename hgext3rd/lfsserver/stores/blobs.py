@@ -43,7 +43,7 @@ class BlobStore(Protocol):
     """The role that serves requests: look up, read and store content."""
 
     def examine(self, oids: Iterable[str]) -> Mapping[str, Blob]:
-        """Return the existing blobs among ``oids``, by oid; check for corruption.
+        """Return the existing blobs of ``oids`` by oid, checked for corruption.
 
         A store hashes content that it has not verified before, and remembers
         the result.
