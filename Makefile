@@ -1,5 +1,5 @@
-# Development targets; "make help" lists them.  Everything that they create is in
-# .venv/, .cache/, build/ and dist/, and "make clean" removes it.
+# Development targets; "make help" lists them.  They create files in .venv/,
+# .cache/, build/ and dist/; "make clean" removes these.
 
 PYTHON     ?= python3
 # The series of Mercurial to install, such as 7.0; empty means the newest.
@@ -8,7 +8,8 @@ JOBS       ?= 2
 # For "make tests": the tests to run, such as TESTS="test-foo.t test_bar.py";
 # empty means all.
 TESTS      ?=
-# For "make tests": how many minutes Mercurial's own tests may take; 0 skips them.
+# For "make tests": how many minutes Mercurial's own tests may take; 0 skips
+# them.
 CONFORMANCE ?= 8
 # For "make conformance": options of tests/conformance/run.py, such as --subset.
 ARGS       ?=
@@ -35,7 +36,7 @@ help:
 	@echo "make tests-interactive  run .t tests and offer to accept new output"
 	@echo "make coverage           fail if the tests miss a branch of the protocol code"
 	@echo "make conformance        run Mercurial's own tests with files in SQLite"
-	@echo "make lint               check style, types, layers and spelling"
+	@echo "make lint               check style, types, layers, spelling and docs"
 	@echo "make docs               build the documentation into build/docs"
 	@echo "make format             let ruff rewrite the code"
 	@echo "make bench-quick        compare with Mercurial in about 3 minutes"
@@ -101,7 +102,7 @@ lint: $(VENV)/.dev
 	  echo "$$check"; $(BIN)/$$check || status=1; \
 	done; $(MAKE) --no-print-directory docs || status=1; exit $$status
 
-# Every page is read again, so that no warning is missed.
+# -E reads every page again, so that no warning is missed.
 docs: $(VENV)/.docs
 	@$(BIN)/python scripts/generate_docs.py
 	@$(BIN)/python -m sphinx -q -E -W --keep-going -d .cache/doctrees docs build/docs

@@ -35,11 +35,11 @@ from benchmarks.runner import Output, Runner
 from benchmarks.workspace import Workspace
 
 FAMILIES = ('storage', 'wire', 'lfs', 'growth')
-#: Growth is measured on these parts of a history: an eighth, a quarter, ...
+#: Growth is measured on these fractions of a history: an eighth, a quarter, ...
 PARTS = (8, 4, 2, 1)
-#: Every run leaves its table here, also one that is interrupted.
+#: Every run writes its table here, even if it is interrupted.
 RECORD = histories.DOWNLOADS / 'results.txt'
-#: The exit status of a run that was interrupted, as shells have it for SIGINT.
+#: The exit status of an interrupted run: the status of shells for SIGINT.
 INTERRUPTED = 130
 
 
@@ -193,13 +193,13 @@ def _existing(path: pathlib.Path) -> Source:
 def _measure(
     measuring: Runner, sources: dict[str, Source], options: argparse.Namespace
 ) -> History | None:
-    """Measure all rows; return the history that the README speaks of."""
+    """Measure all rows; return the history whose figures the README shows."""
     families, quick = options.only, options.quick
     workspace = measuring.workspace
     last: History | None = None
     for history in _prepared(measuring, sources):
-        # The last one: a repository that somebody names means more than
-        # releases do.
+        # The README shows the last history. Repositories named by the user come
+        # after packages, and are more realistic than releases.
         last = history
         if 'storage' in families:
             measuring.take(rows_storage.rows(workspace, history))
@@ -234,7 +234,7 @@ def _prepared(
 
 
 def _grow(measuring: Runner, history: History) -> None:
-    """Measure on parts of a history, each twice as long as the one before."""
+    """Measure on prefixes of a history, each twice as long as the previous."""
     workspace = measuring.workspace
     for part in PARTS:
         step = functools.partial(histories.prefix, workspace, history, part)
@@ -249,7 +249,7 @@ def _grow(measuring: Runner, history: History) -> None:
 
 
 def publish(folder: pathlib.Path, measured: Runner) -> None:
-    """Replace the published table and plots by those of this run."""
+    """Replace the published table and plots with those of this run."""
     folder.mkdir(parents=True, exist_ok=True)
     text = '\n'.join(report.environment()) + '\n\n'
     text += report.table(measured.results)

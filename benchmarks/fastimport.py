@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Write a repository as a stream for ``git fast-import``.
 
-This is a program with a process of its own, because its memory grows with the
+This program runs in a separate process, because its memory grows with the
 repository.  It imports nothing from the rest of the benchmarks.
 """
 

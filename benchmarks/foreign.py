@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The size of a history in git and in fossil, to compare with."""
+"""The size of a history in git and in fossil, for comparison."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_stream(
 
 
 def git_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
-    """Return MB of the blobs in git's smallest pack of a history."""
+    """Return the size in MB of a history's blobs in git, well repacked."""
     folder.mkdir()
 
     def git(*words: str, stdin: pathlib.Path | None = None) -> None:
@@ -48,7 +48,7 @@ def git_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
 
 
 def fossil_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
-    """Return MB of the whole fossil repository of a history."""
+    """Return the size in MB of a history's whole fossil repository."""
     folder.mkdir()
     target = folder / 'h.fossil'
     env = dict(os.environ, HOME=str(folder), USER='bench')

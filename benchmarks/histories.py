@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Histories to measure on: releases of PyPI packages, or any repository.
 
-A source is copied into the workspace once for each storage, and never changed.
+A source is never changed: it is copied into the workspace for each storage.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ FIRST_SLICE = 50
 class History:
     """A revlog repository and its copy in SQLite, without working copies.
 
-    ``tip`` is the newest changeset without subrepositories: hg does not check
-    out subrepositories of git unless it is told to.
+    ``tip`` is the newest changeset without subrepositories, because hg refuses
+    to check out subrepositories of git unless it is told to.
     """
 
     name: str
@@ -58,7 +58,7 @@ class History:
     tip: str
 
     def of(self, config: str) -> pathlib.Path:
-        """Return the repository that hg creates under a configuration."""
+        """Return the copy in the storage that a configuration uses."""
         return self.sqlite if 'sqlite' in config else self.revlog
 
 
@@ -76,10 +76,10 @@ def prepare(workspace: Workspace, source: pathlib.Path) -> History:
 def slice_of(
     workspace: Workspace, source: pathlib.Path, seconds: float
 ) -> History:
-    """Copy the beginning of a repository, as much as is quick to measure on.
+    """Copy the beginning of a repository: a slice that is quick to measure on.
 
     The slice is doubled until cloning it takes ``seconds`` of CPU time, or
-    until it is the whole repository.  What other commands take grows with that.
+    until it is the whole repository.  Other commands take longer with it, too.
     """
     progress(f'preparing {source.name}')
     wanted = FIRST_SLICE
@@ -160,7 +160,7 @@ def _history(
 
 @functools.cache
 def busiest_file(workspace: Workspace, history: History) -> str:
-    """Return the path in the newest changeset that most changesets changed."""
+    """Return the path of the file at ``tip`` that changed most often."""
     core = ('core', '-R', history.revlog)
     template = ('-T', '{files % "{file}\\n"}')
     counts: dict[str, int] = {}
@@ -204,10 +204,10 @@ def from_releases(
 
 
 def _wheel(package: str, release: str) -> pathlib.Path:
-    """Return the wheel of a release; download it unless it is there."""
+    """Return the wheel of a release; download it if it is missing."""
 
     def find() -> list[pathlib.Path]:
-        # The names of old wheels are capitalised as their project was.
+        # Old wheels keep the capital letter of the project's name.
         names = (package, package.capitalize())
         patterns = [f'{name}-{release}-*.whl' for name in names]
         return [path for glob in patterns for path in DOWNLOADS.glob(glob)]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rows, their variants, and medians of what the variants gave.
+"""Rows, their variants, and the medians of the measured values.
 
-A shared machine is slow in one minute and fast in the next.  So the variants
-of a row run in turns, CPU seconds count for more than wall seconds, and only
-ratios within a row mean something.  Nothing here knows what is measured.
+A shared machine is slow in one minute and fast in the next.  Therefore the
+variants of a row take turns, CPU seconds are more reliable than wall seconds,
+and only ratios within a row are meaningful.  Nothing here knows what the rows
+measure.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from dataclasses import dataclass, field
 
 from benchmarks.processes import CommandError, OutOfTime
 
-#: What one run of one variant gives: metric -> value.
+#: The values from one run of one variant: metric -> value.
 Sample = dict[str, float]
 
-# Metrics; a name ends with its unit.  MB are 10**6 bytes, of memory 2**20.
+# Metrics; each name ends with a unit.  MB means 10**6 bytes; for memory, it
+# means 2**20 bytes.
 WALL = 'wall s'
 CPU = 'cpu s'
 PEAK = 'peak MB'
@@ -30,26 +32,26 @@ REQUESTS = 'requests'
 RATE = 'MB/s'
 OBJECTS = 'objects/s'
 
-#: Metrics of which more is better.
+#: Metrics for which more is better.
 RISING = frozenset({RATE, OBJECTS})
 
-#: How many times the budget of a row its least number of rounds may take.
+#: The least number of rounds of a row may take this many times its budget.
 PATIENCE = 4
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison.  The first variant is what the others are compared with.
+    """One comparison.  All variants are compared with the first one.
 
-    ``goals`` maps a variant and a metric to the ratio that is wanted.
+    ``goals`` maps a variant and a metric to the ratio to reach.
     """
 
     name: str
     variants: Mapping[str, Callable[[], Sample]]
     metrics: Sequence[str]
     goals: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    #: The number of rounds, where it is not that of all rows.  Sizes do not
-    #: vary, so one round is enough for them.
+    #: Replaces the number of rounds of the run.  Sizes do not vary, so one
+    #: round is enough for them.
     rounds: int | None = None
 
 
@@ -69,8 +71,7 @@ class Cell:
 
     @property
     def spread(self) -> float:
-        """Half the distance from the least value to the greatest, relative to
-        the median."""
+        """Half the range of the values, relative to the median."""
         if not self.median:
             return 0.0
         return (max(self.values) - min(self.values)) / 2 / self.median
@@ -80,8 +81,8 @@ class Cell:
 class Result:
     """A measured row: variant -> metric -> cell.
 
-    ``failures`` has the reason for each variant that failed, ``unreached`` the
-    variants that no time was left for.
+    ``failures`` has the reason for each variant that failed; ``unreached``
+    names the variants that did not run for lack of time.
     """
 
     row: Row
@@ -104,8 +105,8 @@ class Result:
 class Measurement:
     """A row that is being measured.
 
-    ``result`` may be asked for at any time, also after ``run`` was interrupted
-    by an exception.
+    ``result`` may be called at any time, also after an exception has
+    interrupted ``run``.
     """
 
     def __init__(self, row: Row) -> None:
@@ -116,9 +117,9 @@ class Measurement:
     def run(self, rounds: int, least: int, budget: float) -> None:
         """Run every variant up to ``rounds`` times, in turns.
 
-        After ``budget`` seconds no round begins, except the ``least`` first;
-        and none of those after ``PATIENCE`` times as long.  A variant that
-        fails is left out from then on.
+        No further round begins after ``budget`` seconds.  The first ``least``
+        rounds may begin until ``PATIENCE`` times as long; the very first always
+        runs.  A variant that fails is left out from then on.
         """
         start = time.monotonic()
         for turn in range(self.row.rounds or rounds):
@@ -135,7 +136,7 @@ class Measurement:
         except OutOfTime:
             raise
         except Exception as error:
-            # Whatever it is, the other variants can still be measured.
+            # Any exception: the other variants can still be measured.
             self._failures[name] = explain(error)
 
     def result(self) -> Result:
@@ -166,7 +167,7 @@ def measure(
 
 
 def explain(error: Exception) -> str:
-    """Return what went wrong as text."""
+    """Return the text about an error for a report."""
     if isinstance(error, (CommandError, OutOfTime)):
         return str(error)
     return f'{type(error).__name__}: {error}'

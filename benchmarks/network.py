@@ -13,7 +13,7 @@ from benchmarks.processes import CommandError
 
 
 def free_port() -> int:
-    """Return a TCP port that nothing listens on now."""
+    """Return a TCP port on which nothing listens at the moment."""
     with socket.socket() as sock:
         sock.bind(('127.0.0.1', 0))
         port: int = sock.getsockname()[1]

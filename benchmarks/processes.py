@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-#: The unit of ``ru_maxrss`` in bytes; see getrusage(2) of either system.
+#: The unit of ``ru_maxrss`` in bytes; see getrusage(2) of macOS and of Linux.
 RSS_UNIT = 1 if sys.platform == 'darwin' else 1024
 
 
@@ -29,12 +29,12 @@ class CommandError(Exception):
 
 
 class OutOfTime(Exception):
-    """The time for what was being done is used up."""
+    """A step has used up its time."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command cost: seconds, and its peak memory in MB (2**20 bytes).
+    """The cost of a command: seconds, and peak memory in MB (2**20 bytes).
 
     ``peak`` is None if it is unknown.
     """
@@ -46,10 +46,10 @@ class Cost:
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise OutOfTime inside the block after ``seconds``; None is no limit.
+    """Raise OutOfTime inside the block after ``seconds``; None means no limit.
 
-    This works for everything that the main thread may wait for, because a
-    signal interrupts it.  Blocks cannot be nested.
+    A signal interrupts whatever the main thread waits for.  Blocks cannot be
+    nested.
     """
     if seconds is None:
         yield
@@ -73,12 +73,12 @@ def run(
     cwd: pathlib.Path,
     stdin: pathlib.Path | None = None,
 ) -> Cost:
-    """Run a command and return what it cost.
+    """Run a command and return its cost.
 
-    CPU seconds include those of the processes that the command started and
-    waited for.  Memory is that of the largest of these processes.  It is
-    unknown if this process is larger itself: the system counts from before the
-    command took the place of the forked process.
+    CPU seconds include the processes that the command started and waited for.
+    Peak memory is that of the largest of these processes.  It is unknown if
+    this process itself is larger: the system also counts the forked copy of
+    this process, which becomes the command.
 
     Raises CommandError if the command fails.  If an exception interrupts the
     wait, the command is killed together with the processes it started.
@@ -92,7 +92,7 @@ def run(
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # a process group, so that all of it can be killed
+            # The command and its children can be killed as one process group.
             start_new_session=True,
         )
         assert process.stdout is not None
@@ -122,14 +122,14 @@ def process_cpu(pid: int) -> float:
     """Return the CPU seconds that a running process has used so far."""
     if sys.platform != 'linux':
         return _process_cpu_from_ps(pid)
-    # The number of another process's clock, made as clock_getcpuclockid(3) of
-    # glibc does.  /proc counts in hundredths of a second, which is more than a
-    # small pull takes.
+    # The id of the CPU clock of another process, computed like
+    # clock_getcpuclockid(3) of glibc.  /proc counts hundredths of a second, but
+    # a small pull takes less than that.
     return time.clock_gettime((~pid << 3) | 2)
 
 
 def _process_cpu_from_ps(pid: int) -> float:
-    """Return the same on macOS, whose processes have no such clock."""
+    """Return the same on macOS, where processes have no such clocks."""
     text = subprocess.run(
         ['ps', '-o', 'cputime=', '-p', str(pid)],
         capture_output=True,
@@ -155,7 +155,7 @@ def process_peak(pid: int) -> float:
 
 
 def tree_size(path: pathlib.Path) -> float:
-    """Return the size of a file, or of all files below a folder, in 10**6 bytes."""
+    """Return the size of a file or of a folder's files in MB (10**6 bytes)."""
     if path.is_file():
         return path.stat().st_size / 1e6
     return sum(p.stat().st_size for p in path.rglob('*') if p.is_file()) / 1e6

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Turn wheels into a repository: one changeset for each, in the given order.
 
-This is a program with a process of its own.  It commits without a working
-copy, a thousand files a second, which is ten times as fast as ``hg addremove``
-and ``hg commit``.  It imports nothing from the rest of the benchmarks.
+This program runs in a separate process.  It commits without a working copy, at
+a thousand files a second: ten times as fast as ``hg addremove`` and ``hg
+commit``.  It imports nothing from the rest of the benchmarks.
 """
 
 from __future__ import annotations

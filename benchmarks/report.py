@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Show results as a table of text and as plots.
 
-A report names versions and the kind of machine, but never its name or a path.
+A report states versions and the kind of machine, but no host name and no path.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.measure import RISING, Result
 
-#: Other programs that take part in rows, if they are installed.
+#: Other programs that some rows run if they are installed.
 FOREIGN = (('git', '--version'), ('git-lfs', 'version'), ('fossil', 'version'))
 
 
 def environment() -> list[str]:
-    """Return lines with the versions of everything, and the kind of machine."""
+    """Return lines with the versions of programs and the kind of machine."""
     packages = ('mercurial', 'hg-amalgam', 'zstandard', 'cbor2')
     versions = [
         f'{name} {importlib.metadata.version(name)}' for name in packages
@@ -38,7 +38,7 @@ def environment() -> list[str]:
 
 
 def _version(name: str, option: str) -> str:
-    """Return a program's name and version, or nothing if it is not installed."""
+    """Return a program's name and version, or '' if it is not installed."""
     try:
         text = subprocess.run(
             [name, option], capture_output=True, text=True, check=True
@@ -135,7 +135,7 @@ def plot_growth(
     matplotlib.use('Agg')
     from matplotlib import pyplot
 
-    # By name, because a row may be missing at some of the sizes.
+    # Rows are found by name, because a row may be missing for some sizes.
     rows = {
         result.row.name: result.row
         for results in grown.values()

@@ -58,7 +58,7 @@ def blob_of(workspace: Workspace, size: int) -> Blob:
 
 
 def transfer(server: Server, blob: Blob, upload: bool) -> None:
-    """Do what an LFS client does: send a batch request, then transfer.
+    """Transfer a blob as an LFS client does: a batch request, then GET or PUT.
 
     Raises CommandError if the server does not answer with success.
     """
@@ -161,7 +161,7 @@ def concurrent(workspace: Workspace, size: int, clients: int) -> Row:
 
 
 def _timed(server: Server, size: int, work: Callable[[], None]) -> Sample:
-    """Do work that transfers ``size`` bytes; return what it cost."""
+    """Do work that transfers ``size`` bytes; return its cost."""
     before = process_cpu(server.pid)
     start = time.perf_counter()
     work()

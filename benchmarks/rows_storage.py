@@ -19,9 +19,10 @@ BACKENDS = {'revlog': 'core', 'sqlite': 'sqlite'}
 
 
 def store_size(repository: pathlib.Path) -> float:
-    """Return the size of the history of files in MB: of revlogs or the database.
+    """Return the size in MB of the history of files, in revlogs or in SQLite.
 
-    The changelog and the manifests are the same in both and do not count.
+    The changelog and the manifests do not count, because both backends keep
+    them in revlogs.
     """
     store = repository / '.hg' / 'store'
     database = store / 'files.sqlite'
@@ -39,7 +40,7 @@ def pair(
 
 
 def sizes(workspace: Workspace, history: History) -> Row:
-    """Compare sizes, also with those of git and fossil for the same files."""
+    """Compare sizes, including those of git and fossil for the same files."""
 
     def repacked(*options: str) -> Sample:
         with workspace.scratch() as copy:
@@ -82,7 +83,7 @@ def sizes(workspace: Workspace, history: History) -> Row:
 
 
 def size_only(history: History) -> Row:
-    """Compare sizes after a clone, which takes no time."""
+    """Compare sizes after a clone; this runs no command."""
 
     def make(config: str) -> Callable[[], Sample]:
         return lambda: {SIZE: store_size(history.of(config))}
@@ -124,7 +125,7 @@ def update(workspace: Workspace, history: History) -> Row:
 
 
 def commit(workspace: Workspace, history: History) -> Row:
-    """Commit a line that was added to one file."""
+    """Commit one line added to one file."""
     path = histories.busiest_file(workspace, history)
     copies = _working_copies(workspace, history, 'commit')
 
@@ -171,14 +172,14 @@ def log(workspace: Workspace, history: History) -> Row:
 
 
 def annotate(workspace: Workspace, history: History) -> Row:
-    """Show which changeset each line of a file is from."""
+    """Show the changeset of each line of a file."""
     path = histories.busiest_file(workspace, history)
     words = ('annotate', '-r', history.tip, f'path:{path}')
     return _read(workspace, history, 'annotate FILE', words, 0.9)
 
 
 def cat(workspace: Workspace, history: History) -> Row:
-    """Read one old revision, a quarter of the way up a file's history."""
+    """Read one old revision: the one at a quarter of the file's history."""
     path = histories.busiest_file(workspace, history)
     revset = f'file("path:{path}") - removes("path:{path}")'
     listing = ('log', '-r', revset, '-T', '{rev}\n')
@@ -200,7 +201,7 @@ def _read(
     words: tuple[str, ...],
     goal: float,
 ) -> Row:
-    """Run a command that changes nothing."""
+    """Return a row for a command that changes nothing."""
 
     def make(config: str) -> Callable[[], Sample]:
         where = ('-R', history.of(config), '--cwd', history.of(config))
@@ -240,7 +241,7 @@ def stream_clone(workspace: Workspace, files: int) -> Row:
 
 
 def import_cost(workspace: Workspace) -> Row:
-    """Measure what an enabled extension costs every command."""
+    """Measure the cost of an enabled extension for every command."""
 
     def make(config: str) -> Callable[[], Sample]:
         return lambda: workspace.hg(config, 'version', '-q')

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Rows about clones and pulls over HTTP.
 
-Version 1 of the protocol is compared with version 2, with nothing in its cache
-("cold") and with everything ("warm").
+Version 1 of the protocol is compared with version 2, whose cache is empty
+("cold") or complete ("warm").
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CACHE = pathlib.Path('.hg', 'cache', 'wireprotov2')
 def _cloned(
     workspace: Workspace, config: str, server: Server, *options: str
 ) -> Sample:
-    """Clone once; return what it cost both ends, and the number of requests."""
+    """Clone once; return the cost for both ends and the number of requests."""
     with workspace.scratch() as copy:
         before = process_cpu(server.pid)
         asked = server.requests()
@@ -62,7 +62,7 @@ def _bytes_down(
 
 
 def clone(workspace: Workspace, history: History) -> Row:
-    """Clone in every way, from repositories that only this row uses."""
+    """Clone in every way; only this row uses the repositories it serves."""
     served = {
         'cold': workspace.fresh('served'),
         'warm': workspace.fresh('served'),
@@ -134,7 +134,7 @@ def clone(workspace: Workspace, history: History) -> Row:
 
 
 def small_pull(workspace: Workspace, history: History) -> Row:
-    """Pull one changeset: what matters is the number of round trips."""
+    """Pull one changeset; the number of round trips dominates the cost."""
     behind = workspace.fresh('behind')
     last = history.changesets - 2
     histories.clone_until(workspace, history, 'core', last, behind)
@@ -189,7 +189,7 @@ def ask(server: Server, command: bytes, count: int) -> None:
 
 
 def cbor_bytes(value: bytes) -> bytes:
-    """Return a byte string of less than 24 bytes as CBOR (RFC 8949)."""
+    """Return a byte string of fewer than 24 bytes as CBOR (RFC 8949)."""
     return bytes([0x40 + len(value)]) + value
 
 

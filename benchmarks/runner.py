@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measure rows one after another, within a limit of time.
+"""Measure rows one after another, within a time limit.
 
 The runner decides how long a row may take and what happens when it takes
-longer or fails.  It does not know what the rows are.
+longer or fails.  It does not know what the rows measure.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from benchmarks.workspace import Workspace
 
 T = TypeVar('T')
 
-#: With a limit for the whole run, one step may take this part of the time that
-#: is left, so that the last rows get some too.
+#: If the run has a time limit, one step may take this fraction of the remaining
+#: time, so that time remains for the last rows.
 SHARE = 1 / 4
-#: And it may take at most so many seconds.
+#: The step may also take at most this many seconds.
 MOST = 30.0
-#: A step is skipped if it may take less than so many seconds.
+#: A step is skipped if fewer seconds than this are allowed for it.
 LEAST = 1.0
 
 
@@ -36,9 +36,9 @@ class Effort:
     """How thoroughly to measure.
 
     ``rounds``, ``least`` and ``budget`` are those of ``Measurement.run``.
-    ``seconds`` is the limit for the whole run, None if there is none.
-    ``slice`` is how many seconds of CPU time a clone may take: longer histories
-    are cut to a slice.  None measures on the whole of every history.
+    ``seconds`` is the limit for the whole run, or None.  ``slice`` is the
+    number of CPU seconds that a clone may take: longer histories are cut to a
+    slice.  None measures on whole histories.
     """
 
     rounds: int
@@ -53,9 +53,9 @@ FULL = Effort(rounds=3, least=2, budget=30)
 
 
 class Output:
-    """Where results go: standard output, and a file.
+    """Writes results to standard output and to a file.
 
-    Both get each row as soon as there is one, so that a run that is
+    Each row is written as soon as it is measured, so that a run that is
     interrupted or killed loses nothing.
     """
 
@@ -76,7 +76,8 @@ class Output:
 class Runner:
     """Measures rows and keeps their results.
 
-    What fails or takes too long is reported, and the next row is measured.
+    If a row fails or takes too long, the runner reports it and measures the
+    next row.
     """
 
     def __init__(
@@ -93,9 +94,9 @@ class Runner:
         self._start: float | None = None
 
     def allowance(self) -> float | None:
-        """Return how many seconds the next step may take; None is no limit.
+        """Return how many seconds the next step may take; None means no limit.
 
-        The time of the run begins with the first call.
+        The first call starts the time of the run.
         """
         if self.effort.seconds is None:
             return None
@@ -130,12 +131,12 @@ class Runner:
         except OutOfTime as error:
             self._skip(what, str(error))
         except Exception as error:
-            # Whatever it is, the other rows can still be measured.
+            # Any exception: the other rows can still be measured.
             self._fail(what, measure.explain(error))
         return None
 
     def _take(self, make: Maker, results: list[Result]) -> None:
-        """Prepare and measure one row; keep what is measured of it."""
+        """Prepare and measure one row; keep its result, even a partial one."""
         started = time.monotonic()
         with self.workspace.temporary():
             row = self.attempt(f'preparing {_name(make)}', make)
@@ -146,7 +147,7 @@ class Runner:
             try:
                 self.attempt(row.name, lambda: self._measure(measurement))
             finally:
-                # A row that is interrupted counts as far as it came.
+                # The finished variants of an interrupted row count.
                 self._keep(measurement.result(), results)
         progress(f'(this row took {time.monotonic() - started:.0f} s)')
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The table of the README: a selection of all results.
 
-It stands between two comments; everything between these is replaced.  Nothing
-is measured here, and the selection does not depend on the results.
+The table stands between two comments, and everything between them is replaced.
+Nothing is measured here, and the selection does not depend on the results.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from benchmarks.measure import (
 BEGIN = '.. figures of "make bench" begin\n'
 END = '.. figures of "make bench" end\n'
 
-#: A line of the table: what it says, the start of a row's name without that of
-#: its history, the variant that stands for Amalgam, and the metric.  The first
-#: variant of a row stands for Mercurial.
+#: A line of the table: its label, the start of the row's name (without the name
+#: of the history), the variant that stands for Amalgam, and the metric.  The
+#: first variant of a row stands for Mercurial.
 Line = tuple[str, str, str, str]
 LINES: Sequence[Line] = (
     ('File history after a clone', 'file history', 'sqlite after clone', SIZE),
@@ -84,9 +84,10 @@ WIDTHS = (40, 15, 14, 5)
 def rewrite(
     readme: pathlib.Path, results: Sequence[Result], history: History | None
 ) -> None:
-    """Replace the figures; those of ``history`` where there are several.
+    """Replace the figures in ``readme``.
 
-    Raises ValueError if the file has no place for them.
+    If rows were measured on several histories, those on ``history`` are shown.
+    Raises ValueError if the file has no place for figures.
     """
     text = readme.read_text(encoding='utf-8')
     before, begin, rest = text.partition(BEGIN)
@@ -149,7 +150,7 @@ def _line(*cells: str) -> str:
 
 
 def _figure(value: float, metric: str) -> str:
-    """Return a value with its unit, with two or three digits that matter."""
+    """Return a value with its unit, rounded for readers."""
     unit = metric.rpartition(' ')[2]
     if unit == 's' and value < 1:
         return f'{value * 1000:.0f} ms'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A temporary folder with configurations, and hg under each of them.
+"""A temporary folder in which hg runs under several configurations.
 
 This module knows how to start hg and its server.  It does not know what is
 measured with them.
@@ -35,7 +35,7 @@ CONFIGS: Mapping[str, str] = {
     'lfsserver': '[extensions]\nlfs =\nlfsserver =\n',
     'lfsserver-alone': '[extensions]\nlfsserver =\n',
 }
-#: What all configurations begin with.
+#: The beginning of all configurations.
 BASE = """
 [ui]
 username = bench
@@ -90,7 +90,7 @@ class Workspace:
 
     @contextmanager
     def temporary(self) -> Iterator[None]:
-        """Remove at the end every fresh path that was given out in the block."""
+        """At the end, remove all paths that ``fresh`` returned in the block."""
         self._temporary = []
         try:
             yield
@@ -112,8 +112,8 @@ class Workspace:
         """Return the environment of commands that run under a configuration."""
         rc = str(self.folder / f'{config}.rc')
         env = dict(os.environ, HGRCPATH=rc, HGPLAIN='1', LC_ALL='C.UTF-8')
-        # Modules are compiled once, by the first command, which is not
-        # measured; users have it the same way.
+        # As in an installation, the first command compiles the modules.  It is
+        # not measured.
         for name in ('PYTHONPATH', 'PYTHONDONTWRITEBYTECODE'):
             env.pop(name, None)
         return env
@@ -140,7 +140,7 @@ class Workspace:
     def serve(
         self, config: str, repository: pathlib.Path, *options: str
     ) -> Iterator[Server]:
-        """Serve a repository on a free port; the first request is answered."""
+        """Serve a repository on a free port, and send a first request."""
         port = network.free_port()
         log = self.fresh('access')
         command: Sequence[str] = [
@@ -166,7 +166,7 @@ class Workspace:
 
 
 def sample_of(cost: processes.Cost) -> Sample:
-    """Return what a command cost as values of metrics."""
+    """Return the cost of a command as a sample."""
     sample = {WALL: cost.wall, CPU: cost.cpu}
     if cost.peak is not None:
         sample[PEAK] = cost.peak
@@ -176,7 +176,7 @@ def sample_of(cost: processes.Cost) -> Sample:
 def remove(path: pathlib.Path) -> None:
     """Remove a file or a folder, whether it exists or not."""
     if path.is_dir():
-        # What cannot be removed now is removed with the whole workspace.
+        # Files that cannot be removed now are removed with the workspace.
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

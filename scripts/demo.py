@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Show the three extensions at work together on real content.
 
-The releases of a PyPI package become the changesets of a repository in SQLite.  A
-server with a cache serves the repository.  The demo clones it over version 2 of
-the wire protocol into SQLite, pulls, pushes, and transfers large files with hg and
-with git-lfs.
+The releases of a PyPI package become the changesets of a repository in SQLite.
+A server with a cache serves the repository.  The demo clones it over version 2
+of the wire protocol into SQLite, pulls, pushes, and transfers large files with
+hg and with git-lfs.
 
 The demo checks everything that it prints.  The first check that fails ends it.
 """
@@ -39,7 +39,7 @@ RELEASES = (
 # Bytes of a large file.
 LARGE = 12 * 1024 * 1024
 
-# What the blackbox log says of the cache, and how the demo shows the count.
+# Cache events in the blackbox log, and the words for their counts in the demo.
 CACHE_EVENTS = {
     'cache hit': 'hits',
     'cache miss': 'misses',
@@ -104,7 +104,7 @@ class Demo:
         return execute(str(HG), *words, env=env, cwd=cwd or self.folder)
 
     def environment(self, side: str) -> dict[str, str]:
-        """Return the environment variables with which hg runs on ``side``."""
+        """Return the environment variables of hg on ``side``."""
         rc = str(self.folder / f'{side}.rc')
         return dict(os.environ, HGRCPATH=rc, HGPLAIN='1')
 
@@ -153,7 +153,7 @@ def check(is_true: bool, claim: str) -> None:
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Print the title of a step, and at its end the time it took."""
+    """Print the title of a step, and its duration at the end."""
     print(f'\n== {title}', flush=True)
     start = time.monotonic()
     yield
@@ -161,7 +161,7 @@ def step(title: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print a line of the present step."""
+    """Print a line of the current step."""
     print(f'   {text}', flush=True)
 
 
@@ -334,7 +334,7 @@ def pull_and_push(demo: Demo, wheel: pathlib.Path) -> None:
 
 
 def large_file_hg(demo: Demo) -> None:
-    """Push a large file with hg's own LFS client; pull it into another clone."""
+    """Push a large file with hg's LFS client; pull it into another clone."""
     blob = demo.clone / 'large.bin'
     blob.write_bytes(random.Random(1).randbytes(LARGE))
     track = '--config=lfs.track=size(">1MB")'

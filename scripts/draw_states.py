@@ -5,8 +5,8 @@
 usage: draw_states.py [FILE]
 
 Writes docs/wireprotov2-states.svg unless FILE is given. States and transitions
-come from ``hgext3rd.wireprotov2.proto.states``; only the places of the boxes
-are decided here.
+come from ``hgext3rd.wireprotov2.proto.states``; this script decides only where
+boxes and texts are.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ COMMAND_PLACES: dict[object, Place] = {
     State.ANSWERING: (850, 270),
     State.REDIRECTED: (850, 490),
 }
-# A command that is answered is idle again; that box is drawn once more.
+# An answered command is idle again.  The box of IDLE is drawn again for it.
 END: Place = (1110, 370)
 
 # Where the text of a transition is, and how it is aligned.
@@ -93,7 +93,7 @@ STYLE = """
 
 
 def main() -> None:
-    """Write the drawing to the file that is named, or to its usual place."""
+    """Write the drawing to the file that the user names, or to DEFAULT."""
     target = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
     target.write_text(drawing())
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Write docs/options.rst from the option tables of the extensions.
 
-``make docs`` runs this script before Sphinx. tests/test_docs.py fails while
-the file in the repository is not what the script would write.
+``make docs`` runs this script before Sphinx. tests/test_docs.py fails if the
+file in the repository differs from the output of this script.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from collections.abc import Sequence
 
 from mercurial import demandimport
 
-# Lazy modules would be loaded when their attributes are read below; there is
-# nothing to gain from them here.
+# This script uses every module that it imports, so lazy imports gain nothing.
 demandimport.disable()
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -139,7 +138,7 @@ def _paragraph(text: str) -> str:
 
 
 def main() -> None:
-    """Write the page if it differs from what is there."""
+    """Write the page unless the file is up to date."""
     text = options_page()
     if not TARGET.exists() or TARGET.read_text(encoding='utf-8') != text:
         TARGET.write_text(text, encoding='utf-8')

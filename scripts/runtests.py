@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run the tests: .t files with Mercurial's run-tests.py, the rest with pytest.
 
-A run of all tests ends with a part of Mercurial's own test suite, the part that
-is most about storage, with files in SQLite.  Then the output of all failed tests
-is repeated, and the last line is the sum: ``N passed, N failed``, followed by
-``, N skipped`` if there are any.
+A run of all tests ends with the tests of Mercurial's own suite that are most
+about storage, with files in SQLite.  Then the output of all failed tests is
+repeated.  The last line is the sum: ``N passed, N failed``, followed by ``, N
+skipped`` if tests were skipped.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def read_report(path: pathlib.Path, returncode: int) -> Tally:
 
 
 def shortened(text: str, most: int = 40) -> str:
-    """Return the first line of a text and the ``most`` last ones.
+    """Return the first line and the last ``most`` lines of a text.
 
     The last lines of a test's output say why it failed.
     """
@@ -88,8 +88,8 @@ def shortened(text: str, most: int = 40) -> str:
 def environment() -> dict[str, str]:
     """Return the environment that all runners get.
 
-    The configuration of the user is left out.  The old Mercurial is looked for
-    once, here, instead of in every test.
+    It has nothing of the user's configuration.  It names the old Mercurial, so
+    that tests do not search for it.
     """
     env = dict(os.environ)
     for name in ('HGRCPATH', 'HGPLAIN', 'PYTHONPATH', 'PYTHONHOME'):
@@ -109,9 +109,9 @@ def run_mercurial(
     """Run .t files; their names are relative to tests/."""
     report = REPORTS / 'run-tests.xml'
     report.unlink(missing_ok=True)
-    # Unless its interpreter is what "python3" means, run-tests.py puts a link
-    # to it on PATH.  Started by that link, Python does not find its virtual
-    # environment.
+    # If "python3" on PATH is another interpreter, run-tests.py puts a link to
+    # its own interpreter on PATH.  Python does not find its virtual environment
+    # when it is started by that link.
     bindir = os.path.realpath(os.path.dirname(sys.executable))
     command = [
         os.path.join(bindir, 'python3'),
@@ -156,10 +156,10 @@ def run_conformance(env: dict[str, str], jobs: int, minutes: float) -> Tally:
 
 
 def selection(wanted: list[str]) -> list[str]:
-    """Return the names of files in tests/ that were asked for.
+    """Return the names of the selected files in tests/.
 
-    ``wanted`` has names, paths and globs; nothing means all tests.  Exits with a
-    message if there is no such test.
+    ``wanted`` has names, paths and globs; an empty list means all tests.  Exits
+    with a message if a name matches no test.
     """
     if not wanted:
         patterns = ['test-*.t', 'test_*.py']

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Download what the tests need and no package installs, once, into .cache/.
+"""Download two things that the tests need and that no package installs.
+
+Each is downloaded once, into .cache/.
 
 * Mercurial's test runner is not on PyPI by itself.  It comes from the source
   distribution of the version of Mercurial that is installed.
@@ -79,11 +81,11 @@ def _unpack_tests(version: str, target: pathlib.Path) -> None:
 
 
 def old_hg() -> pathlib.Path | None:
-    """Return the path of ``hg`` of Mercurial 6.0, or None if there is none.
+    """Return the path of ``hg`` of Mercurial 6.0, or None without it.
 
-    The environment variable ``AMALGAM_HG60`` may name one.  Otherwise this
-    installs it, which takes a while; a failure is remembered in .cache/, so that
-    the next run does not try again.
+    The environment variable ``AMALGAM_HG60`` may name it.  Otherwise this
+    function installs it, which takes a while.  A failure is remembered in
+    .cache/, so that the next run does not try again.
     """
     given = os.environ.get('AMALGAM_HG60')
     if given:
@@ -143,8 +145,8 @@ def _pythons39() -> Iterator[str]:
         )
     check = 'import sys; sys.exit(sys.version_info[:2] != (3, 9))'
     for candidate in candidates:
-        # It has to be run to be sure: pyenv has shims on PATH for versions that
-        # are not active.
+        # Only running it tells whether it works: pyenv has shims on PATH for
+        # versions that are not active.
         if (
             candidate
             and not subprocess.run(

@@ -195,8 +195,8 @@ Locks survive a restart of the server, and another user can take them over.
     1.bin	bob	ID
   $ requests > /dev/null
 
-Prune removes local copies of what the server has
--------------------------------------------------
+Prune removes local copies of blobs that the server has
+-------------------------------------------------------
 
   $ git pull -q
   $ git rm -q 5.bin && git commit -q -m remove

@@ -70,7 +70,7 @@ Each connection is closed in the middle of its second upload.
   3 (single !)
   $ killdaemons.py
 
-Each connection is closed instead of the response to its second upload.
+The server closes each connection instead of responding to its second upload.
 
   $ rm -r server servercache
   $ hg init server

@@ -32,8 +32,8 @@ A full disk, simulated by a limit for file sizes (in blocks of 512 bytes)
   $ find server/.hg/store/lfs -type f
   $ killdaemons.py
 
-Too many concurrent transfers: one client is slow, so the other has to wait.
-Requests that transfer no content are answered.
+Too many concurrent transfers: one client is slow, so another client has to try
+again later. The server answers requests that transfer no content.
 
   $ serve --config lfsserver.max-transfers=1
   $ cat > slow.py << EOF
@@ -111,18 +111,21 @@ A file in place of the lock database
   nonsense nonsense nonsense nonsense
   $ killdaemons.py
 
-A repository that the server cannot write
+A repository that the server cannot write: downloads work, uploads fail
 
 #if no-root unix-permissions
   $ rm server/.hg/store/lfs/locks.sqlite
   $ chmod -R a-w server
   $ serve
   $ "$PYTHON" request.py GET /.hg/lfs/objects/`"$PYTHON" -c "import hashlib; print(hashlib.sha256(bytes(3000000)).hexdigest())"` | cut -c 1-4
+  200 
   $ "$PYTHON" request.py PUT /.hg/lfs/objects/`printf '%064d' 1` x
+  503  {"message":"the blob store failed"}
   $ chmod -R u+w server
 #endif
   $ grep -v aborted errors.log | sed -e 's/.* failed: //' -e 's/: Error performing.*//'
   there is not enough space left for the object
-  Generic S3 error
-  the blob store cannot be opened: Generic URL error: Unable to recognise URL "gopher://bucket"
+  Generic S3 error (obstore !)
+  the blob store cannot be opened: Generic URL error: Unable to recognise URL "gopher://bucket" (obstore !)
   the lock database cannot be used: file is not a database
+  [Errno 13] Permission denied: '$TESTTMP/server/.hg/store/lfs/incoming/*' (glob) (no-root unix-permissions !)

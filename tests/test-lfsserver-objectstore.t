@@ -125,20 +125,24 @@ Without signed links, all content passes through the server
 The administrative commands work as with a local store
 ------------------------------------------------------
 
+Only git-lfs has uploaded a blob that no changeset refers to.
+
   $ cat >> $HGRCPATH << EOF
   > [extensions]
   > lfsserver =
   > EOF
   $ cd server
   $ hg admin::lfs-verify
-  4 blobs verified (25.7 MB), 0 corrupt
+  4 blobs verified (25.7 MB), 0 corrupt (git-lfs !)
+  3 blobs verified (17.2 MB), 0 corrupt (no-git-lfs !)
   $ hg admin::lfs-gc --keep-days 0 | cut -c 1-8
-  0abc68d9
-  1 unrefe
-  (use --d
+  0abc68d9 (git-lfs !)
+  1 unrefe (git-lfs !)
+  (use --d (git-lfs !)
+  0 unrefe (no-git-lfs !)
   $ hg strip -q --config extensions.strip= --no-backup 1
   $ hg admin::lfs-gc --keep-days 0 --delete | cut -c 1-8
-  0abc68d9
+  0abc68d9 (git-lfs !)
   cad6eb81
   deleted 
   $ hg admin::lfs-gc --keep-days 0 --delete

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The benchmarks: their arithmetic, their limits of time, interruptions."""
+"""The benchmarks: their arithmetic, time limits and interruptions."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_variants_take_turns() -> None:
 def test_goal_depends_on_the_direction_of_the_metric() -> None:
     text = report.table([measure.measure(row(), rounds=3)])
     cpu, rate = [line for line in text.splitlines() if line.startswith('new')]
-    # Half the CPU is better than 0.6 of it, half the rate is not.
+    # Half the CPU time reaches the goal of 0.6; half the rate does not.
     assert cpu.endswith('<= 0.6 ok')
     assert rate.endswith('>= 0.6 missed')
 
@@ -109,7 +109,10 @@ def test_metric_that_only_some_variants_have() -> None:
 
 def test_command_costs_what_its_children_cost(tmp_path: pathlib.Path) -> None:
     burn = 'import time\nwhile time.process_time() < 0.3: pass'
-    child = f'import subprocess, sys; subprocess.run([sys.executable, "-c", {burn!r}])'
+    child = (
+        'import subprocess, sys\n'
+        f'subprocess.run([sys.executable, "-c", {burn!r}])'
+    )
     cost = processes.run([sys.executable, '-c', child], os.environ, tmp_path)
     assert cost.cpu >= 0.3
 
@@ -229,7 +232,7 @@ def test_readme_has_a_place_for_figures() -> None:
     assert text.index(summary.BEGIN) < text.index(summary.END)
 
 
-# -- limits of time
+# -- time limits
 
 
 def test_time_limit_ends_a_command_and_its_children(
@@ -376,9 +379,9 @@ def test_interrupted_run_keeps_what_it_measured(
     assert status == __main__.INTERRUPTED
     for text in (capsys.readouterr().out, record.read_text()):
         assert 'first' in text and 'never' not in text
-        # Of the row that was interrupted, two variants were measured.
+        # Two variants of the interrupted row were measured.
         second = text[text.index('second') :]
         assert 'new' in second and '0.500' in second
-    # What is published is complete or is left alone.
+    # An incomplete run publishes nothing.
     assert not published.exists()
     assert readme.read_text() == 'figures'

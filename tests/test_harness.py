@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The test runner: it counts every failure, and fails if there is one."""
+"""The test runner counts every failure, and fails if a test fails."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ with open(path, 'w') as report:
 
 @pytest.fixture
 def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A project with this project's scripts and cache, and without tests.
+    """A project with the scripts and the cache of this one, but no tests.
 
     Its runner of Mercurial's suite reports no test cases.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The fast path of ``hg serve``: when it is used, and when hgweb is called.
 
-The tests of the endpoint over HTTP check that both give the same responses; the
-server "single" there uses the fast path.
+The tests of the endpoint over HTTP check that both give the same responses.
+Their server "single" uses the fast path.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ def uisetup(ui):
 def server(
     request: pytest.FixtureRequest, tmp_path: pathlib.Path
 ) -> Iterator[Server]:
-    """A server of one repository; ``param`` is the text of an extension, or None."""
+    """A server of one repository.
+
+    ``param`` is the text of an additional extension, or None.
+    """
     extra = ''
     if request.param:
         extension = tmp_path / 'other.py'
@@ -102,7 +105,7 @@ def test_configuration_is_broken(server: Server) -> None:
 
 @plain
 def test_no_longer_served(server: Server) -> None:
-    """hgweb gets the requests after LFS was turned off, and reports an error."""
+    """hgweb gets the requests after LFS is disabled, and reports an error."""
     assert server.put(CONTENT).status == 201
     hgrc = server.folder / 'open' / '.hg' / 'hgrc'
     hgrc.write_text('')
@@ -125,8 +128,8 @@ def test_foreign_checks_are_called(server: Server) -> None:
         assert server.put(CONTENT, headers=fields).status == put
 
 
-# Beside an extension of this project that wraps hgweb too. The wrapper here
-# would make every request fail, but declares that LFS requests may skip it.
+# This wrapper of hgweb would make every request fail, but it declares that LFS
+# requests may skip it. The server also loads wireprotov2, which wraps hgweb.
 BESIDE_OTHERS = """
 from mercurial import extensions
 from hgext3rd.amalgam import wrapping

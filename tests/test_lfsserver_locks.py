@@ -73,7 +73,7 @@ def test_page_limit(path: str) -> None:
 
 
 def test_fork(path: str) -> None:
-    """A child process opens its own connection and leaves the parent's alone."""
+    """A child process opens a connection of its own."""
     store = LockStore(path)
     store.create('a', None, 'alice', 1.0)
     child = os.fork()

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from conftest import S3Server
-from test_lfsserver_stores import ABSENT, BlobStoreConformance, Store, oid_of
+from helpers.lfsserver_http import oid_of
+from test_lfsserver_stores import ABSENT, BlobStoreConformance, Store
 
 from hgext3rd.lfsserver import errors
 
@@ -114,7 +115,7 @@ class TestS3Signed(TestS3Proxied):
         assert self.fetch(store, oid) == data
 
     def test_settled_by_examine(self, store: SignedObjectStore) -> None:
-        """An upload that was never verified becomes a blob when it is needed."""
+        """An unverified upload becomes a blob when it is looked up."""
         self.send(store, self.SMALL, oid_of(self.SMALL))
         assert store.examine([oid_of(self.SMALL)])
         self.check_only(store, {oid_of(self.SMALL)})

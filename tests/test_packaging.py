@@ -2,8 +2,8 @@
 """The project can be installed beside Mercurial and other extensions.
 
 Many distributions install extensions into the folder ``hgext3rd``, whose
-``__init__.py`` belongs to Mercurial.  Each way of installing is tested in a fresh
-environment that has hg-evolve, another bundle of extensions.
+``__init__.py`` belongs to Mercurial.  Each way of installing is tested in an
+environment that also has hg-evolve, another bundle of extensions.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def run(*command: object, cwd: pathlib.Path | None = None) -> str:
 def sources(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A copy of the files of the checkout that belong to the project.
 
-    Packages are built from a copy because that leaves folders behind.
+    Packages are built from a copy, because builds leave folders behind.
     """
     target = tmp_path_factory.mktemp('sources') / 'amalgam'
     ignored = shutil.ignore_patterns(

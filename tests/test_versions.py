@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Supported versions and versions of tools are the same wherever they stand.
+"""All files state the same supported versions; one file pins the tools.
 
 The matrix in .gitlab-ci.yml is the authoritative list of supported versions;
 constraints.txt is the only place with versions of tools.
@@ -19,7 +19,7 @@ import tomli
 from hgext3rd.amalgam import metadata
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-#: What may stand between the versions of a list in prose.
+#: The separators of a list of versions in prose.
 BETWEEN = r'(?:, | and | to |, and )'
 
 
@@ -52,7 +52,7 @@ def after(version: str) -> str:
 
 
 def versions_after(word: str, text: str) -> list[str]:
-    """Return the versions that a text lists after a word, the first time.
+    """Return the versions in the first list that follows ``word`` in a text.
 
     "Python 3.10 to 3.12" gives the first and the last version.
     """

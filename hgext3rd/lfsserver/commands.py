@@ -26,6 +26,7 @@ _DAY = 24 * 60 * 60
 
 
 def _store(repo: Any) -> BlobMaintenance:
+    """Return the maintenance role of the store of ``repo``; raise Abort."""
     try:
         return configured.blob_store(repo).maintenance
     except errors.LfsServerError as failure:
@@ -96,10 +97,11 @@ def lfsverify(ui: Any, repo: Any, **opts: Any) -> int:
 
 
 def _rehash(store: BlobMaintenance, blob: Blob) -> bool:
+    """Return False if the blob is corrupt."""
     try:
         return store.rehash(blob.oid)
     except errors.NotFound:
-        # The blob has been deleted meanwhile.
+        # The blob was deleted after it had been listed.
         return True
 
 

@@ -139,6 +139,6 @@ class StoreUnavailable(LfsServerError):
 
 
 class OutOfSpace(LfsServerError):
-    """The server has not enough disk space for the blob."""
+    """The server does not have enough disk space for the blob."""
 
     status = 507

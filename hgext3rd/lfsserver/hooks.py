@@ -17,7 +17,7 @@ from mercurial import commands, extensions
 from ..amalgam import loading, wrapping
 from . import compat
 
-# Modules that nothing but a request imports. Most of them import others.
+# Modules that only requests need. Most of them import further modules.
 REQUEST_MODULES = (
     'mercurial.hgweb.hgweb_mod',
     'mercurial.hgweb.hgwebdir_mod',
@@ -33,7 +33,7 @@ _wrapped = False
 
 
 def uisetup(ui: Any) -> None:
-    """Wrap what answers requests, or what starts a server."""
+    """Wrap hgweb in a process that serves; otherwise wrap ``hg serve``."""
     if any(loading.is_loaded(name) for name in compat.SERVING_MODULES):
         # This is a WSGI server, or a server has opened a repository whose own
         # configuration enables the extension.
@@ -60,8 +60,8 @@ def _wrap_hgweb() -> None:
     from mercurial import hg, wireprotoserver
     from mercurial.hgweb import request, server
 
-    # To answer LFS requests. hgweb calls this function before it looks at the
-    # address itself, for one repository and for several.
+    # To answer LFS requests. hgweb calls this function before it interprets the
+    # path of a request, whether it serves one repository or several.
     extensions.wrapfunction(
         wireprotoserver, 'handlewsgirequest', handle_request
     )
@@ -74,7 +74,7 @@ def _wrap_hgweb() -> None:
         request, 'parserequestfromenv', parse_request_from_env
     )
     # To transfer large bodies: the request handler of hg serve cannot stream
-    # them, and does not close connections when it has to.
+    # them, and keeps connections open that it should close.
     extensions.wrapfunction(server.MercurialHTTPServer, '__init__', init_server)
 
 
@@ -117,7 +117,7 @@ def init_server(
     handler: Any,
     **kwargs: Any,
 ) -> None:
-    """Create the server with a request handler that can do LFS."""
+    """Create the server with a request handler that supports LFS."""
     from .hgweb import connection, fastpath
 
     timeout = ui.configint(b'lfsserver', b'timeout') or None

@@ -2,8 +2,8 @@
 """The options of this extension, all in the section ``[lfsserver]``.
 
 The registration, ``hg help lfsserver`` and the reference in the documentation
-are made from this table. Imported whenever the extension is loaded: keep it
-light.
+are made from this table. The module is imported whenever the extension is
+loaded: keep it light.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 """Servers and requests for the tests of the endpoint over HTTP.
 
 The servers are ``hg serve`` and gunicorn. They must answer every request with
-LFS JSON or LFS content. No request may cause a traceback in the error log or
-leave a file on disk. This is a plugin of pytest, so that all modules share the
-servers.
+LFS JSON or LFS content. No request may cause a traceback in the error log, and
+no failed upload may leave a file on disk. This is a plugin of pytest, so that
+all modules share the servers.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class Answer:
 class Server:
     """A server of the repositories "open", "guarded" and "broken".
 
-    ``kind`` is "serve", "single" or "gunicorn". The server of the kind "single"
-    has only the repository "open" and does not authenticate users, so that it
-    answers by the fast path. ``extra`` is added to its configuration.
+    ``kind`` is "serve", "single" or "gunicorn". The server "single" serves only
+    the repository "open" and does not authenticate users, so that it uses the
+    fast path. ``extra`` is added to the configuration of that server.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class Server:
             return Answer(connection.getresponse())
 
     def raw(self, data: bytes, shut: bool = False) -> bytes:
-        """Send ``data`` and return what arrives until the server disconnects."""
+        """Send ``data``; return all bytes until the server disconnects."""
         with socket.create_connection(('127.0.0.1', self.port), 60) as sock:
             sock.sendall(data)
             if shut:
@@ -206,7 +206,7 @@ class Server:
         )
 
     def files(self) -> set[str]:
-        """Return the paths of all files in the stores, except lock databases."""
+        """Return the paths of all files in the stores but lock databases."""
         return {
             str(path.relative_to(self.folder))
             for name in ('open', 'guarded')

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The handler of ``objects/batch``.
 
-It tells a client how to transfer each of its objects. Source: docs/api/batch.md
-of the git-lfs project. The addresses of transfers that come to this server are
-composed here and routed in ``routes``.
+The response tells a client how to transfer each of its objects. Source:
+docs/api/batch.md of the git-lfs project. For transfers through this server, the
+addresses are composed here and routed in ``routes``.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _upload(
 def _link(
     endpoint: Endpoint, method: str, pointer: batches.Pointer
 ) -> SignedLink | None:
-    """Return a link to the store, or None if clients transfer through here."""
+    """Return a link to the store, or None to transfer through this server."""
     if endpoint.links is None:
         return None
     return endpoint.links.link(method, pointer.oid, endpoint.limits.lifetime)
@@ -115,8 +115,8 @@ def _with_actions(
 ) -> batches.ObjectResult:
     """Return a result with actions.
 
-    ``links`` maps names of actions to signed links; an action whose link is
-    None comes to this server.
+    ``links`` maps names of actions to signed links. An action whose link is
+    None is a request to this server.
     """
     lifetime = endpoint.limits.lifetime
     header = _credentials(request)
@@ -130,10 +130,10 @@ def _with_actions(
         )
         for name, link in links.items()
     }
-    # A client that did not have to authenticate for this request does not have
-    # to for the transfer, and one whose credentials are handed back has them.
-    # Clients that authenticate in other ways (certificates, Kerberos) have to
-    # do so again.
+    # The client needs no further credentials for the transfer if it did not
+    # have to authenticate for this request, or if the actions contain its
+    # credentials. Clients that authenticate in other ways (certificates,
+    # Kerberos) have to do so again.
     authenticated = request.user is None or bool(header)
     return batches.ObjectResult(
         pointer.oid, pointer.size, actions, authenticated

@@ -16,8 +16,8 @@ from ..stores.blobs import BlobStore, SignedLinks
 from ..stores.locks import LockStore
 from .messages import MAX_DOCUMENT
 
-# Bytes that a batch document may have per object, including blanks. The usual
-# client needs about 110.
+# Bytes that a batch document may have per object, including white space. Common
+# clients need about 110.
 BATCH_OBJECT_BYTES = 256
 
 DEFAULT_MAX_BATCH = 50_000
@@ -71,7 +71,8 @@ class TransferGate:
 class TransferSlot:
     """The slot of one running transfer.
 
-    It is given back by ``release``, or when the object is garbage-collected.
+    The slot is given back by ``release``, or when this object is
+    garbage-collected.
     """
 
     def __init__(self, gate: TransferGate) -> None:

@@ -40,7 +40,7 @@ def _document(lock: Lock) -> dict[str, Any]:
 
 
 def create(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
-    """Create a lock: answer 201, or 409 with the lock that excludes it."""
+    """Create a lock: answer 201, or 409 with the lock that already exists."""
     locks = _locks(endpoint)
     wanted = lockrequests.parse_lock(request.document(MAX_DOCUMENT))
     try:

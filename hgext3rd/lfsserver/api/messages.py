@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""LFS requests and responses, as the handlers of this API see them.
+"""LFS requests and responses, as the handlers see them.
 
 ``hgweb.exchange`` creates the requests and sends the responses. The handlers in
 ``batch``, ``transfer`` and ``locking`` compute a response from an Endpoint and
@@ -23,8 +23,8 @@ PULL = 'pull'
 PUSH = 'push'
 UPLOAD = 'upload'
 
-# Bytes of the largest JSON document that is not a batch. The largest honest
-# one is a lock request, which holds a path and a ref.
+# Bytes of the largest JSON document that is not a batch. The largest legitimate
+# document is a lock request, which holds a path and a ref.
 MAX_DOCUMENT = 64 * 1024
 
 
@@ -70,7 +70,7 @@ class LfsRequest:
         """Return the whole body, which must be LFS JSON.
 
         ``limit`` is in bytes. Raises UnsupportedMediaType, LengthRequired,
-        TooLarge, or what reading the body raises.
+        TooLarge, or an error of ``RequestBody.blocks``.
         """
         media_type = httpfields.media_type(self.headers.get('content-type'))
         if media_type not in (documents.MEDIA_TYPE, 'application/json'):
@@ -109,9 +109,9 @@ class LfsRequest:
 class LfsResponse:
     """A response.
 
-    ``body`` is either all of the content or an iterable that yields ``length``
-    bytes of it. A response to HEAD has the body None and states ``length``
-    only.
+    ``body`` is either the whole content, or an iterable that yields ``length``
+    bytes of content. A response to HEAD has the body None, and only states the
+    ``length``.
     """
 
     status: int

@@ -19,11 +19,11 @@ from .messages import PULL, PUSH, UPLOAD, LfsRequest, LfsResponse
 Handler = Callable[..., LfsResponse]
 
 # Path segments below the address of the repository. Git appends the first
-# prefix to the URL of a remote; the second is for people who write an address.
+# prefix to the URL of a remote; the second is for addresses that people type.
 API_PREFIXES = (('.git', 'info', 'lfs'), ('info', 'lfs'))
 TRANSFER_PREFIX = ('.hg', 'lfs')
 
-# What every LFS address contains, whatever stands before the repository.
+# Every LFS address contains one of these, whatever the path of the repository.
 _MARKS = ('/info/lfs/', '/.hg/lfs/')
 
 # Stands for one path segment, which is passed to the handler.
@@ -74,7 +74,8 @@ def may_be_lfs(request_target: str) -> bool:
     """Return whether a request target can be an LFS address.
 
     This takes the whole target of the request line, which may contain a query
-    and the path of the repository. ``find`` decides for the path below it.
+    and the path of the repository. Given only the path below the repository,
+    ``find`` decides.
     """
     path = unquote(request_target.partition('?')[0])
     return any(mark in path for mark in _MARKS)
@@ -83,8 +84,8 @@ def may_be_lfs(request_target: str) -> bool:
 def find(segments: Sequence[str]) -> RouteTarget | None:
     """Return the table and the remaining path for an address.
 
-    ``segments`` are those of the path below a repository. Returns None if it
-    is not an LFS address.
+    ``segments`` are those of the path below a repository. Returns None if the
+    path is not an LFS address.
     """
     path = tuple(segments)
     for prefix in API_PREFIXES:
@@ -96,11 +97,11 @@ def find(segments: Sequence[str]) -> RouteTarget | None:
 
 
 def _match(pattern: tuple[str, ...], path: tuple[str, ...]) -> list[str] | None:
-    """Return the segments that ANY stands for, or None if they differ."""
+    """Return the segments that ANY matches, or None if the paths differ."""
     if len(pattern) != len(path):
         return None
     found = []
-    for expected, segment in zip(pattern, path):  # noqa: B905
+    for expected, segment in zip(pattern, path, strict=True):
         if expected == ANY:
             found.append(segment)
         elif expected != segment:

@@ -18,8 +18,8 @@ from ..stores.content import Block, FileSlice
 from .endpoint import Endpoint, TransferSlot
 from .messages import MAX_DOCUMENT, LfsRequest, LfsResponse, json_response
 
-# The content of an oid never changes. Permissions decide who may read it, so
-# only clients may keep it, not shared proxies.
+# The content of an oid never changes, so clients may keep it. Shared proxies
+# may not, because permissions decide who may read it.
 _CACHE_CONTROL = 'private, max-age=31536000, immutable'
 
 
@@ -140,7 +140,7 @@ def verify(
 ) -> LfsResponse:
     """Confirm that an upload has arrived.
 
-    ``oid`` is the one in the address, or None if the address has none.
+    ``oid`` comes from the address; it is None if the address has no oid.
     """
     pointer = batches.parse_pointer(request.document(MAX_DOCUMENT))
     if oid is not None and oid != pointer.oid:

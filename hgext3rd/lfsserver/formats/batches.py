@@ -115,11 +115,12 @@ def parse_pointer(data: bytes) -> Pointer:
 def parse_batch(data: bytes, max_objects: int) -> BatchRequest:
     """Return a parsed batch request.
 
-    Objects with a problem are kept, so that the response can report it for
-    each of them. If all objects have one, the first is raised.
+    Objects with a problem are kept, so that the response can report the problem
+    of each object.
 
-    Raises BadRequest, Invalid, Conflict (for an unknown hash algorithm) or
-    TooLarge (for more than ``max_objects`` objects).
+    Raises BadRequest, Invalid (also if every object has a problem), Conflict
+    (for an unknown hash algorithm) or TooLarge (for more than ``max_objects``
+    objects).
     """
     document = documents.parse_document(data)
     operation = document.get('operation')

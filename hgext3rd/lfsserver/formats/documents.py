@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""JSON documents of Git LFS: what all of them have in common.
+"""Functions that all parsers and encoders of LFS JSON documents share.
 
-This module knows neither HTTP nor a store, and it raises only what ``errors``
-defines. Source: docs/api of the git-lfs project.
+This module knows neither HTTP nor a store. It raises only the errors of
+``errors``. Source: docs/api of the git-lfs project.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def parse_document(data: bytes) -> dict[str, Any]:
 def text_member(document: Mapping[str, Any], name: str, limit: int) -> str:
     """Return the text of the member ``name``; see ``checked_text``.
 
-    Raises Invalid if it is missing or not a string.
+    Raises Invalid also if the member is missing or not a string.
     """
     value = document.get(name)
     if not isinstance(value, str):
@@ -63,8 +63,8 @@ def checked_text(value: str, name: str, limit: int) -> str:
     """Return ``value``.
 
     Raises Invalid if the text is empty, has more than ``limit`` bytes in
-    UTF-8, cannot be encoded, or contains control characters. ``name`` is the
-    member that the error message names.
+    UTF-8, cannot be encoded, or contains control characters. The error message
+    calls the text ``name``.
     """
     try:
         length = len(value.encode('utf-8'))
@@ -78,7 +78,7 @@ def checked_text(value: str, name: str, limit: int) -> str:
 
 
 def ref_member(document: Mapping[str, Any]) -> str | None:
-    """Return the name in the member "ref", or None if there is none.
+    """Return the name of the ref in the member "ref", or None without a ref.
 
     Raises Invalid.
     """

@@ -19,7 +19,7 @@ MAX_PATH_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class LockRequest:
-    """A parsed request to create a lock; a lock without ``ref`` covers all."""
+    """A parsed request to create a lock; without ``ref`` it covers all refs."""
 
     path: str
     ref: str | None

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The body of a request on a connection of ``hg serve``.
 
-``hg serve`` passes its connection to the application as it is. This module
-finds the end of the body, undoes the chunked coding, asks for a body with
-"100 Continue" only when it is read, and decides whether the connection can be
-used again afterwards. It knows nothing of LFS.
+``hg serve`` passes its raw connection to the application. This module finds
+the end of the body, undoes the chunked coding, sends "100 Continue" only when
+the body is read, and decides whether the connection can be used again
+afterwards. It knows nothing of LFS.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..http.chunked import ChunkedReader
 from ..stores.content import BLOCK_SIZE
 from .handler import HandlerBase
 
-# Bytes of an unwanted body that are read to keep the connection. About as much
-# is in flight anyway. The connection is closed if more is left.
+# Bytes of an unwanted body that are read to keep the connection open. About
+# this much is in flight anyway. The connection is closed if more is left.
 MAX_DISCARD = 256 * 1024
 
 
@@ -64,7 +64,8 @@ class ConnectionBody(io.RawIOBase):
             handler.headers.get('Expect', '').lower() == '100-continue'
         )
         self._refused = False
-        # Tests replace the stream by one that counts calls of read().
+        # Extensions may replace the stream with one that intercepts read(), as
+        # badserverext of Mercurial's tests does.
         self._direct = type(self._stream) is io.BufferedReader
         self.must_close = False
 
@@ -110,8 +111,8 @@ class ConnectionBody(io.RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         """Return ``size`` bytes, or fewer if the body ends before.
 
-        Unlike with other raw streams, a short result means the end. WSGI
-        applications expect that of ``wsgi.input``.
+        A short result means the end of the body, unlike with other raw
+        streams. WSGI applications expect that of ``wsgi.input``.
         """
         data = bytearray()
         while size < 0 or len(data) < size:
@@ -172,6 +173,6 @@ class ConnectionBody(io.RawIOBase):
             self.must_close = True
 
     def abort(self) -> None:
-        """Close the connection after what has been sent so far."""
+        """Close the connection after the bytes that have been sent so far."""
         self.must_close = True
         self._handler.close_connection = True

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-# Files below .hg. A share has its own, and also those of its source.
+# Files below .hg. A share has its own files, and also uses those of its source.
 NAMES = (b'hgrc', b'hgrc-not-shared')
 
 # The modification time (ns), size and inode of a file; None if it is missing.
@@ -23,7 +23,7 @@ def files_of(repo: Any) -> list[bytes]:
 
 
 def states(files: list[bytes]) -> tuple[FileState, ...]:
-    """Return a value that differs after a file was written or removed."""
+    """Return a value that changes when a file is written or removed."""
     return tuple(_state(path) for path in files)
 
 

@@ -2,15 +2,15 @@
 """A request handler for ``hg serve`` that can transfer large bodies.
 
 Mercurial's handler waits forever for slow clients, cannot leave a body unread,
-and copies files through Python. The class here is mixed into it and changes
-that for LFS addresses; other requests are passed on. WSGI servers do all of
-this themselves. Nothing here knows what LFS requests mean.
+and copies files through Python. The class here is mixed into that handler and
+changes this for LFS addresses; it passes other requests on. WSGI servers do all
+of this themselves. Nothing here knows the meaning of LFS requests.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 
 from .. import errors
@@ -18,9 +18,10 @@ from ..api.messages import error_response
 from ..api.routes import may_be_lfs
 from ..stores.content import BLOCK_SIZE, FileSlice
 from .body import ConnectionBody, body_of
-from .handler import HandlerBase
+from .handler import HandlerBase, Reply
 
-# Connections that may wait to be accepted; most servers use this number.
+# The number of connections that may wait to be accepted. Most servers use this
+# number.
 BACKLOG = 128
 
 # Responses up to this size (in bytes) are sent by one system call together with
@@ -28,14 +29,11 @@ BACKLOG = 128
 # of the cost of a small blob.
 MAX_JOINED = 64 * 1024
 
-# Before a connection is closed on a client that still sends, this many bytes
-# are read from it, and each read waits this many seconds. The client can read
-# the response meanwhile; a reset would destroy it.
+# The server may close a connection while the client is still sending. Before
+# that, it reads at most this many bytes, and each read waits at most this many
+# seconds. The client can read the response meanwhile; a reset would discard it.
 MAX_LINGER = 64 * 1024 * 1024
 LINGER_TIMEOUT = 2.0
-
-# A status line, header fields and the content.
-Reply = tuple[str, list[tuple[str, str]], Iterable[bytes | FileSlice]]
 
 
 class Connection(HandlerBase):
@@ -49,7 +47,7 @@ class Connection(HandlerBase):
 
     lfs_timeout: float | None = None
     lfs_responder: (
-        Callable[[Connection, ConnectionBody], Reply | None] | None
+        Callable[[HandlerBase, ConnectionBody], Reply | None] | None
     ) = None
     # The body of the current request if it is for an LFS address.
     _lfs_body: ConnectionBody | None = None
@@ -110,16 +108,16 @@ class Connection(HandlerBase):
                     self.connection.settimeout(self.timeout)
 
     def _lfs_set_timeout(self) -> None:
-        """Limit the waiting from now on.
+        """Set the timeout of the socket for the rest of the request.
 
-        This costs system calls, so small responses are sent without it.
+        This costs system calls, so small responses are sent without a timeout.
         """
         if not self._lfs_timed:
             self._lfs_timed = True
             self.connection.settimeout(self.lfs_timeout)
 
     def _lfs_respond(self, body: ConnectionBody) -> bool:
-        """Send the reply of ``lfs_responder``; return False if there is none."""
+        """Send the reply of ``lfs_responder``; return False without a reply."""
         if self.lfs_responder is None:
             return False
         reply = self.lfs_responder(self, body)
@@ -193,8 +191,8 @@ class Connection(HandlerBase):
         self.wfile.write(header)
         sent = self.connection.sendfile(data.file, data.start, data.count)
         if sent != data.count:
-            # The client knows the length, and notices when the connection is
-            # closed too early.
+            # The client knows the length, so it notices that the connection
+            # is closed too early.
             self.close_connection = True
             self.log_error('a blob has been truncated while it was sent')
 
@@ -223,7 +221,7 @@ class Connection(HandlerBase):
 def connection_class(
     handler: type,
     timeout: float | None,
-    responder: Callable[[Connection, ConnectionBody], Reply | None] | None,
+    responder: Callable[[HandlerBase, ConnectionBody], Reply | None] | None,
 ) -> type:
     """Return a subclass of the request handler ``handler`` for LFS.
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Endpoints as the configuration of a repository describes them.
+"""Creation of endpoints from the configuration of a repository.
 
-Nothing here knows requests, except that all of them share one count of running
-transfers.
+Nothing here knows requests. All endpoints of a process share one count of
+running transfers.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def endpoint_of(repo: Any, url: str) -> Endpoint:
 
 
 class EndpointFactory:
-    """Makes endpoints of ``repo`` for any address, but sets up its stores once.
+    """Makes endpoints of ``repo`` for any address; opens its stores only once.
 
     Threads may share it.
     """

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From an HTTP exchange to an LFS request, and from its response to content.
+"""An HTTP exchange: answers its LFS request and streams the response.
 
-Requests arrive in two ways: through hgweb (``wsgi``) and past it
-(``fastpath``). Both describe them as an Exchange. This module does what is the
-same for both: it asks hgweb for permissions, calls the handlers, and turns
-errors into responses and lines of the logs. It reads no configuration.
+Requests arrive either through hgweb (``wsgi``) or past it (``fastpath``). Both
+modules describe a request as an Exchange. The steps that they share are here:
+asking hgweb for permissions, calling the handlers, and turning errors into
+responses and log lines. This module reads no configuration.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _CHALLENGE = 'Basic realm="Git LFS"'
 class Exchange:
     """A request for an LFS address, as the server received it.
 
-    ``path`` is the one below the repository, as the logs show it. ``headers``
-    have lower-case names. ``user`` is the authenticated user, or None.
+    ``path`` is the path below the repository, for the logs. The names of
+    ``headers`` are lower-case. ``user`` is the authenticated user, or None.
     ``check_permission`` takes the name of an operation and raises hgweb's
-    ErrorResponse unless it is allowed. ``write_error`` writes to the error log
-    of the server.
+    ErrorResponse unless the operation is allowed. ``write_error`` writes to the
+    error log of the server.
     """
 
     target: routes.RouteTarget
@@ -70,8 +70,8 @@ def respond(
 ) -> LfsResponse:
     """Return the response to a request; no exception escapes.
 
-    ``ui`` is that of the repository, for its log. ``endpoint`` returns the
-    endpoint of the repository and may raise LfsServerError.
+    ``ui`` belongs to the repository; its log gets the errors. ``endpoint``
+    returns the endpoint of the repository and may raise LfsServerError.
     """
     try:
         response = routes.dispatch(
@@ -127,8 +127,8 @@ def _forbidden(error: Any, user: bytes | None) -> errors.Forbidden:
     status = error.code
     if status == hgwebcommon.HTTP_UNAUTHORIZED:
         if user:
-            # hgweb also sends 401 to authenticated users. Their clients would
-            # ask for another password in vain.
+            # hgweb also sends 401 to authenticated users who lack a permission.
+            # Their clients would ask for another password, which does not help.
             status = hgwebcommon.HTTP_FORBIDDEN
         else:
             # The first field is for git-lfs, the second for core's client.

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """LFS requests that ``hg serve`` answers without calling hgweb.
 
-For each request hgweb checks whether history has changed and prepares what
-pages need. That takes longer than to send a small blob, which needs none of it.
-The permission check of hgweb is used here too, with the configuration as it is
-at the time of the request.
+For each request, hgweb checks whether history has changed and prepares its web
+pages. That takes longer than sending a small blob, which needs neither. The
+fast path applies hgweb's own permission check with the current configuration.
 
-The fast path is only for servers that are as Mercurial makes them: for a single
-repository, with Mercurial's own permission check, without wrappers that want to
-see LFS requests, and without a logger, which would need a repository of its
-own. All other requests go to hgweb and from there to ``wsgi``.
+The fast path is for plain servers: they serve a single repository with
+Mercurial's own permission check, no wrapper has to see LFS requests, and there
+is no logger (a logger needs a repository of its own). All other requests go to
+hgweb and from there to ``wsgi``.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ from ..api.messages import LfsResponse, error_response
 from ..stores.content import FileSlice
 from . import configfiles, exchange
 from .body import ConnectionBody
-from .connection import Connection, Reply
 from .endpoints import EndpointFactory
+from .handler import HandlerBase, Reply
 
 # Packages whose functions and wrappers may be skipped: Mercurial itself, and
-# core's lfs, whose endpoint this extension replaces. Wrappers of other
-# extensions have to declare it, see ``amalgam.wrapping``.
+# core's lfs, whose endpoint this extension replaces. Other extensions have to
+# declare which of their wrappers may be skipped; see ``amalgam.wrapping``.
 _SKIPPED_PACKAGES = ('mercurial.', 'hgext.lfs.')
 
 # The methods of an hgweb application that the fast path skips.
@@ -69,7 +68,8 @@ class PermissionContext:
         self.repo = repo
         self.allowpull = self.configbool(b'web', b'allow-pull')
 
-    # Like hgweb, this trusts the owners of repositories to say who reads them.
+    # Like hgweb, this trusts the owners of repositories to decide who may read
+    # them.
     def configbool(self, section: bytes, name: bytes) -> Any:
         return self.repo.ui.configbool(section, name, untrusted=True)
 
@@ -112,13 +112,13 @@ class FastPath:
         self._opened: OpenedRepository | None = None
 
     def __call__(
-        self, connection: Connection, body: ConnectionBody
+        self, handler: HandlerBase, body: ConnectionBody
     ) -> Reply | None:
         """Return the reply to a request, or None if hgweb has to answer it."""
-        raw, _, query = connection.path.partition('?')
+        raw, _, query = handler.path.partition('?')
         path = unquote_to_bytes(raw)
-        prefix: bytes = connection.server.prefix or b''
-        host = connection.headers.get('Host')
+        prefix: bytes = handler.server.prefix or b''
+        host = handler.headers.get('Host')
         if not host or not path.startswith(prefix + b'/'):
             return None
         path = path[len(prefix) :].strip(b'/')
@@ -128,7 +128,7 @@ class FastPath:
 
         def write_error(text: str) -> None:
             for line in text.splitlines():
-                connection.log_error('HG error:  %s', line)
+                handler.log_error('HG error:  %s', line)
 
         try:
             opened = self._current()
@@ -138,20 +138,20 @@ class FastPath:
             write_error(exchange.error_log_text(path, text))
             body.refuse()
             error = errors.LfsServerError('the repository cannot be opened')
-            return _reply(error_response(error), connection.command, ())
+            return _reply(error_response(error), handler.command, ())
         endpoints, context = opened.endpoints, opened.context
         if endpoints is None or hgwebcommon.permhooks != [
             hgwebcommon.checkauthz
         ]:
             return None
-        scheme: bytes = connection.url_scheme
-        asked = PermissionRequest(connection.command.encode('latin-1'), scheme)
+        scheme: bytes = handler.url_scheme
+        asked = PermissionRequest(handler.command.encode('latin-1'), scheme)
         received = exchange.Exchange(
             target=target,
-            method=connection.command,
+            method=handler.command,
             path=path,
             query=query,
-            headers={k.lower(): v for k, v in connection.headers.items()},
+            headers={k.lower(): v for k, v in handler.headers.items()},
             body=body,
             user=None,
             check_permission=lambda operation: hgwebcommon.checkauthz(
@@ -166,7 +166,7 @@ class FastPath:
         content = response.body
         return _reply(
             response,
-            connection.command,
+            handler.command,
             ()
             if content is None or isinstance(content, bytes)
             else exchange.stream(received, content),
@@ -204,7 +204,7 @@ class FastPath:
 
 
 def _may_skip_hgweb(app: type) -> bool:
-    """Return whether no wrapper of hgweb has to see LFS requests.
+    """Return whether all wrappers of hgweb may be skipped for LFS requests.
 
     ``app`` is the class of the hgweb application.
     """
@@ -224,7 +224,7 @@ def _may_skip_hgweb(app: type) -> bool:
 def _reply(
     response: LfsResponse, method: str, streamed: Iterable[bytes | FileSlice]
 ) -> Reply:
-    """Return a response in the form that Connection sends.
+    """Return a response in the form that a connection sends.
 
     ``streamed`` is the content if the body of the response is not bytes.
     """

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The part of Mercurial's request handler that this package uses.
+"""The types that describe a connection of ``hg serve``.
 
-The declarations are for the type checker; at run time the base class is empty,
-because the real one is known only when ``hg serve`` creates its server.
-Source: mercurial/hgweb/server.py and Python's http.server.
+HandlerBase is the part of Mercurial's request handler that this package uses.
+Its declarations are for the type checker; at run time it is empty, because the
+real base class is known only when ``hg serve`` creates its server. Source:
+mercurial/hgweb/server.py and Python's http.server. Nothing here has behaviour.
 """
 
 from __future__ import annotations
 
 import io
 import socket
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from ..stores.content import FileSlice
+
+# A status line, header fields and the content.
+Reply = tuple[str, list[tuple[str, str]], Iterable[bytes | FileSlice]]
 
 if TYPE_CHECKING:
 

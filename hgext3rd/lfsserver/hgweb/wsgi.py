@@ -27,7 +27,7 @@ QUERY = 'lfsserver.query'
 def hide_query(env: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the WSGI environment, without the query of an LFS request.
 
-    hgweb parses queries as ASCII, and so fails on the query for a lock whose
+    hgweb parses queries as ASCII, so it fails if a query names a lock whose
     path is not ASCII.
     """
     path = env.get('PATH_INFO', '')
@@ -77,7 +77,7 @@ def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
     """Answer an LFS request through ``res``.
 
     The arguments are those of wireprotoserver.handlewsgirequest. Returns False
-    if the request is not for an LFS address, or LFS is not served.
+    if the request is not for an LFS address, or if LFS is disabled.
     """
     if not req.dispatchpath:
         return False

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A decoder for the chunked transfer coding of HTTP/1.1.
 
-It reads from a buffered stream and knows no socket. ``hg serve`` passes the raw
-connection to the application, so the coding has to be undone there; WSGI
-servers such as gunicorn do it themselves. Source: RFC 9112, section 7.1.
+It reads from a buffered stream and knows no socket. Requests to ``hg serve``
+need the decoder, because ``hg serve`` passes its raw connection to the
+application. WSGI servers such as gunicorn decode bodies themselves. Source:
+RFC 9112, section 7.1.
 """
 
 from __future__ import annotations

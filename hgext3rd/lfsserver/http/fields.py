@@ -14,9 +14,9 @@ from email.utils import formatdate, parsedate_to_datetime
 
 from .. import errors
 
-# Characters of a Range or Accept field that are parsed. Real clients send far
-# shorter ones. A longer field is treated as absent, which is always allowed for
-# these two.
+# Characters of the longest Range or Accept field that is parsed. Real clients
+# send far shorter fields. A longer field is ignored, which RFC 9110 allows for
+# both.
 MAX_FIELD = 1024
 
 _RANGE = re.compile(r'\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*\Z', re.ASCII)
@@ -105,7 +105,7 @@ def matches(
     etag: str,
     modified: float,
 ) -> bool:
-    """Return whether the If-Match and If-Unmodified-Since fields allow a request.
+    """Return whether If-Match and If-Unmodified-Since allow a request.
 
     ``etag`` includes its quotation marks; ``modified`` is a POSIX time.
     """
@@ -129,7 +129,7 @@ def range_applies(if_range: str | None, etag: str, modified: float) -> bool:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Return an HTTP date as POSIX time, or None if it is absent or malformed."""
+    """Return an HTTP date as POSIX time; None if it is absent or malformed."""
     if not text:
         return None
     try:
@@ -144,7 +144,7 @@ def http_date(seconds: float) -> str:
 
 
 def media_type(text: str | None) -> str:
-    """Return the lower-case type of a Content-Type field, without parameters."""
+    """Return the lower-case type in a Content-Type field; no parameters."""
     return (text or '').partition(';')[0].strip().lower()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The roles of a blob store, as the interfaces that its users ask for.
+"""The roles of a blob store, each an interface for one kind of user.
 
 Blobs are named by the SHA-256 of their content and never change. Every store
 can serve content (BlobStore) and be maintained (BlobMaintenance). Some can also
@@ -43,17 +43,17 @@ class BlobStore(Protocol):
     """The role that serves requests: look up, read and store content."""
 
     def examine(self, oids: Iterable[str]) -> Mapping[str, Blob]:
-        """Return those of ``oids`` that exist, checked for corruption.
+        """Return the existing blobs of ``oids`` by oid, checked for corruption.
 
-        Content that the store has not seen before is hashed. The result is
-        remembered.
+        A store hashes content that it has not verified before, and remembers
+        the result.
         """
 
     def read(self, blob: Blob, start: int, stop: int) -> Iterable[bytes]:
         """Return the bytes ``start`` to ``stop`` (exclusive).
 
         The result is a FileSlice if the store has the blob as a file. Raises
-        NotFound if the blob has been deleted meanwhile.
+        NotFound if the blob was deleted after ``examine``.
         """
 
     def put(self, oid: str, blocks: Iterable[Block], size: int | None) -> bool:
@@ -63,8 +63,8 @@ class BlobStore(Protocol):
         reuse its buffer.
 
         Raises Invalid if the content does not match ``oid`` or ``size``, and
-        passes on what ``blocks`` raises. After any exception the store is as
-        before. An intact blob is never replaced.
+        passes on the exceptions of ``blocks``. After any exception, the store
+        is unchanged. An intact blob is never replaced.
         """
 
 
@@ -93,9 +93,9 @@ class BlobMaintenance(Protocol):
         """
 
     def sweep(self, before: float) -> int:
-        """Remove leftovers of uploads that were interrupted before a POSIX time.
+        """Remove leftovers of uploads that were interrupted before ``before``.
 
-        Returns the number of uploads.
+        ``before`` is a POSIX time. Returns the number of uploads.
         """
 
 
@@ -106,7 +106,7 @@ class SignedLinks(Protocol):
         """Return a link to GET or PUT a blob for ``lifetime`` seconds."""
 
     def settle(self, oid: str) -> None:
-        """Make a blob of what a client has PUT by a link.
+        """Turn the upload that a client has PUT by a link into a blob.
 
         Does nothing if there is no such upload. Raises Invalid if the content
         is wrong; the upload is then deleted.

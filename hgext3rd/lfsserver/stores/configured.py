@@ -24,7 +24,8 @@ LOCAL = b'local'
 
 _import_lock = threading.Lock()
 
-# One per repository that this process serves, so that verdicts stay in memory.
+# One cache per repository that this process serves, by the path of its
+# database. They are kept so that verdicts stay in memory.
 _verdict_caches: dict[str, VerdictCache] = {}
 
 
@@ -43,8 +44,8 @@ def blob_store(repo: Any) -> StoreRoles:
         local = _local_store(repo)
         return StoreRoles(local, local)
     try:
-        # obstore's library creates its modules itself, and there are no files
-        # that Mercurial's lazy imports could find.
+        # Mercurial's lazy imports look for the files of modules. The compiled
+        # library of obstore creates some modules without files.
         with _import_lock, demandimport.deactivated():
             from . import byurl, signedstore
     except ImportError:
@@ -83,7 +84,7 @@ def _local_store(repo: Any) -> LocalStore:
 def _user_cache(repo: Any, creator: FileCreator) -> UserCache | None:
     """Return the cache of core's lfs extension, or None if it has none.
 
-    Core's store object applies the rules for its place and its use.
+    Core's store object has decided where the cache is, and whether it is used.
     """
     store = getattr(repo.svfs, 'lfslocalblobstore', None)
     base = getattr(getattr(store, 'cachevfs', None), 'base', None)

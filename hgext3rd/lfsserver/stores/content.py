@@ -14,8 +14,8 @@ from typing import IO
 from .. import errors
 
 # Bytes that are read or written at a time. Blocks are large enough to make the
-# cost per block negligible, and small enough to keep hundreds of transfers in
-# memory.
+# cost per block negligible, and small enough to keep those of hundreds of
+# transfers in memory.
 BLOCK_SIZE = 256 * 1024
 
 # Anything that a socket, a file or a hash accepts without a copy.
@@ -78,7 +78,7 @@ class CheckedContent:
 
 
 def hash_file(file: IO[bytes]) -> str:
-    """Return the oid of everything in ``file`` from its position on."""
+    """Return the oid of the content of ``file`` from its current position."""
     digest = hashlib.sha256()
     buffer = bytearray(BLOCK_SIZE)
     view = memoryview(buffer)

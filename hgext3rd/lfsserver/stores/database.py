@@ -41,8 +41,11 @@ class DatabaseFormat:
     durable: bool
 
 
-class UnknownFormat(errors.StoreUnavailable):
-    """The file has another application id or an unknown version."""
+class UnknownFormat(errors.LfsServerError):
+    """The file has another application id or an unknown version.
+
+    The message names the path; callers must not send it to clients.
+    """
 
 
 _local = threading.local()
@@ -110,7 +113,7 @@ def _identity(opened: sqlite3.Connection) -> tuple[int, int]:
 def _prepare(
     opened: sqlite3.Connection, path: str, wanted: DatabaseFormat
 ) -> None:
-    """Create the schema in a new database; raise UnknownFormat for others."""
+    """Create the schema in a new database; check the format of others."""
     identity = (wanted.application_id, wanted.version)
     if _identity(opened) == identity:
         return
@@ -123,8 +126,7 @@ def _prepare(
             opened.execute(f'PRAGMA user_version={wanted.version}')
         elif found != identity:
             raise UnknownFormat(
-                'the lock database cannot be used',
-                detail=f'{path} has an unknown format (version {found[1]})',
+                f'{path} has an unknown format (version {found[1]})'
             )
 
 

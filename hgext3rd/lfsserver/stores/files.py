@@ -17,9 +17,11 @@ from ...amalgam import durable
 from .. import errors
 from .content import Block
 
-# What the system reports when a disk is full, or a quota or limit is reached.
+# The errors of a full disk, of an exceeded quota and of a file that exceeds the
+# limit for its size.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+# Bytes that are copied at a time.
 _COPY_BLOCK = 1024 * 1024
 
 
@@ -75,8 +77,8 @@ class NewFile:
 class FileCreator:
     """Creates files and directories with the permissions of a store.
 
-    Files get ``file_mode``. Directories get ``directory_mode``, or what the
-    umask says if that is None.
+    Files get ``file_mode``. Directories get ``directory_mode``, or the default
+    of the umask if it is None.
     """
 
     def __init__(

@@ -88,7 +88,7 @@ class LocalStore:
         return Verdict(state.st_size, state.st_mtime_ns, intact)
 
     def _state(self, oid: str) -> os.stat_result | None:
-        """Return the state of a blob's file, after a look in the cache."""
+        """Return the state of a blob's file; look for it in the cache, too."""
         path = self.path(oid)
         try:
             return os.stat(path)
@@ -130,7 +130,7 @@ class LocalStore:
         return known is None
 
     def _check_room(self, size: int | None) -> None:
-        """Raise OSError for an upload that cannot fit, before it is received."""
+        """Raise OSError if an upload of ``size`` bytes does not fit."""
         if size is None:
             return
         room = os.statvfs(self._incoming)

@@ -21,7 +21,7 @@ FORMAT = database.DatabaseFormat(
     application_id=0x4C46534C,  # "LFSL"
     version=1,
     schema=(
-        # seq orders listings; AUTOINCREMENT never uses a number twice.
+        # seq orders listings; AUTOINCREMENT never reuses a number.
         'CREATE TABLE lock ('
         ' seq INTEGER PRIMARY KEY AUTOINCREMENT,'
         ' id TEXT NOT NULL UNIQUE,'
@@ -131,7 +131,7 @@ class LockStore:
     def _database(self) -> Iterator[sqlite3.Connection]:
         try:
             yield database.connection(self._path, FORMAT)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, database.UnknownFormat) as error:
             database.forget(self._path)
             raise errors.StoreUnavailable(
                 'the lock database cannot be used', detail=str(error)
@@ -189,7 +189,8 @@ class LockStore:
             lock = _lock(row)
             if lock.owner != owner and not force:
                 raise errors.Forbidden(
-                    f'the lock belongs to {lock.owner}; deleting it requires force'
+                    f'the lock belongs to {lock.owner}; '
+                    'deleting it requires force'
                 )
             db.execute(DELETE, (lock_id,))
             return lock

@@ -18,8 +18,8 @@ from obstore.store import from_url
 
 from .. import errors
 
-# A request that fails is repeated this often and within this time. The LFS
-# client waits meanwhile.
+# A failed request is repeated at most this many times, and only within this
+# time, because the LFS client waits for it.
 RETRIES = 3
 RETRY_TIMEOUT = timedelta(seconds=15)
 

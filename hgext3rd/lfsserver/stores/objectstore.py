@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A store of blobs in an object store: S3, GCS, Azure or whatever obstore opens.
+"""A store of blobs in an object store that obstore supports, such as S3.
 
-Blobs are the objects ``objects/ab/cdef…`` below the URL of the store, which is
-the layout of the local store. Their content has been verified before they get
-that name. This module knows neither HTTP nor Mercurial.
+Blobs are the objects ``objects/ab/cdef…`` below the URL of the store, as in the
+layout of the local store. An object gets that name only after its content has
+been verified. This module knows neither HTTP nor Mercurial.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ OBJECTS = 'objects'
 INCOMING = 'incoming'
 QUARANTINE = 'quarantine'
 
-# Bytes fetched by one request while a blob is streamed, and so the memory that
-# a download needs. Because each block is a request of its own, a slow client
-# never makes the connection to the store time out.
+# Bytes fetched by one request while a blob is streamed. A download needs this
+# much memory. Because each block is a separate request, a slow client never
+# makes the connection to the store time out.
 READ_BLOCK = 4 * 1024 * 1024
 
 # Blobs up to this size (in bytes) are stored by one request. Larger ones are
@@ -203,7 +203,7 @@ class ObjectStore:
 
 
 def _parts(blocks: Iterable[Block], size: int) -> Iterator[bytes]:
-    """Yield the content in parts of ``size`` bytes; only the last is shorter."""
+    """Yield the content in parts of ``size`` bytes; the last may be shorter."""
     buffer = bytearray()
     for block in blocks:
         buffer += block

@@ -33,8 +33,9 @@ MAX_COPY = 5 * 1024**3
 class SignedObjectStore(ObjectStore):
     """An ObjectStore that also implements SignedLinks.
 
-    ``signer`` is the client that signs links. It differs from ``client`` if
-    users reach the store at another address than this server.
+    Looking up a missing blob settles its upload. ``signer`` is the client that
+    signs links. It differs from ``client`` if users reach the store at another
+    address than this server does.
     """
 
     def __init__(self, client: Any, signer: Any) -> None:
@@ -77,7 +78,7 @@ class SignedObjectStore(ObjectStore):
     def _accept(
         self, oid: str, incoming: str, found: Mapping[str, Any]
     ) -> None:
-        """Copy an upload to its final key if its content is right.
+        """Copy an upload to its final key if its content matches ``oid``.
 
         ``found`` is the metadata of the upload. Raises Invalid.
         """

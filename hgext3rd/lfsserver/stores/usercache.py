@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The cache of blobs that core's lfs extension shares between repositories.
 
-It belongs to the user who runs the server. Nothing depends on what it
-contains: an entry that cannot be read or written is skipped.
+The cache belongs to the user who runs the server. Nothing depends on its
+content: entries that cannot be read or written are skipped.
 """
 
 from __future__ import annotations

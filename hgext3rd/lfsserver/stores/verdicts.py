@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A cache of verdicts: which files have been hashed, and with what result.
+"""A cache of verdicts: whether the content of a file matches its name.
 
 A verdict is valid while the size and the modification time of the file stay the
-same. The cache is kept in memory and in SQLite; where the disk cannot be
-written, in memory only. Losing it costs one hash per blob and nothing else, so
-errors of the database are never reported.
+same. The cache is kept in memory and in SQLite, or only in memory if the disk
+cannot be written. Losing the cache only means that each blob is hashed again.
+Therefore errors of the database are never reported.
 """
 
 from __future__ import annotations
