@@ -159,7 +159,13 @@ A store that only another user may write to
 #if no-root no-windows
   $ chmod -R a-w .hg/store
   $ hg cat -r tip f
+  3
+  new
   $ hg verify -q
+  abort: could not lock repository $TESTTMP/repo: Permission denied
+  [20]
   $ hg commit -m no
+  abort: could not lock repository $TESTTMP/repo: Permission denied
+  [20]
   $ chmod -R u+w .hg/store
 #endif

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from conftest import S3Server
+from mercurial import util
 
-from hgext3rd.wireprotov2.cache import base, entry
+from hgext3rd.wireprotov2.cache import base, directory, entry, memory, redis
 from hgext3rd.wireprotov2.cache.directory import DirectoryCacher
 from hgext3rd.wireprotov2.cache.memory import ENTRY_OVERHEAD, MemoryCacher
+from hgext3rd.wireprotov2.options import OPTIONS
 
 KEY = b'0123456789' * 4
 OTHER = b'abcdef0123' * 4
@@ -400,3 +402,14 @@ class TestS3Signed(Conformance):
         return ObjectStoreCacher(
             f's3://{s3.bucket}/signed/{request.node.name}', redirect=True
         )
+
+
+def test_built_in_cachers_have_the_defaults_of_the_options() -> None:
+    defaults = {option.name: option.default for option in OPTIONS}
+    sizes = {
+        'cacher.memory.size': memory.DEFAULT_SIZE,
+        'cacher.directory.size': directory.DEFAULT_SIZE,
+    }
+    for name, size in sizes.items():
+        assert util.sizetoint(defaults[name]) == size
+    assert defaults['cacher.redis.ttl'] == redis.DEFAULT_TTL

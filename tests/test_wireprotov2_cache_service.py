@@ -20,6 +20,7 @@ from hgext3rd.wireprotov2.cache import (
     service,
 )
 from hgext3rd.wireprotov2.cache.memory import MemoryCacher
+from hgext3rd.wireprotov2.proto import cbor
 from hgext3rd.wireprotov2.proto.events import AcceptedRedirects, Location
 
 KEY = b'0123456789' * 4
@@ -248,7 +249,7 @@ def test_redirects_for_clients_that_accept_them() -> None:
     assert setup.body(lambda: [b'body'], redirect=accepted) == b'body'
 
     answer = setup.cache.respond(KEY, never, setup.observe, accepted)
-    url, kind = b'https://cdn.example/' + KEY, service.MEDIA_TYPE
+    url, kind = b'https://cdn.example/' + KEY, cbor.MEDIA_TYPE
     assert answer == Location(url, kind, 4)
     verifying = dataclasses.replace(accepted, fullhashes=True)
     answer = setup.cache.respond(KEY, never, setup.observe, verifying)

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Differences between versions of Mercurial, and between its servers.
+"""Differences between the supported versions of Mercurial.
 
-Each difference has one name here, so that callers never ask for a version or
-for the kind of server (``hg serve`` or WSGI). Each fallback is marked with the
-last version that needs it, as in ``hg <= 7.1``.
+Each difference has one name here, so that callers never ask for a version. Each
+fallback is marked with the last version that needs it, as in ``hg <= 7.1``.
 """
 
 from __future__ import annotations
 
 from typing import Any
-
-from mercurial import util
 
 # Modules that only serving processes import.
 SERVING_MODULES = (
@@ -42,31 +39,6 @@ def preserve_volatiles(entry: Any, vfs: Any, volatiles: Any) -> None:
     for f in entry_files(entry, vfs):
         if f.is_volatile:
             volatiles(vfs.join(f.unencoded_path))
-
-
-def write_errors(req: Any, text: str) -> None:
-    """Write ``text`` to the error log of the server that received ``req``."""
-    stream = req.rawenv[b'wsgi.errors']
-    # The log of "hg serve" takes bytes, those of WSGI servers take text.
-    if hasattr(stream, 'handler'):
-        stream.write(text.rstrip('\n').encode('utf-8', 'backslashreplace'))
-    else:
-        stream.write(text)
-        stream.flush()
-
-
-def abandon_body(req: Any) -> None:
-    """Do not read the rest of a request, and close its connection afterwards.
-
-    Without this, hgweb reads a request to its end before it answers, and
-    ``hg serve`` ignores the header ``Connection: close``. WSGI servers manage
-    connections themselves.
-    """
-    if isinstance(req.bodyfh, util.cappedreader):
-        req.bodyfh._left = 0
-    handler = getattr(req.rawenv.get(b'wsgi.errors'), 'handler', None)
-    if handler is not None:
-        handler.close_connection = True
 
 
 def clone_module() -> Any:

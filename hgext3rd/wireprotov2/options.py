@@ -2,8 +2,9 @@
 """The options of this extension: the only list of them.
 
 Registration, ``hg help wireprotov2`` and the reference in the documentation are
-made from it. Code reads options without repeating their defaults. Imported
-whenever the extension is loaded: keep it light.
+made from it. Code reads options without repeating their defaults; only the
+built-in cachers state theirs, since they also work without a configuration, and a
+test compares them. Imported whenever the extension is loaded: keep it light.
 """
 
 from __future__ import annotations

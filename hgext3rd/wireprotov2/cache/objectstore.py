@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from mercurial import demandimport
 
+from ..proto import cbor
 from . import base, entry
 
 with demandimport.deactivated():
@@ -31,7 +32,6 @@ with demandimport.deactivated():
 
 #: The name of the redirect target.
 TARGET = b'objectstore'
-MEDIA_TYPE = 'application/mercurial-cbor'
 
 #: How long a signed URL works. A client uses it at once but may be slow.
 SIGNED_FOR = datetime.timedelta(hours=1)
@@ -45,7 +45,7 @@ RETRY: Any = {'max_retries': 1, 'retry_timeout': datetime.timedelta(seconds=5)}
 
 #: Objects never change, so caches in front of the store may keep them.
 ATTRIBUTES: Any = {
-    'Content-Type': MEDIA_TYPE,
+    'Content-Type': cbor.MEDIA_TYPE.decode(),
     'Cache-Control': 'public, max-age=31536000, immutable',
 }
 

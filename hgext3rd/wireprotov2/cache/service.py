@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ..proto import cbor
 from ..proto.events import AcceptedRedirects, Location
 from . import base, entry, keys
 from .events import (
@@ -26,8 +27,6 @@ from .events import (
     RedirectSent,
 )
 from .flight import Flight, Flights
-
-MEDIA_TYPE = b'application/mercurial-cbor'
 
 #: Seconds for which a cacher that failed is not asked: an unreachable store
 #: must not add its time-out to every request.
@@ -201,7 +200,7 @@ class ResponseCache:
         hashes = None
         if redirect.fullhashes:
             hashes = ((b'sha256', found.sha256),)
-        return Location(found.url, MEDIA_TYPE, found.size, hashes)
+        return Location(found.url, cbor.MEDIA_TYPE, found.size, hashes)
 
     def _miss(self, key: bytes, produce: Produce, observe: Observer) -> Body:
         """Compute a response, or wait for another thread that does."""

@@ -13,6 +13,8 @@ from typing import Any
 
 from mercurial import url
 
+from . import pace
+
 
 def talk_once(ui: Any, opener: Any) -> None:
     """Make the TLS connections of ``opener`` warn and ask once only.
@@ -29,6 +31,8 @@ def talk_once(ui: Any, opener: Any) -> None:
 def another(ui: Any, authinfo: Any, opener: Any) -> Any:
     """Return an opener with new connections and the credentials of ``opener``.
 
+    Its responses have the same minimum speed as those of the first connection.
+
     ``authinfo`` belongs to the URL that the user gave, see
     ``urlutil.url.authinfo``.
     """
@@ -42,6 +46,7 @@ def another(ui: Any, authinfo: Any, opener: Any) -> Any:
         # As on the first connection, these credentials are also used for a
         # server that the handshake was redirected to.
         handler.auth = known.auth
+    pace.limit(new, ui.configwith(float, b'http', b'timeout'))
     return new
 
 

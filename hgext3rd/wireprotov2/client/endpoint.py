@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import connections, failures, handshake
+from . import connections, failures
 from .http import HTTPClient
 from .offer import OfferedAPI
 
@@ -55,7 +55,7 @@ class Endpoint:
     def give_up(self, exc: failures.RemoteFailure) -> None:
         """Use version 1 from now on, and warn that ``exc`` is the reason."""
         self.api = None
-        handshake.warn_fallback(self._ui, exc)
+        failures.warn_fallback(self._ui, exc)
 
 
 def endpoint_of(remote: Any) -> Endpoint | None:

@@ -8,6 +8,8 @@ Nothing here decides which of these happens.
 
 from __future__ import annotations
 
+from typing import Any
+
 from mercurial import error
 from mercurial.i18n import _
 
@@ -47,3 +49,11 @@ class ConnectionFailure(RemoteFailure):
         return _(
             b'this may be an intermittent network failure; try again later'
         )
+
+
+def warn_fallback(ui: Any, exc: RemoteFailure) -> None:
+    """Warn that version 1 is used because of ``exc``."""
+    ui.warn(
+        _(b'warning: falling back to wire protocol version 1: %s\n')
+        % exc.message
+    )

@@ -66,7 +66,7 @@ def perform(
     except failures.ConnectionFailure:
         raise
     except failures.RemoteFailure as exc:
-        warn_fallback(ui, exc)
+        failures.warn_fallback(ui, exc)
         return orig(ui, url, opener, requestbuilder)
     except util.urlerr.httperror as exc:
         if exc.code not in REFUSALS:
@@ -80,17 +80,11 @@ def perform(
             caps.api = choose(respurl, upgrade.answer)
         except CBORError as exc:
             safe = urlutil.hidepassword(respurl)
-            warn_fallback(ui, failures.RemoteFailure(safe, exc.message))
+            failures.warn_fallback(
+                ui, failures.RemoteFailure(safe, exc.message)
+            )
     info[b'v1capabilities'] = caps
     return respurl, info
-
-
-def warn_fallback(ui: Any, exc: failures.RemoteFailure) -> None:
-    """Warn that version 1 is used because of ``exc``."""
-    ui.warn(
-        _(b'warning: falling back to wire protocol version 1: %s\n')
-        % exc.message
-    )
 
 
 def choose(
@@ -145,7 +139,7 @@ class _UpgradingOpener:
                     url, _(b'connection lost: the response is incomplete')
                 )
             return response
-        if kind.strip() != 'application/mercurial-cbor':
+        if kind.strip() != cbor.MEDIA_TYPE.decode():
             return response
         body = _read_body(url, response)
         try:

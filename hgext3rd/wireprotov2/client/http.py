@@ -18,7 +18,7 @@ from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
 from ..proto import frames
-from . import failures, pace
+from . import failures
 
 urlerr = util.urlerr
 
@@ -53,7 +53,6 @@ class HTTPClient:
         self._apiurl = apiurl
         #: how often a request is sent before its failure is final
         self.attempts = 1 + max(0, ui.configint(b'wireprotov2', b'retry'))
-        pace.limit(opener, ui.configwith(float, b'http', b'timeout'))
         self._delay = ui.configwith(float, b'wireprotov2', b'retry.delay')
 
     def post(self, name: bytes, body: bytes) -> Any:

@@ -127,7 +127,7 @@ class _Session:
         body = answer.body.read_all()
         answer.close()
         kind = answer.headers.get(b'content-type')
-        if kind == b'application/mercurial-cbor':
+        if kind == cbor.MEDIA_TYPE:
             values = cbor.decode_all(body)
             self._ui.write(
                 _(b'cbor> %s\n')

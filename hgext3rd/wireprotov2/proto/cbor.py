@@ -20,6 +20,9 @@ from typing import Any
 
 from .errors import CBORError, LimitError
 
+# The media type of the handshake and of cached bodies, which are CBOR alone.
+MEDIA_TYPE = b'application/mercurial-cbor'
+
 # The major types (RFC 8949, section 3.1), shifted to their place in a byte.
 UINT = 0x00
 NINT = 0x20

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from mercurial import changegroup
+from mercurial.utils import stringutil
 
 from ...amalgam.lru import LRU
 from .. import censoring
@@ -278,4 +279,6 @@ def _write(repo: Any, closed: ClosedSegments) -> None:
             stream.write(record.encode(closed))
     except OSError as e:
         # On read-only media, every process finds the same segments again.
-        repo.ui.debug(b'cannot record segments: %s\n' % bytes(str(e), 'ascii'))
+        repo.ui.debug(
+            b'cannot record segments: %s\n' % stringutil.forcebytestr(e)
+        )

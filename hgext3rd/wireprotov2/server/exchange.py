@@ -12,13 +12,12 @@ from typing import Any
 
 from mercurial.hgweb import common as hgwebcommon
 
-from .. import compat
 from ..access import requester
 from ..proto.assembly import RequestLimits
 from ..proto.errors import LimitError, ProtocolError
 from ..proto.events import CommandReceived
 from ..proto.server import ServerConnection
-from . import dispatch
+from . import dispatch, frontends
 from .commands.registry import API, Command, Request
 from .errors import HTTPError
 
@@ -102,10 +101,10 @@ class ServedExchange:
         too_large = HTTPError(413, b'request is larger than %d bytes\n' % limit)
         length = req.headers.get(b'Content-Length')
         if length is None and not req.rawenv.get(b'wsgi.input_terminated'):
-            compat.abandon_body(req)
+            frontends.abandon_body(req)
             raise HTTPError(411, b'client MUST send Content-Length header\n')
         if length is not None and int(length) > limit:
-            compat.abandon_body(req)
+            frontends.abandon_body(req)
             raise too_large
         found: list[CommandReceived] = []
         size = 0
@@ -116,7 +115,7 @@ class ServedExchange:
                     break
                 size += len(data)
                 if size > limit:
-                    compat.abandon_body(req)
+                    frontends.abandon_body(req)
                     raise too_large
                 for event in self._conn.feed(data):
                     if isinstance(event, CommandReceived):
@@ -131,7 +130,7 @@ class ServedExchange:
         except ProtocolError as e:
             raise HTTPError(400, e.message + b'\n') from None
         except OSError:
-            compat.abandon_body(req)
+            frontends.abandon_body(req)
             raise HTTPError(
                 408, b'request was not received in time\n'
             ) from None

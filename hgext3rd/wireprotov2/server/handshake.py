@@ -18,8 +18,6 @@ from .commands import capabilities
 from .commands.registry import API
 from .exchange import CheckPerm
 
-MEDIA_TYPE = b'application/mercurial-cbor'
-
 #: The path below which all APIs are.
 API_BASE = b'api/'
 
@@ -61,6 +59,6 @@ def answer(
         b'v1capabilities': v1.data,
     }
     res.status = b'200 OK'
-    res.headers[b'Content-Type'] = MEDIA_TYPE
+    res.headers[b'Content-Type'] = cbor.MEDIA_TYPE
     res.setbodybytes(cbor.encode(value))
     return True

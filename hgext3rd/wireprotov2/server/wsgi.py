@@ -15,8 +15,7 @@ from mercurial import extensions
 from mercurial.hgweb import common as hgwebcommon
 from mercurial.utils import stringutil
 
-from .. import compat
-from . import dispatch, exchange, handshake, metrics
+from . import dispatch, exchange, frontends, handshake, metrics
 from .commands import apis
 from .commands.registry import API
 from .errors import HTTPError
@@ -114,7 +113,7 @@ def _report(req: Any) -> dispatch.Report:
         )
         if with_traceback:
             line += traceback.format_exc()
-        compat.write_errors(req, line)
+        frontends.write_errors(req, line)
 
     return report
 

@@ -134,7 +134,8 @@ def note_reused(repo: Any, first: int) -> None:
 
 def report_missing(ui: Any, repo: Any) -> None:
     """Print after ``hg verify`` how many file revisions have no data here."""
-    count = repo.unfiltered().shallow_missing
+    repo = repo.unfiltered()
+    count, repo.shallow_missing = repo.shallow_missing, 0
     if count:
         ui.status(
             _(b'data of %d file revisions is not here, as expected\n') % count
