@@ -21,7 +21,7 @@ import docutils.core
 import pytest
 from docutils import nodes
 
-from hgext3rd.lfsserver.api import routes
+from hgext3rd.lfsserver.api import endpoint, routes
 from hgext3rd.wireprotov2.server.commands import apis
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -91,7 +91,7 @@ def lfs_addresses() -> set[str]:
         '/'.join((*prefix, *path))
         for prefix, table in (
             (routes.API_PREFIXES[0], routes.API),
-            (routes.TRANSFER_PREFIX, routes.TRANSFERS),
+            (endpoint.TRANSFER_PREFIX, routes.TRANSFERS),
         )
         for path in table
     }

@@ -141,7 +141,7 @@ def _with_actions(
 
 
 def _own_href(endpoint: Endpoint, name: str, pointer: batches.Pointer) -> str:
-    href = f'{endpoint.url}/.hg/lfs/objects/{pointer.oid}'
+    href = endpoint.object_url(pointer.oid)
     return f'{href}/verify' if name == batches.VERIFY else href
 
 

@@ -22,6 +22,9 @@ BATCH_OBJECT_BYTES = 256
 
 DEFAULT_MAX_BATCH = 50_000
 
+# The path segments between the address of a repository and those of transfers.
+TRANSFER_PREFIX = ('.hg', 'lfs')
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -106,3 +109,7 @@ class Endpoint:
     admit: Callable[[], TransferSlot]
     log: Callable[[str], None]
     now: Callable[[], float]
+
+    def object_url(self, oid: str) -> str:
+        """Return the address for the transfer of a blob by this server."""
+        return '/'.join((self.url, *TRANSFER_PREFIX, 'objects', oid))

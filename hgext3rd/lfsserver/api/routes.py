@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from .. import errors
 from . import batch, locking, transfer
-from .endpoint import Endpoint
+from .endpoint import TRANSFER_PREFIX, Endpoint
 from .messages import PULL, PUSH, UPLOAD, LfsRequest, LfsResponse
 
 Handler = Callable[..., LfsResponse]
@@ -21,7 +21,6 @@ Handler = Callable[..., LfsResponse]
 # Path segments below the address of the repository. Git appends the first
 # prefix to the URL of a remote; the second is for addresses that people type.
 API_PREFIXES = (('.git', 'info', 'lfs'), ('info', 'lfs'))
-TRANSFER_PREFIX = ('.hg', 'lfs')
 
 # Every LFS address contains one of these, whatever the path of the repository.
 _MARKS = ('/info/lfs/', '/.hg/lfs/')
