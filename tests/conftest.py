@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all pytest modules share: feature checks, and servers of other projects.
+"""Fixtures for all pytest modules: feature checks, Redis and S3 servers.
 
 Helpers for one extension are in helpers/. No test may depend on the speed of the
 machine, so hypothesis has no deadline.

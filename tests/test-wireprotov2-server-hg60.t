@@ -73,8 +73,7 @@ branches
   > done
 
 Pulls of one revision after the other. (Mercurial 6.0 cannot pull a changeset
-whose manifest is that of another branch that it has already. No such changeset is
-pulled here.)
+whose manifest it already has from another branch. This test pulls none.)
 
   $ : > access.log
   $ hg60 init part

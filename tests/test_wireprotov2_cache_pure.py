@@ -32,8 +32,8 @@ STATE = keys.KeyState(
 
 
 def test_key_is_fixed() -> None:
-    # When keys change, every filled cache is worthless. If they have to change,
-    # change VERSION.
+    # When keys change, every filled cache becomes useless. If they have to
+    # change, change VERSION too.
     assert keys.derive(STATE) == b'3eaa81785063bae854f258cd610554a36365a5fe'
 
 

@@ -170,7 +170,7 @@ def test_interrupted_pulls_change_nothing(
 
 
 class Fuse:
-    """Sends a signal to this process when it opens its file number ``place``."""
+    """Sends a signal to this process when it opens the ``place``-th file."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -223,8 +223,9 @@ def test_clones_continue_after_signals(
         fuse.place = None
         ui = conversation.make_ui()
         if not (dest / '.hg' / 'hgrc').exists():
-            # Before the first request, or after the last response.
-            # A process killed while it created the repository leaves less.
+            # The signal came before the first request or after the last
+            # response. A process that was killed while it created the
+            # repository leaves less.
             if (dest / '.hg' / 'store' / 'requires').exists():
                 assert check(conversation.open_repo(ui, dest)) in (0, TOTAL)
             continue

@@ -89,7 +89,7 @@ def clone(
 ) -> bool:
     """Change a server after request number ``place`` of a clone.
 
-    Returns False if the clone made fewer requests.
+    Return False if the clone made fewer requests.
     """
 
     def edit(_request: str, body: bytes) -> bytes:

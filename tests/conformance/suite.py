@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mercurial's own test suite: its folder, its files, and how to run one of them.
 
-This module knows run-tests.py.  It does not know what a result means for this
-project; that is for verdict.py.
+This module knows run-tests.py.  It does not judge results; verdict.py does.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ class Suite:
 
         The output of each failed case is copied to ``outputs`` as
         ``<case>.err``.  Files that run at the same time have different numbers
-        as ``slot``, and by that different ports.
+        as ``slot``, and therefore different ports.
         """
         with tempfile.TemporaryDirectory(prefix='conf') as scratch:
             command = [
