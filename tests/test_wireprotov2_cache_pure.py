@@ -90,7 +90,7 @@ def test_entry_round_trip(body: bytes, quality: int) -> None:
 
 
 def test_entry_layout() -> None:
-    # This is version 1. Readers of other versions depend on the first five bytes.
+    # This is version 1. Readers of all versions depend on the first five bytes.
     assert (
         entry.encode(KEY, b'abc', 19)
         == bytes.fromhex(

@@ -51,7 +51,7 @@ def places(total: int, default: int) -> Iterator[int]:
 
 @pytest.fixture(scope='module')
 def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A repository with several segments of public changesets and two drafts."""
+    """A repository with several segments of public history and two drafts."""
     path = tmp_path_factory.mktemp('cuts') / 'repo'
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(path), True)

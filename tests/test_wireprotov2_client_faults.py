@@ -269,8 +269,8 @@ def test_pull_replaces_segments_that_stay_damaged(
     assert outcome.check() == SEGMENTS * PER_SEGMENT
 
 
-# How a pull with a damaged response may end: with an abort that names the server,
-# or with an error of version 1, which discovery uses.
+# How a pull with a damaged response may end: with an abort that names the
+# server, or with an error of version 1, which discovery uses.
 EXPECTED = (error.Abort, *V1_ERRORS)
 
 

@@ -32,7 +32,7 @@ HAVE = 4
 
 @pytest.fixture(scope='module')
 def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A repository with a merge, a removed file, public and draft changesets."""
+    """A repository with a merge, a removed file, and public and draft phases."""
     path = tmp_path_factory.mktemp('fuzz') / 'repo'
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(path), True)

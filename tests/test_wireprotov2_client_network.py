@@ -357,7 +357,7 @@ def test_api_that_moved(
 
 
 class Store:
-    """An object store with one object. It also sends a cookie and a location."""
+    """A store with one object, which also sends a cookie and a location."""
 
     def __init__(self, content: bytes, status: str = '200 OK') -> None:
         self.content = content
@@ -394,7 +394,7 @@ def fetch(
 def test_stores_get_no_secrets(
     pem: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    """They get no password, cookie or certificate, and nothing for the proxy."""
+    """They get no password, cookie, certificate or password of the proxy."""
     web = network.Web(Store(b'content'))
     tls = network.TLS(web.port, pem)
     cookies = tmp_path / 'cookies'

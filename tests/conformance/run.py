@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run Mercurial's own test suite with SQLite as the backend of all repositories.
+"""Run Mercurial's own test suite with all repositories in SQLite.
 
 Each test also runs without the backend.  A test that fails in the same way
 without it does not count as failed.  Any other difference must be listed in
@@ -114,7 +114,7 @@ class Conformance:
         return self.fresh(name)
 
     def fresh(self, name: str) -> bool:
-        """Tell whether a file ran with the present code, or with any (--keep)."""
+        """Tell whether a file ran with the present code, or any with --keep."""
         entry = self.with_backend.entries[name]
         return self.options.keep or entry.code == self.code
 
@@ -170,8 +170,8 @@ class Conformance:
     ) -> list[str]:
         """Run files, several at a time; return the names of those that failed.
 
-        At the deadline, interrupt the running tests and return no names, so that
-        nothing runs again.
+        At the deadline, interrupt the running tests and return no names, so
+        that nothing runs again.
         """
         slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(self.options.jobs):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mercurial's own test suite: its folder, its files, and how to run one of them.
+"""Mercurial's own test suite: its folder, its files, and how to run one.
 
 This module knows run-tests.py.  It does not judge results; verdict.py does.
 """
@@ -39,9 +39,9 @@ class Case:
     """The result of one test case.
 
     ``name`` is that of its file, followed by ``#variant`` if the file has
-    several variants.  ``status`` is "passed", "failed" or "skipped".  ``reason``
-    is the message of run-tests.py for a case that failed for another reason than
-    its output.
+    several variants.  ``status`` is "passed", "failed" or "skipped".
+    ``reason`` is the message of run-tests.py for a case that failed for another
+    reason than its output.
     """
 
     name: str
@@ -141,7 +141,7 @@ class Suite:
         return output
 
     def stop(self) -> None:
-        """Interrupt all running tests; run-tests.py then stops their servers."""
+        """Interrupt all running tests; run-tests.py stops their servers."""
         with self.lock:
             self.stopped = True
             for process in self.running:

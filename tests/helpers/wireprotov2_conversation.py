@@ -17,7 +17,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from helpers import wireprotov2_wsgi  # noqa: F401  (makes hgweb serve version 2)
+from helpers import wireprotov2_wsgi  # noqa: F401  (initializes Mercurial)
 from mercurial import commands, error, extensions, hg, keepalive, verify
 from mercurial import ui as uimod
 from mercurial import url as urlmod

@@ -92,7 +92,7 @@ def with_password(app: Callable[..., Any], user: str, password: str) -> Any:
 
 
 def elsewhere(status: str, base: bytes, keep_query: bool = True) -> Any:
-    """Return an application that redirects each request to a URL below ``base``.
+    """Return an application that redirects each request to below ``base``.
 
     It removes the path prefix "/old" if there is one.
     """

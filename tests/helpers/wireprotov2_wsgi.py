@@ -77,8 +77,8 @@ class Answer:
     def error(self) -> bytes | None:
         """The error of the only response, None if it succeeded.
 
-        An error-response wire frame gives "type: message", an error status gives
-        its message.
+        An error-response wire frame gives "type: message", an error status
+        gives its message.
         """
         for frame in self.frames:
             if frame.typeid == frames.ERROR_RESPONSE:
