@@ -379,6 +379,21 @@ def test_files_in_prose_exist() -> None:
     assert not absent
 
 
+def test_architecture_lists_every_folder() -> None:
+    """Each folder of an extension is a row of a table, and no other is."""
+    listed = [
+        subject
+        for subject in subjects(ROOT / 'docs' / 'architecture.rst')
+        if subject.endswith('/')
+    ]
+    folders = [
+        f'{path.parent.name}/'
+        for extension in EXTENSIONS
+        for path in ROOT.glob(f'hgext3rd/{extension}/*/__init__.py')
+    ]
+    assert sorted(listed) == sorted(folders)
+
+
 def test_every_document_is_a_page() -> None:
     index = (ROOT / 'docs' / 'index.rst').read_text(encoding='utf-8')
     pages = set(re.findall(r'^   ([a-z][\w/-]*)$', index, re.M))
