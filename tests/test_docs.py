@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The documents are complete, say everything once, and name what exists.
+"""The documents are complete, repeat nothing, and name only existing things.
 
 Each document is read with docutils, as a source host reads it. Directives of
 Sphinx are removed first; ``make docs`` checks them.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a cache key depends on in a repository, and the repository's cacher."""
+"""The state of a repository in cache keys, and the cacher of a repository."""
 
 from __future__ import annotations
 

@@ -401,7 +401,8 @@ def test_hidden_changesets_and_the_cache(tmp_path: pathlib.Path) -> None:
                 error = server.command(command, args, **other).error
                 assert error is not None
                 assert error.startswith(b'unknown node')
-    # A range is answered with less, not with what another user received.
+    # For users who see the root of a range, the range is empty; for others, the
+    # root is unknown and ignored. The cache keeps the two responses apart.
     args = {
         b'revisions': [
             {
