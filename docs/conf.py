@@ -2,8 +2,8 @@
 """Sphinx configuration of the documentation; ``make docs`` uses it.
 
 The documents link to each other by file name (``operating.rst#backup``), so
-that they can be read where they are, on a source host. This file turns such
-links into links between pages of the site. Nothing is fetched while building.
+that their links also work on a source host. This file turns these links into
+links between pages of the site. The build fetches nothing from the network.
 """
 
 from __future__ import annotations
@@ -54,15 +54,16 @@ INCLUDED = {
 
 logger = logging.getLogger(__name__)
 
-#: Files of docs/ that pages link to and that are no pages.
+#: Files of docs/ that pages link to, other than pages.
 copied_files: set[str] = set()
 
 
 def find_links(app: Sphinx, doctree: nodes.document) -> None:
     """Find what each link to a file of the project leads to.
 
-    A link to a document gets the name of its page, a link to another file
-    leads to a copy of it. A link that leads nowhere is a warning.
+    A link to a document gets the name of its page. A link to another file
+    leads to a copy of that file. A link to a file outside the site is a
+    warning.
     """
     for node in doctree.findall(nodes.reference):
         target = node.get('refuri', '')
@@ -82,7 +83,7 @@ def find_links(app: Sphinx, doctree: nodes.document) -> None:
             node['refuri'] = '../' * app.env.docname.count('/') + relative
         else:
             logger.warning(
-                'link to a file that is no part of the site: %s',
+                'link to a file outside the site: %s',
                 target,
                 location=(source, line),
             )
@@ -98,7 +99,7 @@ def _page_of(path: pathlib.Path) -> str | None:
 
 
 def write_links(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Replace the links that were found by links between pages."""
+    """Replace the links of ``find_links`` by links between pages."""
     for node in doctree.findall(nodes.reference):
         if 'amalgam_page' in node:
             page, fragment = node['amalgam_page']
@@ -107,7 +108,7 @@ def write_links(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def copy_linked_files(app: Sphinx, exception: Exception | None) -> None:
-    """Copy the files that pages link to and that are no pages."""
+    """Copy the files, other than pages, that pages link to."""
     if exception is not None:
         return
     for name in copied_files:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all pytest modules share: feature checks, and servers of other projects.
+"""Fixtures for all pytest modules: feature checks, Redis and S3 servers.
 
-Helpers for one extension are in helpers/. No test may depend on the speed of the
-machine, so hypothesis has no deadline.
+Helpers for one extension are in helpers/. No test may depend on the speed of
+the machine, so hypothesis has no deadline.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables from which S3 clients take their settings."""
+        """The environment variables that configure S3 clients for this server."""
         return {
             'AWS_ACCESS_KEY_ID': 'testing',
             'AWS_SECRET_ACCESS_KEY': 'testing',

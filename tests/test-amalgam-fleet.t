@@ -1,8 +1,8 @@
 #require gunicorn nginx redis
 
 Several servers, set up as docs/operating.rst describes: WSGI workers for a
-repository, WSGI workers for its replica, nginx in front of them, and one Redis as
-the cache of all. The configuration files are those in docs/deploy with other
+repository, WSGI workers for its replica, nginx in front of them, and one Redis
+as the cache of all. The configuration files are those in docs/deploy with other
 paths.
 
   $ cat >> $HGRCPATH << EOF

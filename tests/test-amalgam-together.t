@@ -1,6 +1,6 @@
 The three extensions work together: the repository keeps the history of files in
-SQLite, its server answers version 2 of the wire protocol with a cache, and a large
-file is in the LFS store of the server.
+SQLite, its server answers version 2 of the wire protocol with a cache, and a
+large file is in the LFS store of the server.
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -79,8 +79,8 @@ A pushed changeset and its large file reach another clone
   >   hg -R $repo verify -q
   > done
 
-A client without these extensions gets the same history over version 1, and keeps
-it in revlogs
+A client without these extensions gets the same history over version 1, and
+keeps it in revlogs
 
   $ cat > plain.rc << EOF
   > [extensions]

@@ -1,6 +1,6 @@
 #require obstore
 
-Clients fetch segments from an object store themselves
+Clients fetch segments directly from an object store
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]
@@ -85,7 +85,7 @@ get the credentials of the user
   GET /bodies/KEY HTTP/1.1 200 None
   GET /bodies/KEY HTTP/1.1 200 None
 
-The server fills a store again that lost its bodies
+If a store lost its bodies, the server fills it again
 
   $ rm store/bodies/*
   $ hg clone -q -U http://localhost:$HGPORT/ two 2>&1 | sort

@@ -1,5 +1,5 @@
-Copies of a clone with the files of recent changesets only: they lack the same
-files, or copying fails
+Copies of a clone that has the files of recent changesets only: a copy lacks the
+same files, or copying fails
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]

@@ -27,8 +27,8 @@ The server of Mercurial 6.0, the last release with its own version 2
   > }
   $ serve60 $HGPORT
 
-It cannot send the files that a changeset adds if the changeset also removes
-some. A clone requests all files instead
+This server cannot send only the files that a changeset adds if the changeset
+also removes some. A clone requests all files instead
 
   $ hg clone -U http://localhost:$HGPORT/ whole
   requesting all changes

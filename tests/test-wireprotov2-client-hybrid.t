@@ -1,4 +1,4 @@
-Operations without a version 2 command, and servers that do not work as offered
+Operations without a version 2 command, and servers whose version 2 is broken
 
   $ cat >> $HGRCPATH << EOF
   > [extensions]

@@ -144,7 +144,7 @@ header fields are those above, but for the path and the length.
     }
   ]
 
-A compressed response, as frames and decoded
+A compressed response, as wire frames and decoded
 
   $ send --content-encoding zlib << EOF | grep -v '^s>'
   > command lookup
@@ -200,7 +200,7 @@ does not exist
   s>     Unknown API: unknown\n
   s>     Known APIs: exp-http-v2-0002, exp-http-v2-0003
 
-Frames from a file
+Wire frames from a file
 
   $ printf '\014\000\000\001\000\001\001\021\241DnameEheads' > body
   $ send << EOF | sed -n '1,/200 OK/p'
@@ -222,7 +222,7 @@ Frames from a file
   s> makefile('rb', None)
   s>     HTTP/1.1 200 OK\r\n
 
-Frames that the script describes: this one announces more frames, but none follow
+Wire frames that the script describes: this one announces more, but none follow
 
   $ send << EOF | grep -v 'Date:'
   > httprequest POST api/exp-http-v2-0003/ro/heads

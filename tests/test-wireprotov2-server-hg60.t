@@ -12,8 +12,8 @@ Mercurial 6.0 clones and pulls with its own client for version 2
   >     --config experimental.httppeer.advertise-v2=true "$@"
   > }
 
-A history with copies, renames, removals, merges of both kinds of change, a
-removed file that is added again, a mode change, an empty changeset, and named
+A history with copies, renames, removals, merges that take files of either side,
+a removed file that is added again, a mode change, an empty changeset, and named
 branches
 
   $ hg init server
@@ -73,8 +73,7 @@ branches
   > done
 
 Pulls of one revision after the other. (Mercurial 6.0 cannot pull a changeset
-whose manifest is that of another branch that it has already. No such changeset is
-pulled here.)
+whose manifest it already has from another branch. This test pulls none.)
 
   $ : > access.log
   $ hg60 init part

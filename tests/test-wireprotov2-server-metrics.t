@@ -24,7 +24,7 @@ Each repository serves its own metrics for Prometheus
   >   get-with-headers.py $LOCALIP:$HGPORT "$1/api/metrics" content-type
   > }
 
-Without wireprotov2.metrics there are none
+Without the option wireprotov2.metrics, a server serves no metrics
 
   $ serve --web-conf web.conf
   $ metrics one
@@ -36,7 +36,7 @@ Without wireprotov2.metrics there are none
   [1]
   $ killdaemons.py
 
-With it, clones and their cache events are counted
+With that option, clones and their cache events are counted
 
   $ cat >> $HGRCPATH << EOF
   > [wireprotov2]

@@ -44,8 +44,8 @@ Raw files are those of one state of the store, even while another process commit
   >   "$PYTHON" $TESTDIR/helpers/wait_for.py count
   > }
 
-Clones are made of raw files while commits go on. Each must be valid, and must have
-a contiguous part of the history.
+Clones are made of raw files while another process commits. Each clone must be
+valid, and must have a contiguous part of the history.
 
   $ check_clones() {
   >   for n in 1 2 3; do

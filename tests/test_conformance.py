@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tests of the runner in conformance/, which runs Mercurial's own suite.
 
-They show which results the runner reports as failures, and that it keeps results
-when it is interrupted.
+They show which results the runner reports as failures, and that it keeps its
+results when it is interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import pathlib
 import sys
@@ -26,19 +25,12 @@ FOLDER = pathlib.Path(__file__).resolve().parent / 'conformance'
 sys.path.insert(0, str(FOLDER))
 
 import junit
+import run
 import suite
 import verdict
 from results import Results
 from suite import Case
 from verdict import Known, Verdict
-
-# Imported by path: the benchmarks also have a module named "run".
-_spec = importlib.util.spec_from_file_location(
-    'conformance_run', FOLDER / 'run.py'
-)
-assert _spec is not None and _spec.loader is not None
-run = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(run)
 
 PASSED = Case('test-a.t', 'passed')
 FAILED = Case('test-a.t', 'failed')
@@ -197,7 +189,7 @@ def test_files_that_were_not_reached_in_time_are_named_and_do_not_fail(
     runner.options = argparse.Namespace(
         jobs=1, lazy=True, keep=False, no_retry=False, junit=tmp_path / 'x.xml'
     )
-    runner.suite = SuiteThatHangs()
+    monkeypatch.setattr(runner, 'suite', SuiteThatHangs(), raising=False)
     runner.with_backend = Results(tmp_path / 'with')
     runner.without = Results(tmp_path / 'without')
     runner.code, runner.known = 'code', {}

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The documents are complete, say everything once, and name what exists.
+"""The documents are complete, repeat nothing, and name only existing things.
 
-Each document is read with docutils, as a source host reads it. Documents that
-need Sphinx are checked by ``make docs``; here, the directives of Sphinx are
-left out of them.
+Each document is read with docutils, as a source host reads it. Directives of
+Sphinx are removed first; ``make docs`` checks them.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ SPHINX = re.compile(
     r'^\.\. (?:toctree|automodule)::.*\n(?:[ \t]+.*\n|\n)*', re.M
 )
 
-#: Options of Mercurial that documents name and that look like ours.
+#: Options of Mercurial in sections that the extensions use as well.
 MERCURIAL_OPTIONS = {'storage.new-repo-backend'}
 
 
-# What there is to document
+# What has to be documented
 
 
 @functools.cache
@@ -120,8 +119,8 @@ def subjects(path: pathlib.Path) -> Iterator[str]:
     """Yield the literals that a document is about.
 
     These are the literals in titles, in the terms of definition lists and in
-    the first column of tables. To describe something twice means to have it
-    as a subject twice.
+    the first column of tables. Something is described twice if it is a subject
+    twice.
     """
     tree, _complaints = document(path)
     places: list[nodes.Node] = [
@@ -229,11 +228,11 @@ def test_options_in_prose_exist() -> None:
 
 
 def test_options_in_samples_exist() -> None:
-    ours = {name.partition('.')[0] for name in registered()[0]}
+    sections = {name.partition('.')[0] for name in registered()[0]}
     found = {
         (name, option)
         for name, option in snippets()
-        if option.partition('.')[0] in ours
+        if option.partition('.')[0] in sections
     }
     assert ('README.rst', 'wireprotov2.cacher') in found
     assert not {pair for pair in found if not is_option(pair[1])}
@@ -337,7 +336,7 @@ def test_document_is_valid(path: pathlib.Path) -> None:
 
 
 def anchors(path: pathlib.Path) -> set[str]:
-    """Return the names that links to sections of a document may end with."""
+    """Return the fragments that links to a document may have."""
     tree, _complaints = document(path)
     names: set[str] = set()
     for element in tree.findall(nodes.Element):
@@ -366,7 +365,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_files_in_prose_exist() -> None:
-    """Paths below the folders of this project lead to files."""
+    """Paths that begin with a folder of this project lead to files."""
     absent = set()
     for name, literal in literals():
         if (
@@ -378,6 +377,21 @@ def test_files_in_prose_exist() -> None:
         ):
             absent.add((name, literal))
     assert not absent
+
+
+def test_architecture_lists_every_folder() -> None:
+    """Each folder of an extension is a row of a table, and no other is."""
+    listed = [
+        subject
+        for subject in subjects(ROOT / 'docs' / 'architecture.rst')
+        if subject.endswith('/')
+    ]
+    folders = [
+        f'{path.parent.name}/'
+        for extension in EXTENSIONS
+        for path in ROOT.glob(f'hgext3rd/{extension}/*/__init__.py')
+    ]
+    assert sorted(listed) == sorted(folders)
 
 
 def test_every_document_is_a_page() -> None:

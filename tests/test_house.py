@@ -29,7 +29,7 @@ MOST_TOP_MODULES = 12
 SQL_PLACES = (
     'sqlitestore/formats/statements.py',
     'sqlitestore/formats/schema.py',
-    # It reads the database of another extension, which has other tables.
+    # It reads the tables of the sqlitestore that came with Mercurial.
     'sqlitestore/converting/legacy.py',
     'lfsserver/stores/',
 )

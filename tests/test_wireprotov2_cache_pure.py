@@ -32,8 +32,8 @@ STATE = keys.KeyState(
 
 
 def test_key_is_fixed() -> None:
-    # When keys change, every filled cache is worthless. If they have to change,
-    # change VERSION.
+    # When keys change, every filled cache becomes useless. If they have to
+    # change, change VERSION too.
     assert keys.derive(STATE) == b'3eaa81785063bae854f258cd610554a36365a5fe'
 
 
@@ -90,7 +90,7 @@ def test_entry_round_trip(body: bytes, quality: int) -> None:
 
 
 def test_entry_layout() -> None:
-    # This is version 1. Readers of other versions depend on the first five bytes.
+    # This is version 1. Readers of all versions depend on the first five bytes.
     assert (
         entry.encode(KEY, b'abc', 19)
         == bytes.fromhex(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The values of a key in a repository, and the cacher of the repository."""
+"""The state of a repository in cache keys, and the cacher of a repository."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ def test_replicas_agree_through_the_cache(repo: Any) -> None:
     for wrong in (b'', b'\xff', b'\x80\x80', b'\x81\x01', b'\x81\x41a'):
         cache.store(agreement._key(b'02', b''), wrong)
         assert not agreement.learn(b'02', b'')
-    # Everybody can read such a store, and would learn the name of every segment.
+    # Everybody can read a public store, and would learn all names of segments.
     agreement.teach(b'02', b'', nodes)
     repo.ui.setconfig(
         b'wireprotov2', b'cacher.objectstore.public-url', b'https://example/'

@@ -51,7 +51,7 @@ def places(total: int, default: int) -> Iterator[int]:
 
 @pytest.fixture(scope='module')
 def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A repository with several segments of public changesets and two drafts."""
+    """A repository with several segments of public history and two drafts."""
     path = tmp_path_factory.mktemp('cuts') / 'repo'
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(path), True)
@@ -170,7 +170,7 @@ def test_interrupted_pulls_change_nothing(
 
 
 class Fuse:
-    """Sends a signal to this process when it opens its file number ``place``."""
+    """Sends a signal to this process when it opens the ``place``-th file."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -223,8 +223,9 @@ def test_clones_continue_after_signals(
         fuse.place = None
         ui = conversation.make_ui()
         if not (dest / '.hg' / 'hgrc').exists():
-            # Before the first request, or after the last response.
-            # A process killed while it created the repository leaves less.
+            # The signal came before the first request or after the last
+            # response. A process that was killed while it created the
+            # repository leaves less.
             if (dest / '.hg' / 'store' / 'requires').exists():
                 assert check(conversation.open_repo(ui, dest)) in (0, TOTAL)
             continue

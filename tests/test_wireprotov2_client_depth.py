@@ -2,9 +2,9 @@
 """Clones of limited depth whose servers' histories grow at random.
 
 The histories have changesets based on others that lack files in the clone,
-merges and renames of such, and files that get an old content again. After each
-step the clone is compared with the server. ``AMALGAM_HISTORIES`` is the number
-of histories, ``AMALGAM_SEED`` the seed of the first one.
+merges and renames of these files, and files that get back an old content. After
+each step the clone is compared with the server. ``AMALGAM_HISTORIES`` is the
+number of histories, ``AMALGAM_SEED`` the seed of the first one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEED = int(os.environ.get('AMALGAM_SEED', '0'))
 PATHS = [b'a', b'b', b'd/a', b'd/b', b'e']
 FLAGS = [b'', b'', b'', b'x', b'l']
 
-# From paths to text and flags.
+# The text and the flags of each path.
 Tree = dict[bytes, tuple[bytes, bytes]]
 
 
@@ -161,7 +161,7 @@ def compare(server: Any, repo: Any) -> int:
             node = ctx.filenode(path)
             their_log = server.file(path)
             assert parents(filelog, node) == parents(their_log, node)
-            # It may be any of the changesets that have this revision.
+            # The link may be any of the changesets that have this revision.
             link = repo[filelog.linkrev(filelog.rev(node))]
             assert link.filenode(path) == node
             try:
@@ -259,7 +259,7 @@ def test_clone_follows_a_random_history(
                 assert isinstance(failed, storage.MissingFileData), failed
                 assert len(clone.repo) == before
         elif what == 2:
-            # The connection breaks. A later pull makes up for it.
+            # The connection breaks. A later pull fetches what is missing.
             wire.restart()
             wire.limit = rng.randrange(20000)
             clone.pull()

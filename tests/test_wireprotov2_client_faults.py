@@ -22,22 +22,21 @@ from typing import Any
 
 import conftest
 import pytest
-from helpers.wireprotov2_conversation import make_ui
+from helpers.wireprotov2_conversation import (
+    V1_ERRORS,
+    Outcome,
+    make_ui,
+    nodes,
+    pull,
+)
 from mercurial import commands, error, localrepo, phases, verify
 
-from hgext3rd.wireprotov2 import compat
 from hgext3rd.wireprotov2.proto import client as protoclient
 from hgext3rd.wireprotov2.proto import frames
 from hgext3rd.wireprotov2.pull.fetch import SegmentSource
 
-with contextlib.suppress(ImportError):
-    # The hg script does this when it starts, too (hg <= 7.1 needs nothing).
-    from mercurial import initialization  # noqa: F401
-
 HG = str(pathlib.Path(sys.executable).with_name('hg'))
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# What discovery, which uses version 1, raises when its connection breaks.
-V1_ERRORS = (error.RepoError, error.ResponseError)
 SEGMENTS = 6
 PER_SEGMENT = 4
 #: A function that changes the bytes of a response.
@@ -45,9 +44,9 @@ Edit = Callable[[bytes], bytes]
 
 
 class Proxy:
-    """Forwards TCP connections until responses have had ``limit`` bytes.
+    """Forwards TCP connections until it has sent ``limit`` bytes of responses.
 
-    ``edit(data)`` may change the bytes of responses. ``sent`` is their number.
+    ``edit(data)`` may change the bytes of responses. ``sent`` counts them.
     """
 
     def __init__(self, target: int) -> None:
@@ -97,44 +96,6 @@ class Proxy:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
-
-
-class Outcome:
-    """The result of a clone: its error, its warnings and its repository."""
-
-    def __init__(self, url: bytes, dest: pathlib.Path, **config: Any) -> None:
-        self.dest = dest
-        self.ui = make_ui(**config)
-        self.error: BaseException | None = None
-        self.ui.ferr = messages = io.BytesIO()
-        try:
-            compat.clone_module().clone(
-                self.ui, {}, url, dest=os.fsencode(dest), update=False
-            )
-        except (error.Abort, *V1_ERRORS, OSError) as exc:
-            self.error = exc
-        self.output = messages.getvalue()
-
-    @property
-    def repo(self) -> Any:
-        return localrepo.instance(self.ui, os.fsencode(self.dest), False)
-
-    def check(self) -> int:
-        """Verify the repository; return its number of changesets."""
-        repo = self.repo
-        repo.ui.pushbuffer(error=True)
-        assert verify.verify(repo) == 0, repo.ui.popbuffer()
-        repo.ui.popbuffer()
-        return len(repo)
-
-
-def pull(ui: Any, dest: pathlib.Path) -> Any:
-    """Pull from the default path; return the repository."""
-    repo = localrepo.instance(ui, os.fsencode(dest), False)
-    repo.ui.pushbuffer(error=True)
-    commands.pull(repo.ui, repo, remote_hidden=False)
-    repo.ui.popbuffer()
-    return repo
 
 
 @pytest.fixture(scope='module')
@@ -207,11 +168,6 @@ def whole(request: pytest.FixtureRequest) -> None:
     """Begin every test with a proxy that forwards everything."""
     if 'proxy' in request.fixturenames:
         request.getfixturevalue('proxy').reset()
-
-
-def nodes(repo: Any) -> list[bytes]:
-    changelog = repo.unfiltered().changelog
-    return [changelog.node(rev) for rev in changelog]
 
 
 @pytest.fixture
@@ -313,8 +269,8 @@ def test_pull_replaces_segments_that_stay_damaged(
     assert outcome.check() == SEGMENTS * PER_SEGMENT
 
 
-# How a pull with a damaged response may end: with an abort that names the server,
-# or with an error of version 1, which discovery uses.
+# How a pull with a damaged response may end: with an abort that names the
+# server, or with an error of version 1, which discovery uses.
 EXPECTED = (error.Abort, *V1_ERRORS)
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Clones and pulls in which one response is spoiled at random.
+"""Clones and pulls in which responses are spoiled at random.
 
-A client must end up with the right history, or report an error in one line and
-keep a repository that is as before or has a valid part of the new changesets.
+A client must get the right history, or report an error in one line. After an
+error, its repository must be valid, and be unchanged or have some of the new
+changesets.
 ``AMALGAM_FUZZ`` is the number of cases, ``AMALGAM_SEED`` the first seed.
 """
 
@@ -31,7 +32,7 @@ HAVE = 4
 
 @pytest.fixture(scope='module')
 def history(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A repository with a merge, a removed file, public and draft changesets."""
+    """A repository with a merge, a removed file, and public and draft phases."""
     path = tmp_path_factory.mktemp('fuzz') / 'repo'
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(path), True)
@@ -97,7 +98,7 @@ def spoil(rng: random.Random, data: bytes) -> bytes:
 
 
 class Spoiler:
-    """Spoils the version 2 response number ``place``."""
+    """Spoils two version 2 responses; the first is number ``place``, from 0."""
 
     def __init__(self, rng: random.Random, place: int, what: str) -> None:
         self.rng = rng
@@ -116,7 +117,7 @@ class Spoiler:
         rng = self.rng
         if self.what != 'frames':
             return spoil(rng, data)
-        # The frames stay well-formed, their contents or order do not.
+        # The wire frames stay well-formed; their contents or order are wrong.
         parser = frames.FrameParser()
         found = parser.feed(data)
         index = rng.randrange(len(found))

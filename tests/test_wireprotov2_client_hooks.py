@@ -19,8 +19,8 @@ from hgext3rd.wireprotov2 import hooks
 
 PACKAGE = pathlib.Path(wireprotov2.__file__ or '').parent
 
-#: What Mercurial has for changing its modules, and where it keeps functions that
-#: extensions add.
+#: The functions of Mercurial that change its modules, and the attributes to
+#: which extensions add functions.
 CHANGES = {
     'afterloaded',
     'fileprefetchhooks',

@@ -35,7 +35,7 @@ def response(*bodies: bytes) -> bytes:
 
 
 class Response:
-    """An HTTP response that arrives in chunks; an exception is raised."""
+    """An HTTP response in chunks; exceptions among them are raised."""
 
     def __init__(self, *chunks: bytes | Exception) -> None:
         self.chunks = list(chunks)

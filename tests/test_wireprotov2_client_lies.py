@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Servers whose responses are well-formed and wrong.
+"""Servers whose responses are well-formed but wrong.
 
-A client reports the server and the reason in one line, and its repository stays
-as it was.
+A client reports the server and the reason in one line, and its repository does
+not change.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def test_wrong_response(
     name: str,
     when: str,
 ) -> None:
-    """If nothing was applied when it is noticed, version 1 is used."""
+    """A client that notices the error before it applied data uses version 1."""
     lie, reason = LIES[name]
     if when == 'during':
         monkeypatch.setattr(util, 'chunkbuffer', Unbuffered)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Clones from servers whose history changes between two requests.
 
-After each request of a clone in turn, changesets are added, stripped, hidden from
-the client or replaced by others, or the whole repository is removed. A clone may
-succeed or fail, but what it has is valid and belongs to one of the histories.
+After each request of a clone in turn, changesets are added, stripped, hidden
+from the client or replaced by others, or the whole repository is removed. A
+clone may succeed or fail, but its repository is valid and its changesets belong
+to one of the histories.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def clone(
 ) -> bool:
     """Change a server after request number ``place`` of a clone.
 
-    Returns False if the clone made fewer requests.
+    Return False if the clone made fewer requests.
     """
 
     def edit(_request: str, body: bytes) -> bytes:

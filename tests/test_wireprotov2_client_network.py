@@ -102,7 +102,7 @@ def test_tls(
     # Every connection sent the name of the server (SNI).
     assert len(tls.names) > 1
     assert set(tls.names) == {'localhost'}
-    assert not any(tls.people)
+    assert not any(tls.certificates)
 
 
 @pytest.mark.parametrize('wrong', ['unknown', 'fingerprint', 'name'])
@@ -165,7 +165,7 @@ def test_passphrase_is_asked_for_once(
         b'auth.x.key': bytes(key),
     }
     assert_cloned(Outcome(tls.url, tmp_path / 'd', settings=settings), web)
-    assert len(tls.people) > 1
+    assert len(tls.certificates) > 1
     assert len(asked) == 1
 
 
@@ -180,8 +180,8 @@ def test_client_certificates(
         b'auth.x.key': bytes(pem),
     }
     assert_cloned(Outcome(tls.url, tmp_path / 'd', settings=settings), web)
-    assert len(tls.people) > 1
-    assert all(tls.people)
+    assert len(tls.certificates) > 1
+    assert all(tls.certificates)
 
 
 # -- proxies
@@ -357,7 +357,7 @@ def test_api_that_moved(
 
 
 class Store:
-    """An application with one object, which records what it must not see."""
+    """A store with one object, which also sends a cookie and a location."""
 
     def __init__(self, content: bytes, status: str = '200 OK') -> None:
         self.content = content
@@ -372,7 +372,10 @@ class Store:
 def fetch(
     url: bytes, content: bytes, settings: dict[bytes, bytes], **changes: Any
 ) -> bytes:
-    """Return the content of ``url``, which should be ``content``."""
+    """Follow a redirect below ``url``; return what was fetched.
+
+    The redirect announces ``content``, unless ``changes`` says otherwise.
+    """
     ui = conversation.make_ui(settings)
     protocol, _sep, rest = url.partition(b':')
     target = offer.OfferedTarget(b't', protocol, (url,))
@@ -391,7 +394,7 @@ def fetch(
 def test_stores_get_no_secrets(
     pem: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    """They get no password, cookie or certificate, and nothing for the proxy."""
+    """They get no password, cookie, certificate or password of the proxy."""
     web = network.Web(Store(b'content'))
     tls = network.TLS(web.port, pem)
     cookies = tmp_path / 'cookies'
@@ -420,7 +423,7 @@ def test_stores_get_no_secrets(
     assert fetch(tls.url, b'content', settings) == b'content'
     assert len(proxy.seen) == 1
     assert tls.names == ['localhost'] * 2
-    assert not any(tls.people)
+    assert not any(tls.certificates)
     assert len(web.seen) == 3
     for request in web.seen:
         assert request['path'] == '/object?signature=1'

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hgext3rd.wireprotov2.proto import cbor
 from hgext3rd.wireprotov2.proto.errors import CBORError, LimitError
 
-# The keys of maps and members of sets. Without booleans: True and 1 are the same
-# key in Python.
+# The keys of maps and members of sets. They include no booleans: True and 1 are
+# the same key in Python.
 keys = st.binary(max_size=30) | st.integers(-(2**64), 2**64 - 1)
 scalars = keys | st.none() | st.booleans()
 values = st.recursive(

@@ -314,7 +314,7 @@ class TestResponses:
         with pytest.raises(LimitError) as caught:
             receive(conn, frame * 1000)
         assert caught.value.limit == 'overhead'
-        # Frames with a part of a response may be any number.
+        # Any number of wire frames may carry parts of a response.
         conn = started()
         receive(conn, response(OK, MORE))
         for _index in range(1000):

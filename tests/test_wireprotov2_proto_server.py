@@ -130,7 +130,7 @@ def test_settings() -> None:
         (settings({b'contentencodings': b'zlib'}), FrameError),
         (settings({b'contentencodings': [5]}), FrameError),
         (settings(b'a' * 5000, frames.CONTINUATION), LimitError),
-        # A command between two frames of the settings.
+        # A command between two wire frames of the settings.
         (
             settings(b'\xa0', frames.CONTINUATION)
             + request(HEADS, streamflags=0),
@@ -233,7 +233,7 @@ def test_framing_0005_has_no_settings() -> None:
         (request(cbor.encode(HEADS)[:-1]), CBORError),
         (request(b'\x81' * 50 + b'\0'), LimitError),
         (request(b'\x9a\xff\xff\xff\xff'), LimitError),
-        # Frames.
+        # Wire frames.
         (b'\xff\xff\xff\1\0\1\1\x11', LimitError),
     ],
 )
@@ -297,7 +297,7 @@ def test_clients_may_encode() -> None:
     data += stream_settings(name[2:], begin=0)
     payload = zlib.compress(cbor.encode(HEADS))
     data += request(payload, streamflags=ENCODED)
-    # Not all frames of such a stream have to be encoded.
+    # Not all wire frames of an encoded stream have to be encoded.
     data += request({b'name': b'a'}, 3, streamflags=0)
     assert [e.name for e in conn.feed(data)] == [  # type: ignore[union-attr]
         b'heads',

@@ -40,7 +40,7 @@ def test_every_state_is_reached_and_left() -> None:
 
 
 def test_client_and_server_take_turns() -> None:
-    # Once a request is complete the client has nothing to say about it.
+    # Once a request is complete, the client sends no more of it.
     asking = {State.IDLE, State.REQUESTING, State.SENDING_DATA}
     for state, event in states.COMMAND:
         expected = Role.CLIENT if state in asking else Role.SERVER

@@ -72,7 +72,7 @@ def test_bombs_end_at_the_limit(name: bytes) -> None:
     with pytest.raises(LimitError) as e:
         streams.make_decoder(name, limit=2**21).decode(data)
     assert e.value.limit == 'decoded-size'
-    # The limit is for each frame, not for the whole stream.
+    # The limit applies to each wire frame, not to the whole stream.
     decoder = streams.make_decoder(name, limit=2**25)
     assert len(decoder.decode(data)) == 2**25
 

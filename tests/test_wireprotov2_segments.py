@@ -173,7 +173,7 @@ def test_ranges() -> None:
 def test_names() -> None:
     nodes = [b'\x01' * 20, b'\x02' * 20]
     name = cut.segment_name(b'02', nodes)
-    # Replicas and caches depend on it. Change VERSION if it changes.
+    # Replicas and caches depend on the name. If it changes, change VERSION.
     assert name.hex() == '0916bf7d3ab24629a5caa455b32b6d623f1c37a5'
     assert name != cut.segment_name(b'03', nodes)
     assert name == cut.segment_name(b'02', reversed(nodes))

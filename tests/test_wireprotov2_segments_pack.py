@@ -93,8 +93,8 @@ def test_round_trip(version: bytes, stream: bytes, step: int) -> None:
 def test_hashes_that_can_be_foretold_are_not_sent() -> None:
     data = packed(b'02', V2)
     for number in range(3):
-        # The hash of a changeset is sent once, those of its manifest and file are
-        # not sent.
+        # The hash of a changeset is sent once, those of its manifest and file
+        # are not sent.
         assert data.count(node(10 * number + 1)) == 1
         assert node(10 * number + 2) not in data
         assert node(10 * number + 3) not in data
@@ -195,7 +195,7 @@ def test_unpack_refuses(data: bytes, message: str) -> None:
 
 @given(st.data())
 def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
-    # Digests find damage earlier. Here it must only not hang or use much memory.
+    # Digests find damage earlier. Unpacking must only not hang or fill memory.
     sound = bytearray(packed(b'02', V2))
     position = data.draw(st.integers(2, len(sound) - 1))
     sound[position] ^= data.draw(st.integers(1, 255))

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Responses of changesetdata, manifestdata and filesdata, against brute force.
 
-A random history has merges, removals, copies, files that come back, and the same
-file revision on several branches. For random parts of it, everything the receiver
-needs must be sent once, with a delta base that the receiver has.
+A random history has merges, removals, copies, files that come back, and the
+same file revision on several branches. For random parts of it, every revision
+that the receiver needs must be sent once, with a delta base that the receiver
+has.
 """
 
 from __future__ import annotations

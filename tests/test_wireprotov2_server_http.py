@@ -341,7 +341,7 @@ def test_narrow_access_control(server: Server) -> None:
         return [v[b'path'] for v in values if b'path' in v]
 
     everything: dict[str, Any] = {'pathfilter': {b'include': [b'path:.']}}
-    # In whatever order users come, none gets what only another may have.
+    # In any order of users, no user gets files that only another may see.
     for _time in range(2):
         assert paths('alice') == [b'a', b'b']
         assert paths('bob') == [b'b']
@@ -389,7 +389,8 @@ def test_hidden_changesets_and_the_cache(tmp_path: pathlib.Path) -> None:
         ('manifestdata', {b'nodes': [server.manifests[2]], b'tree': b''}),
     ):
         for _time in range(2):
-            # A user who may see it, one who does not ask to, and one who may not.
+            # First a user who may see hidden changesets, then the same user
+            # without asking for them, and users who may not see them.
             values = server.result(command, args, **seeing)
             assert values[0][b'totalitems'] >= 1
             for other in (
@@ -400,7 +401,8 @@ def test_hidden_changesets_and_the_cache(tmp_path: pathlib.Path) -> None:
                 error = server.command(command, args, **other).error
                 assert error is not None
                 assert error.startswith(b'unknown node')
-    # A range is answered with less, not with what another user received.
+    # For users who see the root of a range, the range is empty; for others, the
+    # root is unknown and ignored. The cache keeps the two responses apart.
     args = {
         b'revisions': [
             {

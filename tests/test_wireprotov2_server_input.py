@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How the server answers bad input.
 
-Every bad request gets a 4xx status or a protocol error, and a line in the log. No
-traceback reaches the client.
+Every bad request gets a 4xx status or a protocol error, and a line in the log.
+No traceback reaches the client.
 """
 
 from __future__ import annotations

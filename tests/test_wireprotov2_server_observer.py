@@ -37,7 +37,7 @@ class FakeRepo:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What the metrics were told, without the time."""
+    """The calls of the metrics functions, without the time."""
     found: list[tuple[Any, ...]] = []
 
     def answer(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Write verdicts as a JUnit report, which other tools can add up.
 
-Knows only verdicts; where they come from is for run.py.
+This module knows only verdicts, not where they come from.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Keep the results of test files between runs.
 
-``results.jsonl`` has one line for each run of a file.  The line is appended when
-the file is done, so an interruption loses only the files that were running.  If
-a file has several lines, the last one counts.
+``results.jsonl`` has one line for each run of a file.  The line is appended
+when the file is done, so an interruption loses only the files that were
+running.  If a file has several lines, the last one counts.
 """
 
 from __future__ import annotations

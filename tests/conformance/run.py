@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run Mercurial's own test suite with SQLite as the backend of all repositories.
+"""Run Mercurial's own test suite with all repositories in SQLite.
 
 Each test also runs without the backend.  A test that fails in the same way
 without it does not count as failed.  Any other difference must be listed in
@@ -114,7 +114,7 @@ class Conformance:
         return self.fresh(name)
 
     def fresh(self, name: str) -> bool:
-        """Tell whether a file ran with the present code, or with any if kept."""
+        """Tell whether a file ran with the present code, or any with --keep."""
         entry = self.with_backend.entries[name]
         return self.options.keep or entry.code == self.code
 
@@ -122,7 +122,7 @@ class Conformance:
         """Run a file without the backend, unless it has a result.
 
         ``slot`` is a number that no other file has while this one runs.  Return
-        no verdicts: a verdict needs the other side.
+        no verdicts: a verdict also needs the result with the backend.
         """
         if name not in self.without.entries:
             cases = self.suite.run(name, slot, False, self.without.outputs)
@@ -130,7 +130,7 @@ class Conformance:
         return []
 
     def run_again(self, name: str, slot: int) -> list[Verdict]:
-        """Run a file on both sides, even if it has results."""
+        """Run a file with and without the backend, even if it has results."""
         self.without.entries.pop(name, None)
         self.run_without(name, slot)
         return self.run_both(name, slot)
@@ -150,10 +150,10 @@ class Conformance:
         return self.verdicts(name)
 
     def run(self, names: list[str]) -> None:
-        """Run files; run those that fail once more at the end, on both sides.
+        """Run files; at the end, run those that failed once more.
 
-        A test that failed because the machine was busy passes then, or turns
-        out to fail without the backend as well.
+        They run with and without the backend.  A test that failed because the
+        machine was busy then passes, or also fails without the backend.
         """
         failed = self._run(names, self.run_both)
         if failed and not self.options.no_retry:
@@ -170,8 +170,8 @@ class Conformance:
     ) -> list[str]:
         """Run files, several at a time; return the names of those that failed.
 
-        At the deadline, interrupt what runs, and return no names: nothing is to
-        run again.
+        At the deadline, interrupt the running tests and return no names, so
+        that nothing runs again.
         """
         slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(self.options.jobs):

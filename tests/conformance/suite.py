@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mercurial's own test suite: its folder, its files, and how to run one of them.
+"""Mercurial's own test suite: its folder, its files, and how to run one.
 
-This module knows run-tests.py.  It does not know what a result means for this
-project; that is for verdict.py.
+This module knows run-tests.py.  It does not judge results; verdict.py does.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ class Case:
     """The result of one test case.
 
     ``name`` is that of its file, followed by ``#variant`` if the file has
-    several variants.  ``status`` is "passed", "failed" or "skipped".  ``reason``
-    is the message of run-tests.py for a case that failed for another reason than
-    its output.
+    several variants.  ``status`` is "passed", "failed" or "skipped".
+    ``reason`` is the message of run-tests.py for a case that failed for another
+    reason than its output.
     """
 
     name: str
@@ -92,7 +91,7 @@ class Suite:
 
         The output of each failed case is copied to ``outputs`` as
         ``<case>.err``.  Files that run at the same time have different numbers
-        as ``slot``, and by that different ports.
+        as ``slot``, and therefore different ports.
         """
         with tempfile.TemporaryDirectory(prefix='conf') as scratch:
             command = [
@@ -142,7 +141,7 @@ class Suite:
         return output
 
     def stop(self) -> None:
-        """Interrupt all running tests; run-tests.py then stops their servers."""
+        """Interrupt all running tests; run-tests.py stops their servers."""
         with self.lock:
             self.stopped = True
             for process in self.running:

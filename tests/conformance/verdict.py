@@ -91,8 +91,8 @@ def judge(
     """Compare a case with the backend and without it; return the verdict.
 
     ``case`` is the result with the backend, and ``baseline`` the result without
-    it, None if it did not run. ``before`` is the output without the backend: that
-    of the run if it failed, otherwise the expected output. ``after`` is the output
+    it, None if it did not run. ``before`` is the output without the backend: of
+    the run if it failed, otherwise the expected output. ``after`` is the output
     with the backend, None unless the case failed by its output.
     """
     name = case.name

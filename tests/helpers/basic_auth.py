@@ -19,7 +19,7 @@ from mercurial.hgweb import request
 def login(orig: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
     """Set REMOTE_USER in the WSGI environment before hgweb reads it."""
     if 'REMOTE_USER' in env:
-        # hgwebdir has parsed the request. It is parsed again for the repository.
+        # hgwebdir parsed the request; it is parsed again for the repository.
         return orig(env, *args, **kwargs)
     field = env.get('HTTP_AUTHORIZATION', '')
     if isinstance(field, bytes):

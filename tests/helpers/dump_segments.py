@@ -5,8 +5,8 @@
 usage: dump_segments.py REPO FOLDER CHANGESETS [LEVEL]
 
 A segment is closed when it has CHANGESETS changesets. LEVEL is the compression
-level of zstd. Each printed line describes a segment: its file, the number of its
-changesets, its revisions, whether it is closed, and its short name.
+level of zstd. Each printed line describes a segment: its file, the number of
+its changesets, its revisions, whether it is closed, and its short name.
 """
 
 from __future__ import annotations

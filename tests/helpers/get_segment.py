@@ -4,8 +4,8 @@
 
 usage: get_segment.py URL FILE
 
-The script prints how the response describes the segment, checks the size and the
-digest of the data, and writes the data to FILE as a bundle.
+The script prints the description of the segment in the response, checks the
+size and the digest of the data, and writes the data to FILE as a bundle.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 usage: wait_for.py WHAT...
 
 WHAT is a TCP port or a Unix socket that must accept connections, or a file that
-must have content, for instance one with a process number. The script fails after
-waiting a minute for one of them.
+must have content, for instance one with a process number. The script fails
+after waiting a minute for one of them.
 """
 
 from __future__ import annotations

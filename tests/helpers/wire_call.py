@@ -5,9 +5,9 @@
 usage: wire_call.py URL COMMAND [ARGUMENT=VALUE...]
 
 A VALUE is a Python literal, ``hex:`` and the hexadecimal digits of bytes, or
-``nodes:`` and the hexadecimal digits of a node, which makes a list of that node.
-URL may end in a query. The script prints the values of the response, the status
-first. Bytes that are not ASCII text are printed as hexadecimal digits.
+``nodes:`` and the hexadecimal digits of a node, which stands for a list of that
+node. URL may end in a query. The script prints the values of the response, the
+status first. Bytes that are not ASCII text are printed as hexadecimal digits.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from helpers import wireprotov2_wsgi  # noqa: F401  (makes hgweb serve version 2)
+from helpers import wireprotov2_wsgi  # noqa: F401  (initializes Mercurial)
 from mercurial import commands, error, extensions, hg, keepalive, verify
 from mercurial import ui as uimod
 from mercurial import url as urlmod
@@ -59,7 +59,7 @@ def make_ui(
 
 
 class Outcome:
-    """Make a clone; keep its error, its messages and its repository.
+    """A clone that was made: its error, its messages and its repository.
 
     ``output`` has the warnings and error messages. The keyword arguments are
     those of ``make_ui``.
@@ -112,7 +112,7 @@ def check(repo: Any) -> int:
 
 
 def run(name: bytes, repo: Any, *args: bytes, **opts: Any) -> Any:
-    """Run a command; options that ``opts`` does not have are the defaults."""
+    """Run a command with its default options, except those in ``opts``."""
     function, options = commands.table[name][:2]
     defaults = {
         option[1].replace(b'-', b'_').decode(): option[2] for option in options
@@ -141,7 +141,7 @@ class Wire:
     ``sent`` counts the bytes of responses that the client has received. The
     test may set these attributes:
 
-    ``limit``      after so many bytes of responses the connection ends
+    ``limit``      the connection ends after this many bytes of responses
     ``reset``      the connection ends with a reset
     ``live``       responses are computed each time, for a server that changes
     ``edit``       called with a request and the body of its response; returns
@@ -247,7 +247,7 @@ def _chunked(head: bytes, chunks: list[bytes]) -> Iterator[bytes]:
 
 
 class _Connection(io.RawIOBase):
-    """Stands for the client's socket; holds the bytes of one response."""
+    """Replaces the client's socket; holds the bytes of one response."""
 
     def __init__(self, data: bytes, reset: bool) -> None:
         self._data = io.BytesIO(data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What may stand between a client and a server: TLS, proxies, redirects, passwords.
+"""Web servers for tests of the client: TLS, proxies, redirects, passwords.
 
 Everything runs in threads of the test's process, on free loopback ports.
 """
@@ -92,7 +92,7 @@ def with_password(app: Callable[..., Any], user: str, password: str) -> Any:
 
 
 def elsewhere(status: str, base: bytes, keep_query: bool = True) -> Any:
-    """Return an application that redirects every request to below ``base``.
+    """Return an application that redirects each request to below ``base``.
 
     It removes the path prefix "/old" if there is one.
     """
@@ -149,7 +149,7 @@ class _Listener:
             self.run(client)
 
     def run(self, client: socket.socket) -> None:
-        """Handle one connection; subclasses do."""
+        """Handle one connection; subclasses implement this."""
         raise NotImplementedError  # pragma: no cover
 
     def close(self) -> None:
@@ -159,14 +159,14 @@ class _Listener:
 class TLS(_Listener):
     """A TLS endpoint in front of the plain server at port ``target``.
 
-    ``names`` has the server name that each client asked for. ``people`` has the
-    client certificate of each connection, empty or None without one.
+    ``names`` has the server name (SNI) that each client sent. ``certificates``
+    has the client certificate of each connection, empty or None without one.
     """
 
     def __init__(self, target: int, pem: pathlib.Path) -> None:
         self._target = target
         self.names: list[str | None] = []
-        self.people: list[Any] = []
+        self.certificates: list[Any] = []
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(pem)
         self._context.load_verify_locations(pem)
@@ -185,7 +185,7 @@ class TLS(_Listener):
         wrapped = self._context.wrap_socket(client, server_side=True)
         # A client that rejects the server's certificate does so only after the
         # handshake, so its connection is counted as well.
-        self.people.append(wrapped.getpeercert())
+        self.certificates.append(wrapped.getpeercert())
         pump(wrapped, socket.create_connection(('127.0.0.1', self._target)))
 
 

@@ -77,7 +77,8 @@ class Answer:
     def error(self) -> bytes | None:
         """The error of the only response, None if it succeeded.
 
-        An error frame gives "type: message", an error status its message.
+        An error-response wire frame gives "type: message", an error status
+        gives its message.
         """
         for frame in self.frames:
             if frame.typeid == frames.ERROR_RESPONSE:
@@ -243,7 +244,7 @@ def server_fixture(built: Server) -> Iterator[Server]:
 
 
 def explicit(*nodes: bytes) -> dict[bytes, Any]:
-    """Return the arguments that ask a command for these changesets."""
+    """Return command arguments that ask for these changesets."""
     return {
         b'revisions': [{b'type': b'changesetexplicit', b'nodes': list(nodes)}]
     }
