@@ -90,7 +90,7 @@ def test_round_trip(version: bytes, stream: bytes, step: int) -> None:
     assert unpacked(data, step) == (version, stream)
 
 
-def test_hashes_that_can_be_foretold_are_not_sent() -> None:
+def test_hashes_that_can_be_predicted_are_not_sent() -> None:
     data = packed(b'02', V2)
     for number in range(3):
         # The hash of a changeset is sent once, those of its manifest and file
@@ -114,9 +114,9 @@ def test_layout() -> None:
             b'02',
             # 153 bytes; the changeset is itself; node; no parents, no base.
             b'\x99\x01\x02' + own + b'\x01\x01\x01' + text + b'\0',
-            # 100 bytes; the first changeset; node as foretold.
+            # 100 bytes; the first changeset; node as predicted.
             b'\x64\x01\x02\x01\x01\x01' + b'\0',
-            # A file; its node was not foretold; a parent is outside.
+            # A file; its node was not predicted; a parent is outside.
             b'\x01f',
             b'\x64\x01\0' + node(3) + b'\0' + node(4) + b'\x01\x01' + b'\0',
             b'\0',
@@ -185,7 +185,7 @@ def test_pack_refuses(stream: bytes, message: str) -> None:
         (b'02\x64\x02' + node(1) + b'\x04', 'no hash'),
         (b'02\x64\x02' + node(1) + b'\x03', 'no hash'),
         (b'02\x00\x64\x01', 'no changeset'),
-        (b'02\x00\x64\x00' + node(1) + b'\x02', 'cannot be foretold'),
+        (b'02\x00\x64\x00' + node(1) + b'\x02', 'cannot be predicted'),
     ],
 )
 def test_unpack_refuses(data: bytes, message: str) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from .chunkreader import ChunkReader
 from .packmodel import (
     BACK,
-    FORETOLD,
     HEADERS,
     NULL,
     NULL_HASH,
+    PREDICTED,
     RAW,
     Model,
     PackError,
@@ -23,7 +23,7 @@ from .packmodel import (
 #: References as bytes, each of which is a varint of one byte.
 _RAW = bytes((RAW,))
 _NULL_HASH = bytes((NULL_HASH,))
-_FORETOLD = bytes((FORETOLD,))
+_PREDICTED = bytes((PREDICTED,))
 
 
 def packable(version: bytes) -> bool:
@@ -72,12 +72,12 @@ def _packed(model: Model, chunk: bytes, header: int) -> bytes:
     if model.in_changesets:
         # The changeset of a changeset is itself.
         same = changeset == node
-        parts.append(_FORETOLD if same else _RAW + changeset)
+        parts.append(_PREDICTED if same else _RAW + changeset)
         parts.append(node)
     else:
         parts.append(_changeset_reference(model, changeset))
         same = model.foretell(changeset) == node
-        parts.append(_FORETOLD if same else _RAW + node)
+        parts.append(_PREDICTED if same else _RAW + node)
     count = len(group.nodes)
     for start in (20, 40, 60):
         other = chunk[start : start + 20]

@@ -8,7 +8,7 @@ group, the node of a manifest as the hexadecimal digits at the start of a
 changeset's text, the node of a file revision in the delta of that changeset's
 manifest. The model remembers them, so that ``pack`` can write a small number
 instead and ``packreading`` can find the hash again. A hash that cannot be
-foretold is written as it is, so every changegroup of the known versions comes
+predicted is written as it is, so every changegroup of the known versions comes
 back exactly.
 
 Layout: the version as two digits, then the chunks of the changegroup in order.
@@ -32,10 +32,10 @@ NULL = b'\0' * 20
 HEADERS = {b'02': 100, b'03': 102}
 
 #: The kinds of references: a hash follows; the null hash; the hash that was
-#: foretold. From ``BACK`` on, references count back in the hashes of the group.
+#: predicted. From ``BACK`` on, references count back in the hashes of the group.
 RAW = 0
 NULL_HASH = 1
-FORETOLD = 2
+PREDICTED = 2
 BACK = 3
 
 #: The header of a hunk of a delta: start, end, length of the text that follows.

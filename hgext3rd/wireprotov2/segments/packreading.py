@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from .chunkreader import ChunkReader
 from .packmodel import (
     BACK,
-    FORETOLD,
     HEADERS,
     NULL,
     NULL_HASH,
+    PREDICTED,
     RAW,
     Delta,
     Item,
@@ -94,19 +94,19 @@ def _unpacked(
     read = reader.read
     varint = reader.varint
     if model.in_changesets:
-        foretold = _code(varint(), (RAW, FORETOLD)) == FORETOLD
-        changeset = b'' if foretold else read(20)
+        predicted = _code(varint(), (RAW, PREDICTED)) == PREDICTED
+        changeset = b'' if predicted else read(20)
         node = read(20)
-        if foretold:
+        if predicted:
             changeset = node
     else:
         changeset = _read_changeset(model, reader)
-        if _code(varint(), (RAW, FORETOLD)) == RAW:
+        if _code(varint(), (RAW, PREDICTED)) == RAW:
             node = read(20)
         else:
             likely = model.foretell(changeset)
             if likely is None:
-                raise PackError('a hash that cannot be foretold')
+                raise PackError('a hash that cannot be predicted')
             node = likely
     references = []
     nodes = model.group.nodes
