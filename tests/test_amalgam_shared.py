@@ -48,6 +48,19 @@ def test_the_newest_entry_stays_even_if_it_exceeds_the_limit() -> None:
     assert cache.get('large') is None
 
 
+def test_the_oldest_entry_can_be_dropped() -> None:
+    cache: LRU[str, int] = LRU(10)
+    cache.put('a', 1, 4)
+    cache.put('b', 2, 3)
+    cache.get('a')
+    cache.drop_oldest()
+    assert 'b' not in cache
+    assert cache.used == 4
+    cache.drop_oldest()
+    with pytest.raises(KeyError):
+        cache.drop_oldest()
+
+
 operations = st.lists(
     st.tuples(
         st.sampled_from(['put', 'get', 'pop', 'clear']),
