@@ -18,6 +18,7 @@ from typing import IO, Any
 import zstandard
 from mercurial import bundle2, changegroup, discovery, phases, scmutil, util
 
+from ..access import requester
 from . import pack, packreading, unpack
 from .cut import Segment
 from .packmodel import Item, PackError
@@ -156,7 +157,7 @@ def _changegroup(
     repo: Any, segment: Segment, version: bytes
 ) -> Iterator[bytes]:
     """Return the changegroup of a segment."""
-    served = repo.filtered(b'served')
+    served = requester.served(repo).repo
     node = served.changelog.node
     parentrevs = served.changelog.parentrevs
     revs = set(segment.revs())
