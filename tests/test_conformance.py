@@ -113,6 +113,15 @@ def test_a_listed_test_that_passes_is_a_failure() -> None:
     assert judge(PASSED, known=Known(2, 'why')).kind == verdict.FAILED
 
 
+def test_a_test_whose_output_varies_may_pass_or_differ_as_listed() -> None:
+    known = verdict.parse_known(['test-a.t 2? reads too early'])['test-a.t']
+    assert known == Known(2, 'reads too early', varies=True)
+    assert judge(PASSED, known=known).kind == verdict.PASSED
+    assert judge(FAILED, known=known, after=OTHER).kind == verdict.EXPECTED
+    larger = Known(1, 'reads too early', varies=True)
+    assert judge(FAILED, known=larger, after=OTHER).kind == verdict.FAILED
+
+
 def test_a_test_that_is_skipped_only_with_the_backend_fails() -> None:
     assert judge(SKIPPED).kind == verdict.FAILED
     assert judge(SKIPPED, baseline=SKIPPED).kind == verdict.SKIPPED
