@@ -92,7 +92,7 @@ def environment() -> dict[str, str]:
     that tests do not search for it.
     """
     env = dict(os.environ)
-    for name in ('HGRCPATH', 'HGPLAIN', 'PYTHONPATH', 'PYTHONHOME'):
+    for name in testenv.FOREIGN:
         env.pop(name, None)
     # Tests start tools that are installed beside this interpreter.
     bindir = os.path.dirname(sys.executable)

@@ -21,6 +21,17 @@ import sys
 import tarfile
 from collections.abc import Iterator
 
+# Variables of the user that would change what tests print.  With unbuffered
+# output, a program writes in several steps, and tests of Mercurial that read a
+# pipe once get less.
+FOREIGN = (
+    'HGRCPATH',
+    'HGPLAIN',
+    'PYTHONPATH',
+    'PYTHONHOME',
+    'PYTHONUNBUFFERED',
+)
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = ROOT / '.cache'
 

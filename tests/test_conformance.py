@@ -237,3 +237,13 @@ def test_the_junit_report_distinguishes_failures_and_skipped_tests(
         ['skipped'],
         ['failure'],
     ]
+
+
+def test_variables_of_the_user_do_not_reach_the_tests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv('PYTHONUNBUFFERED', '1')
+    monkeypatch.setenv('HGPLAIN', '1')
+    env = suite.environment()
+    assert 'PYTHONUNBUFFERED' not in env
+    assert 'HGPLAIN' not in env

@@ -180,7 +180,7 @@ def environment() -> dict[str, str]:
     have this checkout.
     """
     env = dict(os.environ)
-    for name in ('HGRCPATH', 'HGPLAIN', 'PYTHONHOME'):
+    for name in testenv.FOREIGN:
         env.pop(name, None)
     packages = {sysconfig.get_path('platlib'), sysconfig.get_path('purelib')}
     env['PYTHONPATH'] = os.pathsep.join([str(ROOT), *sorted(packages)])
