@@ -249,7 +249,10 @@ def _grow(measuring: Runner, history: History) -> None:
 
 
 def publish(folder: pathlib.Path, measured: Runner) -> None:
-    """Replace the published table and plots with those of this run."""
+    """Replace the published table and plots with those of this run.
+
+    The document beside the folder (``docs/benchmarks.rst``) shows the plots.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     text = '\n'.join(report.environment()) + '\n\n'
     text += report.table(measured.results)
@@ -262,9 +265,17 @@ def publish(folder: pathlib.Path, measured: Runner) -> None:
     (folder / 'results.txt').write_text(text, encoding='utf-8')
     for old in folder.glob('*.png'):
         old.unlink()
+    plots = {}
     for name, grown in measured.growth.items():
-        report.plot_growth(name, grown, folder)
+        caption = f'size and time of storage as the history of {name} grows'
+        plot = report.plot_growth(name, grown, folder)
+        if plot is not None:
+            plots[plot] = caption
     report.plot_rows(measured.results, folder)
+    document = folder.with_suffix('.rst')
+    if document.exists():
+        images = summary.images(folder.name, plots)
+        summary.replace_block(document, summary.PLOTS, images)
 
 
 if __name__ == '__main__':

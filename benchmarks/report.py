@@ -125,10 +125,11 @@ def plot_growth(
     name: str,
     grown: Mapping[int, Sequence[Result]],
     folder: pathlib.Path,
-) -> None:
+) -> str | None:
     """Draw the medians of each row against the number of changesets.
 
-    ``grown`` has the rows by number of changesets.
+    ``grown`` has the rows by number of changesets. Returns the name of the
+    file in ``folder``, None if there are no rows to draw.
     """
     import matplotlib
 
@@ -142,7 +143,7 @@ def plot_growth(
         for result in results
     }
     if not rows:
-        return
+        return None
     figure, all_axes = pyplot.subplots(
         1, len(rows), figsize=(4 * len(rows), 3.5), squeeze=False
     )
@@ -169,8 +170,10 @@ def plot_growth(
         axes.legend()
     figure.suptitle(name)
     figure.tight_layout()
-    figure.savefig(folder / f'growth-{slug(name)}.png', dpi=80)
+    plot = f'growth-{slug(name)}.png'
+    figure.savefig(folder / plot, dpi=80)
     pyplot.close(figure)
+    return plot
 
 
 def slug(name: str) -> str:

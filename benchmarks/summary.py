@@ -27,8 +27,8 @@ from benchmarks.measure import (
     Result,
 )
 
-BEGIN = '.. figures of "make bench" begin\n'
-END = '.. figures of "make bench" end\n'
+FIGURES = 'figures of "make bench"'
+PLOTS = 'plots of "make bench"'
 
 #: A line of the table: its label, the start of the row's name (without the name
 #: of the history), the variant that stands for Amalgam, and the metric.  The
@@ -89,14 +89,30 @@ def rewrite(
     If rows were measured on several histories, those on ``history`` are shown.
     Raises ValueError if the file has no place for figures.
     """
-    text = readme.read_text(encoding='utf-8')
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    replace_block(readme, FIGURES, figures(results, history))
+
+
+def replace_block(document: pathlib.Path, name: str, text: str) -> None:
+    """Replace the text between the comments ``NAME begin`` and ``NAME end``.
+
+    Raises ValueError if the document has no such comments.
+    """
+    old = document.read_text(encoding='utf-8')
+    opening, closing = f'.. {name} begin\n', f'.. {name} end\n'
+    before, begin, rest = old.partition(opening)
+    _, end, after = rest.partition(closing)
     if not (begin and end):
-        raise ValueError(f'{readme.name} has no place for figures')
-    readme.write_text(
-        f'{before}{BEGIN}\n{figures(results, history)}\n{END}{after}',
-        encoding='utf-8',
+        raise ValueError(f'{document.name} has no place for {name}')
+    document.write_text(
+        f'{before}{opening}\n{text}\n{closing}{after}', encoding='utf-8'
+    )
+
+
+def images(folder: str, plots: Mapping[str, str]) -> str:
+    """Return image directives for plots: a file in ``folder`` to its caption."""
+    return '\n'.join(
+        f'.. image:: {folder}/{name}\n   :alt: {caption}\n'
+        for name, caption in plots.items()
     )
 
 

@@ -210,7 +210,9 @@ def size_row(name: str, ratio: float) -> measure.Result:
 
 def test_readme_shows_figures_of_one_history(tmp_path: pathlib.Path) -> None:
     readme = tmp_path / 'README.rst'
-    readme.write_text(f'before\n{summary.BEGIN}old\n{summary.END}after\n')
+    name = summary.FIGURES
+    block = f'.. {name} begin\nold\n.. {name} end\n'
+    readme.write_text(f'before\n{block}after\n')
     results = [
         size_row('ours: file history', 0.25),
         size_row('other: file history', 0.75),
@@ -227,9 +229,34 @@ def test_readme_shows_figures_of_one_history(tmp_path: pathlib.Path) -> None:
     assert readme.read_text() == again
 
 
-def test_readme_has_a_place_for_figures() -> None:
-    text = (ROOT / 'README.rst').read_text(encoding='utf-8')
-    assert text.index(summary.BEGIN) < text.index(summary.END)
+@pytest.mark.parametrize(
+    ('document', 'name'),
+    [
+        ('README.rst', summary.FIGURES),
+        ('docs/benchmarks.rst', summary.PLOTS),
+    ],
+)
+def test_documents_have_a_place_for_results(document: str, name: str) -> None:
+    text = (ROOT / document).read_text(encoding='utf-8')
+    assert text.index(f'.. {name} begin\n') < text.index(f'.. {name} end\n')
+
+
+def test_a_document_shows_the_plots_that_were_drawn(
+    tmp_path: pathlib.Path,
+) -> None:
+    document = tmp_path / 'benchmarks.rst'
+    name = summary.PLOTS
+    block = f'.. {name} begin\nold.png\n.. {name} end\n'
+    document.write_text(f'before\n{block}after\n')
+    plots = {'a.png': 'of a', 'b.png': 'of b'}
+    summary.replace_block(document, name, summary.images('folder', plots))
+    text = document.read_text()
+    assert '.. image:: folder/a.png\n   :alt: of a\n' in text
+    assert '.. image:: folder/b.png\n   :alt: of b\n' in text
+    assert 'old.png' not in text
+    assert text.endswith('after\n')
+    with pytest.raises(ValueError, match='no place'):
+        summary.replace_block(document, 'another', '')
 
 
 # -- time limits
