@@ -6,6 +6,7 @@ Everything runs in threads of the test's process, on free loopback ports.
 
 from __future__ import annotations
 
+import abc
 import base64
 import contextlib
 import datetime
@@ -128,7 +129,7 @@ def _pending(sock: socket.socket) -> bool:
     return isinstance(sock, ssl.SSLSocket) and bool(sock.pending())
 
 
-class _Listener:
+class _Listener(abc.ABC):
     """A server that handles each connection in a thread of its own."""
 
     def __init__(self) -> None:
@@ -148,9 +149,9 @@ class _Listener:
         with contextlib.suppress(OSError):
             self.run(client)
 
+    @abc.abstractmethod
     def run(self, client: socket.socket) -> None:
-        """Handle one connection; subclasses implement this."""
-        raise NotImplementedError  # pragma: no cover
+        """Handle one connection."""
 
     def close(self) -> None:
         self._socket.close()
