@@ -21,7 +21,7 @@ Mercurial.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 RAW = b'u'
@@ -197,6 +197,56 @@ def decode_stream(pieces: Iterator[bytes]) -> bytes:
     except zlib.error as exc:
         raise ChunkError(str(exc)) from exc
     return b''.join(out)
+
+
+def content_size(chunk: bytes) -> int | None:
+    """Return the size of the data of a chunk without decoding it.
+
+    ``chunk`` may be cut short after 32 bytes if it is compressed. The result is
+    None if the chunk does not tell. Raises ChunkError if it is damaged.
+    """
+    if not chunk:
+        return 0
+    if chunk[:1] == RAW:
+        return len(chunk) - 1
+    if chunk[:1] != ZSTD:
+        return None
+    zstandard = _zstandard()
+    try:
+        size: int = zstandard.frame_content_size(chunk)
+    except zstandard.ZstdError as exc:
+        raise ChunkError(str(exc)) from exc
+    return size if size >= 0 else None
+
+
+def decode_limited(pieces: Sequence[bytes], most: int) -> bytes:
+    """Return the data of a chunk from an untrusted source.
+
+    ``pieces`` together are the chunk. Raises ChunkError if it is damaged, or
+    would have more than ``most`` bytes.
+    """
+    head = pieces[0][:1] if pieces else b''
+    if head == RAW or not head:
+        data = b''.join(pieces)[1:]
+    elif head == ZLIB:
+        unzip = zlib.decompressobj()
+        try:
+            data = unzip.decompress(b''.join(pieces), most + 1)
+        except zlib.error as exc:
+            raise ChunkError(str(exc)) from exc
+        if len(data) <= most and not unzip.eof:
+            raise ChunkError('zlib stream ends early')
+    else:
+        # The decoder does not go beyond the size that the first bytes tell.
+        size = content_size(pieces[0])
+        if size is None or size > most:
+            raise ChunkError('a chunk is too large')
+        data = decode(pieces[0]) if len(pieces) == 1 else decode_stream(
+            iter(pieces)
+        )
+    if len(data) > most:
+        raise ChunkError('a chunk is too large')
+    return data
 
 
 def _unzstd(chunk: bytes) -> bytes:

@@ -1,0 +1,472 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading a pack: what its blocks say, in order, checked as it is read.
+
+A pack comes from a server, whose digests say no more than that it arrived
+undamaged. Everything that other code relies on is therefore checked here:
+numbers are in range, sizes match, and no table is larger than it may be.
+The nodes of changesets are computed from their texts. Nodes of other revisions
+are taken as they are; they are compared with texts when these are read.
+
+This module performs no I/O except that it reads from the file it is given.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import IO
+
+from mercurial.utils import storageutil
+
+from ...sqlitestore.formats import chunks, columns
+from . import layout
+from .derivation import Derivation
+from .errors import PackError
+from .layout import NODE_SIZE, NULL
+
+_INDEX_COLUMNS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Changesets:
+    """Consecutive changesets; ``first`` is the position of the first.
+
+    Lists have an item for each: its node, its parents (nodes), its flags, and
+    its text.
+    """
+
+    first: int
+    nodes: list[bytes]
+    parents: list[tuple[bytes, bytes]]
+    flags: list[int]
+    texts: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFrame:
+    """A frame. Lists have an item for each of its entries.
+
+    ``lines`` are the numbers of their lines, ``revs`` their numbers in the
+    line. A distance is 0 for a full text, d > 0 for a delta of the entry d
+    before, and -k for a delta of the outside revision ``bases[k - 1]``, which
+    is a line and a node. ``pieces`` together are a chunk (see ``chunks``) of
+    the entries, whose lengths are ``lengths``.
+    """
+
+    kind: bytes
+    number: int
+    lines: list[int]
+    revs: list[int]
+    distances: list[int]
+    lengths: list[int]
+    bases: list[tuple[int, bytes]]
+    pieces: list[bytes]
+
+    def entries(self) -> list[bytes]:
+        """Return the entries, decompressed. Raises PackError if damaged."""
+        size = sum(self.lengths)
+        data = _decoded(self.pieces, size)
+        if len(data) != size:
+            raise PackError('a frame has another size than its head says')
+        ends = list(accumulate(self.lengths))
+        return [
+            data[end - length : end]
+            for end, length in zip(ends, self.lengths, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The index of a line. Lists have an item for each of its revisions.
+
+    ``links`` are positions of changesets. ``p1s`` and ``p2s`` are references
+    (see ``layout``), ``outside`` the nodes that references outside of the pack
+    mean. ``sizes`` are bytes of raw texts. ``frames`` and ``places`` say which
+    entry of which frame of the pack has the content.
+    """
+
+    kind: bytes
+    name: bytes
+    number: int
+    nodes: list[bytes]
+    outside: list[bytes]
+    links: list[int]
+    p1s: list[int]
+    p2s: list[int]
+    flags: list[int]
+    sizes: list[int]
+    frames: list[int]
+    places: list[int]
+
+    def parent(self, rev: int, reference: int) -> bytes:
+        """Return the node that a reference of revision ``rev`` means."""
+        if not reference:
+            return NULL
+        if reference <= rev:
+            return self.nodes[rev - reference]
+        return self.outside[reference - rev - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The index of all lines that were completed since the last index."""
+
+    lines: list[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Lines that begin: their kind, names, and the number of the first."""
+
+    kind: bytes
+    first: int
+    names: list[bytes]
+
+
+Event = Changesets | Names | PackedFrame | Index
+
+
+def is_pack(start: bytes) -> bool:
+    """Return whether a file that begins with ``start`` is a pack."""
+    return start.startswith(layout.MAGIC)
+
+
+class Decoder:
+    """Reads the pack in ``stream``, which is at its beginning.
+
+    ``events`` is to be called once.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._read = stream.read
+        self._derivation = Derivation()
+        self._nodes: list[bytes] = []
+        self._outside: list[bytes] = []
+        self._names: dict[bytes, list[bytes]] = {
+            layout.MANIFEST: [],
+            layout.FILE: [],
+        }
+        # How many lines of each kind an index has come for.
+        self._indexed = {layout.MANIFEST: 0, layout.FILE: 0}
+        # The kind and the number of entries of each frame.
+        self._frames: list[tuple[bytes, int]] = []
+        self._kind = layout.MANIFEST
+        self._revisions = 0
+
+    def events(self) -> Iterator[Event]:
+        """Yield what the blocks hold. Raises PackError if they are damaged."""
+        head = self._exactly(len(layout.MAGIC) + 1)
+        if head != layout.MAGIC + bytes((layout.VERSION,)):
+            raise PackError('not a pack of a known version')
+        try:
+            yield from self._events()
+        except (chunks.ChunkError, columns.ColumnError, struct.error) as exc:
+            raise PackError(f'damaged pack: {exc}') from exc
+
+    def _events(self) -> Iterator[Event]:
+        kind, content = self._block()
+        while kind != layout.END:
+            following: tuple[bytes, bytes] | None = None
+            if kind == layout.OUTSIDE:
+                if len(content) % NODE_SIZE:
+                    raise PackError('a list of nodes is cut short')
+                self._outside.extend(_nodes(content))
+            elif kind == layout.CHANGESETS:
+                yield self._changesets(content)
+            elif kind == layout.NAMES:
+                yield self._new_names(content)
+            elif kind == layout.FRAME:
+                pieces: list[bytes] = []
+                following = self._block()
+                while following[0] == layout.CONTINUATION:
+                    pieces.append(following[1])
+                    following = self._block()
+                yield self._frame(content, pieces)
+            elif kind == layout.INDEX:
+                yield self._index(content)
+            else:
+                raise PackError('unknown kind of block')
+            kind, content = following or self._block()
+        counts = (len(self._nodes), self._revisions, len(self._frames))
+        if _numbers(content, 3) != counts or self._read(1):
+            raise PackError('the end does not match the content')
+        if any(
+            self._indexed[kind] != len(names)
+            for kind, names in self._names.items()
+        ):
+            raise PackError('an index is missing')
+
+    def _exactly(self, size: int) -> bytes:
+        data = self._read(size)
+        if len(data) != size:
+            raise PackError('the pack is cut short')
+        return data
+
+    def _block(self) -> tuple[bytes, bytes]:
+        kind, size = layout.BLOCK.unpack(self._exactly(layout.BLOCK.size))
+        if size > layout.MOST_BLOCK:
+            raise PackError('a block is too large')
+        return kind, self._exactly(size)
+
+    def _changesets(self, content: bytes) -> Changesets:
+        if any(self._names.values()):
+            raise PackError('changesets after files')
+        head, table, packed = layout.cut(content, 3)
+        (count,) = _numbers(head, 1)
+        p1s, p2s, flags, lengths = _table(table, 4, count)
+        texts = _split(_decoded([packed], layout.MOST_TABLE), lengths)
+        first = len(self._nodes)
+        parents = []
+        known, outside = self._nodes, self._outside
+        hashed = storageutil.hashrevisionsha1
+        learn = self._derivation.add_changeset
+        try:
+            for number, text in enumerate(texts):
+                pair = tuple(
+                    NULL
+                    if not reference
+                    else known[first + number - reference]
+                    if 0 < reference <= first + number
+                    else outside[_positive(reference - first - number - 1)]
+                    for reference in (p1s[number], p2s[number])
+                )
+                parents.append(pair)
+                known.append(hashed(text, *pair))
+                learn(text)
+        except IndexError:
+            raise PackError('a changeset has an unknown parent') from None
+        return Changesets(first, known[first:], parents, flags, texts)
+
+    def _new_names(self, content: bytes) -> Names:
+        kind, head, packed = layout.cut(content, 3)
+        if kind not in self._names or (
+            kind == layout.MANIFEST and self._names[layout.FILE]
+        ):
+            raise PackError('unknown kind of line')
+        (count,) = _numbers(head, 1)
+        names = _decoded([packed], layout.MOST_TABLE).split(b'\0')
+        if len(names) != count:
+            raise PackError('names are missing')
+        self._kind = kind
+        first = len(self._names[kind])
+        self._names[kind].extend(names)
+        return Names(kind, first, names)
+
+    def _frame(self, content: bytes, pieces: list[bytes]) -> PackedFrame:
+        head, base_table, base_nodes, table, first = layout.cut(content, 5)
+        count, outside = _numbers(head, 2)
+        kind = self._kind
+        is_manifest = kind == layout.MANIFEST
+        lines, revs, distances, lengths, *links = _table(
+            table, 5 if is_manifest else 4, count
+        )
+        lines, revs = columns.undiff(lines), columns.undiff(revs)
+        (base_lines,) = _table(base_table, 1, outside)
+        bases = columns.undiff(base_lines)
+        if len(base_nodes) != outside * NODE_SIZE:
+            raise PackError('a list of nodes is cut short')
+        names = len(self._names[kind])
+        _check_range(lines, 0, names - 1)
+        _check_range(bases, 0, names - 1)
+        _check_range(revs, 0, 1 << 31)
+        _check_range(lengths, 0, 1 << 31)
+        _check_range(distances, -outside, count)
+        if any(
+            distance > place
+            for place, distance in enumerate(distances)
+            if distance > 0
+        ):
+            raise PackError('a delta without its base')
+        frame = PackedFrame(
+            kind,
+            len(self._frames),
+            lines,
+            revs,
+            distances,
+            lengths,
+            list(zip(bases, _nodes(base_nodes), strict=True)),
+            [first, *pieces],
+        )
+        self._frames.append((kind, count))
+        if is_manifest:
+            self._learn(frame, columns.undiff(links[0]))
+        elif chunks.content_size(first) not in (None, sum(lengths)):
+            raise PackError('a frame has another size than its head says')
+        return frame
+
+    def _learn(self, frame: PackedFrame, links: list[int]) -> None:
+        """Learn the nodes that a frame of manifests names."""
+        names = self._names[layout.MANIFEST]
+        derivation = self._derivation
+        _check_range(links, 0, len(self._nodes) - 1)
+        for line, link, distance, entry in zip(
+            frame.lines, links, frame.distances, frame.entries(), strict=True
+        ):
+            if distance:
+                derivation.add_delta(names[line], link, entry)
+            else:
+                derivation.add_text(names[line], link, entry)
+
+    def _index(self, content: bytes) -> Index:
+        head, counts, table, outside, places, explicit = layout.cut(content, 6)
+        count, outsiders, unknown = _numbers(head, 3)
+        revisions, outsides = _table(counts, 2, count)
+        _check_range(revisions, 0, 1 << 31)
+        _check_range(outsides, 0, outsiders)
+        total = sum(revisions)
+        rows = _table(table, _INDEX_COLUMNS, total)
+        if (
+            len(outside) != outsiders * NODE_SIZE
+            or sum(outsides) != outsiders
+            or len(explicit) != unknown * NODE_SIZE
+        ):
+            raise PackError('a list of nodes is cut short')
+        (numbers,) = _table(places, 1, unknown)
+        given = dict(
+            zip(columns.undiff(numbers), _nodes(explicit), strict=True)
+        )
+        outside_nodes = _nodes(outside)
+        kind = self._kind
+        first = self._indexed[kind]
+        self._indexed[kind] += count
+        if self._indexed[kind] > len(self._names[kind]):
+            raise PackError('an index of no line')
+        lines = []
+        start = taken = 0
+        for offset, (size, others) in enumerate(
+            zip(revisions, outsides, strict=True)
+        ):
+            end = start + size
+            lines.append(
+                self._line(
+                    kind,
+                    first + offset,
+                    [column[start:end] for column in rows],
+                    outside_nodes[taken : taken + others],
+                    {
+                        rev: given[start + rev]
+                        for rev in range(size)
+                        if start + rev in given
+                    }
+                    if given
+                    else {},
+                )
+            )
+            start = end
+            taken += others
+        self._revisions += total
+        return Index(lines)
+
+    def _line(
+        self,
+        kind: bytes,
+        number: int,
+        rows: list[list[int]],
+        outside: list[bytes],
+        given: dict[int, bytes],
+    ) -> Line:
+        links, p1s, p2s, flags, sizes, frames, places = rows
+        links, sizes = columns.undiff(links), columns.undiff(sizes)
+        frames, places = columns.undiff(frames), columns.undiff(places)
+        name = self._names[kind][number]
+        _check_range(links, 0, len(self._nodes) - 1)
+        if kind == layout.MANIFEST and not name:
+            digits = self._derivation.roots(links)
+        else:
+            digits = self._derivation.take(name, links)
+        for rev, node in given.items():
+            digits[rev] = node.hex().encode()
+        joined = b''.join(digits)
+        if len(joined) != 2 * NODE_SIZE * len(links):
+            raise PackError('a node is missing')
+        try:
+            nodes = _nodes(bytes.fromhex(joined.decode('ascii')))
+        except ValueError:
+            raise PackError('a node is damaged') from None
+        _check_range(sizes, 0, 1 << 40)
+        _check_range(flags, 0, 0xFFFF)
+        for references in (p1s, p2s):
+            _check_range(references, 0, len(links) + len(outside))
+            if any(
+                reference - rev > len(outside)
+                for rev, reference in enumerate(references)
+            ):
+                raise PackError('a revision has an unknown parent')
+        _check_range(frames, 0, len(self._frames) - 1)
+        if any(
+            not 0 <= place < self._frames[frame][1]
+            or self._frames[frame][0] != kind
+            for frame, place in zip(frames, places, strict=True)
+        ):
+            raise PackError('a revision has no content')
+        return Line(
+            kind,
+            name,
+            number,
+            nodes,
+            outside,
+            links,
+            p1s,
+            p2s,
+            flags,
+            sizes,
+            frames,
+            places,
+        )
+
+
+def _nodes(joined: bytes) -> list[bytes]:
+    return [
+        joined[i : i + NODE_SIZE] for i in range(0, len(joined), NODE_SIZE)
+    ]
+
+
+def _numbers(content: bytes, count: int) -> tuple[int, ...]:
+    """Return ``count`` numbers that are written as digits."""
+    parts = content.split(b' ')
+    if len(parts) != count or not all(
+        part.isdigit() and len(part) < 12 for part in parts
+    ):
+        raise PackError('a head is damaged')
+    return tuple(map(int, parts))
+
+
+def _positive(index: int) -> int:
+    if index < 0:
+        raise IndexError
+    return index
+
+
+def _check_range(values: list[int], low: int, high: int) -> None:
+    if values and (min(values) < low or max(values) > high):
+        raise PackError('a number is out of range')
+
+
+def _table(chunk: bytes, width: int, count: int) -> list[list[int]]:
+    """Return the columns of a table of ``count`` rows."""
+    if not count:
+        if chunk:
+            raise PackError('a table of no rows has content')
+        return [[] for _column in range(width)]
+    most = width * (8 * count + 1)
+    if most > layout.MOST_TABLE:
+        raise PackError('a table is too large')
+    return columns.unpack(_decoded([chunk], most), width, count)
+
+
+def _decoded(pieces: list[bytes], most: int) -> bytes:
+    """Return the content of a chunk of at most ``most`` bytes."""
+    return chunks.decode_limited(pieces, most)
+
+
+def _split(data: bytes, lengths: list[int]) -> list[bytes]:
+    _check_range(lengths, 0, len(data))
+    ends = list(accumulate(lengths))
+    if (ends[-1] if ends else 0) != len(data):
+        raise PackError('texts do not match their lengths')
+    return [
+        data[end - length : end]
+        for end, length in zip(ends, lengths, strict=True)
+    ]

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Nodes that need not be in a pack, since other content of it names them.
+
+The text of a changeset begins with the node of its manifest. The text of a
+manifest has the nodes of files and subdirectories, and a delta of a manifest
+inserts the nodes that are new. A file revision that belongs to a changeset is
+in the manifest of that changeset and in no earlier one, so the delta has it.
+One in seven bytes of a changegroup is part of a node, and no compressor can
+shrink nodes.
+
+Encoder and decoder both feed a ``Derivation`` with the same content. The encoder
+puts a node into the pack if the derivation does not find it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...sqlitestore.formats import deltas
+
+_DIGITS = 40
+
+
+class Derivation:
+    """The nodes that the changesets and manifests of a pack name so far."""
+
+    def __init__(self) -> None:
+        #: By changeset: the digits of the node of its manifest.
+        self._roots: list[bytes] = []
+        # By path: positions of changesets and digits of nodes in turn. Paths
+        # of directories end in a slash.
+        self._found: dict[bytes, list[int | bytes]] = {}
+
+    def add_changeset(self, text: bytes) -> None:
+        """Learn from the text of the next changeset."""
+        self._roots.append(text[:_DIGITS])
+
+    def add_text(self, directory: bytes, link: int, text: bytes) -> None:
+        """Learn from a text of a manifest, or from what a delta inserts.
+
+        ``directory`` is that of the manifest, and empty or with a slash at its
+        end. ``link`` is the position of the changeset in the pack.
+        """
+        found = self._found
+        for line in text.split(b'\n'):
+            path, _null, rest = line.partition(b'\0')
+            if rest[_DIGITS:] == b't':
+                path += b'/'
+            if directory:
+                path = directory + path
+            known = found.get(path)
+            if known is None:
+                found[path] = [link, rest[:_DIGITS]]
+            else:
+                known.append(link)
+                known.append(rest[:_DIGITS])
+
+    def add_delta(self, directory: bytes, link: int, delta: bytes) -> None:
+        """Learn from a delta of a manifest. Raises struct.error if damaged."""
+        position = 0
+        size = deltas.HUNK.size
+        unpack = deltas.HUNK.unpack_from
+        while position < len(delta):
+            length = unpack(delta, position)[2]
+            position += size
+            if length:
+                self.add_text(
+                    directory, link, delta[position : position + length]
+                )
+                position += length
+
+    def roots(self, links: Iterable[int]) -> list[bytes]:
+        """Return the digits of the manifests of these changesets."""
+        roots = self._roots
+        return [roots[link] for link in links]
+
+    def take(self, path: bytes, links: Iterable[int]) -> list[bytes]:
+        """Return the digits of the revisions of a file or directory.
+
+        They belong to the changesets at the positions ``links``. An item is
+        empty if its node is unknown. What is known of the path is forgotten,
+        since it is asked for once.
+        """
+        found = self._found.pop(path, None)
+        if found is None:
+            return [b'' for _link in links]
+        known = dict(zip(found[::2], found[1::2], strict=True))
+        get = known.get
+        return [get(link, b'') for link in links]  # type: ignore[misc,call-overload]

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The layout of a pack: blocks, tables and references.
+
+A pack holds the changesets of a segment with their manifests and files, in the
+form in which a database stores them. docs/packs.rst specifies it. It begins
+with ``MAGIC`` and a byte with the version; blocks follow. A block is a byte
+that says its kind, the length of its content (32 bits, big-endian), and the
+content. Content that consists of several values gives the length of each value
+but the last in 32 bits before it.
+
+A *line* is the history of one thing in a pack: of the root manifest, of a
+directory of a tree manifest, or of a file. Lines of manifests come first.
+A line has revisions, numbered from 0 within the pack.
+
+A *reference* is how a revision names a parent. It is an integer: 0 is the null
+revision, k up to the number of the revision is the revision k before it, and
+larger numbers count in the list of the nodes that are outside of the pack.
+
+This module performs no I/O and knows neither repositories nor the wire.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from .errors import PackError
+
+MAGIC = b'HGPK'
+#: Every change that older readers would misread increases this.
+VERSION = 1
+
+#: Kinds of blocks.
+CHANGESETS = b'C'
+OUTSIDE = b'O'
+NAMES = b'N'
+FRAME = b'F'
+CONTINUATION = b'P'
+INDEX = b'I'
+END = b'E'
+
+#: Kinds of lines, the first byte of the content of a block NAMES.
+MANIFEST = b'm'
+FILE = b'f'
+
+NULL = b'\0' * 20
+NODE_SIZE = 20
+
+BLOCK = struct.Struct('>cI')
+LENGTH = struct.Struct('>I')
+
+#: The most bytes in a block. Content of frames is cut into pieces that are
+#: smaller, and all tables of a block together stay below it by far.
+MOST_BLOCK = 80 << 20
+
+#: The most bytes of a decompressed table or list of texts, in any block but
+#: those of frames. An encoder ends a block long before.
+MOST_TABLE = 256 << 20
+
+
+class Revision(NamedTuple):
+    """One revision as a changegroup describes it.
+
+    ``link`` is the node of its changeset. ``base`` is the node that ``delta``
+    applies to. All nodes have 20 bytes.
+    """
+
+    node: bytes
+    p1: bytes
+    p2: bytes
+    link: bytes
+    base: bytes
+    delta: bytes
+    flags: int
+
+
+def block(kind: bytes, content: bytes) -> bytes:
+    """Return a block."""
+    return BLOCK.pack(kind, len(content)) + content
+
+
+def join(*values: bytes) -> bytes:
+    """Return several values as the content of a block."""
+    parts = []
+    for value in values[:-1]:
+        parts.append(LENGTH.pack(len(value)))
+        parts.append(value)
+    parts.append(values[-1])
+    return b''.join(parts)
+
+
+def cut(content: bytes, count: int) -> list[bytes]:
+    """Return the ``count`` values in the content of a block.
+
+    Raises PackError if there are fewer.
+    """
+    values = []
+    position = 0
+    for _number in range(count - 1):
+        start = position + LENGTH.size
+        if start > len(content):
+            raise PackError('a block is cut short')
+        position = start + LENGTH.unpack_from(content, position)[0]
+        if position > len(content):
+            raise PackError('a block is cut short')
+        values.append(content[start:position])
+    values.append(content[position:])
+    return values

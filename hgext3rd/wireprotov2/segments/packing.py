@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Turning the changegroup of a segment into a pack.
+
+Mercurial decides what is in the changegroup and what its deltas are made
+against. So everything it knows of hidden, secret, narrow and censored history
+holds for packs, and they can be made from any storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ...amalgam.packs import encoder, layout
+from ...amalgam.packs.errors import PackError
+from .chunkreader import ChunkReader
+
+#: Bytes of a delta header by version (mercurial.changegroup): the node, two
+#: parents, the delta base, the changeset; 03 has 16 bits of flags after them.
+_HEADERS = {b'02': 100, b'03': 102}
+
+
+def packable(version: bytes) -> bool:
+    """Return whether changegroups of ``version`` can become packs."""
+    return version in _HEADERS
+
+
+def pack(
+    texts: encoder.Texts, version: bytes, chunks: Iterable[bytes], level: int
+) -> Iterator[bytes]:
+    """Yield the pack that holds a changegroup of ``version``.
+
+    ``chunks`` are its bytes, in chunks of any size. ``level`` is that of zstd.
+    Raises ``PackError`` if they are no such changegroup.
+    """
+    reader = ChunkReader(chunks)
+    made = encoder.Encoder(texts, level)
+    header = _HEADERS[version]
+    for revision in _group(reader, header):
+        made.changeset(revision)
+        yield from made.take()
+    made.begin(layout.MANIFEST, b'')
+    for revision in _group(reader, header):
+        made.revision(revision)
+        yield from made.take()
+    kinds = [layout.FILE]
+    if version == b'03':
+        kinds.insert(0, layout.MANIFEST)
+    for kind in kinds:
+        while name := _chunk(reader):
+            made.begin(kind, name)
+            for revision in _group(reader, header):
+                made.revision(revision)
+                yield from made.take()
+    if reader.more():
+        raise PackError('bytes follow the changegroup')
+    made.finish()
+    yield from made.take()
+
+
+def _chunk(reader: ChunkReader) -> bytes:
+    """Return the next chunk, b'' at the end of a group."""
+    size = int.from_bytes(reader.read(4), 'big')
+    if 0 < size < 5:
+        raise PackError('bad length of a chunk')
+    return reader.read(size - 4) if size else b''
+
+
+def _group(reader: ChunkReader, header: int) -> Iterator[layout.Revision]:
+    """Yield the revisions of a group."""
+    while chunk := _chunk(reader):
+        if len(chunk) < header:
+            raise PackError('a chunk is shorter than its header')
+        yield layout.Revision(
+            node=chunk[:20],
+            p1=chunk[20:40],
+            p2=chunk[40:60],
+            base=chunk[60:80],
+            link=chunk[80:100],
+            flags=int.from_bytes(chunk[100:header], 'big'),
+            delta=chunk[header:],
+        )
+
+
+class RepositoryTexts:
+    """The texts of a repository, for an encoder."""
+
+    def __init__(self, repo: Any) -> None:
+        self._repo = repo.unfiltered()
+        self._last: tuple[tuple[bytes, bytes], Any] = ((b'', b''), None)
+
+    def full_text(self, kind: bytes, name: bytes, node: bytes) -> bytes:
+        """Return the raw text of a revision."""
+        text: bytes = self._storage(kind, name).rawdata(node)
+        return text
+
+    def raw_size(self, kind: bytes, name: bytes, node: bytes) -> int:
+        """Return the number of bytes of that text."""
+        storage = self._storage(kind, name)
+        size: int = storage.rawsize(storage.rev(node))
+        return size
+
+    def _storage(self, kind: bytes, name: bytes) -> Any:
+        key = (kind, name)
+        if self._last[0] != key:
+            if kind == layout.CHANGESETS:
+                found = self._repo.changelog
+            elif kind == layout.MANIFEST:
+                found = self._repo.manifestlog.getstorage(name)
+            else:
+                found = self._repo.file(name)
+            self._last = (key, getattr(found, '_revlog', found))
+        return self._last[1]

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Turning a pack back into the revisions of a changegroup.
+
+This is how a pack reaches a storage that cannot take it as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO
+
+from mercurial import mdiff
+
+from ...amalgam.packs import decoder, layout
+from ...amalgam.packs.decoder import Line, PackedFrame
+from ...amalgam.packs.errors import PackError
+from ...amalgam.packs.layout import NULL
+
+#: An item is None for the end of a group or of a list of names, a name, or a
+#: revision.
+Item = bytes | layout.Revision | None
+
+
+def items(stream: IO[bytes], version: bytes) -> Iterator[Item]:
+    """Yield the revisions of the pack in ``stream`` in the order of groups.
+
+    ``version`` is that of the changegroup. Raises ``PackError``.
+    """
+    changesets: list[bytes] = []
+    frames: dict[int, PackedFrame] = {}
+    in_kind = layout.CHANGESETS
+    wrote_root = False
+    for event in decoder.Decoder(stream).events():
+        if isinstance(event, decoder.Changesets):
+            changesets.extend(event.nodes)
+            for node, (p1, p2), flags, text in zip(
+                event.nodes,
+                event.parents,
+                event.flags,
+                event.texts,
+                strict=True,
+            ):
+                yield layout.Revision(
+                    node, p1, p2, node, NULL, _insertion(text), flags
+                )
+        elif isinstance(event, PackedFrame):
+            frames[event.number] = event
+        elif isinstance(event, decoder.Index):
+            for line, entries in _with_content(event, frames):
+                if in_kind == layout.CHANGESETS:
+                    yield None
+                    in_kind = layout.MANIFEST
+                if line.kind == layout.FILE and in_kind != layout.FILE:
+                    if not wrote_root:
+                        yield None
+                        wrote_root = True
+                    if version == b'03':
+                        yield None
+                    in_kind = layout.FILE
+                if line.kind == layout.FILE or line.name:
+                    yield line.name
+                else:
+                    wrote_root = True
+                yield from _revisions(line, entries, changesets)
+                yield None
+            frames.clear()
+    # The ends of what did not come.
+    if in_kind == layout.CHANGESETS:
+        yield None
+    if not wrote_root:
+        yield None
+    if in_kind != layout.FILE and version == b'03':
+        yield None
+    yield None
+
+
+Content = tuple[PackedFrame, list[bytes]]
+
+
+def _with_content(
+    index: decoder.Index, frames: dict[int, PackedFrame]
+) -> Iterator[tuple[Line, dict[int, Content]]]:
+    """Yield lines, each with the frames that its revisions are in.
+
+    A frame is decompressed when the first line needs it.
+    """
+    held: dict[int, Content] = {}
+    for line in index.lines:
+        needed = set(line.frames)
+        if needed - frames.keys():
+            raise PackError('a revision is in no frame of its index')
+        held = {n: content for n, content in held.items() if n in needed}
+        for number in sorted(needed - held.keys()):
+            frame = frames[number]
+            held[number] = (frame, frame.entries())
+        yield line, held
+
+
+def _revisions(
+    line: Line, contents: dict[int, Content], changesets: list[bytes]
+) -> Iterator[layout.Revision]:
+    """Yield the revisions of a line."""
+    nodes = line.nodes
+    for rev, node in enumerate(nodes):
+        frame, entries = contents[line.frames[rev]]
+        place = line.places[rev]
+        entry = entries[place]
+        distance = frame.distances[place]
+        if not distance:
+            base, entry = NULL, _insertion(entry)
+        elif distance < 0:
+            base_line, base = frame.bases[-distance - 1]
+            if base_line != line.number:
+                raise PackError('a delta of another line')
+        else:
+            before = place - distance
+            if frame.lines[before] != line.number:
+                raise PackError('a delta of another line')
+            base = nodes[_earlier(frame.revs[before], rev)]
+        yield layout.Revision(
+            node,
+            line.parent(rev, line.p1s[rev]),
+            line.parent(rev, line.p2s[rev]),
+            changesets[line.links[rev]],
+            base,
+            entry,
+            line.flags[rev],
+        )
+
+
+def _earlier(base: int, rev: int) -> int:
+    if base >= rev:
+        raise PackError('a delta of a later revision')
+    return base
+
+
+def _insertion(text: bytes) -> bytes:
+    """Return the delta that makes ``text`` from nothing."""
+    header: bytes = mdiff.trivialdiffheader(len(text))
+    return header + text
