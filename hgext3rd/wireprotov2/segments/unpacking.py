@@ -46,7 +46,7 @@ def items(stream: IO[bytes], version: bytes) -> Iterator[Item]:
         elif isinstance(event, PackedFrame):
             frames[event.number] = event
         elif isinstance(event, decoder.Index):
-            for line, entries in _with_content(event, frames):
+            for line, entries in with_content(event, frames):
                 if in_kind == layout.CHANGESETS:
                     yield None
                     in_kind = layout.MANIFEST
@@ -77,7 +77,7 @@ def items(stream: IO[bytes], version: bytes) -> Iterator[Item]:
 Content = tuple[PackedFrame, list[bytes]]
 
 
-def _with_content(
+def with_content(
     index: decoder.Index, frames: dict[int, PackedFrame]
 ) -> Iterator[tuple[Line, dict[int, Content]]]:
     """Yield lines, each with the frames that its revisions are in.
@@ -96,29 +96,47 @@ def _with_content(
         yield line, held
 
 
+def entries_of(
+    line: Line, contents: dict[int, Content]
+) -> Iterator[tuple[bytes, int | bytes | None]]:
+    """Yield the entry of each revision of a line, and what it is a delta of.
+
+    That is the number of an earlier revision of the line, the node of an
+    outside revision, or None for a full text.
+    """
+    number = line.number
+    for rev, (frame_number, place) in enumerate(
+        zip(line.frames, line.places, strict=True)
+    ):
+        frame, entries = contents[frame_number]
+        distance = frame.distances[place]
+        base: int | bytes | None = None
+        if distance < 0:
+            base_line, base = frame.bases[-distance - 1]
+            if base_line != number:
+                raise PackError('a delta of another line')
+        elif distance:
+            before = place - distance
+            base = frame.revs[before]
+            if frame.lines[before] != number:
+                raise PackError('a delta of another line')
+            if base >= rev:
+                raise PackError('a delta of a later revision')
+        yield entries[place], base
+
+
 def _revisions(
     line: Line, contents: dict[int, Content], changesets: list[bytes]
 ) -> Iterator[layout.Revision]:
     """Yield the revisions of a line."""
     nodes = line.nodes
-    for rev, node in enumerate(nodes):
-        frame, entries = contents[line.frames[rev]]
-        place = line.places[rev]
-        entry = entries[place]
-        distance = frame.distances[place]
-        if not distance:
+    for rev, (entry, base) in enumerate(entries_of(line, contents)):
+        if base is None:
             base, entry = NULL, _insertion(entry)
-        elif distance < 0:
-            base_line, base = frame.bases[-distance - 1]
-            if base_line != line.number:
-                raise PackError('a delta of another line')
-        else:
-            before = place - distance
-            if frame.lines[before] != line.number:
-                raise PackError('a delta of another line')
-            base = nodes[_earlier(frame.revs[before], rev)]
+        elif isinstance(base, int):
+            base = nodes[base]
         yield layout.Revision(
-            node,
+            nodes[rev],
             line.parent(rev, line.p1s[rev]),
             line.parent(rev, line.p2s[rev]),
             changesets[line.links[rev]],
@@ -126,12 +144,6 @@ def _revisions(
             entry,
             line.flags[rev],
         )
-
-
-def _earlier(base: int, rev: int) -> int:
-    if base >= rev:
-        raise PackError('a delta of a later revision')
-    return base
 
 
 def _insertion(text: bytes) -> bytes:

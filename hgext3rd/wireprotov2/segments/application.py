@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The unpacker with which Mercurial applies packs.
+
+``changegroup.cg3unpacker.apply`` runs hooks, moves phases, and reports; all of
+that stays Mercurial's. It asks the unpacker for revisions of changesets, then of
+manifests and files. This unpacker answers the first question by storing
+everything, so nothing is left for the others.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any
+
+from mercurial import changegroup, changelog
+from mercurial.node import nullrev
+
+from ...amalgam.packs import decoder
+from ...amalgam.packs.decoder import Changesets, Index, PackedFrame
+from ...amalgam.packs.errors import PackError
+from .revlogs import Appender, RevlogSink
+
+
+class LateChangeset:
+    """Stands for a changeset that was added; reads it when asked for more.
+
+    Mercurial notes the branch of each changeset. Parsing the whole text takes
+    as long as storing the changeset.
+    """
+
+    __slots__ = ('_changelog', '_text', 'branchinfo')
+
+    def __init__(self, changelog: Any, text: bytes) -> None:
+        self._changelog = changelog
+        self._text = text
+        # The third line is the date, which may be followed by extras.
+        date = text.split(b'\n', 3)[2]
+        if date.count(b' ') < 2:
+            self.branchinfo = (b'default', False)
+        else:
+            self.branchinfo = self._parsed().branchinfo
+
+    def _parsed(self) -> Any:
+        return changelog.changelogrevision(
+            self._changelog, self._text, {}, False
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parsed(), name)
+
+
+class PackUnpacker(changegroup.cg3unpacker):
+    """Applies the packs in ``streams``, in order."""
+
+    def __init__(self, repo: Any, streams: Sequence[IO[bytes]]) -> None:
+        super().__init__(io.BytesIO(), b'UN')
+        self._repo = repo.unfiltered()
+        self._streams = streams
+        self.revisions = 0
+        self.files: set[bytes] = set()
+
+    def apply(self, repo: Any, tr: Any, *args: Any, **kwargs: Any) -> Any:
+        """Store everything, and do what Mercurial does for a changegroup."""
+        target = repo.unfiltered().changelog
+        inherited = type(target)
+        unpacker = self
+
+        class packchangelog(inherited):  # type: ignore[misc,valid-type]
+            """A changelog that takes its revisions from packs."""
+
+            def addgroup(
+                self, deltas: Any, linkmapper: Any, tr: Any, **kwargs: Any
+            ) -> bool:
+                return unpacker.store(self, tr, kwargs.get('addrevisioncb'))
+
+        packchangelog.__name__ = inherited.__name__
+        target.__class__ = packchangelog
+        try:
+            return super().apply(repo, tr, *args, **kwargs)
+        finally:
+            target.__class__ = inherited
+
+    def deltaiter(self) -> Iterator[Any]:
+        """Return nothing: ``store`` takes the revisions itself."""
+        return iter(())
+
+    def filelogheader(self) -> dict[bytes, bytes]:
+        """Return that there are no more files."""
+        return {}
+
+    def _unpackmanifests(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: manifests are stored."""
+
+    def store(self, target: Any, tr: Any, added: Any) -> bool:
+        """Store the packs; return whether there was anything in them."""
+        stored = False
+        for stream in self._streams:
+            stored = self._store(target, tr, stream) or stored
+        return stored
+
+    def _store(self, target: Any, tr: Any, stream: IO[bytes]) -> bool:
+        repo = self._repo
+        make = getattr(repo, 'pack_sink', None)
+        sink = make(tr) if make is not None else None
+        if sink is None:
+            sink = RevlogSink(
+                repo, tr, lambda path: repo.file(path, writable=True)
+            )
+        linkrevs: list[int] = []
+        for event in decoder.Decoder(stream).events():
+            if isinstance(event, Changesets):
+                linkrevs.extend(self._add_changesets(target, tr, event))
+            elif isinstance(event, PackedFrame):
+                sink.add_frame(event)
+            elif isinstance(event, Index):
+                self.revisions += sink.add_index(event, linkrevs)
+        return bool(linkrevs)
+
+    def _add_changesets(
+        self, target: Any, tr: Any, event: Changesets
+    ) -> list[int]:
+        """Append changesets to the changelog; return their revisions."""
+        register = self._repo.register_changeset
+        get_rev = target.index.get_rev
+        step: Callable[[], None] = self.callback or (lambda: None)
+        revs = []
+        with target._writing(tr):
+            appender = Appender(target, tr)
+            for node, parents, flags, text in zip(
+                event.nodes,
+                event.parents,
+                event.flags,
+                event.texts,
+                strict=True,
+            ):
+                rev = get_rev(node)
+                if rev is None:
+                    numbers = [
+                        nullrev if parent == decoder.NULL else get_rev(parent)
+                        for parent in parents
+                    ]
+                    if None in numbers:
+                        raise PackError('a changeset has an unknown parent')
+                    rev = appender.append(
+                        (
+                            node,
+                            numbers[0],
+                            numbers[1],
+                            len(target.index),
+                            flags,
+                            len(text),
+                            None,
+                            text,
+                        )
+                    )
+                    register(rev, LateChangeset(target, text))
+                revs.append(rev)
+                step()
+            appender.flush()
+        return revs

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Appending the content of packs to revlogs, many revisions at a time.
+
+Mercurial adds one revision at a time. It looks for the best delta, builds each
+text, and writes each entry by itself, which is most of the CPU of a clone. A
+pack says what each revision is a delta of, so a line becomes a list of entries
+and one write. Texts are compared with their nodes when they are read, as
+always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from mercurial import mdiff, revlogutils
+from mercurial.node import nullrev
+
+from ...amalgam.packs import decoder, layout
+from ...amalgam.packs.decoder import Line, PackedFrame
+from ...amalgam.packs.errors import PackError
+from ...amalgam.packs.layout import NULL
+from . import unpacking
+
+#: A revision to append: node, p1, p2, linkrev, flags, bytes of the full text,
+#: delta base or None, and the delta or full text.
+Entry = tuple[bytes, int, int, int, int, int, int | None, bytes]
+
+#: Bytes of entries that are written at once.
+BATCH_BYTES = 8 << 20
+
+
+class Appender:
+    """Appends revisions to one revlog in the transaction ``tr``."""
+
+    def __init__(self, revlog: Any, tr: Any) -> None:
+        self._revlog = revlog
+        self._tr = tr
+        self._entries: list[bytes] = []
+        self._data: list[bytes] = []
+        self._size = 0
+        # What one revision takes is computed from the last one.
+        index = revlog.index
+        last = len(index) - 1
+        self._offset = 0
+        if last >= 0:
+            self._offset = (index[last][0] >> 16) + index[last][1]
+        self._first = last + 1
+        self._start = self._offset
+
+    def append(self, entry: Entry) -> int:
+        """Append a revision and return its number."""
+        node, p1, p2, link, flags, size, base, content = entry
+        revlog = self._revlog
+        index = revlog.index
+        rev = len(index)
+        header, data = revlog._inner.compress(content)
+        length = len(header) + len(data)
+        index.append(
+            revlogutils.entry(
+                flags=flags,
+                data_offset=self._offset,
+                data_compressed_length=length,
+                data_uncompressed_length=size,
+                data_delta_base=rev if base is None else base,
+                link_rev=link,
+                parent_rev_1=p1,
+                parent_rev_2=p2,
+                node_id=node,
+            )
+        )
+        packed = index.entry_binary(rev)
+        if not rev:
+            form = revlog._format_flags | revlog._format_version
+            packed = index.pack_header(form) + packed
+        self._entries.append(packed)
+        self._data.append(header + data if header else data)
+        self._offset += length
+        self._size += length
+        if self._size >= BATCH_BYTES:
+            self.flush()
+        return rev
+
+    def flush(self) -> None:
+        """Write what was appended."""
+        if not self._entries:
+            return
+        revlog, tr = self._revlog, self._tr
+        inner = revlog._inner
+        entry_size = revlog.index.entry_size
+        if inner.inline:
+            # One write of entries and data in turn.
+            at = self._start + self._first * entry_size
+            tr.add(inner.canonical_index_file, at)
+            parts = [b''] * (2 * len(self._entries))
+            parts[::2] = self._entries
+            parts[1::2] = self._data
+            entry, data = b'', (b'', b''.join(parts))
+        else:
+            # The first position counts; Mercurial adds later ones.
+            tr.add(inner.data_file, self._start)
+            tr.add(inner.canonical_index_file, self._first * entry_size)
+            entry, data = b''.join(self._entries), (b'', b''.join(self._data))
+        revlog._writeentry(tr, entry, data, 0, self._start, b'', 0)
+        self._entries, self._data, self._size = [], [], 0
+        self._first = len(revlog.index)
+        self._start = self._offset
+
+
+class RevlogSink:
+    """Takes the manifests and files of packs into the revlogs of ``repo``.
+
+    ``open_file`` returns the filelog of a path.
+    """
+
+    def __init__(
+        self, repo: Any, tr: Any, open_file: Callable[[bytes], Any]
+    ) -> None:
+        self._repo = repo
+        self._tr = tr
+        self._open_file = open_file
+        self._frames: dict[int, PackedFrame] = {}
+
+    def add_frame(self, frame: PackedFrame) -> None:
+        """Take a frame."""
+        self._frames[frame.number] = frame
+
+    def add_index(self, index: decoder.Index, linkrevs: Sequence[int]) -> int:
+        """Append the lines of an index; return how many revisions are new."""
+        added = 0
+        for line, contents in unpacking.with_content(index, self._frames):
+            if line.kind == layout.FILE:
+                storage = self._open_file(line.name)
+            else:
+                storage = self._repo.manifestlog.getstorage(line.name)
+            revlog = storage._revlog
+            with revlog._writing(self._tr):
+                appender = Appender(revlog, self._tr)
+                added += _append_line(
+                    revlog, appender, line, contents, linkrevs
+                )
+                appender.flush()
+        self._frames.clear()
+        return added
+
+
+def _append_line(
+    revlog: Any,
+    appender: Appender,
+    line: Line,
+    contents: dict[int, unpacking.Content],
+    linkrevs: Sequence[int],
+) -> int:
+    """Append the revisions of a line that the revlog does not have."""
+    get_rev = revlog.index.get_rev
+    # The numbers that revisions of the pack have in the revlog.
+    revs: list[int] = []
+    added = 0
+
+    def local(node: bytes) -> int:
+        found: int | None = get_rev(node)
+        if found is None:
+            raise PackError('a revision of %r is missing' % line.name)
+        return found
+
+    outside = list(map(local, line.outside))
+    for rev, (node, (entry, base)) in enumerate(
+        zip(
+            line.nodes,
+            unpacking.entries_of(line, contents),
+            strict=True,
+        )
+    ):
+        known = get_rev(node)
+        if known is not None:
+            # Two branches made the same change.
+            revs.append(known)
+            continue
+        parents = [
+            nullrev
+            if not reference
+            else revs[rev - reference]
+            if reference <= rev
+            else outside[reference - rev - 1]
+            for reference in (line.p1s[rev], line.p2s[rev])
+        ]
+        if base is None:
+            base_rev = None
+        elif isinstance(base, int):
+            base_rev = revs[base]
+        else:
+            base_rev = local(base)
+        revs.append(
+            appender.append(
+                (
+                    node,
+                    parents[0],
+                    parents[1],
+                    linkrevs[line.links[rev]],
+                    line.flags[rev],
+                    line.sizes[rev],
+                    base_rev,
+                    entry,
+                )
+            )
+        )
+        added += 1
+    return added
