@@ -30,6 +30,7 @@ from typing import Any
 
 from mercurial import (
     bundlerepo,
+    changegroup,
     cmdutil,
     extensions,
     localrepo,
@@ -39,11 +40,13 @@ from mercurial import (
     unionrepo,
     upgrade,
     verify,
+    wireprotoserver,
+    wireprotov1server,
 )
 from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import rewrite
 
-from ..amalgam import loading
+from ..amalgam import loading, wrapping
 from . import requirements
 from .integration import coremodules
 
@@ -63,6 +66,9 @@ def uisetup(ui: Any) -> None:
         (unionrepo, _change_unionrepo),
         (statichttprepo, _change_statichttprepo),
         (streamclone, _change_streamclone),
+        (changegroup, _change_changegroup),
+        (wireprotov1server, _change_wireprotov1server),
+        (wireprotoserver, _change_wireprotoserver),
         (verify, _change_verify),
         (upgrade, _change_upgrade),
         (cmdutil, _change_cmdutil),
@@ -195,6 +201,35 @@ def _change_streamclone(module: Any) -> None:
     extensions.wrapfunction(
         module, 'maybeperformlegacystreamclone', streams.apply_legacy_stream
     )
+
+
+# Serving
+
+
+def _change_changegroup(module: Any) -> None:
+    from .integration import serving
+
+    # If the database cannot be read, servers must say so before they send.
+    extensions.wrapfunction(module, 'makestream', serving.make_stream)
+
+
+def _change_wireprotov1server(module: Any) -> None:
+    from .integration import serving
+
+    # A stream that fails over HTTP ends with the error, not before it.
+    extensions.wrapfunction(module, 'dispatch', serving.dispatch)
+
+
+def _change_wireprotoserver(module: Any) -> None:
+    # hgweb would take trouble of the storage for a lack of permission.
+    extensions.wrapfunction(module, 'handlewsgirequest', _handle_request)
+
+
+@wrapping.own_addresses_only
+def _handle_request(orig: Any, *args: Any) -> bool:
+    from .integration import serving
+
+    return serving.handle_request(orig, *args)
 
 
 # Maintenance and debugging
