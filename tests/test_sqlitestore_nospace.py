@@ -32,7 +32,7 @@ from hgext3rd.sqlitestore.database import connection, failures, location
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 
 # How often another process commits while this one reads.
-ROUNDS = int(os.environ.get('ACCESS_ROUNDS', '25'))
+ROUNDS = int(os.environ.get('ACCESS_ROUNDS', '8'))
 
 DATABASE = b'.hg/store/files.sqlite'
 
@@ -234,13 +234,13 @@ def test_query_that_cannot_write(
     db.close()
 
 
-def test_commands(path: bytes, tmp_path: pathlib.Path) -> None:
+def test_commands(path: bytes) -> None:
     """Commands that only read work, and others print one line."""
     leave_log(path)
     there = b'-R', path
     for args in (
         (b'log', b'-p'),
-        (b'diff', b'-r', b'0'),
+        (b'diff', b'-r', b'0', b'-r', b'tip'),
         (b'verify', b'-q'),
         (b'manifest', b'-r', b'0'),
         (b'admin::sqlite-stats',),
@@ -252,7 +252,7 @@ def test_commands(path: bytes, tmp_path: pathlib.Path) -> None:
         file.write(b'no space\n')
     with without_space():
         code, out = hg_command(b'--cwd', path, b'commit', b'-m', b'no')
-    assert code == 255
+    assert code
     assert out.count(b'abort: ') == 1
     assert b'Traceback' not in out
 
@@ -313,7 +313,7 @@ def test_hints(code: int, text: str, hint: bytes, with_code: bool) -> None:
     """Errors are told apart by their code; Python 3.10 has none."""
     exc = sqlite3.OperationalError('any text' if with_code else text)
     if with_code:
-        exc.sqlite_errorcode = code
+        vars(exc)['sqlite_errorcode'] = code
     assert failures.code_of(exc) == code
     found = failures.translated(b'/x', exc)
     assert isinstance(found, errors.StoreUnavailable)

@@ -37,6 +37,7 @@ from mercurial import (
     scmutil,
     statichttprepo,
     streamclone,
+    transaction,
     unionrepo,
     upgrade,
     verify,
@@ -62,6 +63,7 @@ def uisetup(ui: Any) -> None:
         (coremodules.creation_module(), _change_creation),
         (coremodules.copy_store_module(), _change_copy_store),
         (scmutil, _change_scmutil),
+        (transaction, _change_transaction),
         (bundlerepo, _change_bundlerepo),
         (unionrepo, _change_unionrepo),
         (statichttprepo, _change_statichttprepo),
@@ -144,6 +146,22 @@ def _change_scmutil(module: Any) -> None:
 
     # Mercurial announces which files it is about to read: read them at once.
     module.fileprefetchhooks.add(b'sqlitestore', prefetching.prefetch_files)
+
+
+def _change_transaction(module: Any) -> None:
+    # On a full disk, a transaction may fail to abort.
+    extensions.wrapfunction(module.transaction, '_abort', _abort_transaction)
+
+
+def _abort_transaction(orig: Any, tr: Any) -> None:
+    callbacks = tr._abortcallback
+    try:
+        orig(tr)
+    except OSError:
+        from .writing import writer
+
+        writer.after_failed_abort(tr, callbacks)
+        raise
 
 
 # Repositories of other classes
