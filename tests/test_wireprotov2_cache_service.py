@@ -246,16 +246,16 @@ def test_a_failure_affects_no_other_thread(
 def test_a_slow_computation_is_not_waited_for() -> None:
     setup = Setup(MemoryCacher())
     setup.shared.flights = flight.Flights(patience=0.05)
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def slow() -> Iterator[bytes]:
+        begun.set()
         release.wait()
         yield b'slow'
 
     leader = threading.Thread(target=setup.body, args=(slow,))
     leader.start()
-    while not setup.shared.flights._flights:
-        threading.Event().wait(0.001)
+    assert begun.wait(conftest.PATIENCE)
     assert setup.body(lambda: [b'own']) == b'own'
     release.set()
     leader.join()
