@@ -295,9 +295,13 @@ class FileStore(RevlogShape):
             return rev
         if checkable and given:
             self.checkhash(rawtext, node, p1=p1, p2=p2)
-        return self.addrawrevision(
+        rev = self.addrawrevision(
             rawtext, transaction, link, p1, p2, node, flags
         )
+        if checkable and (given or not flags):
+            # The text was hashed above.
+            self.reader.last = (rev, rawtext, True)
+        return rev
 
     def addrawrevision(
         self,
