@@ -73,3 +73,18 @@ def feature_setup_functions() -> set[Any]:
 
         functions = localrepo.featuresetupfuncs
     return functions
+
+
+def store_options(repo: Any) -> dict[bytes, Any]:
+    """Return the options of the store's vfs for the requirements of ``repo``."""
+    try:
+        from mercurial.repo import vfs_options
+    except ImportError:  # hg <= 7.1
+        from mercurial import localrepo
+
+        return localrepo.resolvestorevfsoptions(
+            repo.ui, repo.requirements, repo.features
+        )
+    return vfs_options.resolve_store_vfs_options(
+        repo.ui, repo.requirements, repo.features
+    )

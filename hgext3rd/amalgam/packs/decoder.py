@@ -113,6 +113,7 @@ class Line:
 class Index:
     """The index of all lines that were completed since the last index."""
 
+    kind: bytes
     lines: list[Line]
 
 
@@ -136,11 +137,20 @@ def is_pack(start: bytes) -> bool:
 class Decoder:
     """Reads the pack in ``stream``, which is at its beginning.
 
-    ``events`` is to be called once.
+    ``trees`` says that it has tree manifests. ``events`` is to be called once.
+    The constructor raises PackError if this is no pack of a known version.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._read = stream.read
+        magic, version, flags = layout.HEAD.unpack(
+            self._exactly(layout.HEAD.size)
+        )
+        if magic != layout.MAGIC or version != layout.VERSION:
+            raise PackError('not a pack of a known version')
+        if flags & ~layout.TREES:
+            raise PackError('unknown flags')
+        self.trees = bool(flags & layout.TREES)
         self._derivation = Derivation()
         self._nodes: list[bytes] = []
         self._outside: list[bytes] = []
@@ -157,9 +167,6 @@ class Decoder:
 
     def events(self) -> Iterator[Event]:
         """Yield what the blocks hold. Raises PackError if they are damaged."""
-        head = self._exactly(len(layout.MAGIC) + 1)
-        if head != layout.MAGIC + bytes((layout.VERSION,)):
-            raise PackError('not a pack of a known version')
         try:
             yield from self._events()
         except (chunks.ChunkError, columns.ColumnError, struct.error) as exc:
@@ -224,7 +231,7 @@ class Decoder:
         learn = self._derivation.add_changeset
         try:
             for number, text in enumerate(texts):
-                pair = tuple(
+                p1, p2 = (
                     NULL
                     if not reference
                     else known[first + number - reference]
@@ -232,8 +239,8 @@ class Decoder:
                     else outside[_positive(reference - first - number - 1)]
                     for reference in (p1s[number], p2s[number])
                 )
-                parents.append(pair)
-                known.append(hashed(text, *pair))
+                parents.append((p1, p2))
+                known.append(hashed(text, p1, p2))
                 learn(text)
         except IndexError:
             raise PackError('a changeset has an unknown parent') from None
@@ -357,7 +364,7 @@ class Decoder:
             start = end
             taken += others
         self._revisions += total
-        return Index(lines)
+        return Index(kind, lines)
 
     def _line(
         self,
@@ -418,9 +425,7 @@ class Decoder:
 
 
 def _nodes(joined: bytes) -> list[bytes]:
-    return [
-        joined[i : i + NODE_SIZE] for i in range(0, len(joined), NODE_SIZE)
-    ]
+    return [joined[i : i + NODE_SIZE] for i in range(0, len(joined), NODE_SIZE)]
 
 
 def _numbers(content: bytes, count: int) -> tuple[int, ...]:

@@ -86,4 +86,4 @@ class Derivation:
             return [b'' for _link in links]
         known = dict(zip(found[::2], found[1::2], strict=True))
         get = known.get
-        return [get(link, b'') for link in links]  # type: ignore[misc,call-overload]
+        return [get(link, b'') for link in links]  # type: ignore[misc]

@@ -128,9 +128,9 @@ class _Frame:
         """Return the distance that stands for an outside revision."""
         return -1 - self.bases.setdefault((line, node), len(self.bases))
 
-    @property
-    def is_full(self) -> bool:
-        return self.size >= max(FRAME_BYTES, TEXTS_PER_FRAME * self.largest)
+    def is_full(self, size: int) -> bool:
+        """Return whether the frame ends, if frames have ``size`` bytes."""
+        return self.size >= max(size, TEXTS_PER_FRAME * self.largest)
 
 
 class Encoder:
@@ -138,14 +138,26 @@ class Encoder:
 
     Call ``changeset`` for all changesets, then ``begin`` and ``revision`` for
     each line, then ``finish``. After each call, ``take`` returns the bytes that
-    are complete. ``level`` is that of zstd.
+    are complete. ``level`` is that of zstd. ``trees`` says that the repository
+    has tree manifests. Frames end at ``frame_bytes`` (see ``FRAME_BYTES``).
     """
 
-    def __init__(self, texts: Texts, level: int) -> None:
+    def __init__(
+        self,
+        texts: Texts,
+        level: int,
+        trees: bool = False,
+        frame_bytes: int = FRAME_BYTES,
+    ) -> None:
         self._texts = texts
+        self._frame_bytes = frame_bytes
         self._codec = chunks.Codec('zstd', level)
         self._derivation = Derivation()
-        self._out: list[bytes] = [layout.MAGIC, bytes((layout.VERSION,))]
+        self._out: list[bytes] = [
+            layout.HEAD.pack(
+                layout.MAGIC, layout.VERSION, layout.TREES if trees else 0
+            )
+        ]
         # changesets
         self._changesets: dict[bytes, int] = {}
         self._outside: dict[bytes, int] = {}
@@ -250,7 +262,9 @@ class Encoder:
         self._end_changesets()
         self._end_line()
         frame = self._frame
-        if frame is not None and (frame.kind != kind or frame.is_full):
+        if frame is not None and (
+            frame.kind != kind or frame.is_full(self._frame_bytes)
+        ):
             self._end_frame()
         if self._lines and (
             self._lines[0].kind != kind or self._indexed >= INDEX_REVISIONS
@@ -269,7 +283,7 @@ class Encoder:
         assert line is not None
         node, p1, p2, link, base, delta, flags = revision
         frame = self._frame
-        if frame is not None and frame.is_full:
+        if frame is not None and frame.is_full(self._frame_bytes):
             self._end_frame()
             frame = None
         if frame is None:
@@ -339,9 +353,7 @@ class Encoder:
             if rev >= 0 and line.frames[rev] == frame.number
         }
         for rev in sorted(candidates):
-            known = self._texts.full_text(
-                line.kind, line.name, line.nodes[rev]
-            )
+            known = self._texts.full_text(line.kind, line.name, line.nodes[rev])
             delta = mdiff.textdiff(known, text)
             if len(delta) < len(best):
                 best = delta

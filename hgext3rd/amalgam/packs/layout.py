@@ -3,7 +3,8 @@
 
 A pack holds the changesets of a segment with their manifests and files, in the
 form in which a database stores them. docs/packs.rst specifies it. It begins
-with ``MAGIC`` and a byte with the version; blocks follow. A block is a byte
+with ``MAGIC``, a byte with the version and a byte of flags; blocks follow. A
+block is a byte
 that says its kind, the length of its content (32 bits, big-endian), and the
 content. Content that consists of several values gives the length of each value
 but the last in 32 bits before it.
@@ -29,6 +30,8 @@ from .errors import PackError
 MAGIC = b'HGPK'
 #: Every change that older readers would misread increases this.
 VERSION = 1
+#: The flag of packs of repositories with tree manifests.
+TREES = 1
 
 #: Kinds of blocks.
 CHANGESETS = b'C'
@@ -46,6 +49,7 @@ FILE = b'f'
 NULL = b'\0' * 20
 NODE_SIZE = 20
 
+HEAD = struct.Struct('>4sBB')
 BLOCK = struct.Struct('>cI')
 LENGTH = struct.Struct('>I')
 

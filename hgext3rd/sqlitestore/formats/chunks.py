@@ -246,8 +246,10 @@ def decode_limited(pieces: Sequence[bytes], most: int) -> bytes:
         size = content_size(pieces[0])
         if size is None or size > most:
             raise ChunkError('a chunk is too large')
-        data = decode(pieces[0]) if len(pieces) == 1 else decode_stream(
-            iter(pieces)
+        data = (
+            decode(pieces[0])
+            if len(pieces) == 1
+            else decode_stream(iter(pieces))
         )
     if len(data) > most:
         raise ChunkError('a chunk is too large')

@@ -17,9 +17,9 @@ from mercurial import bundle2, changegroup, error, phases
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
+from ...amalgam.packs.errors import PackError
 from ..client import failures, redirects
 from ..segments import bundle
-from ..segments.packmodel import PackError
 from . import fetch, listing
 from .ahead import Fetcher
 from .fetch import SegmentSource
@@ -212,7 +212,7 @@ class _Application:
         """Apply segments, whose files are ``streams``, in one transaction."""
         with self._session.transaction() as tr:
             try:
-                self._apply_streams(tr, streams)
+                self._apply_streams(tr, segments, streams)
             except _BAD_BUNDLE as exc:
                 raise self._failure(
                     _(b'a segment cannot be applied: %s')
@@ -223,11 +223,16 @@ class _Application:
                     _(b'a segment does not hold the changesets it lists')
                 )
 
-    def _apply_streams(self, tr: Any, streams: Sequence[IO[bytes]]) -> None:
+    def _apply_streams(
+        self,
+        tr: Any,
+        segments: Sequence[ListedSegment],
+        streams: Sequence[IO[bytes]],
+    ) -> None:
         repo, remote = self._repo, self._session.remote
         url = remote.url()
-        found = bundle.opened(streams)
-        if found is None:
+        unpacker = bundle.opened(repo, streams)
+        if unpacker is None:
             for stream in streams:
                 container = bundle.container(repo.ui, stream)
                 unbundler = bundle2.getunbundler(repo.ui, container)
@@ -235,7 +240,6 @@ class _Application:
                     repo, unbundler, tr, b'pull', url, remote=remote
                 )
             return
-        unpacker, changesets = found
         # Hooks get what Mercurial gives them when it applies a bundle2.
         tr.hookargs[b'bundle2'] = b'1'
         path = remote.path
@@ -245,10 +249,12 @@ class _Application:
             b'pull',
             url,
             targetphase=phases.public,
-            expectedtotal=changesets,
+            expectedtotal=sum(segment.changesets for segment in segments),
             delta_base_reuse_policy=path and path.delta_reuse_policy,
         )
         unpacker.finish()
+        for path in unpacker.files:
+            self._session.report.add_file(path)
 
     def _failure(self, reason: bytes) -> BadSegment:
         return BadSegment(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .packmodel import PackError
+from ...amalgam.packs.errors import PackError
 
 
 class ChunkReader:
@@ -45,26 +45,6 @@ class ChunkReader:
             have += len(chunk)
         self._buffer = b''.join(parts)
         self._position = 0
-
-    def varint(self) -> int:
-        """Return the next number. Raises ``PackError``."""
-        position = self._position
-        if position < len(self._buffer):
-            # Most numbers are one byte, and this is called six times for each
-            # revision.
-            value = self._buffer[position]
-            if value < 0x80:
-                self._position = position + 1
-                return value
-        value = shift = 0
-        while True:
-            byte = self.read(1)[0]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
-            if shift > 35:
-                raise PackError('a number is too large')
 
     def more(self) -> bool:
         """Return whether any bytes are left."""

@@ -11,6 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from mercurial import mdiff
+from mercurial.revlogutils.constants import REVIDX_ISCENSORED
+from mercurial.utils import storageutil
+
 from ...amalgam.packs import encoder, layout
 from ...amalgam.packs.errors import PackError
 from .chunkreader import ChunkReader
@@ -26,15 +30,14 @@ def packable(version: bytes) -> bool:
 
 
 def pack(
-    texts: encoder.Texts, version: bytes, chunks: Iterable[bytes], level: int
+    made: encoder.Encoder, version: bytes, chunks: Iterable[bytes]
 ) -> Iterator[bytes]:
-    """Yield the pack that holds a changegroup of ``version``.
+    """Yield the pack that ``made`` makes of a changegroup of ``version``.
 
-    ``chunks`` are its bytes, in chunks of any size. ``level`` is that of zstd.
-    Raises ``PackError`` if they are no such changegroup.
+    ``chunks`` are its bytes, in chunks of any size. Raises ``PackError`` if
+    they are no such changegroup.
     """
     reader = ChunkReader(chunks)
-    made = encoder.Encoder(texts, level)
     header = _HEADERS[version]
     for revision in _group(reader, header):
         made.changeset(revision)
@@ -50,6 +53,8 @@ def pack(
         while name := _chunk(reader):
             made.begin(kind, name)
             for revision in _group(reader, header):
+                if version == b'02':
+                    revision = _with_censor_flag(revision)
                 made.revision(revision)
                 yield from made.take()
     if reader.more():
@@ -80,6 +85,16 @@ def _group(reader: ChunkReader, header: int) -> Iterator[layout.Revision]:
             flags=int.from_bytes(chunk[100:header], 'big'),
             delta=chunk[header:],
         )
+
+
+def _with_censor_flag(revision: layout.Revision) -> layout.Revision:
+    """Return a revision with the flag that version 02 cannot carry."""
+    header = mdiff.trivialdiffheader(0)
+    if revision.base == layout.NULL and storageutil.iscensoredtext(
+        revision.delta[len(header) :]
+    ):
+        return revision._replace(flags=REVIDX_ISCENSORED)
+    return revision
 
 
 class RepositoryTexts:

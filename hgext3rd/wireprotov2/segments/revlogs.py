@@ -10,16 +10,16 @@ always.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from mercurial import mdiff, revlogutils
+from mercurial import revlogutils
 from mercurial.node import nullrev
+from mercurial.revlogutils import flagutil
 
 from ...amalgam.packs import decoder, layout
 from ...amalgam.packs.decoder import Line, PackedFrame
 from ...amalgam.packs.errors import PackError
-from ...amalgam.packs.layout import NULL
 from . import unpacking
 
 #: A revision to append: node, p1, p2, linkrev, flags, bytes of the full text,
@@ -163,6 +163,8 @@ def _append_line(
             raise PackError('a revision of %r is missing' % line.name)
         return found
 
+    if any(flags & ~flagutil.REVIDX_KNOWN_FLAGS for flags in line.flags):
+        raise PackError('unknown flags')
     outside = list(map(local, line.outside))
     for rev, (node, (entry, base)) in enumerate(
         zip(

@@ -6,8 +6,8 @@ This is how a pack reaches a storage that cannot take it as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import IO
+import struct
+from collections.abc import Iterable, Iterator
 
 from mercurial import mdiff
 
@@ -21,16 +21,35 @@ from ...amalgam.packs.layout import NULL
 Item = bytes | layout.Revision | None
 
 
-def items(stream: IO[bytes], version: bytes) -> Iterator[Item]:
-    """Yield the revisions of the pack in ``stream`` in the order of groups.
+#: The version of changegroup that packs become: the first that has flags.
+VERSION = b'03'
 
-    ``version`` is that of the changegroup. Raises ``PackError``.
+#: The header of a delta in a changegroup of that version.
+_HEADER = struct.Struct('>20s20s20s20s20sH')
+
+
+def chunks(found: Iterable[Item]) -> Iterator[bytes]:
+    """Yield items as the chunks of a changegroup."""
+    for item in found:
+        if item is None:
+            yield b'\0\0\0\0'
+            continue
+        if isinstance(item, layout.Revision):
+            node, p1, p2, link, base, delta, flags = item
+            item = _HEADER.pack(node, p1, p2, base, link, flags) + delta
+        yield layout.LENGTH.pack(len(item) + layout.LENGTH.size) + item
+
+
+def items(found: decoder.Decoder) -> Iterator[Item]:
+    """Yield the revisions of a pack in the order of the groups.
+
+    Raises ``PackError``.
     """
     changesets: list[bytes] = []
     frames: dict[int, PackedFrame] = {}
     in_kind = layout.CHANGESETS
     wrote_root = False
-    for event in decoder.Decoder(stream).events():
+    for event in found.events():
         if isinstance(event, decoder.Changesets):
             changesets.extend(event.nodes)
             for node, (p1, p2), flags, text in zip(
@@ -54,8 +73,7 @@ def items(stream: IO[bytes], version: bytes) -> Iterator[Item]:
                     if not wrote_root:
                         yield None
                         wrote_root = True
-                    if version == b'03':
-                        yield None
+                    yield None
                     in_kind = layout.FILE
                 if line.kind == layout.FILE or line.name:
                     yield line.name
@@ -69,7 +87,7 @@ def items(stream: IO[bytes], version: bytes) -> Iterator[Item]:
         yield None
     if not wrote_root:
         yield None
-    if in_kind != layout.FILE and version == b'03':
+    if in_kind != layout.FILE:
         yield None
     yield None
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
-from mercurial import changegroup, changelog
+from mercurial import changegroup, changelog, revlog
 from mercurial.node import nullrev
 
-from ...amalgam.packs import decoder
+from ...amalgam.packs import decoder, layout
 from ...amalgam.packs.decoder import Changesets, Index, PackedFrame
 from ...amalgam.packs.errors import PackError
 from .revlogs import Appender, RevlogSink
@@ -50,13 +50,36 @@ class LateChangeset:
         return getattr(self._parsed(), name)
 
 
-class PackUnpacker(changegroup.cg3unpacker):
-    """Applies the packs in ``streams``, in order."""
+def suitable(repo: Any) -> bool:
+    """Return whether packs can be applied to ``repo`` without Mercurial's help.
 
-    def __init__(self, repo: Any, streams: Sequence[IO[bytes]]) -> None:
+    The storage must say that it takes packs, or be that of plain revlogs.
+    """
+    repo = repo.unfiltered()
+    if repo.ui.configbool(b'server', b'validate'):
+        # Mercurial then compares manifests with files as they arrive.
+        return False
+    if repo.changelog._docket is not None:
+        return False
+    if getattr(repo, 'pack_sink', None) is not None:
+        return True
+    return all(
+        isinstance(inner, revlog.revlog) and inner._docket is None
+        for inner in (
+            repo.manifestlog.getstorage(b'')._revlog,
+            repo.file(b'.hgsub')._revlog,
+        )
+    )
+
+
+class BulkUnpacker(changegroup.cg3unpacker):
+    """Applies packs, in their order."""
+
+    def __init__(self, repo: Any, packs: Sequence[decoder.Decoder]) -> None:
         super().__init__(io.BytesIO(), b'UN')
         self._repo = repo.unfiltered()
-        self._streams = streams
+        self._packs = packs
+        #: how many revisions of files were added, and the files of the packs
         self.revisions = 0
         self.files: set[bytes] = set()
 
@@ -77,9 +100,16 @@ class PackUnpacker(changegroup.cg3unpacker):
         packchangelog.__name__ = inherited.__name__
         target.__class__ = packchangelog
         try:
-            return super().apply(repo, tr, *args, **kwargs)
+            result = super().apply(repo, tr, *args, **kwargs)
         finally:
             target.__class__ = inherited
+        # Mercurial has counted no revisions of files.
+        tr.changes[b'changegroup-count-revisions'] += self.revisions
+        tr.changes[b'changegroup-count-files'] += len(self.files)
+        return result
+
+    def finish(self) -> None:
+        """Do nothing: the decoders compare the ends of packs."""
 
     def deltaiter(self) -> Iterator[Any]:
         """Return nothing: ``store`` takes the revisions itself."""
@@ -95,11 +125,11 @@ class PackUnpacker(changegroup.cg3unpacker):
     def store(self, target: Any, tr: Any, added: Any) -> bool:
         """Store the packs; return whether there was anything in them."""
         stored = False
-        for stream in self._streams:
-            stored = self._store(target, tr, stream) or stored
+        for pack in self._packs:
+            stored = self._store(target, tr, pack) or stored
         return stored
 
-    def _store(self, target: Any, tr: Any, stream: IO[bytes]) -> bool:
+    def _store(self, target: Any, tr: Any, pack: decoder.Decoder) -> bool:
         repo = self._repo
         make = getattr(repo, 'pack_sink', None)
         sink = make(tr) if make is not None else None
@@ -108,13 +138,16 @@ class PackUnpacker(changegroup.cg3unpacker):
                 repo, tr, lambda path: repo.file(path, writable=True)
             )
         linkrevs: list[int] = []
-        for event in decoder.Decoder(stream).events():
+        for event in pack.events():
             if isinstance(event, Changesets):
                 linkrevs.extend(self._add_changesets(target, tr, event))
             elif isinstance(event, PackedFrame):
                 sink.add_frame(event)
             elif isinstance(event, Index):
-                self.revisions += sink.add_index(event, linkrevs)
+                added = sink.add_index(event, linkrevs)
+                if event.kind == layout.FILE:
+                    self.revisions += added
+                    self.files.update(line.name for line in event.lines)
         return bool(linkrevs)
 
     def _add_changesets(
@@ -137,7 +170,7 @@ class PackUnpacker(changegroup.cg3unpacker):
                 rev = get_rev(node)
                 if rev is None:
                     numbers = [
-                        nullrev if parent == decoder.NULL else get_rev(parent)
+                        nullrev if parent == layout.NULL else get_rev(parent)
                         for parent in parents
                     ]
                     if None in numbers:
