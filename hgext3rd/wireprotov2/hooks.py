@@ -38,11 +38,12 @@ from mercurial import (
     scmutil,
     wireprotoserver,
 )
+from mercurial.hgweb import request as hgwebrequest
 from mercurial.hgweb import server as hgwebserver
 from mercurial.i18n import _
 from mercurial.revlogutils import rewrite
 
-from ..amalgam import loading, wrapping
+from ..amalgam import loading, responses, wrapping
 from . import censoring, compat, peer, requirements
 from .client import connections, handshake, pace
 from .pull import parents, resume, steps
@@ -106,10 +107,16 @@ def reposetup(ui: object, repo: Any) -> None:
 
 
 def _setup_server() -> None:
-    """Wrap the function that answers requests."""
+    """Wrap the functions that answer requests."""
+    hgserve.return_large_blocks()
     # /api/ and the upgrade handshake exist beside the version 1 commands.
     extensions.wrapfunction(
         wireprotoserver, 'handlewsgirequest', _handlewsgirequest
+    )
+    # The body of a response ends with the response, also if the client has gone
+    # away.
+    extensions.wrapfunction(
+        hgwebrequest.wsgiresponse, 'sendresponse', responses.send
     )
 
 
@@ -132,6 +139,11 @@ def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
     # that is still sending may lose the answer.
     extensions.wrapfunction(
         handler, 'do_hgweb', wrapping.own_addresses_only(hgserve.do_hgweb)
+    )
+    # Clients that disconnect or stop reading must leave no traceback.
+    extensions.wrapfunction(handler, 'do_write', hgserve.do_write)
+    extensions.wrapfunction(
+        handler, 'handle_one_request', hgserve.handle_one_request
     )
     return orig(ui, repo, **opts)
 
