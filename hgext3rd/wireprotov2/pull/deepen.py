@@ -156,7 +156,7 @@ def _fetch(repo: Any, endpoint: Endpoint, spec: Mapping[bytes, Any]) -> None:
 
     ``spec`` is a revision specifier of the protocol.
     """
-    client = endpoint.client()
+    client = endpoint.client(ask=True)
     args: dict[bytes, Any] = {b'revisions': [spec], b'fields': DATA_FIELDS}
     include, exclude = repo.narrowpats
     if include or exclude:
