@@ -350,7 +350,7 @@ def test_refused_within_a_response(
     app: WSGI, serve: Any, tmp_path: pathlib.Path, status: str
 ) -> None:
     """The transaction is rolled back, and version 1 brings everything."""
-    cut_off = []
+    cut_off: list[str] = []
 
     def run(env: Env, start_response: Any) -> Any:
         path = env['PATH_INFO']

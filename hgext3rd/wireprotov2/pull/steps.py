@@ -39,6 +39,11 @@ def pull(orig: Any, repo: Any, remote: Any, *args: Any, **kwargs: Any) -> Any:
         # This pull is a batch of the session.
         return orig(repo, remote, *args, **kwargs)
     depth = deepen.parse_depth(kwargs.get('depth'))
+    if depth and deepen.is_complete(repo):
+        repo.ui.status(
+            _(b'(this repository has the files of all its changesets)\n')
+        )
+        depth = kwargs['depth'] = None
     if depth and not _has_ellipses(repo, remote, kwargs):
         deepen.prepare(repo, remote, depth)
         kwargs['depth'] = deepen.first_depth(repo, depth)
