@@ -12,7 +12,8 @@ subclasses, given to single objects:
 * an HTTP peer whose server offers version 2: ``peer``; the capabilities of any
   HTTP peer: ``client.handshake``;
 * the HTTP handlers of any HTTP peer, and the ui of its HTTPS handler:
-  ``client.pace``, ``client.connections``;
+  ``client.pace``, ``client.connections``; the password manager of those that
+  log in, while they send a request of version 2: ``client.logins``;
 * the unpacker of a changegroup that comes as segments: ``segments.unpack``.
 
 One object is changed in place: a request of hgweb whose body is not read to its
@@ -255,8 +256,8 @@ def _setup_client() -> None:
     # A pull has a session. It limits the depth, and keeps and marks what an
     # interrupted clone has fetched.
     extensions.wrapfunction(exchange, 'pull', steps.pull)
-    # Apply history in segments or batches before Mercurial discovers what is
-    # missing.
+    # Apply history in segments, in place of clone bundles, or in batches before
+    # Mercurial discovers what is missing.
     extensions.wrapfunction(exchange, '_maybeapplyclonebundle', steps.run_ahead)
     # The discovery may then have nothing left to do.
     extensions.wrapfunction(
