@@ -151,6 +151,16 @@ class ResponseCache:
                 self._warn(f'ignoring cache entry {key.decode("ascii")}: {e}')
             return None
 
+    def has(self, key: bytes, quality: int) -> bool:
+        """Return whether there is an entry at least as good as ``quality``."""
+        data = self._ask(self._shared.cacher.head, key, entry.HEADER_SIZE)
+        if data is None:
+            return False
+        try:
+            return entry.decode_header(key, data).quality >= quality
+        except entry.EntryError:
+            return False
+
     def fill(
         self, key: bytes, produce: Callable[[], bytes], quality: int
     ) -> bool:

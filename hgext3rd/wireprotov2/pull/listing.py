@@ -30,6 +30,9 @@ MAX_HEADS = 2_000_000
 # The most bytes in the name of a segment. Names are digests.
 MAX_NAME = 64
 
+# A span is fetched if this part of it is missing at least, by estimated bytes.
+LEAST_PART = 2 / 3
+
 # Limits for the description of one segment, which consists mostly of heads.
 LISTING_LIMITS = cbor.Limits(depth=4, items=100_000, size=4 * 1024 * 1024)
 
@@ -51,14 +54,71 @@ class ListedSegment:
 
 
 @dataclass(frozen=True)
+class Span:
+    """Consecutive segments that the server has as one.
+
+    ``first`` is the index of the first of them.
+    """
+
+    name: bytes
+    first: int
+    changesets: int
+
+
+@dataclass(frozen=True)
 class SegmentList:
     """All segments of a history in the order in which they must be applied.
 
-    ``cgversion`` is the version of the changegroups inside.
+    ``cgversion`` is the version of the changegroups inside. ``spans`` are in
+    their order and do not overlap.
     """
 
     segments: tuple[ListedSegment, ...]
     cgversion: bytes
+    spans: tuple[Span, ...] = ()
+
+    def plan(self, missing: Iterable[ListedSegment]) -> list[ListedSegment]:
+        """Return what to fetch to get the segments ``missing``.
+
+        A span takes the place of its segments if most of it is missing.
+        """
+        wanted = {segment.name for segment in missing}
+        joined: dict[int, tuple[int, ListedSegment]] = {}
+        for span in self.spans:
+            stop = span.first
+            changesets = 0
+            while changesets < span.changesets and stop < len(self.segments):
+                changesets += self.segments[stop].changesets
+                stop += 1
+            inside = self.segments[span.first : stop]
+            if changesets != span.changesets or not all(
+                segment.final for segment in inside
+            ):
+                continue
+            whole = sum(segment.estimate for segment in inside)
+            part = sum(s.estimate for s in inside if s.name in wanted)
+            if part and part >= whole * LEAST_PART:
+                joined[span.first] = (
+                    stop,
+                    ListedSegment(
+                        span.name,
+                        changesets,
+                        whole,
+                        tuple(head for s in inside for head in s.heads),
+                        True,
+                    ),
+                )
+        plan: list[ListedSegment] = []
+        index = 0
+        while index < len(self.segments):
+            if index in joined:
+                index, segment = joined[index]
+                plan.append(segment)
+                continue
+            if self.segments[index].name in wanted:
+                plan.append(self.segments[index])
+            index += 1
+        return plan
 
 
 def text(value: Any, key: bytes) -> bytes:
@@ -121,7 +181,23 @@ def parse(values: Iterable[Any]) -> SegmentList | None:
         segments.append(segment)
     if len(segments) < total:
         raise CBORError(b'malformed response: segments are missing')
-    return SegmentList(tuple(segments), text(head, b'cgversion'))
+    return SegmentList(
+        tuple(segments),
+        text(head, b'cgversion'),
+        tuple(map(_parse_span, head.get(b'spans', ()))),
+    )
+
+
+def _parse_span(value: Any) -> Span:
+    """Read the description of a span. Raises ``CBORError``."""
+    name = text(value, b'name')
+    if len(name) > MAX_NAME:
+        raise CBORError(b'malformed response: the name of a span is too long')
+    return Span(
+        name,
+        records.count(value, b'first'),
+        records.count(value, b'changesets'),
+    )
 
 
 def _parse_segment(value: Any) -> ListedSegment:

@@ -124,7 +124,7 @@ def _pull(session: PullSession) -> int:
     missing = _missing(repo, listed.segments)
     if not missing:
         return 0
-    return _Application(session, missing).run()
+    return _Application(session, listed.plan(missing)).run()
 
 
 class _Application:

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from .. import censoring
 from ..access import visibility
 from ..access.requester import Requester
-from ..cache import identity, keys, service
+from ..cache import factory, identity, keys, service
 from ..proto import cbor
-from . import bundle, listing
+from . import bundle, listing, spans
 from .agreement import CacheAgreement
 from .cut import Segment
 from .listing import SegmentListing
@@ -40,18 +40,58 @@ class History:
             return SegmentListing()
         return listing.list_segments(self._repo, self._agreement)
 
+    def joined(self) -> list[tuple[int, Segment]]:
+        """Return the spans of the closed segments.
+
+        Each comes with the index of its first segment. A span may be a single
+        segment.
+        """
+        closed = self.segments().closed
+        return [
+            (start, spans.join(closed[start:stop]))
+            for start, stop in spans.cover([s.size for s in closed])
+        ]
+
+    def spans(self) -> list[tuple[int, Segment]]:
+        """Return the spans of several segments that are in the cache."""
+        closed = self.segments().closed
+        cache = factory.silent_for_repo(self._repo)
+        if cache is None:
+            return []
+        found = []
+        for start, span in self.joined():
+            if span.name == closed[start].name:
+                continue
+            state = self.key_state(span.name)
+            key = None if state is None else cache.key(state)
+            if key is not None and cache.has(key, bundle.LEVEL_AHEAD):
+                found.append((start, span))
+        return found
+
     def changegroup_version(self) -> bytes:
         """Return the version of the changegroups in the segments."""
         return listing.changegroup_version(self._repo)
 
     def find(self, name: bytes) -> Segment | None:
-        """Return the segment of that name, or None.
+        """Return the segment or span of that name, or None.
 
         It holds exactly the changesets that its name stands for.
         """
         if not self.offered:
             return None
-        return listing.find(self._repo, name, self._agreement)
+        found = listing.find(self._repo, name, self._agreement)
+        if found is not None:
+            return found
+        for start, span in self.joined():
+            if span.name == name:
+                closed = self.segments().closed
+                for segment in closed[start:]:
+                    if segment.name == name or segment.highest > span.highest:
+                        break
+                    if self.find(segment.name) is None:
+                        return None
+                return span
+        return None
 
     def payload(self, segment: Segment, level: int) -> bundle.Payload:
         """Return a segment as bytes, compressed at zstd's ``level``.
@@ -91,8 +131,9 @@ class History:
         if not self.offered:
             return None
         if not visibility.all_public(self._repo):
-            known = self.segments().segments()
-            if all(segment.name != name for segment in known):
+            known = {segment.name for segment in self.segments().segments()}
+            known.update(span.name for _start, span in self.joined())
+            if name not in known:
                 return None
         return keys.KeyState(
             api=b'',

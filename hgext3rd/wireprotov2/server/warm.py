@@ -57,7 +57,11 @@ def warm(ui: Any, repo: Any) -> Outcome:
 
 def _fill(ui: Any, history: History, cache: service.ResponseCache) -> Outcome:
     outcome = Outcome()
-    segments = history.segments().segments()
+    # Segments that are in a span are not needed by themselves.
+    segments = [span for _start, span in history.joined()]
+    rest = history.segments().rest
+    if rest is not None:
+        segments.append(rest)
     changesets = sum(segment.changesets for segment in segments)
     limit = ui.configbytes(b'wireprotov2', b'limit.response-buffer')
     with ui.makeprogress(

@@ -34,6 +34,14 @@ def segments(request: Request) -> Iterator[bytes]:
             b'totalitems': len(found),
             b'changesets': sum(segment.changesets for segment in found),
             b'cgversion': history.changegroup_version(),
+            b'spans': [
+                {
+                    b'name': span.name,
+                    b'first': start,
+                    b'changesets': span.changesets,
+                }
+                for start, span in history.spans()
+            ],
         }
     )
     for segment in found:
@@ -49,7 +57,7 @@ def segments(request: Request) -> Iterator[bytes]:
 
 
 def segmentdata(request: Request, name: bytes) -> Iterator[bytes]:
-    """Send one segment."""
+    """Send one segment, or a span of several."""
     history = History(request.requester)
     segment = history.find(name)
     if segment is None:
