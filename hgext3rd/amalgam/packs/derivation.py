@@ -14,6 +14,7 @@ puts a node into the pack if the derivation does not find it.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 
 from ...sqlitestore.formats import deltas
@@ -27,9 +28,10 @@ class Derivation:
     def __init__(self) -> None:
         #: By changeset: the digits of the node of its manifest.
         self._roots: list[bytes] = []
-        # By path: positions of changesets and digits of nodes in turn. Paths
-        # of directories end in a slash.
-        self._found: dict[bytes, list[int | bytes]] = {}
+        # By path: positions of changesets, and the digits of the nodes. Paths
+        # of directories end in a slash. Many small objects would take three
+        # times the memory.
+        self._found: dict[bytes, tuple[array[int], bytearray]] = {}
 
     def add_changeset(self, text: bytes) -> None:
         """Learn from the text of the next changeset."""
@@ -48,12 +50,16 @@ class Derivation:
                 path += b'/'
             if directory:
                 path = directory + path
+            digits = rest[:_DIGITS]
+            if len(digits) != _DIGITS:
+                # The end of a text, or no line of a manifest.
+                continue
             known = found.get(path)
             if known is None:
-                found[path] = [link, rest[:_DIGITS]]
+                found[path] = (array('I', (link,)), bytearray(digits))
             else:
-                known.append(link)
-                known.append(rest[:_DIGITS])
+                known[0].append(link)
+                known[1].extend(digits)
 
     def add_delta(self, directory: bytes, link: int, delta: bytes) -> None:
         """Learn from a delta of a manifest. Raises struct.error if damaged."""
@@ -84,6 +90,11 @@ class Derivation:
         found = self._found.pop(path, None)
         if found is None:
             return [b'' for _link in links]
-        known = dict(zip(found[::2], found[1::2], strict=True))
+        positions, digits = found
+        ends = range(_DIGITS, len(digits) + 1, _DIGITS)
+        known = dict(zip(positions, ends, strict=True))
         get = known.get
-        return [get(link, b'') for link in links]  # type: ignore[misc]
+        return [
+            bytes(digits[end - _DIGITS : end])
+            for end in [get(link, 0) for link in links]
+        ]

@@ -31,9 +31,9 @@ FRAME_BYTES = 1 << 20
 TEXTS_PER_FRAME = 4
 #: Bytes of texts at which a block of changesets ends. Repetitions are found
 #: within a block.
-TEXT_BYTES = 8 << 20
+TEXT_BYTES = 4 << 20
 #: Revisions at which the index of the lines since the last one is written.
-INDEX_REVISIONS = 50_000
+INDEX_REVISIONS = 16_000
 #: Bytes of one block of a frame; a larger frame takes several blocks.
 PIECE_BYTES = 64 << 20
 

@@ -27,7 +27,7 @@ from . import unpacking
 Entry = tuple[bytes, int, int, int, int, int, int | None, bytes]
 
 #: Bytes of entries that are written at once.
-BATCH_BYTES = 8 << 20
+BATCH_BYTES = 1 << 20
 
 
 class Appender:
@@ -119,16 +119,16 @@ class RevlogSink:
         self._repo = repo
         self._tr = tr
         self._open_file = open_file
-        self._frames: dict[int, PackedFrame] = {}
+        self._contents = unpacking.FrameContents()
 
     def add_frame(self, frame: PackedFrame) -> None:
         """Take a frame."""
-        self._frames[frame.number] = frame
+        self._contents.add(frame)
 
     def add_index(self, index: decoder.Index, linkrevs: Sequence[int]) -> int:
         """Append the lines of an index; return how many revisions are new."""
         added = 0
-        for line, contents in unpacking.with_content(index, self._frames):
+        for line in index.lines:
             if line.kind == layout.FILE:
                 storage = self._open_file(line.name)
             else:
@@ -137,10 +137,10 @@ class RevlogSink:
             with revlog._writing(self._tr):
                 appender = Appender(revlog, self._tr)
                 added += _append_line(
-                    revlog, appender, line, contents, linkrevs
+                    revlog, appender, line, self._contents, linkrevs
                 )
                 appender.flush()
-        self._frames.clear()
+        self._contents.clear()
         return added
 
 
@@ -148,7 +148,7 @@ def _append_line(
     revlog: Any,
     appender: Appender,
     line: Line,
-    contents: dict[int, unpacking.Content],
+    contents: unpacking.FrameContents,
     linkrevs: Sequence[int],
 ) -> int:
     """Append the revisions of a line that the revlog does not have."""
@@ -169,7 +169,7 @@ def _append_line(
     for rev, (node, (entry, base)) in enumerate(
         zip(
             line.nodes,
-            unpacking.entries_of(line, contents),
+            contents.entries_of(line),
             strict=True,
         )
     ):

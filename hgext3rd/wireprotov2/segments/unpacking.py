@@ -46,7 +46,7 @@ def items(found: decoder.Decoder) -> Iterator[Item]:
     Raises ``PackError``.
     """
     changesets: list[bytes] = []
-    frames: dict[int, PackedFrame] = {}
+    contents = FrameContents()
     in_kind = layout.CHANGESETS
     wrote_root = False
     for event in found.events():
@@ -63,9 +63,9 @@ def items(found: decoder.Decoder) -> Iterator[Item]:
                     node, p1, p2, node, NULL, _insertion(text), flags
                 )
         elif isinstance(event, PackedFrame):
-            frames[event.number] = event
+            contents.add(event)
         elif isinstance(event, decoder.Index):
-            for line, entries in with_content(event, frames):
+            for line in event.lines:
                 if in_kind == layout.CHANGESETS:
                     yield None
                     in_kind = layout.MANIFEST
@@ -79,9 +79,9 @@ def items(found: decoder.Decoder) -> Iterator[Item]:
                     yield line.name
                 else:
                     wrote_root = True
-                yield from _revisions(line, entries, changesets)
+                yield from _revisions(line, contents, changesets)
                 yield None
-            frames.clear()
+            contents.clear()
     # The ends of what did not come.
     if in_kind == layout.CHANGESETS:
         yield None
@@ -92,63 +92,74 @@ def items(found: decoder.Decoder) -> Iterator[Item]:
     yield None
 
 
-Content = tuple[PackedFrame, list[bytes]]
+class FrameContents:
+    """The content of the frames of a pack, one frame in memory at a time.
 
-
-def with_content(
-    index: decoder.Index, frames: dict[int, PackedFrame]
-) -> Iterator[tuple[Line, dict[int, Content]]]:
-    """Yield lines, each with the frames that its revisions are in.
-
-    A frame is decompressed when the first line needs it.
+    Revisions are in frames in the order of the index, so each frame is
+    decompressed once.
     """
-    held: dict[int, Content] = {}
-    for line in index.lines:
-        needed = set(line.frames)
-        if needed - frames.keys():
-            raise PackError('a revision is in no frame of its index')
-        held = {n: content for n, content in held.items() if n in needed}
-        for number in sorted(needed - held.keys()):
-            frame = frames[number]
-            held[number] = (frame, frame.entries())
-        yield line, held
 
+    def __init__(self) -> None:
+        self._frames: dict[int, PackedFrame] = {}
+        self._number = -1
+        self._content: tuple[PackedFrame, list[bytes]] | None = None
 
-def entries_of(
-    line: Line, contents: dict[int, Content]
-) -> Iterator[tuple[bytes, int | bytes | None]]:
-    """Yield the entry of each revision of a line, and what it is a delta of.
+    def add(self, frame: PackedFrame) -> None:
+        """Take a frame for the next index."""
+        self._frames[frame.number] = frame
 
-    That is the number of an earlier revision of the line, the node of an
-    outside revision, or None for a full text.
-    """
-    number = line.number
-    for rev, (frame_number, place) in enumerate(
-        zip(line.frames, line.places, strict=True)
-    ):
-        frame, entries = contents[frame_number]
-        distance = frame.distances[place]
-        base: int | bytes | None = None
-        if distance < 0:
-            base_line, base = frame.bases[-distance - 1]
-            if base_line != number:
-                raise PackError('a delta of another line')
-        elif distance:
-            before = place - distance
-            base = frame.revs[before]
-            if frame.lines[before] != number:
-                raise PackError('a delta of another line')
-            if base >= rev:
-                raise PackError('a delta of a later revision')
-        yield entries[place], base
+    def clear(self) -> None:
+        """Forget all frames: the next index has others."""
+        self._frames.clear()
+        self._number, self._content = -1, None
+
+    def get(self, number: int) -> tuple[PackedFrame, list[bytes]]:
+        """Return a frame and its entries. Raises ``PackError``."""
+        if number != self._number or self._content is None:
+            frame = self._frames.get(number)
+            if frame is None or number < self._number:
+                raise PackError('a revision is in no frame of its index')
+            self._number = number
+            self._content = None
+            self._content = (frame, frame.entries())
+        return self._content
+
+    def entries_of(
+        self, line: Line
+    ) -> Iterator[tuple[bytes, int | bytes | None]]:
+        """Yield the entry of each revision of a line, and its base.
+
+        The base is the number of an earlier revision of the line, the node of
+        an outside revision, or None for a full text.
+        """
+        number = line.number
+        get = self.get
+        for rev, (frame_number, place) in enumerate(
+            zip(line.frames, line.places, strict=True)
+        ):
+            frame, entries = get(frame_number)
+            distance = frame.distances[place]
+            base: int | bytes | None = None
+            if distance < 0:
+                base_line, base = frame.bases[-distance - 1]
+                if base_line != number:
+                    raise PackError('a delta of another line')
+            elif distance:
+                before = place - distance
+                base = frame.revs[before]
+                if frame.lines[before] != number:
+                    raise PackError('a delta of another line')
+                if base >= rev:
+                    raise PackError('a delta of a later revision')
+            yield entries[place], base
 
 
 def _revisions(
-    line: Line, contents: dict[int, Content], changesets: list[bytes]
+    line: Line, contents: FrameContents, changesets: list[bytes]
 ) -> Iterator[layout.Revision]:
     """Yield the revisions of a line."""
     nodes = line.nodes
-    for rev, (entry, base) in enumerate(entries_of(line, contents)):
+    for rev, (entry, base) in enumerate(contents.entries_of(line)):
         if base is None:
             base, entry = NULL, _insertion(entry)
         elif isinstance(base, int):
