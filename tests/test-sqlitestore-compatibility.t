@@ -201,9 +201,9 @@ repository was shared with a group after it was created
   $ chmod 0770 group/.hg/store
   $ cd group
   $ echo a > a
-  $ hg ci -Aqm 0 --config 'hooks.pretxncommit.list=ls -l .hg/store/files.sqlite* | cut -c 1-10'
+  $ hg ci -Aqm 0 --config 'hooks.pretxncommit.list=ls -l .hg/store/history.sqlite* | cut -c 1-10'
   -rw-rw----
   -rw-rw----
   -rw-rw----
-  $ ls -l .hg/store/files.sqlite* | cut -c 1-10
+  $ ls -l .hg/store/history.sqlite* | cut -c 1-10
   -rw-rw----

@@ -17,7 +17,7 @@ Rewriting and undoing history in a SQLite repository.
   $ rows() {
   >   python3 - <<'PY'
   > import sqlite3
-  > db = sqlite3.connect('.hg/store/files.sqlite')
+  > db = sqlite3.connect('.hg/store/history.sqlite')
   > print('paths %d, loose %d' % (
   >     db.execute('SELECT count(*) FROM path').fetchone()[0],
   >     db.execute('SELECT count(*) FROM rev').fetchone()[0]))

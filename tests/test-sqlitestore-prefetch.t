@@ -85,7 +85,7 @@ Texts that were read ahead are checked like all others
   $ "$PYTHON" << EOF
   > import sqlite3
   > from hgext3rd.sqlitestore.formats import chunks
-  > with sqlite3.connect('.hg/store/files.sqlite') as db:
+  > with sqlite3.connect('.hg/store/history.sqlite') as db:
   >     ((frame, data),) = db.execute('SELECT id, data FROM frame').fetchall()
   >     text = chunks.decode(data).replace(b'd5', b'd6')
   >     db.execute('UPDATE frame SET data = ?', (chunks.RAW + text,))

@@ -22,7 +22,7 @@ the store and sends a selection of files with the first version of streams.
   > [remotefilelog]
   > fallbackpath = ssh://user@dummy/master
   > RC
-  $ bytes() { python3 -c 'import sqlite3, sys; print(*sqlite3.connect(sys.argv[1] + "/.hg/store/files.sqlite").execute("SELECT count(*) FROM path").fetchone(), "files")' $1; }
+  $ bytes() { python3 -c 'import sqlite3, sys; print(*sqlite3.connect(sys.argv[1] + "/.hg/store/history.sqlite").execute("SELECT count(*) FROM path").fetchone(), "files")' $1; }
 
   $ hg init master
   $ cd master

@@ -177,7 +177,7 @@ A repack stops at damaged content
   $ hg commit -qAm 0
   $ "$PYTHON" << EOF
   > import sqlite3
-  > with sqlite3.connect('.hg/store/files.sqlite') as db:
+  > with sqlite3.connect('.hg/store/history.sqlite') as db:
   >     db.execute("UPDATE rev SET data = x'7541'")
   > EOF
   $ hg admin::sqlite-repack

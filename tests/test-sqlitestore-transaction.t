@@ -11,7 +11,7 @@ What hooks see of a transaction, and what is left after a failure.
   $ rows() {
   >   python3 - <<'PY'
   > import sqlite3
-  > db = sqlite3.connect('.hg/store/files.sqlite')
+  > db = sqlite3.connect('.hg/store/history.sqlite')
   > print('paths %d, loose %d, frames %d, sealed %s' % (
   >     db.execute('SELECT count(*) FROM path').fetchone()[0],
   >     db.execute('SELECT count(*) FROM rev').fetchone()[0],

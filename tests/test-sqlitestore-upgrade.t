@@ -14,7 +14,7 @@ stays the same file.
   > EOF
   $ cat > identity.py << EOF
   > import os, sys
-  > print(os.stat(sys.argv[1] + '/.hg/store/files.sqlite').st_ino)
+  > print(os.stat(sys.argv[1] + '/.hg/store/history.sqlite').st_ino)
   > EOF
   $ cat > integrity.py << EOF
   > import sqlite3, sys
@@ -37,7 +37,7 @@ The list of changes shows that the requirements of the database are preserved
 
   $ hg debugupgraderepo -q --config format.use-share-safe=yes
   requirements
-     preserved: * sqlitestore-compression=zstd, sqlitestore-v2, store (glob)
+     preserved: * sqlitestore-compression=zstd, sqlitestore-v3, store (glob)
      added: share-safe
   
   no revlogs to process
@@ -63,7 +63,7 @@ Changes that affect neither changelog nor manifests
   upgrade will perform the following actions:
   
   requirements
-     preserved: * sqlitestore-compression=zstd, sqlitestore-v2, store (glob)
+     preserved: * sqlitestore-compression=zstd, sqlitestore-v3, store (glob)
      added: dirstate-v2, share-safe
   
   no revlogs to process
@@ -73,7 +73,7 @@ Changes that affect neither changelog nor manifests
   dirstate-v2
   share-safe
   sqlitestore-compression=zstd
-  sqlitestore-v2
+  sqlitestore-v3
   $ "$PYTHON" ../identity.py . | cmp - ../before
   $ hg verify -q
 
@@ -81,7 +81,7 @@ Changes that affect them, while another process has the database open
 
   $ cat > ../holder.py << EOF
   > import sqlite3, sys
-  > db = sqlite3.connect('.hg/store/files.sqlite')
+  > db = sqlite3.connect('.hg/store/history.sqlite')
   > def paths():
   >     return db.execute('SELECT count(*) FROM path').fetchone()[0]
   > print('before:', paths(), flush=True)
@@ -121,8 +121,8 @@ The backup is an independent repository without later changes
   $ mkdir ../backup
   $ cp -R .hg/upgradebackup.*/ ../backup/.hg
   $ ls ../backup/.hg/store | grep sqlite
-  files.sqlite
-  $ "$PYTHON" ../integrity.py ../backup/.hg/store/files.sqlite
+  history.sqlite
+  $ "$PYTHON" ../integrity.py ../backup/.hg/store/history.sqlite
   ok
   3 paths
   $ grep -v upgradeinprogress ../backup/.hg/store/requires > ../requires
@@ -144,7 +144,7 @@ Upgrade without a backup, and with new deltas of manifests
     - manifest
   
   $ ls .hg .hg/store | egrep 'upgrade|sqlite'
-  files.sqlite
+  history.sqlite
   $ "$PYTHON" ../identity.py . | cmp - ../before
   $ hg verify -q
 
@@ -153,7 +153,7 @@ Upgrade without a backup, and with new deltas of manifests
   upgrade will perform the following actions:
   
   requirements
-     preserved: * sqlitestore-v2, store (glob)
+     preserved: * sqlitestore-v3, store (glob)
      removed: dirstate-v2
   
   no revlogs to process
@@ -172,7 +172,7 @@ other one. Another command converts repositories
   nothing to do
   $ hg debugupgraderepo -R repo -q --config storage.sqlite.compression=zlib \
   >   | grep sqlite
-     preserved: * sqlitestore-compression=zstd, sqlitestore-v2, store (glob)
+     preserved: * sqlitestore-compression=zstd, sqlitestore-v3, store (glob)
   $ hg debugformat -R repo | egrep 'share-safe|^compression:' | sed 's/  */ /'
   share-safe: yes
   compression: zlib

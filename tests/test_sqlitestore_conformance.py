@@ -17,9 +17,9 @@ from mercurial import ui as uimod
 from mercurial import vfs as vfsmod
 from mercurial.testing import storage as storagetesting
 
-from hgext3rd.sqlitestore.filelog import filelog
 from hgext3rd.sqlitestore.formats import schema
 from hgext3rd.sqlitestore.reading.store import Store
+from hgext3rd.sqlitestore.revlogs import filelog
 
 
 @pytest.fixture(autouse=True)

@@ -92,7 +92,7 @@ def configuration(
 
 def database(path: bytes) -> bytes:
     """Return the path of a repository's database."""
-    return os.path.join(path, b'.hg/store/files.sqlite')
+    return os.path.join(path, b'.hg/store/history.sqlite')
 
 
 def read(path: bytes) -> tuple[Contents, list[bytes]]:
@@ -109,7 +109,7 @@ def read(path: bytes) -> tuple[Contents, list[bytes]]:
                 text = repo.file(name).read(manifest[name])
             except (error.StorageError, error.Abort) as exc:
                 errors.append(stringutil.forcebytestr(exc))
-                assert name in errors[-1] or b'files.sqlite' in errors[-1], (
+                assert name in errors[-1] or b'history.sqlite' in errors[-1], (
                     errors[-1]
                 )
             else:

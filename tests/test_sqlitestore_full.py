@@ -129,7 +129,7 @@ def failed_well(out: bytes) -> None:
     lines = [line for line in out.split(b'\n') if line.startswith(b'abort: ')]
     assert len(lines) == 1, out
     assert b'Traceback' not in out, out
-    if b'files.sqlite' in lines[0]:
+    if b'history.sqlite' in lines[0]:
         assert out.rstrip().endswith(b')'), out
 
 

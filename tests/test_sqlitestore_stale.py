@@ -104,7 +104,7 @@ def command(repo: Any, *args: bytes) -> tuple[int, bytes]:
 
 def is_sqlite(path: bytes) -> bool:
     """Return whether the repository is in SQLite."""
-    return os.path.exists(os.path.join(path, b'.hg/store/files.sqlite'))
+    return os.path.exists(os.path.join(path, b'.hg/store/history.sqlite'))
 
 
 def to_other_kind(path: bytes) -> None:

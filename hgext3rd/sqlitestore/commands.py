@@ -132,18 +132,18 @@ def sqlite_stats(ui: Any, repo: Any, **opts: Any) -> None:
 def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
     """copy the database of file history while it is in use
 
-    Writes a consistent copy of ``.hg/store/files.sqlite`` to the new file DEST.
-    If DEST is a directory, the copy is named ``files.sqlite``. Other processes
+    Writes a consistent copy of ``.hg/store/history.sqlite`` to the new file DEST.
+    If DEST is a directory, the copy is named ``history.sqlite``. Other processes
     can read and write the repository meanwhile. If the command is interrupted,
     it leaves no file behind.
 
     The database contains the history of files. Changesets and manifests are in
     other files of ``.hg/store``. To back up a whole repository, first copy
-    ``.hg`` without ``store/files.sqlite*``, then run this command. The order
+    ``.hg`` without ``store/history.sqlite*``, then run this command. The order
     matters: every changeset in the backup then has its files.
 
-    To restore such a backup, put the copy at ``.hg/store/files.sqlite``, remove
-    any ``files.sqlite-wal`` and ``files.sqlite-shm`` beside it, and run
+    To restore such a backup, put the copy at ``.hg/store/history.sqlite``, remove
+    any ``history.sqlite-wal`` and ``history.sqlite-shm`` beside it, and run
     :hg:`recover`. This removes the file revisions that were added after the
     rest of the repository was copied.
 

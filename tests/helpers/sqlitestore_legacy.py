@@ -64,7 +64,7 @@ def make_legacy(path: bytes) -> None:
     scmutil.writereporequirements(repo, others | REQUIREMENTS)
     repo.sqlitestore.db.close()
     repo.close()
-    os.unlink(os.path.join(store, b'files.sqlite'))
+    os.unlink(os.path.join(store, b'history.sqlite'))
 
 
 def _add_file(db: sqlite3.Connection, name: bytes, flog: Any) -> None:

@@ -27,9 +27,9 @@ from mercurial.i18n import _
 
 from ...amalgam import durable
 from .. import compat, requirements
-from ..filelog import filelog
 from ..formats import schema
 from ..reading.store import Store
+from ..revlogs import filelog
 from . import legacy, sources, storefiles
 
 SQLITE = b'sqlite'

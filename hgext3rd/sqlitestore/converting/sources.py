@@ -32,7 +32,7 @@ class Source(Protocol):
 
 
 class Destination(Protocol):
-    """A file that revisions are added to: a revlog or a ``FileStore``."""
+    """A file that revisions are added to: a revlog or a ``SQLiteRevlog``."""
 
     def addrawrevision(self, *args: Any) -> Any:
         """Add a revision, as Mercurial's revlog does."""
@@ -42,7 +42,7 @@ class Destination(Protocol):
 
 
 class Arriving(compat.Incoming):
-    """A revision in the form that ``FileStore.addgroup`` takes.
+    """A revision in the form that ``SQLiteRevlog.addgroup`` takes.
 
     It has either a delta or a text. A revlog also reads ``has_censor_flag``.
     """

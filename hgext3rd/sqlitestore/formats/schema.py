@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tables of ``.hg/store/files.sqlite``, their version and their ids.
+"""The tables of ``.hg/store/history.sqlite``, their version and their ids.
 
 docs/sqlite-format.rst specifies what the rows mean. Statements other than those
 that create the tables are in ``statements``. This is the only module that
@@ -13,13 +13,13 @@ knows how ids are composed:
 
 from __future__ import annotations
 
-FILENAME = b'files.sqlite'
+FILENAME = b'history.sqlite'
 
 # "AmlF". file(1) and SQLite's tools show it as the type of the database.
 APPLICATION_ID = 0x416D6C46
 
 # Every change that makes older versions misread the tables increases this.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 PAGE_SIZE = 4096
 

@@ -30,9 +30,9 @@ def open_revlog(
         if cmd == b'debugrevlogindex' and not repo.ui.verbose:
             # This command shows offsets in the revlog only when verbose.
             return found
-        from ..filelog.filestore import FileStore
+        from ..revlogs.sqliterevlog import SQLiteRevlog
 
-        if isinstance(found, FileStore):
+        if isinstance(found, SQLiteRevlog):
             raise error.InputError(
                 _(b"the history of '%s' is not in a revlog") % found.filename,
                 hint=_(b"see 'hg help admin::sqlite-stats'"),

@@ -2,7 +2,7 @@
 """Files of bundle repositories and of union repositories.
 
 The classes of these repositories are Mercurial's; their files, which combine
-two sources, are in ``filelog.overlay``.
+two sources, are in ``revlogs.overlay``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def bundle_file(
         repo._cgfilespos = bundlerepo._getfilestarts(repo._cgunpacker)
     if path not in repo._cgfilespos:
         return orig(repo, path, *args, **kwargs)
-    from ..filelog import overlay
+    from ..revlogs import overlay
 
     repo._cgunpacker.seek(repo._cgfilespos[path])
     return overlay.bundle_file(repo, path)
@@ -39,7 +39,7 @@ def union_file(
     orig: Any, repo: Any, path: bytes, *args: Any, **kwargs: Any
 ) -> Any:
     """Return a file of a union repository whose halves may be in SQLite."""
-    from ..filelog import overlay
+    from ..revlogs import overlay
 
     if requirements.uses_sqlite(repo):
         return overlay.union_file(repo, path)

@@ -145,7 +145,7 @@ def make_class(base: Any) -> Any:
     """
 
     class sqliterepository(base):
-        """A repository whose file history may be in ``store/files.sqlite``."""
+        """A repository whose file history may be in ``store/history.sqlite``."""
 
         @util.propertycache
         def sqlitestore(self) -> Store:
@@ -176,7 +176,7 @@ def make_class(base: Any) -> Any:
             if path.startswith(b'/'):
                 path = path[1:]
             from .. import compat
-            from ..filelog import filelog
+            from ..revlogs import filelog
 
             writable = compat.file_writable(*args, **kwargs)
             store = self.unfiltered().sqlitestore

@@ -57,7 +57,7 @@ def adopt(repo: Any) -> None:
 
         def file(self, path: bytes, *args: Any, **kwargs: Any) -> Any:
             """Return the filelog of ``path``."""
-            from ..filelog import filelog
+            from ..revlogs import filelog
 
             if path.startswith(b'/'):
                 path = path[1:]

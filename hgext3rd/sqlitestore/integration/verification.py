@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``hg verify``: the checks of the database, before Mercurial's own.
 
-The checks themselves are in ``reading.verify`` and ``filelog.integrity``.
+The checks themselves are in ``reading.verify`` and ``revlogs.integrity``.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from ..formats.index import Revision
 from ..reading.store import Store
 from .deltaview import DeltaView
 from .filelog import SQLiteFilelog
-from .filestore import FileStore
 from .indexview import IndexView
+from .sqliterevlog import SQLiteRevlog
 from .textreader import TextReader
 
 
@@ -98,7 +98,7 @@ class OverlayDeltas(DeltaView):
         return super().stored_delta(rev)
 
 
-class OverlayStore(FileStore):
+class OverlayStore(SQLiteRevlog):
     """A file with the revisions of an overlay on top.
 
     ``repotiprev`` is the last revision in the database. ``bundlerevs`` are the

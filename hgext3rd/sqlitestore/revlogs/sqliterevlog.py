@@ -61,7 +61,7 @@ class PartMethod:
         return method
 
 
-class FileStore(RevlogShape):
+class SQLiteRevlog(RevlogShape):
     """The revisions of the file ``path``, with the interface of a revlog.
 
     ``opener`` is the store's vfs, in whose options core keeps settings. A
