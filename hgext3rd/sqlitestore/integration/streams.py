@@ -108,6 +108,7 @@ def apply_legacy_stream(orig: Any, pullop: Any) -> None:
 
 def _follow(repo: Any) -> None:
     """Make the repository object fit the requirements that a stream set."""
+    repository.forget_manifests(repo)
     if requirements.uses_sqlite(repo):
         repository.adopt(repo)
     else:

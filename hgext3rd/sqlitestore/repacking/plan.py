@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mercurial.node import nullrev
 
-from ..formats import statements
+from ..formats import schema, statements
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 from ..writing import relatives
@@ -53,7 +53,9 @@ def make(store: Store, progress: Callable[[int], None]) -> Plan:
     """
     ids = {
         bytes(path): path_id
-        for path, path_id in store.db.rows(statements.SELECT_PATHS_AND_IDS)
+        for path, path_id in store.db.rows(
+            statements.SELECT_PATHS_AND_IDS, (schema.FILE,)
+        )
     }
     order = sorted(ids, key=kinship)
     sources: dict[bytes, bytes] = {}

@@ -40,7 +40,7 @@ class RevlogShape:
     _sidedatafile = None
     _nodemap_file = None
     _diff_fn = staticmethod(mdiff.textdiff)
-    revlog_kind = constants.KIND_FILELOG
+    revlog_kind: int = constants.KIND_FILELOG
     is_delaying = False
     has_revdiff_extra = False
     uses_rust = False
@@ -55,7 +55,7 @@ class RevlogShape:
         """Core's settings for what revlogs may hold."""
         feature: Any = self.opener.options.get(b'feature-config')
         feature = config.FeatureConfig() if feature is None else feature.copy()
-        feature.censorable = True
+        feature.censorable = self.revlog_kind == constants.KIND_FILELOG
         feature.canonical_parent_order = False
         return feature
 

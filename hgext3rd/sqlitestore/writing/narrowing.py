@@ -1,33 +1,59 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Remove the history of files that are no longer part of a narrow clone.
+"""Remove the history of paths that are no longer part of a narrow clone.
 
-Removes whole files. The narrowspec of the repository decides which.
+Removes whole files and whole directories of tree manifests. The narrowspec of the repository decides which.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from mercurial import pathutil
 from mercurial.i18n import _
 
+from ..formats import schema
 from .writer import writer as writer_of
 
 
 def remove_unmatched(repo: Any) -> int:
-    """Remove all files outside the narrowspec, and return how many."""
+    """Remove all paths outside the narrowspec, and return how many."""
     repo = repo.unfiltered()
     store = repo.sqlitestore
     match = repo._storenarrowmatch
-    paths = [path for path in store.paths() if not match(path)]
-    if not paths:
+    keys = [
+        (schema.FILE, path)
+        for path in store.paths(schema.FILE)
+        if not match(path)
+    ]
+    keys += [
+        (schema.DIRECTORY, path)
+        for path in store.paths(schema.DIRECTORY)
+        if not _is_visited(match, path)
+    ]
+    if not keys:
         return 0
     with repo.lock(), repo.transaction(b'narrowing') as tr:
         writer = writer_of(store, tr)
         progress = repo.ui.makeprogress(
-            _(b'removing'), unit=_(b'files'), total=len(paths)
+            _(b'removing'), unit=_(b'files'), total=len(keys)
         )
         with progress:
-            for path in paths:
-                writer.truncate(path, store.index(path), 0)
+            for kind, path in keys:
+                writer.truncate((kind, path), store.index(path, kind), 0)
                 progress.increment()
-    return len(paths)
+    return len(keys)
+
+
+def _is_visited(match: Any, directory: bytes) -> bool:
+    """Return whether a matcher includes a directory of a tree manifest.
+
+    Mercurial's ``narrow`` extension applies the same rule to revlogs.
+    """
+    name = directory[:-1]
+    for parent in (*sorted(pathutil.dirs({name})), name):
+        visit = match.visitdir(parent)
+        if not visit:
+            return False
+        if visit == b'all':
+            return True
+    return True
