@@ -34,7 +34,7 @@ def open_revlog(
 
         if isinstance(found, SQLiteRevlog):
             raise error.InputError(
-                _(b"the history of '%s' is not in a revlog") % found.filename,
+                _(b"the history of '%s' is not in a revlog") % found.display_id,
                 hint=_(b"see 'hg help admin::sqlite-stats'"),
             )
     return found

@@ -84,6 +84,8 @@ class RunWriter:
             self._first = len(self._index)
         self._run.append(revision)
         self._index.append(revision)
+        if len(self._run) >= index.RUN_SIZE:
+            self.end()
         return True
 
     def end(self) -> None:
