@@ -269,6 +269,7 @@ def sqlite_convert(ui: Any, repo: Any, **opts: Any) -> int:
     Returns 0 on success or if there was nothing to do.
     """
     from .converting import convert
+    from .integration import repository
 
     if opts['to'] not in convert.TARGETS:
         raise error.InputError(
@@ -282,6 +283,9 @@ def sqlite_convert(ui: Any, repo: Any, **opts: Any) -> int:
             opts['to'],
             lambda done, total: progress.update(done, total=total),
         )
+    # The object goes on to live in a command server.
+    repository.forget_manifests(repo)
+    repository.adopt(repo)
     if converted is None:
         ui.status(_(b'nothing to convert\n'))
     else:

@@ -54,6 +54,15 @@ def revlog_stats(
     return orig(repo, fm, changelog, manifest, filelogs)
 
 
+def persist_nodemap(
+    orig: Any, tr: Any, revlog: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Write the persistent nodemap of a revlog; ours need none."""
+    if getattr(revlog, 'in_sqlite', False):
+        return None
+    return orig(tr, revlog, *args, **kwargs)
+
+
 def repair_issue6528(orig: Any, ui: Any, repo: Any, **kwargs: Any) -> Any:
     """Repair the revlogs of files; raise StateError if files are in SQLite."""
     if requirements.uses_sqlite(repo):

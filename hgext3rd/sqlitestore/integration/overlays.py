@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files of bundle repositories and of union repositories.
+"""Files and manifests of bundle repositories and of union repositories.
 
-The classes of these repositories are Mercurial's; their files, which combine
-two sources, are in ``revlogs.overlay``.
+The classes of these repositories are Mercurial's; their histories, which
+combine two sources, are in ``revlogs.overlay``.
 """
 
 from __future__ import annotations
@@ -46,3 +46,34 @@ def union_file(
     if requirements.uses_sqlite(repo.repo2):
         return overlay.union_with_ours(repo, path)
     return orig(repo, path, *args, **kwargs)
+
+
+def bundle_manifestlog(orig: Any, repo: Any) -> Any:
+    """Return the manifests of a bundle repository."""
+    if not requirements.uses_sqlite(repo):
+        return orig(repo)
+    from ..revlogs import manifests, overlay
+
+    # Mercurial's own method does the same.
+    repo._cgunpacker.seek(repo.manstart)
+    repo._cgunpacker.manifestheader()
+    root = overlay.bundle_manifests(repo)
+    repo.filestart = repo._cgunpacker.tell()
+    return manifests.SQLiteManifestLog(
+        repo.svfs, repo, root, repo.narrowmatch()
+    )
+
+
+def union_manifestlog(orig: Any, repo: Any) -> Any:
+    """Return the manifests of a union repository."""
+    from mercurial import manifest
+
+    from ..revlogs import overlay
+
+    if requirements.uses_sqlite(repo):
+        root = overlay.UnionManifest(repo, b'')
+    elif requirements.uses_sqlite(repo.repo2):
+        root = overlay.union_manifests_with_ours(repo)
+    else:
+        return orig(repo)
+    return manifest.manifestlog(repo.svfs, repo, root, repo.narrowmatch())

@@ -25,6 +25,8 @@ class RevlogShape:
     ``opener`` is the store's vfs, in whose options core keeps settings.
     """
 
+    #: tells these objects from revlogs
+    in_sqlite = True
     nullid = sha1nodeconstants.nullid
     nodeconstants = sha1nodeconstants
     # Extensions and debug commands look at these.
