@@ -288,6 +288,8 @@ def _change_nodemap(module: Any) -> None:
 
     # "hg debugupgraderepo" writes a file that finds nodes in a revlog.
     extensions.wrapfunction(module, 'persist_nodemap', debug.persist_nodemap)
+    # That command and stream clones delete it.
+    extensions.wrapfunction(module, 'delete_nodemap', debug.delete_nodemap)
 
 
 # Extensions that come with Mercurial

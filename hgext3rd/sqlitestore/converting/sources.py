@@ -21,7 +21,6 @@ from .. import compat
 from ..formats import schema
 from . import legacy
 
-
 # The kind of a path (see ``formats.schema``), and the path.
 Key = tuple[int, bytes]
 

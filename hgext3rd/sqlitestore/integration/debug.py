@@ -23,7 +23,7 @@ def open_revlog(
 ) -> Any:
     """Return the revlog that the debug command ``cmd`` asks for.
 
-    Raises InputError if it is the history of a file in SQLite.
+    Raises InputError if it is a history in SQLite.
     """
     found = orig(repo, cmd, *args, **kwargs)
     if repo and requirements.uses_sqlite(repo):
@@ -48,9 +48,9 @@ def revlog_stats(
     manifest: bool,
     filelogs: bool,
 ) -> Any:
-    """Show statistics about revlogs, without those of files in SQLite."""
+    """Show statistics about revlogs, without histories in SQLite."""
     if requirements.uses_sqlite(repo):
-        filelogs = False
+        filelogs = manifest = False
     return orig(repo, fm, changelog, manifest, filelogs)
 
 
@@ -61,6 +61,24 @@ def persist_nodemap(
     if getattr(revlog, 'in_sqlite', False):
         return None
     return orig(tr, revlog, *args, **kwargs)
+
+
+def delete_nodemap(
+    orig: Any, tr: Any, repo: Any, revlog: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Delete the persistent nodemap of a revlog; ours have none.
+
+    When a stream clone has just replaced the database by revlogs, the object
+    for manifests that Mercurial passes is still that for the database.
+    """
+    if getattr(revlog, 'in_sqlite', False):
+        if requirements.uses_sqlite(repo):
+            return None
+        from . import repository
+
+        repository.forget_manifests(repo)
+        revlog = repo.unfiltered().manifestlog.getstorage(b'').get_revlog()
+    return orig(tr, repo, revlog, *args, **kwargs)
 
 
 def repair_issue6528(orig: Any, ui: Any, repo: Any, **kwargs: Any) -> Any:

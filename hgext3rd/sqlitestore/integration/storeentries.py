@@ -161,9 +161,7 @@ def extend(store: Any, get_store: Callable[[], Store | None]) -> None:
                 return super().manifestlog(repo, storenarrowmatch)
             from ..revlogs import manifests
 
-            root = manifests.SQLiteManifest(
-                store, repo.nodeconstants, self.vfs
-            )
+            root = manifests.SQLiteManifest(store, repo.nodeconstants, self.vfs)
             return manifests.SQLiteManifestLog(
                 self.vfs, repo, root, storenarrowmatch
             )

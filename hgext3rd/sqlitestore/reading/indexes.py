@@ -19,7 +19,6 @@ from ..formats import columns, index, schema, statements
 from .fileindex import FileIndex
 from .indexcache import IndexCache
 
-
 # The kind of a path (see ``schema``), and the path.
 Key = tuple[int, bytes]
 

@@ -7,6 +7,10 @@ revisions mean.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from mercurial.node import nullrev
+
 from .. import errors
 from ..formats import deltas
 from .fileindex import FileIndex
@@ -28,10 +32,39 @@ def base_of(store: Store, idx: FileIndex, rev: int) -> int | None:
     if base < 0 or frame.paths[base] != idx.path_id:
         return None
     found: int = frame.revs[base]
-    if idx.frames[found] != frame_id or idx.places[found] != base:
+    if (
+        found >= len(idx)
+        or idx.frames[found] != frame_id
+        or idx.places[found] != base
+    ):
         # The entry belongs to a revision that was stripped, or is shared.
         return None
     return found
+
+
+def parent_of(store: Store, idx: FileIndex, rev: int) -> int:
+    """Return the earlier revision from which a stored delta leads to ``rev``.
+
+    The delta may be stored the other way around. Return -1 if there is none.
+    Raises Moved if a repack has just moved the revision.
+    """
+    base = base_of(store, idx, rev)
+    if base is not None and base < rev:
+        return base
+    frame_id = idx.frames[rev]
+    best: int = nullrev
+    if frame_id:
+        frame = store.frame(frame_id)
+        for place in frame.above(idx.places[rev]):
+            other = frame.revs[place]
+            if (
+                best < other < rev
+                and frame.paths[place] == idx.path_id
+                and idx.frames[other] == frame_id
+                and idx.places[other] == place
+            ):
+                best = other
+    return best
 
 
 def stored(store: Store, idx: FileIndex, rev: int) -> bytes | None:
@@ -51,18 +84,22 @@ def stored(store: Store, idx: FileIndex, rev: int) -> bytes | None:
 
 
 def between(
-    store: Store, idx: FileIndex, base: int, rev: int, text: bytes
+    store: Store,
+    idx: FileIndex,
+    base: int,
+    rev: int,
+    text: Callable[[], bytes],
 ) -> bytes | None:
     """Return a delta from ``base`` to ``rev``, or None if none is stored.
 
-    ``text`` is that of ``rev``.
+    ``text`` returns the text of ``rev``.
     """
     try:
         if base_of(store, idx, rev) == base:
             return stored(store, idx, rev)
         if base_of(store, idx, base) == rev:
             delta = stored(store, idx, base)
-            return None if delta is None else deltas.invert(delta, text)
+            return None if delta is None else deltas.invert(delta, text())
     except errors.Moved:
         return None
     return None

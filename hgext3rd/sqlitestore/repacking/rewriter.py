@@ -258,7 +258,9 @@ class ManifestRewriter(Rewriter):
                 place = self._box.place(idx.gid(base))
             if place is None:
                 continue
-            delta = storeddeltas.between(self._store, idx, base, rev, text)
+            delta = storeddeltas.between(
+                self._store, idx, base, rev, lambda: text
+            )
             if delta is None:
                 others.append((base, place))
             elif len(delta) < len(best[1]):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from mercurial.node import nullrev
 
 from .. import errors
-from ..formats import deltas
+from ..reading import storeddeltas
 from ..reading.store import Store
 from .indexview import IndexView
 from .textreader import TextReader
@@ -27,28 +27,20 @@ class DeltaView:
         self._reader = reader
 
     def deltaparent(self, rev: int) -> int:
-        """Return the earlier revision that ``rev`` is stored as a delta of.
+        """Return the earlier revision from which a stored delta leads to ``rev``.
 
-        Return -1 for a full text, and for a delta of a later revision or of one
-        of another file: core knows neither.
+        The delta may be stored the other way around, as in repacked frames.
+        Return -1 if there is none. Core does not know deltas of later revisions
+        or of other files.
         """
         if rev == nullrev:
             return nullrev
         idx = self._view.idx
-        frame_id, place = idx.frames[rev], idx.places[rev]
-        if not frame_id:
-            return rev - place if place > 0 else nullrev
         try:
-            frame = self._store.frame(frame_id)
+            return storeddeltas.parent_of(self._store, idx, rev)
         except errors.Moved:
             self._store.update_places(idx)
-            frame_id, place = idx.frames[rev], idx.places[rev]
-            frame = self._store.frame(frame_id)
-        base = frame.base(place)
-        if base < 0 or frame.paths[base] != idx.path_id:
-            return nullrev
-        parent: int = frame.revs[base]
-        return parent if parent < rev else nullrev
+        return storeddeltas.parent_of(self._store, idx, rev)
 
     def issnapshot(self, rev: int) -> bool:
         """Return whether a revision is stored as a full text."""
@@ -64,42 +56,19 @@ class DeltaView:
         It is a stored delta, or the inverse of one. Return None if neither
         revision is stored as a delta of the other.
         """
-        if rev1 == nullrev:
+        if nullrev in (rev1, rev2):
             return None
-        if self.deltaparent(rev2) == rev1:
-            return self.stored_delta(rev2)
-        if self._rests_on(rev1, rev2):
-            # Repacked frames have the newer text, and the delta from it to the
-            # older one.
-            delta = self.stored_delta(rev1)
-            if delta is not None:
-                return deltas.invert(delta, self._reader.raw_text(rev2)[0])
-        return None
-
-    def _rests_on(self, rev: int, base: int) -> bool:
-        """Return whether ``rev`` is a delta of ``base`` in the same frame."""
-        idx = self._view.idx
-        frame_id = idx.frames[rev]
-        if not frame_id or idx.frames[base] != frame_id:
-            return False
-        try:
-            found: int = self._store.frame(frame_id).base(idx.places[rev])
-        except errors.Moved:
-            return False
-        return found == idx.places[base]
+        return storeddeltas.between(
+            self._store,
+            self._view.idx,
+            rev1,
+            rev2,
+            lambda: self._reader.raw_text(rev2)[0],
+        )
 
     def stored_delta(self, rev: int) -> bytes | None:
         """Return the stored full text or delta of a revision.
 
         Return None if a repack has just moved it.
         """
-        idx = self._view.idx
-        frame_id, place = idx.frames[rev], idx.places[rev]
-        if not frame_id:
-            gid = idx.gid(rev)
-            return self._store.loose([gid]).get(gid)
-        try:
-            entry: bytes = self._store.frame(frame_id).entry(place)
-        except errors.Moved:
-            return None
-        return entry
+        return storeddeltas.stored(self._store, self._view.idx, rev)

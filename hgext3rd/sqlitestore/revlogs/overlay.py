@@ -93,6 +93,16 @@ class OverlayDeltas(DeltaView):
             return self._overlay.deltaparent(rev)
         return super().deltaparent(rev)
 
+    def stored_between(self, rev1: int, rev2: int) -> bytes | None:
+        """Return a delta that need not be computed, or None."""
+        if max(rev1, rev2) <= self._tip:
+            return super().stored_between(rev1, rev2)
+        if nullrev in (rev1, rev2) or rev2 <= self._tip:
+            return None
+        if self._overlay.deltaparent(rev2) != rev1:
+            return None
+        return self._overlay.delta(rev2)
+
     def stored_delta(self, rev: int) -> bytes | None:
         """Return the stored full text or delta of a revision, or None."""
         if rev > self._tip:
@@ -391,9 +401,7 @@ class BundleManifest(SQLiteManifest):
         if tree not in self._starts:
             return super()._open(tree)
         self._repo._cgunpacker.seek(self._starts[tree])
-        return BundleManifest(
-            self._repo, tree, self._starts, self._dirlogcache
-        )
+        return BundleManifest(self._repo, tree, self._starts, self._dirlogcache)
 
 
 class UnionManifest(SQLiteManifest):

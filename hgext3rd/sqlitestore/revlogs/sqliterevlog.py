@@ -334,8 +334,9 @@ class SQLiteRevlog(RevlogShape):
         """
         known = None
         if cachedelta is not None:
-            known = compat.cached_base(cachedelta), compat.cached_delta(
-                cachedelta
+            known = (
+                compat.cached_base(cachedelta),
+                compat.cached_delta(cachedelta),
             )
         with self._writing(transaction) as file:
             if rawtext is None:
