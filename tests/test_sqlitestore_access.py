@@ -183,6 +183,26 @@ def test_with_live_log(path: bytes, folder: bytes, elsewhere: bool) -> None:
     owner.close()
 
 
+def test_modes_follow_a_link(path: bytes, folder: bytes) -> None:
+    """SQLite keeps the side files beside the file that a link leads to."""
+    settle(path)
+    moved = os.path.join(folder, b'moved')
+    link = os.path.join(path, store('').encode())
+    os.rename(link, moved)
+    os.symlink(moved, link)
+    owner = sqlite3.connect(os.fsdecode(moved))
+    owner.execute('SELECT count(*) FROM path').fetchone()
+    side = moved + b'-wal', moved + b'-shm'
+    for name in (moved, *side):
+        os.chmod(name, 0o600)
+    os.chmod(os.path.join(path, b'.hg/store'), 0o777)
+    os.chmod(os.path.join(path, b'.hg'), 0o777)
+    contents(path)
+    for name in (moved, *side):
+        assert os.stat(name).st_mode & 0o777 == 0o666, name
+    owner.close()
+
+
 def test_with_log_of_a_killed_owner(path: bytes) -> None:
     """The owner was killed: no process has the log open."""
     pid = os.fork()

@@ -7,6 +7,7 @@ import hashlib
 import os
 import pathlib
 import random
+import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,10 +19,10 @@ from mercurial import ui as uimod
 from mercurial import vfs as vfsmod
 from mercurial.node import nullrev
 
-from hgext3rd.sqlitestore.formats import schema
+from hgext3rd.sqlitestore.formats import chunks, schema
 from hgext3rd.sqlitestore.formats.index import Revision
 from hgext3rd.sqlitestore.reading.store import Store
-from hgext3rd.sqlitestore.writing import filewriter, relatives
+from hgext3rd.sqlitestore.writing import bases, filewriter, relatives
 from hgext3rd.sqlitestore.writing.filewriter import FileWriter
 from hgext3rd.sqlitestore.writing.writer import writer as writer_of
 
@@ -150,16 +151,81 @@ def test_many_additions_to_a_known_file_are_sealed(session: Session) -> None:
     assert session.texts(b'f') == [LINES, *versions(count)]
 
 
-def test_a_huge_chunk_gets_a_frame(
+def test_a_large_text_gets_a_frame(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filewriter, 'LARGE_CHUNK', 1000)
+    monkeypatch.setattr(bases, 'LARGE_TEXT', 1000)
     noise = random.Random(2).randbytes(3000)
     file = session.file(b'f')
     commit(file, noise)
     assert file.index.frames[0] > 0
     assert file.index.stored == {0: 0}
     assert session.texts(b'f') == [noise]
+
+
+def test_a_large_text_may_be_a_delta(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bases, 'LARGE_TEXT', 1000)
+    rand = random.Random(3)
+    lines = [rand.randbytes(30).hex().encode() + b'\n' for _ in range(100)]
+    first = b''.join(lines)
+    lines[:40] = [rand.randbytes(30).hex().encode() + b'\n' for _ in range(40)]
+    second = b''.join(lines)
+    file = session.file(b'f')
+    commit(file, first)
+    commit(file, second, 0)
+    assert [frame > 0 for frame in file.index.frames] == [True, False]
+    assert file.index.places == [0, 1]
+    assert session.texts(b'f') == [first, second]
+
+
+def test_a_large_text_takes_little_memory_to_store_and_read(
+    session: Session,
+) -> None:
+    size = 6 * schema.PIECE_SIZE
+    noise = random.Random(4).randbytes(size)
+    file = session.file(b'f')
+    tracemalloc.start()
+    try:
+        file.add(noise, 0, nullrev, nullrev, b'n' * 20, 0)
+        _now, written = tracemalloc.get_traced_memory()
+        session.store.forget_content()
+        tracemalloc.reset_peak()
+        text = session.store.chain_text(file.index, 0)
+        _now, read = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert text == noise
+    assert written < size, 'the encoded text is never in memory as a whole'
+    assert read < 2 * size, 'the text is in memory once, beside a few pieces'
+
+
+def test_a_small_file_does_not_share_a_frame_with_a_large_one(
+    session: Session,
+) -> None:
+    large = random.Random(5).randbytes(2 << 20)
+    for path, text in ((b'a', LINES), (b'b', large), (b'c', LINES + b'c')):
+        receive(session.file(path), [text, text + b'2'])
+    indexes = [session.store.index(path) for path in (b'a', b'b', b'c')]
+    owners = [set(index.frames) for index in indexes]
+    assert [len(frames) for frames in owners] == [1, 1, 1]
+    assert len(set.union(*owners)) == 3
+    assert session.texts(b'b') == [large, large + b'2']
+
+
+def test_an_incompressible_chunk_is_copied_once() -> None:
+    codec = chunks.Codec('zstd')
+    noise = random.Random(6).randbytes(4 << 20)
+    codec.encode(noise[:1000])
+    tracemalloc.start()
+    try:
+        chunk = codec.encode(noise)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert chunks.decode(chunk) == noise
+    assert peak < 1.5 * len(noise)
 
 
 def test_strip_removes_the_newest_revisions(session: Session) -> None:

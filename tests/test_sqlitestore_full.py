@@ -10,6 +10,7 @@ mounted.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import pathlib
@@ -25,6 +26,12 @@ resource = pytest.importorskip('resource')
 
 from helpers import sqlitestore_crashes as crashes
 from helpers.sqlitestore_crashes import contents, copy_tree, hg_command
+from mercurial import hg as hg_module
+from mercurial import ui as uimod
+
+from hgext3rd.sqlitestore.revlogs import filelog
+
+NULL = b'\0' * 20
 
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 
@@ -255,3 +262,38 @@ def test_no_space(folder: bytes, tmpfs: bytes, name: str) -> None:
         if code:
             again(path, args, before)
     assert failures
+
+
+class FullFile:
+    """A file that cannot be closed, because its disk is full."""
+
+    def close(self) -> None:
+        """Fail."""
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+
+def test_failed_abort(folder: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mercurial cannot close the journal, and therefore not roll back."""
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, 'unraisablehook', unraisable.append)
+    path = make(os.path.join(folder, b'repo'))
+    before = contents(path)
+    warnings: list[bytes] = []
+    repo = hg_module.repository(uimod.ui.load(), path)
+    with repo.lock():
+        tr = repo.transaction(b'test', report=warnings.append)
+        file = filelog.SQLiteFilelog(
+            repo.sqlitestore, repo.svfs, b'f0', writable=True
+        )
+        file.add(b'new', {}, tr, 8, NULL, NULL)
+        assert repo.sqlitestore.db.in_transaction
+        tr._backupsfile = FullFile()
+        with pytest.raises(OSError, match='No space left'):
+            tr.release()
+        assert not repo.sqlitestore.db.in_transaction
+        assert repo.sqlitestore.open_writer is None
+        del tr
+        gc.collect()
+    assert not unraisable
+    assert warnings == [b'rollback failed - please run hg recover\n']
+    still_whole(path, {node: {text} for node, text in before.items()}, b'')

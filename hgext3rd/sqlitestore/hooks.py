@@ -30,20 +30,24 @@ from typing import Any
 
 from mercurial import (
     bundlerepo,
+    changegroup,
     cmdutil,
     extensions,
     localrepo,
     scmutil,
     statichttprepo,
     streamclone,
+    transaction,
     unionrepo,
     upgrade,
     verify,
+    wireprotoserver,
+    wireprotov1server,
 )
 from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import nodemap, rewrite
 
-from ..amalgam import loading
+from ..amalgam import loading, wrapping
 from . import requirements
 from .integration import coremodules
 
@@ -59,10 +63,14 @@ def uisetup(ui: Any) -> None:
         (coremodules.creation_module(), _change_creation),
         (coremodules.copy_store_module(), _change_copy_store),
         (scmutil, _change_scmutil),
+        (transaction, _change_transaction),
         (bundlerepo, _change_bundlerepo),
         (unionrepo, _change_unionrepo),
         (statichttprepo, _change_statichttprepo),
         (streamclone, _change_streamclone),
+        (changegroup, _change_changegroup),
+        (wireprotov1server, _change_wireprotov1server),
+        (wireprotoserver, _change_wireprotoserver),
         (verify, _change_verify),
         (upgrade, _change_upgrade),
         (cmdutil, _change_cmdutil),
@@ -141,6 +149,22 @@ def _change_scmutil(module: Any) -> None:
     module.fileprefetchhooks.add(b'sqlitestore', prefetching.prefetch_files)
 
 
+def _change_transaction(module: Any) -> None:
+    # On a full disk, a transaction may fail to abort.
+    extensions.wrapfunction(module.transaction, '_abort', _abort_transaction)
+
+
+def _abort_transaction(orig: Any, tr: Any) -> None:
+    callbacks = tr._abortcallback
+    try:
+        orig(tr)
+    except OSError:
+        from .writing import writer
+
+        writer.after_failed_abort(tr, callbacks)
+        raise
+
+
 # Repositories of other classes
 
 
@@ -204,6 +228,35 @@ def _change_streamclone(module: Any) -> None:
     extensions.wrapfunction(
         module, 'maybeperformlegacystreamclone', streams.apply_legacy_stream
     )
+
+
+# Serving
+
+
+def _change_changegroup(module: Any) -> None:
+    from .integration import serving
+
+    # If the database cannot be read, servers must say so before they send.
+    extensions.wrapfunction(module, 'makestream', serving.make_stream)
+
+
+def _change_wireprotov1server(module: Any) -> None:
+    from .integration import serving
+
+    # A stream that fails over HTTP ends with the error, not before it.
+    extensions.wrapfunction(module, 'dispatch', serving.dispatch)
+
+
+def _change_wireprotoserver(module: Any) -> None:
+    # hgweb would take trouble of the storage for a lack of permission.
+    extensions.wrapfunction(module, 'handlewsgirequest', _handle_request)
+
+
+@wrapping.own_addresses_only
+def _handle_request(orig: Any, *args: Any) -> bool:
+    from .integration import serving
+
+    return serving.handle_request(orig, *args)
 
 
 # Maintenance and debugging

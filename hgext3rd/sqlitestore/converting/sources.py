@@ -169,8 +169,11 @@ class LegacySource:
         self._ids = {path: path_id for path_id, path in database.paths()}
 
     def keys(self) -> list[Key]:
-        """Return all paths in the database, and those of manifests."""
+        """Return all paths to copy: those of manifests only into a database."""
         files = [(schema.FILE, path) for path in sorted(self._ids)]
+        if not self._deltas:
+            # The destination has revlogs, so those of manifests stay.
+            return files
         return files + self._revlogs.manifests()
 
     def copy(self, key: Key, target: Destination, tr: Any) -> int:

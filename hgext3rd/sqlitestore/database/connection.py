@@ -6,8 +6,8 @@ This module does not know what the tables mean. It keeps these rules:
 * nothing is opened before the first query, and ``sqlite3`` is not imported;
 * each thread has its own connection, and a connection is never used across a
   fork: Mercurial's update workers and command servers fork;
-* a database that this process cannot write to (on read-only media, or of
-  another user) is still read;
+* a database that this process cannot write to is still read: on read-only
+  media, of another user, or on a full disk;
 * every exception of ``sqlite3`` becomes an error of this package that names the
   file.
 """
@@ -107,6 +107,9 @@ class Database:
         SQLite takes no locks on a file that was opened as immutable, so
         another process may change it during a query. Neither the result nor a
         failure of such a query counts if the file changed meanwhile.
+
+        A query that fails because SQLite cannot write beside the file is
+        repeated with a connection that does not have to.
         """
         for _attempt in range(location.CLOSING_CHECKS):
             conn = self.connection()
@@ -114,7 +117,14 @@ class Database:
             try:
                 found = query(conn)
             except Exception as exc:
-                if conn.in_transaction or not self._changed:
+                if conn.in_transaction:
+                    raise self.translated(exc) from exc
+                if mode == location.READ_WRITE and failures.cannot_write(exc):
+                    # It cannot be written to any more, since it was opened.
+                    self.close()
+                    self._keep(self._open_for_reading(exc))
+                    continue
+                if not self._changed:
                     raise self.translated(exc) from exc
             else:
                 if mode != location.IMMUTABLE or not self._changed:
@@ -139,9 +149,19 @@ class Database:
             raise self.translated(exc) from exc
 
     def begin(self) -> None:
-        """Begin a write transaction. The repository must be locked."""
+        """Begin a write transaction. The repository must be locked.
+
+        Raises StoreUnavailable if the database cannot be written.
+        """
+        if self._current() is not None and self._local.refused is not None:
+            # There may be space again.
+            self.close()
         if links.is_linked(self.path) and self.writable:
             links.separate(self)
+        self.connection()
+        refused: errors.StoreUnavailable | None = self._local.refused
+        if refused is not None:
+            raise refused
         self.execute(statements.BEGIN)
 
     @property
@@ -157,10 +177,14 @@ class Database:
         conn = self._current()
         if conn is None:
             conn = self._open()
-            self._local.conn = conn
-            self._local.pid = os.getpid()
-            self._local.opening = next(self._openings)
+            self._keep(conn)
         return conn
+
+    def _keep(self, conn: sqlite3.Connection) -> None:
+        """Make ``conn`` this thread's connection."""
+        self._local.conn = conn
+        self._local.pid = os.getpid()
+        self._local.opening = next(self._openings)
 
     def _current(self) -> sqlite3.Connection | None:
         conn: sqlite3.Connection | None = getattr(self._local, 'conn', None)
@@ -201,6 +225,14 @@ class Database:
         seen = getattr(self._local, 'seen', None)
         return seen is not None and seen != self._location.signature()
 
+    def check_unchanged(self) -> None:
+        """Raise StoreUnavailable if a long read may be inconsistent.
+
+        That is so if another process wrote to a file that SQLite does not lock.
+        """
+        if self._local.mode == location.IMMUTABLE and self._changed:
+            raise failures.changing(self.path)
+
     @property
     def replaced(self) -> bool:
         """Whether the path now leads to another file than the open one."""
@@ -225,29 +257,67 @@ class Database:
                 % (self.path, pycompat.bytestr(exc.strerror)),
                 hint=_(b'it holds the file history; restore it from a backup'),
             ) from exc
-        for _attempt in range(location.CLOSING_CHECKS):
+        if self.writable:
             try:
-                return self._open_once(sqlite3)
+                return self._open_in(location.READ_WRITE)
             except sqlite3.Error as exc:
-                if self.writable or not self._changed:
+                if not failures.cannot_write(exc):
                     raise self.translated(exc) from exc
+                return self._open_for_reading(exc)
+        return self._open_for_reading(None)
+
+    def _open_for_reading(
+        self, refused: Exception | None
+    ) -> sqlite3.Connection:
+        """Open the database without writing to it, or beside it.
+
+        ``refused`` is the exception if this process has permission to write
+        and failed, as on a full disk. It is raised if reading is impossible
+        as well, or when somebody tries to write.
+        """
+        import sqlite3
+
+        why = None if refused is None else self.translated(refused)
+        for _attempt in range(location.CLOSING_CHECKS):
+            seen = self._location.settled_signature()
+            try:
+                mode = self._location.reading_mode()
+            except errors.StoreUnavailable:
+                if why is not None:
+                    raise why from refused
+                raise
+            try:
+                conn = self._open_in(mode)
+            except sqlite3.Error as exc:
+                if self._location.signature() == seen:
+                    raise (why or self.translated(exc)) from exc
                 # Its owner opened or closed it after the mode was chosen.
+            else:
+                self._local.seen = seen
+                self._local.refused = why
+                return conn
         raise failures.changing(self.path)
 
-    def _open_once(self, sqlite3: Any) -> sqlite3.Connection:
-        self._local.seen = self._location.signature()
-        self._local.mode = mode = self._location.mode()
+    def _open_in(self, mode: str) -> sqlite3.Connection:
         if mode == location.READ_WRITE:
-            self._local.seen = None
             self._location.follow_directory()
+        self._local.mode = mode
+        self._local.seen = self._local.refused = None
         self._local.file = self._location.file_id()
-        conn = self._connect(sqlite3, mode)
-        self._check(conn)
-        if mode == location.READ_WRITE:
-            conn.execute(self._set_synchronous)
+        conn = self._connect(mode)
+        try:
+            self._check(conn)
+            if mode == location.READ_WRITE:
+                conn.execute(self._set_synchronous)
+        except BaseException:
+            # The exception would keep it open.
+            conn.close()
+            raise
         return conn
 
-    def _connect(self, sqlite3: Any, mode: str) -> sqlite3.Connection:
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        import sqlite3
+
         conn: sqlite3.Connection = sqlite3.connect(
             uris.uri(self.path, mode),
             uri=True,
@@ -306,7 +376,7 @@ class Database:
             ) from exc
         conn = None
         try:
-            conn = self._connect(sqlite3, location.READ_WRITE)
+            conn = self._connect(location.READ_WRITE)
             conn.execute(statements.SET_PAGE_SIZE)
             conn.execute(statements.SET_WAL_MODE)
             conn.execute(self._set_synchronous)
@@ -349,6 +419,7 @@ class Database:
             target = sqlite3.connect(os.fsdecode(path), isolation_level=None)
             try:
                 source.backup(target)
+                self.check_unchanged()
                 # Readers of a copy must not have to write beside it, whatever
                 # mode the original is in.
                 target.execute(statements.SET_WAL_MODE)

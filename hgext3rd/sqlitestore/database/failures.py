@@ -15,6 +15,59 @@ from .. import errors
 # SQLite's limit on Unix is 512 bytes, the name of the log included.
 LONGEST_PATH = 500
 
+# Result codes of SQLite, see https://www.sqlite.org/rescode.html. The module
+# sqlite3 has them since Python 3.11.
+ERROR = 1
+PERMISSION = 3
+BUSY = 5
+LOCKED = 6
+READ_ONLY = 8
+IO_ERROR = 10
+FULL = 13
+CANNOT_OPEN = 14
+PROTOCOL = 15
+
+# Extended code: the index of the log cannot be made as large as necessary.
+NO_SPACE_FOR_INDEX = IO_ERROR | 19 << 8
+
+# Before Python 3.11, exceptions have no code. These are SQLite's fixed texts of
+# the codes above.
+_CODES = {
+    'access permission denied': PERMISSION,
+    'database is locked': BUSY,
+    'database table is locked': LOCKED,
+    'attempt to write a readonly database': READ_ONLY,
+    'disk I/O error': IO_ERROR,
+    'database or disk is full': FULL,
+    'unable to open database file': CANNOT_OPEN,
+    'locking protocol': PROTOCOL,
+}
+
+# What SQLite reports when it cannot write to the files beside the database, or
+# create them: the disk or a quota is full, there are no more inodes, or the
+# file system became read-only.
+_CANNOT_WRITE = frozenset((PERMISSION, READ_ONLY, IO_ERROR, FULL, CANNOT_OPEN))
+
+
+def code_of(exc: Exception) -> int:
+    """Return SQLite's code for an exception of ``sqlite3``.
+
+    It is an extended code if Python knows that. Its low byte is the primary
+    code.
+    """
+    code: int | None = getattr(exc, 'sqlite_errorcode', None)
+    if code is None:
+        return _CODES.get(str(exc), ERROR)
+    return code
+
+
+def cannot_write(exc: Exception) -> bool:
+    """Return whether a query that does not write could succeed without writing.
+
+    A real failure of the disk has the same codes. Reading then fails again.
+    """
+    return code_of(exc) & 0xFF in _CANNOT_WRITE
+
 
 def translated(path: bytes, exc: Exception) -> Exception:
     """Return the error to raise for an exception that ``sqlite3`` raised.
@@ -35,7 +88,7 @@ def translated(path: bytes, exc: Exception) -> Exception:
     if isinstance(exc, sqlite3.OperationalError):
         return errors.StoreUnavailable(
             _(b'cannot use %s: %s') % (path, message),
-            hint=_hint(path, message),
+            hint=_hint(path, code_of(exc)),
         )
     return errors.CorruptStore(
         _(b'%s: %s') % (path, message),
@@ -43,19 +96,20 @@ def translated(path: bytes, exc: Exception) -> Exception:
     )
 
 
-def _hint(path: bytes, message: bytes) -> bytes:
-    """Return the hint for the message of an OperationalError."""
+def _hint(path: bytes, code: int) -> bytes:
+    """Return the hint for an OperationalError with this code."""
+    primary = code & 0xFF
     hint: bytes
-    if b'locked' in message or b'busy' in message:
+    if primary in (BUSY, LOCKED, PROTOCOL):
         hint = _(b'another process holds it; try again')
-    elif b'full' in message:
+    elif primary == FULL or code == NO_SPACE_FOR_INDEX:
         hint = _(b'free some disk space')
-    elif b'unable' in message and len(path) > LONGEST_PATH:
+    elif primary == CANNOT_OPEN and len(path) > LONGEST_PATH:
         hint = _(b'SQLite cannot open files with such a long path')
-    elif b'readonly' in message or b'unable to open' in message:
+    elif primary in (READ_ONLY, CANNOT_OPEN, PERMISSION):
         hint = _(b'check the permissions of the file and its directory')
-    elif b'disk I/O' in message:
-        hint = _(b'check the disk')
+    elif primary == IO_ERROR:
+        hint = _(b'check the disk, and whether it is full')
     else:
         hint = _(b"run 'hg verify'")
     return hint

@@ -19,8 +19,16 @@ from ...amalgam import sidefiles
 from .. import errors
 
 READ_WRITE = 'mode=rw'
-READ_ONLY = 'mode=ro'
+# Without the second parameter, SQLite would empty and rebuild the index of the
+# log if it may write to it. With it, SQLite reads the index if a writer keeps
+# it up to date, and otherwise builds one in memory, from the log.
+READ_ONLY = 'mode=ro&readonly_shm=1'
 IMMUTABLE = 'immutable=1'
+
+# File systems note times of changes with the precision of a clock tick, at most
+# 10 ms. A file that changed less than this many nanoseconds ago may change
+# again without getting another time.
+_TICKS = 25_000_000
 
 # How often to check whether a log that lost its index is removed as well.
 CLOSING_CHECKS = 50
@@ -59,35 +67,46 @@ class Location:
         return stat.st_dev, stat.st_ino
 
     def signature(self) -> tuple[Any, ...]:
-        """Return a value that changes when another process writes."""
-        found: list[Any] = []
-        for name in sidefiles.files_of(self._real):
-            try:
-                stat = os.stat(name)
-            except OSError:
-                found.append(None)
-            else:
-                found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
-        return tuple(found)
+        """Return a value that changes when another process writes.
 
-    def mode(self) -> str:
-        """Return how to open the file: one of the three modes above.
+        SQLite writes to the log before it changes anything else. An empty log
+        counts as none: processes that try to open the database while the disk
+        is full leave one.
+        """
+        real = self._real
+        return (
+            _state(real),
+            _state(sidefiles.beside(real, sidefiles.LOG), or_empty=True),
+        )
+
+    def settled_signature(self) -> tuple[Any, ...]:
+        """Return a signature that the next write certainly changes."""
+        found = self.signature()
+        for _attempt in range(CLOSING_CHECKS):
+            newest = max((state[0] for state in found if state), default=0)
+            # Times in the future come from another clock.
+            if not 0 <= time.time_ns() - newest < _TICKS:
+                break
+            time.sleep(_TICKS / 1e9)
+            found = self.signature()
+        return found
+
+    def reading_mode(self) -> str:
+        """Return how to open the file without writing anywhere.
 
         Raises StoreUnavailable for a log that cannot be read without writing.
         """
-        if self.writable:
-            return READ_WRITE
         log = sidefiles.beside(self._real, sidefiles.LOG)
         shared = sidefiles.beside(self._real, sidefiles.SHARED)
+        if _size(sidefiles.beside(self._real, sidefiles.JOURNAL)):
+            # Another tool changed the journal mode. SQLite knows what to do.
+            return READ_ONLY
         for _attempt in range(CLOSING_CHECKS):
-            if os.access(shared, os.R_OK) and os.path.exists(log):
-                # A writer has the database open; its index of the log can be
-                # read.
-                return READ_ONLY
             if not _size(log):
-                # There is no writer, and this process cannot create the side
-                # files that WAL mode needs.
+                # Everything is in the database itself.
                 return IMMUTABLE
+            if os.access(shared, os.R_OK):
+                return READ_ONLY
             # The last process to close the database removes the index of the
             # log first, then the log.
             time.sleep(0.01)
@@ -106,13 +125,27 @@ class Location:
         if self._permissions is None:
             return
         wanted = self._permissions & 0o666
-        for name in sidefiles.files_of(self.path):
+        for name in sidefiles.files_of(self._real):
             # Files of other users, and files that were just removed, are left
             # alone.
             with contextlib.suppress(OSError):
                 found = os.stat(name).st_mode & 0o666
                 if found != wanted and found & 0o600 == wanted & 0o600:
                     os.chmod(name, wanted)
+
+
+def _state(path: bytes, *, or_empty: bool = False) -> tuple[int, ...] | None:
+    """Return (time of the last change, size, inode) of a file, None if absent.
+
+    With ``or_empty``, return None for an empty file as well.
+    """
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    if or_empty and not stat.st_size:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _size(path: bytes) -> int:

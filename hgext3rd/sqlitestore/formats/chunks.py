@@ -20,6 +20,7 @@ Mercurial.
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -72,6 +73,8 @@ class Codec:
                 packed = zlib.compress(data, min(9, max(1, self.level)))
         if len(packed) <= len(data) and packed is not data:
             return packed
+        # Not held while the data is copied.
+        packed = b''
         return RAW + data
 
     def encode_stream(
@@ -83,13 +86,13 @@ class Codec:
         ``piece`` bytes, and their concatenation is the chunk. Use this where
         the whole chunk would be too large for one value.
         """
-        pending: list[bytes] = []
+        pending: list[memoryview] = []
         held = 0
         for part in self._stream(parts, size):
             view = memoryview(part)
             while view:
                 take = view[: piece - held]
-                pending.append(bytes(take))
+                pending.append(take)
                 held += len(take)
                 view = view[len(take) :]
                 if held >= piece:
@@ -173,30 +176,32 @@ def decode_stream(pieces: Iterator[bytes]) -> bytes:
     if not first:
         return b''
     head = first[:1]
-    out: list[bytes] = []
+    # Unlike a list to be joined, this holds the data once: getvalue() returns
+    # the buffer itself.
+    out = io.BytesIO()
     try:
         if head == RAW:
-            out.append(first[1:])
-            out.extend(pieces)
+            out.write(memoryview(first)[1:])
+            out.writelines(pieces)
         elif head == ZLIB:
             unzip = zlib.decompressobj()
-            out.append(unzip.decompress(first))
-            out.extend(unzip.decompress(piece) for piece in pieces)
+            out.write(unzip.decompress(first))
+            out.writelines(unzip.decompress(piece) for piece in pieces)
             if not unzip.eof:
                 raise ChunkError('zlib stream ends early')
         elif head == ZSTD:
             zstandard = _zstandard()
             try:
                 unzstd = zstandard.ZstdDecompressor().decompressobj()
-                out.append(unzstd.decompress(first))
-                out.extend(unzstd.decompress(piece) for piece in pieces)
+                out.write(unzstd.decompress(first))
+                out.writelines(unzstd.decompress(piece) for piece in pieces)
             except zstandard.ZstdError as exc:
                 raise ChunkError(str(exc)) from exc
         else:
             raise ChunkError('unknown chunk type %r' % head)
     except zlib.error as exc:
         raise ChunkError(str(exc)) from exc
-    return b''.join(out)
+    return out.getvalue()
 
 
 def _unzstd(chunk: bytes) -> bytes:

@@ -23,9 +23,14 @@ SCHEMA_VERSION = 3
 
 PAGE_SIZE = 4096
 
-# SQLite limits a value to 1,000,000,000 bytes by default. Much smaller pieces
-# also limit the memory that is needed in addition to the text itself.
-PIECE_SIZE = 64 << 20
+# The largest value that a row may hold. SQLite limits a value to 1,000,000,000
+# bytes by default.
+MAX_VALUE = 64 << 20
+
+# Bytes of a piece of a large frame. SQLite and its Python module each copy a
+# value before they write it, so small pieces limit the memory that is needed in
+# addition to the text itself.
+PIECE_SIZE = 8 << 20
 
 REV_BITS = 32
 REV_MASK = (1 << REV_BITS) - 1

@@ -310,9 +310,15 @@ class SQLiteRevlog(RevlogShape):
             self.checkhash(rawtext, node, p1=p1, p2=p2)
         # A delta of another text than the raw one is of no use.
         known = cachedelta if rawtext is text else None
-        return self.addrawrevision(
+        # Manifests arrive as a view of an array that changes later.
+        rawtext = bytes(rawtext)
+        rev = self.addrawrevision(
             rawtext, transaction, link, p1, p2, node, flags, known
         )
+        if checkable and (given or not flags):
+            # The text was hashed above.
+            self.reader.last = (rev, rawtext, True)
+        return rev
 
     def addrawrevision(
         self,
@@ -343,8 +349,6 @@ class SQLiteRevlog(RevlogShape):
                 assert known is not None
                 base = self.rawdata(known[0], validate=False)
                 rawtext = bytes(mdiff.patches(base, [known[1]]))
-            # Manifests arrive as a view of an array that changes later.
-            rawtext = bytes(rawtext)
             reader = self.reader
             if reader.last is not None:
                 file.texts.keep(*reader.last[:2])

@@ -83,6 +83,7 @@ def _copy(
                         total - left, total
                     ),
                 )
+                db.check_unchanged()
             finally:
                 db.execute(statements.ROLLBACK)
             target.execute(statements.DELETE_MARKS)

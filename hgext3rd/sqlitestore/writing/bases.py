@@ -17,7 +17,7 @@ from mercurial import mdiff
 from mercurial.node import nullrev
 from mercurial.revlogutils import constants
 
-from ..formats import deltas, schema
+from ..formats import chunks, frames, schema
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 from . import relatives
@@ -49,16 +49,22 @@ DELTA_BONUS = 64
 # are compressed without a base.
 MAX_DIFF_SIZE = 256 << 20
 
+# A full text with more bytes is stored in pieces: it is then encoded while it
+# is written, so that its chunk is never in memory as a whole.
+LARGE_TEXT = schema.PIECE_SIZE
+
 
 class Choice(NamedTuple):
     """How to store a revision.
 
     ``place`` has the meaning that ``formats.index`` explains for loose
-    revisions; ``chunk`` is the data of the row.
+    revisions; ``chunk`` is the data of the row. ``pieces`` are the data of a
+    frame for a full text that is too large for a row, otherwise None.
     """
 
     place: int
     chunk: bytes
+    pieces: Iterable[bytes] | None = None
 
 
 class Candidate(NamedTuple):
@@ -85,21 +91,22 @@ def candidates(
     text: bytes,
     p1: int,
     p2: int,
+    digest: int | None,
     known: Known | None = None,
     kind: int = schema.FILE,
 ) -> Iterator[Candidate]:
     """Yield bases for the next revision of a path, the most promising first.
 
-    ``known`` is a delta that need not be computed. Only files have copies, or
-    the same text under another path.
+    ``digest`` is that of ``text``, or None if the text is not to be found by
+    its content. ``known`` is a delta that need not be computed. Only files have
+    copies.
     """
     seen = set()
     if known is not None and known[0] != nullrev:
         base, delta = known
         seen.add(base)
         yield Candidate(idx, base, len(idx) - base, delta)
-    if kind == schema.FILE and len(text) >= relatives.CONTENT_SIZE:
-        digest = deltas.content_digest(text)
+    if digest is not None:
         found = relatives.same_content(store, idx, digest, len(text))
         if found is not None and found[0] is not idx:
             yield _in_other_file(*found)
@@ -152,14 +159,14 @@ def choose(
     store: Store,
     text: bytes,
     bases: Iterable[Candidate],
-    encode: Callable[[bytes], bytes],
+    codec: chunks.Codec,
     text_of: Callable[[FileIndex, int], bytes],
 ) -> Choice:
     """Return how to store ``text``.
 
-    ``encode`` makes a chunk of data; ``text_of`` returns the text of a
-    revision.
+    ``text_of`` returns the text of a revision.
     """
+    encode = codec.encode
     best: Choice | None = None
     size = len(text)
     if size <= MAX_DIFF_SIZE:
@@ -182,7 +189,20 @@ def choose(
                 return best
     if best is not None and len(best.chunk) * HOPELESS_RATIO <= size:
         return best
+    if size > LARGE_TEXT:
+        return _large(text, best, codec)
     chunk = encode(text)
     if best is None or len(chunk) + DELTA_BONUS < len(best.chunk):
         return Choice(0, chunk)
+    return best
+
+
+def _large(text: bytes, best: Choice | None, codec: chunks.Codec) -> Choice:
+    """Return ``best``, or the full text in pieces if that is smaller."""
+    pieces = frames.encode_data((text,), codec)
+    if best is None:
+        return Choice(0, b'', pieces)
+    encoded = list(pieces)
+    if sum(map(len, encoded)) + DELTA_BONUS < len(best.chunk):
+        return Choice(0, b'', encoded)
     return best

@@ -34,9 +34,9 @@ LOOSE_BYTES = 64 << 10
 # this part of its bytes.
 LOOSE_PART = 4
 
-# Bytes of the largest chunk that is stored in a row. Larger ones become a frame
-# of their own, in several pieces if necessary.
-LARGE_CHUNK = schema.PIECE_SIZE
+# Bytes of the largest delta that is stored in a row. If it is larger, the full
+# text becomes a frame of its own.
+LARGE_CHUNK = schema.MAX_VALUE
 
 
 class FileWriter:
@@ -92,6 +92,10 @@ class FileWriter:
         writer.touch((self.kind, self.path), index)
         gid = index.gid(len(index))
         candidates: Iterable[bases.Candidate] = ()
+        digest = None
+        # Only files are found by their content.
+        if self.kind == schema.FILE and len(text) >= relatives.CONTENT_SIZE:
+            digest = deltas.content_digest(text)
         if not flags & constants.REVIDX_ISCENSORED:
             candidates = bases.candidates(
                 self.store,
@@ -100,26 +104,23 @@ class FileWriter:
                 text,
                 p1,
                 p2,
+                digest,
                 known,
                 self.kind,
             )
-        place, chunk = bases.choose(
-            self.store, text, candidates, writer.codec.encode, self._text_of
+        place, chunk, pieces = bases.choose(
+            self.store, text, candidates, writer.codec, self._text_of
         )
         row = Revision(node, p1, p2, linkrev, flags, len(text), 0, place)
-        if len(chunk) > LARGE_CHUNK:
-            frame_id = self.store_alone(len(index), text)
+        if pieces is not None or len(chunk) > LARGE_CHUNK:
+            frame_id = self.store_alone(len(index), text, pieces)
             row = row._replace(frame=frame_id, place=0)
             chunk = b''
         writer.add_loose(gid, row, chunk)
         rev = index.append(row, len(chunk))
         self.store.keep_index(index)
-        if (
-            self.kind == schema.FILE
-            and len(text) >= relatives.CONTENT_SIZE
-            and not place
-        ):
-            writer.add_content(deltas.content_digest(text), gid)
+        if digest is not None and not place:
+            writer.add_content(digest, gid)
         self.texts.keep(rev, text)
         return rev
 
@@ -193,12 +194,19 @@ class FileWriter:
             self._runs.end()
         self.store.keep_index(self.index)
 
-    def store_alone(self, rev: int, text: bytes) -> int:
-        """Store the text of one revision as a frame, and return its id."""
+    def store_alone(
+        self, rev: int, text: bytes, pieces: Iterable[bytes] | None = None
+    ) -> int:
+        """Store the text of one revision as a frame, and return its id.
+
+        ``pieces`` are the text as ``frames.encode_data`` returns it, if the
+        caller has them.
+        """
         writer = self.writer
         frame = OpenFrame(writer.next_frame())
         frame.add(self.index.gid(rev), text, None)
-        pieces = frames.encode_data(frame.entries, writer.codec)
+        if pieces is None:
+            pieces = frames.encode_data(frame.entries, writer.codec)
         writer.add_frame(frame.id, frame.encode_head(writer.codec), pieces)
         return frame.id
 

@@ -11,12 +11,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from ..formats import chunks, frames
+from ..formats import chunks, frames, schema
 from ..formats.openframe import OpenFrame
 
 # Uncompressed bytes in a frame. Decompressing them takes about 0.3 ms, the
 # most that reading one revision costs; larger frames compress better.
 FRAME_SIZE = 256 << 10
+
+# A frame that is larger holds revisions of one file, and copies of them.
+# Otherwise reading a small file could take as much memory as a large one that
+# happened to arrive before it.
+SHARED_SIZE = 4 * FRAME_SIZE
+
+# The data of larger frames is compressed faster. It takes a repack to compress
+# it well, as with rows.
+FAST_SIZE = schema.PIECE_SIZE
 
 
 class FrameSink(Protocol):
@@ -65,6 +74,14 @@ class Sealer:
         ``base`` is None.
         """
         frame = self._frame
+        if (
+            frame is not None
+            and base is None
+            and frame.size + len(data) > SHARED_SIZE
+            and schema.split_id(gid)[0] != frame.paths[-1]
+        ):
+            self.flush()
+            frame = None
         if frame is None:
             frame = self._frame = OpenFrame(self._sink.next_frame())
         place = frame.add(gid, data, base)
@@ -77,6 +94,9 @@ class Sealer:
         frame = self._frame
         if frame is None:
             return
-        pieces = frames.encode_data(frame.entries, self._codec)
-        self._sink.add_frame(frame.id, frame.encode_head(self._codec), pieces)
+        codec = self._codec
+        if frame.size >= FAST_SIZE and codec.level > chunks.LOOSE_LEVEL:
+            codec = chunks.Codec(codec.name, chunks.LOOSE_LEVEL)
+        pieces = frames.encode_data(frame.entries, codec)
+        self._sink.add_frame(frame.id, frame.encode_head(codec), pieces)
         self._frame = None

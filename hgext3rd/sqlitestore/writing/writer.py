@@ -69,6 +69,20 @@ def _same(tr: Any, other: Any) -> bool:
     return tr.addabort.__self__ is other.addabort.__self__
 
 
+def after_failed_abort(tr: Any, callbacks: Any) -> None:
+    """Clean up after Mercurial failed to abort a transaction.
+
+    On a full disk it may fail to close the journal. It then neither rolls back
+    nor calls the ``callbacks``, and would fail once more, with a traceback,
+    when the object is deleted.
+    """
+    tr._journal = None
+    callback = callbacks.get(CATEGORY) if callbacks else None
+    if callback is not None:
+        callback(tr)
+    tr._report(_(b'rollback failed - please run hg recover\n'))
+
+
 class Writer:
     """Writes rows within one Mercurial transaction, ``transaction``.
 
