@@ -49,7 +49,7 @@ hg recover removes the file revisions that the changelog does not know
   (verify step skipped, run `hg verify` to check your repository content)
   $ hg verify -q
   $ hg admin::sqlite-stats -T '{revisions}\n'
-  3
+  6
   $ hg cat -r tip a
   2
   $ hg update -q tip
@@ -69,7 +69,7 @@ Without hg recover, the next transaction removes them
   $ hg commit -qAm 5
   $ hg verify -q
   $ hg admin::sqlite-stats -T '{revisions}\n'
-  3
+  6
 
 A backup made by a hook, while a transaction is open
 
@@ -83,7 +83,7 @@ A backup made by a hook, while a transaction is open
   $ hg recover -q 2>/dev/null
   $ hg verify -q
   $ hg admin::sqlite-stats -T '{revisions}\n'
-  3
+  6
 
 Backing up a damaged database fails and leaves no file
 

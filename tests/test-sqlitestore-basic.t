@@ -134,13 +134,13 @@ All file history is in one database with an application id and a version
   >>> db = sqlite3.connect('.hg/store/history.sqlite')
   >>> one = lambda sql: db.execute(sql).fetchone()[0]
   >>> print('%x' % one('PRAGMA application_id'), one('PRAGMA user_version'))
-  416d6c46 2
+  416d6c46 3
   >>> print(one('PRAGMA journal_mode'), one('PRAGMA page_size'))
   wal 4096
   >>> print(one('PRAGMA integrity_check'))
   ok
   >>> print(one('SELECT count(*) FROM path'))
-  6
+  7
   >>> db.close()
 
 grep searches old revisions

@@ -125,7 +125,6 @@ Debug commands that need a revlog refuse files in SQLite, the others work
   $ hg debugrevlogstats | sed 's/^ *[0-9]* *[0-9]* //'
   rev-count   data-size inl type      target 
   no  changelog 
-  yes manifest  
   $ hg debugindex a | sed 's/ *$//'
      rev linkrev       nodeid    p1-nodeid    p2-nodeid
        0       0 721b881a4059 000000000000 000000000000

@@ -41,7 +41,6 @@ A file that is no database of this extension, or has an unknown schema
   (run 'hg verify'; restore the file from a backup)
   [50]
   $ hg verify 2>&1 | tail -3
-  1 integrity errors encountered!
   abort: $TESTTMP/repo/.hg/store/history.sqlite: file is not a database
   (run 'hg verify'; restore the file from a backup)
   $ : > .hg/store/history.sqlite

@@ -90,10 +90,10 @@ frames
   $ count() { python3 -c 'import sqlite3, sys; db = sqlite3.connect(sys.argv[1] + "/.hg/store/history.sqlite"); print("loose %d, frames %d" % tuple(db.execute("SELECT count(*) FROM " + t).fetchone()[0] for t in ("rev", "frame"))); db.close()' $1; }
   $ hg clone -q --pull -U source counted -r 6
   $ count counted
-  loose 0, frames 1
+  loose 0, frames 2
   $ hg -R counted pull -q
   $ count counted
-  loose 1, frames 2
+  loose 4, frames 3
 
 A stream clone of a repository in SQLite is a consistent snapshot, also for a
 client that would create revlogs by default
@@ -138,12 +138,12 @@ would create repositories in SQLite by default
 Stream bundles
 
   $ hg -R source debugcreatestreamclonebundle v1.hg
-  writing * bytes for 4 files (glob)
+  writing * bytes for 3 files (glob)
   bundle requirements: generaldelta, revlog-compression-zstd, revlogv1, sparserevlog, sqlitestore-compression=zstd, sqlitestore-v3
   $ hg init unbundled
   $ hg -R unbundled debugapplystreamclonebundle v1.hg
-  4 files to transfer, * KB of data (glob)
-  stream-cloned 4 files / * (glob)
+  3 files to transfer, * KB of data (glob)
+  stream-cloned 3 files / * (glob)
   $ hg -R source bookmark -q -d mark
   $ same source unbundled
 

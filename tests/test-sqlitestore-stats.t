@@ -34,11 +34,12 @@ Two files, one with three revisions
   database * KB (glob)
   write-ahead log * (glob)
   free pages                    0 bytes
-  size of all texts             2.30 KB
+  size of all texts             2.55 KB
   their stored size * bytes  (*%) (glob)
-  paths                               2
-  revisions                           4
-    loose revisions                   4
+  files                               2
+  directories of manifests            1
+  revisions                           7
+    loose revisions                   7
   frames                              0
     unused entries                    0
   
@@ -46,8 +47,8 @@ Two files, one with three revisions
   frame            0 * (glob)
   piece            0 * (glob)
   idx              0 * (glob)
-  rev              4 * (glob)
-  path             2 * (glob)
+  rev              7 * (glob)
+  path             3 * (glob)
   content          0 * (glob)
   
   deltas to apply for a revision:

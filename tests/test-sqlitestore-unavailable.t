@@ -54,7 +54,7 @@ The database is damaged where only a stream that was begun finds out
   > PY
   $ python3 ../damage.py
   $ hg clone -qU http://localhost:$HGPORT ../clone
-  remote: abort: unexpected error: damaged revision 0 of numbers: unknown chunk type b'\x00'
+  remote: abort: unexpected error: damaged revision 0 of 00manifest: unknown chunk type b'\x00'
   transaction abort!
   rollback completed
   abort: pull failed on remote

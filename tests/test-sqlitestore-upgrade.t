@@ -47,7 +47,7 @@ The list of changes shows that the requirements of the database are preserved
   note:    selecting all-filelogs for processing to change: compression
   note:    selecting all-manifestlogs for processing to change: compression
   note:    selecting changelog for processing to change: compression
-  (file history is in SQLite and stays as it is)
+  (files and manifests are in SQLite and stay as they are)
   repository lacks features used by the default config options:
   share-safe
      old shared repositories do not share source repository requirements and config. This leads to various problems when the source repository format is upgraded or some new extensions are enabled.
@@ -105,8 +105,8 @@ Changes that affect them, while another process has the database open
   $ hg ci -Aqm 2
   $ touch ../upgraded; wait
   $ cat ../holder.log
-  before: 3
-  after: 4
+  before: 4
+  after: 5
   $ hg verify -q
   $ hg cat -r 1 a c
   a
@@ -124,7 +124,7 @@ The backup is an independent repository without later changes
   history.sqlite
   $ "$PYTHON" ../integrity.py ../backup/.hg/store/history.sqlite
   ok
-  3 paths
+  4 paths
   $ grep -v upgradeinprogress ../backup/.hg/store/requires > ../requires
   $ mv ../requires ../backup/.hg/store/requires
   $ hg -R ../backup verify -q
@@ -141,7 +141,6 @@ Upgrade without a backup, and with new deltas of manifests
   
   processed revlogs:
     - changelog
-    - manifest
   
   $ ls .hg .hg/store | egrep 'upgrade|sqlite'
   history.sqlite

@@ -95,8 +95,9 @@ def sqlite_stats(ui: Any, repo: Any, **opts: Any) -> None:
     :free: size of its free pages
     :raw: size of the texts of all revisions
     :stored: size of what is stored for these texts
-    :files: number of paths
-    :revisions: number of revisions of all paths
+    :files: number of files
+    :manifests: number of directories of manifests; 1 without tree manifests
+    :revisions: number of revisions of all files and directories
     :loose: number of loose revisions
     :framecount: number of frames
     :unused: number of entries in frames that no revision uses
@@ -108,7 +109,8 @@ def sqlite_stats(ui: Any, repo: Any, **opts: Any) -> None:
     :paths: list of the biggest paths, with ``path``, ``stored``, ``raw`` and
         ``revisions``
 
-    The size of a path is an estimate if its revisions share frames with those
+    Manifests have the names of their revlogs, such as ``00manifest``. The size
+    of a path is an estimate if its revisions share frames with those
     of other paths.
 
     Returns 0 on success.
@@ -137,7 +139,7 @@ def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
     can read and write the repository meanwhile. If the command is interrupted,
     it leaves no file behind.
 
-    The database contains the history of files. Changesets and manifests are in
+    The database contains the history of files and manifests. Changesets are in
     other files of ``.hg/store``. To back up a whole repository, first copy
     ``.hg`` without ``store/history.sqlite*``, then run this command. The order
     matters: every changeset in the backup then has its files.

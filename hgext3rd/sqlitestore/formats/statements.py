@@ -90,6 +90,15 @@ INSERT_PATH = 'INSERT INTO path (kind, path, id) VALUES (?, ?, ?)'
 DELETE_PATH = 'DELETE FROM path WHERE kind = ? AND path = ?'
 DELETE_PATHS_FROM = 'DELETE FROM path WHERE id >= ?'
 
+# Everything about the paths of a kind, except frames.
+_OF_KIND = f'>> {schema.REV_BITS} IN (SELECT id FROM path WHERE kind = ?)'
+DELETE_KIND = (
+    f'DELETE FROM content WHERE rev {_OF_KIND}',
+    f'DELETE FROM rev WHERE id {_OF_KIND}',
+    f'DELETE FROM idx WHERE id {_OF_KIND}',
+    'DELETE FROM path WHERE kind = ?',
+)
+
 # rev: loose revisions
 
 SELECT_LOOSE = """

@@ -81,7 +81,10 @@ class ManifestEntry(FileEntry):
 
 
 class DatabaseEntry(storemod.BaseStoreEntry):
-    """The database, of which a stream clone sends a snapshot."""
+    """The database, of which a stream clone sends a snapshot.
+
+    Without ``files``, the snapshot has only manifests.
+    """
 
     is_revlog = False
     is_filelog = False
@@ -89,9 +92,10 @@ class DatabaseEntry(storemod.BaseStoreEntry):
     is_manifestlog = False
     maybe_volatile = True
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, files: bool = True) -> None:
         super().__init__()
         self._store = store
+        self._with_files = files
         self._snapshot: Any = None
         self._files: list[Any] | None = None
 
@@ -109,6 +113,10 @@ class DatabaseEntry(storemod.BaseStoreEntry):
         path = os.path.join(os.fsencode(directory), schema.FILENAME)
         try:
             self._store.db.copy(path)
+            if not self._with_files:
+                from ..writing import narrowing
+
+                narrowing.remove_files(path)
             # An open file can be removed, and then nothing is left behind when
             # the process dies.
             self._snapshot = open(path, 'rb')

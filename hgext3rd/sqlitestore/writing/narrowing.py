@@ -11,7 +11,8 @@ from typing import Any
 from mercurial import pathutil
 from mercurial.i18n import _
 
-from ..formats import schema
+from ..database import connection
+from ..formats import index, schema, statements
 from .writer import writer as writer_of
 
 
@@ -42,6 +43,44 @@ def remove_unmatched(repo: Any) -> int:
                 writer.truncate((kind, path), store.index(path, kind), 0)
                 progress.increment()
     return len(keys)
+
+
+def remove_files(path: bytes) -> None:
+    """Remove the history of all files from the database at ``path``.
+
+    No other process may use it. The file shrinks to what manifests take.
+    """
+    db = connection.Database(path, b'off')
+    try:
+        directories = {
+            path_id
+            for _path, path_id in db.rows(
+                statements.SELECT_PATHS_AND_IDS, (schema.DIRECTORY,)
+            )
+        }
+        live = {
+            frame_id
+            for gid, frame_id in db.rows(statements.SELECT_LARGE_LOOSE)
+            if schema.split_id(gid)[0] in directories
+        }
+        for gid, n, data in db.rows(
+            statements.SELECT_RUNS_OF_KIND, (schema.DIRECTORY,)
+        ):
+            first = schema.split_id(gid)[1]
+            live.update(r.frame for r in index.decode_run(first, n, data))
+        db.begin()
+        for statement in statements.DELETE_KIND:
+            db.execute(statement, (schema.FILE,))
+        for (frame_id,) in db.rows(statements.SELECT_FRAME_IDS):
+            if frame_id not in live:
+                db.execute(statements.DELETE_FRAME, (frame_id,))
+                db.execute(
+                    statements.DELETE_PIECES, schema.piece_bounds(frame_id)
+                )
+        db.execute(statements.COMMIT)
+        db.execute(statements.VACUUM)
+    finally:
+        db.close()
 
 
 def _is_visited(match: Any, directory: bytes) -> bool:
