@@ -118,7 +118,8 @@ def run_mercurial(
         str(testenv.mercurial_tests() / 'run-tests.py'),
         f'--with-hg={pathlib.Path(sys.executable).with_name("hg")}',
         f'--xunit={report}',
-        '--timeout=900',
+        # Only to end a test that hangs: the longest takes a minute.
+        '--timeout=3600',
     ]
     command += ['-i'] if interactive else [f'-j{jobs}']
     done = subprocess.run([*command, *names], cwd=TESTS, env=env, check=False)

@@ -2,13 +2,15 @@
 """Fixtures for all pytest modules: feature checks, Redis and S3 servers.
 
 Helpers for one extension are in helpers/. No test may depend on the speed of
-the machine, so hypothesis has no deadline.
+the machine: hypothesis has no deadline, tests wait for events, and time limits
+only end tests that hang.
 """
 
 from __future__ import annotations
 
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import sys
@@ -38,6 +40,12 @@ settings.register_profile(
 )
 settings.load_profile('amalgam')
 
+#: Seconds after which a test that waits for something counts as hanging.
+PATIENCE = 600
+
+#: The ports that servers of tests listen on. Systems take the ports of clients
+#: from higher ones, and Mercurial's test runner begins at 20059.
+PORTS = range(10000, 20000)
 
 pytest.register_assert_rewrite('helpers.lfsserver_http')
 
@@ -72,31 +80,45 @@ def plain_mercurial(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port that no process listens on at the moment."""
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        port: int = sock.getsockname()[1]
-    return port
+    """Return a TCP port that no process uses at the moment.
+
+    Until the server listens on it, no connection of another process can take
+    it, as it could take a port that the system chose.
+    """
+    chosen = random.SystemRandom()
+    for _attempt in range(1000):
+        port = chosen.choice(PORTS)
+        try:
+            socket.create_server(('127.0.0.1', port)).close()
+        except OSError:
+            continue
+        return port
+    pytest.fail('found no free port')
 
 
 def wait_for(
-    ready: Callable[[], bool], what: str, patience: float = 60
+    ready: Callable[[], bool],
+    what: str,
+    process: subprocess.Popen[bytes] | None = None,
 ) -> None:
-    """Wait until ``ready()`` is true; fail the test after ``patience`` seconds.
+    """Wait until ``ready()`` is true; fail the test if it never is.
 
-    ``what`` names the thing to be ready in the message of the failure.
+    ``what`` names the thing to be ready in the message of the failure. The test
+    fails at once if ``process``, which makes it ready, has ended.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE
     while not ready():
+        if process is not None and process.poll() is not None:
+            pytest.fail(f'{what}: the process ended ({process.returncode})')
         if time.monotonic() > deadline:
-            pytest.fail(f'{what} was not ready within {patience} s')
+            pytest.fail(f'{what} was not ready within {PATIENCE} s')
         time.sleep(0.05)
 
 
 def accepts(port: int) -> bool:
     """Tell whether a process accepts connections on the loopback port."""
     try:
-        socket.create_connection(('127.0.0.1', port), timeout=1).close()
+        socket.create_connection(('127.0.0.1', port)).close()
     except OSError:
         return False
     return True
@@ -115,7 +137,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
     )
     try:
-        wait_for(lambda: accepts(port), 'redis-server')
+        wait_for(lambda: accepts(port), 'redis-server', server)
         yield f'redis://127.0.0.1:{port}/0'
     finally:
         server.terminate()
@@ -159,7 +181,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
             env=dict(os.environ, MOTO_S3_CUSTOM_ENDPOINTS=''),
         )
     try:
-        wait_for(lambda: accepts(port), 'moto server')
+        wait_for(lambda: accepts(port), 'moto server', server)
         endpoint = f'http://127.0.0.1:{port}'
         create = urllib.request.Request(
             f'{endpoint}/amalgam',

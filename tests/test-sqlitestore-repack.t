@@ -210,7 +210,7 @@ When much was added, a repack is suggested or started
   $ hg strip -q --no-backup --keep tip
   $ hg addremove -q
   $ hg commit -m many --config storage.sqlite.auto-repack=yes
-  $ for i in `seq 60`; do
+  $ for i in `seq 600`; do
   >   sh ../where.sh . | grep -q ' 0 loose' && break
   >   sleep 1
   > done

@@ -91,7 +91,7 @@ Changes that affect them, while another process has the database open
   > EOF
   $ (while [ ! -e ../upgraded ]; do sleep 0.1; done; echo) \
   >   | "$PYTHON" ../holder.py > ../holder.log &
-  $ $RUNTESTDIR/testlib/wait-on-file 60 ../held
+  $ $RUNTESTDIR/testlib/wait-on-file 600 ../held
   $ hg debugupgraderepo --run --config format.revlog-compression=zstd \
   >   > ../log 2>&1
   $ egrep '^migrating 8|copying|backed up' ../log

@@ -177,8 +177,27 @@ A pull with a larger depth fetches more files
   checking dirstate
   checked 9 changesets with 11 changes to 3 files
   data of 1 file revisions is not here, as expected
+  $ hg clone -q -U . ../copy-before
   $ hg pull -q --depth 100
   $ hg verify -q
+
+Now that no files are missing, it is an ordinary repository
+
+  $ grep shallow .hg/requires .hg/store/requires
+  [1]
+  $ ls .hg/store | grep shallow
+  [1]
+  $ hg --config extensions.wireprotov2=! verify -q
+  $ hg --config extensions.wireprotov2=! cat -r 0 d/a
+  0
+  $ hg rollback
+  no rollback information available
+  [1]
+  $ hg clone -q -U --config extensions.wireprotov2=! . ../copy-after
+  $ hg -R ../copy-after --config extensions.wireprotov2=! verify -q
+  $ grep shallow ../copy-before/.hg/store/requires
+  wireprotov2-shallow
+  $ hg pull -q --depth 100
   $ hg annotate -r 5 d/a
   0: 0
   1: 1
@@ -205,9 +224,9 @@ Invalid uses of the option are refused
   [255]
   $ hg -R server pull --depth 2 http://localhost:$HGPORT/
   pulling from http://localhost:$HGPORT/
-  abort: this repository has the files of all its changesets
-  ('hg clone --depth' makes a repository without some)
-  [10]
+  (this repository has the files of all its changesets)
+  searching for changes
+  no changes found
   $ hg clone -q --depth 2 http://localhost:$HGPORT/ another
   $ hg clone -q --pull another another2
   abort: cannot send changeset c74daf83a3d4 without the data of d/a

@@ -168,7 +168,7 @@ class SuiteThatHangs:
 
     def run(self, name: str, slot: int, *args: object) -> list[Case]:
         if name == 'test-long.t':
-            self.stopped.wait(60)
+            self.stopped.wait()
             raise KeyboardInterrupt
         return [Case(name, 'passed')]
 
@@ -206,7 +206,7 @@ def test_files_that_were_not_reached_in_time_are_named_and_do_not_fail(
     runner.with_backend.add(
         'test-later.t', [Case('test-later.t', 'failed')], ''
     )
-    runner.deadline = time.monotonic() + 60
+    runner.deadline = time.monotonic() + 3600
     runner.run(names)
     assert runner.report(names, show_diffs=False) == 0
     said = capsys.readouterr().out

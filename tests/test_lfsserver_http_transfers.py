@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import socket
 
 import pytest
+from conftest import wait_for
 from helpers.lfsserver_http import (
     ABSENT,
     CONTENT,
@@ -112,18 +114,36 @@ def test_corrupt_blob(server: Server) -> None:
     assert server.get(oid).body == data
 
 
-@pytest.mark.usefixtures('untouched')
+#: The beginning of an upload.
+CUT_SHORT = head(
+    'PUT', f'/open/.hg/lfs/objects/{ABSENT}', 'Content-Length: 1000000'
+) + bytes(300000)
+
+
 def test_lost_connection(server: Server) -> None:
-    """A client disconnects in the middle of an upload, or stops sending."""
-    request = head(
-        'PUT', f'/open/.hg/lfs/objects/{ABSENT}', 'Content-Length: 1000000'
-    ) + bytes(300000)
-    with socket.create_connection(('127.0.0.1', server.port), 60) as sock:
-        sock.sendall(request)
-    if server.by_hg:
-        answer = server.raw(request)
+    """A client disconnects in the middle of an upload."""
+    before = server.files()
+    with socket.create_connection(('127.0.0.1', server.port)) as sock:
+        sock.sendall(CUT_SHORT)
+    # The server notices it a little later.
+    wait_for(lambda: server.files() == before, 'removing the partial upload')
+
+
+@pytest.mark.parametrize('kind', ['serve', 'single'])
+def test_silent_client(kind: str, tmp_path: pathlib.Path) -> None:
+    """A client stops sending in the middle of an upload."""
+    server = Server(kind, tmp_path, timeout=1)
+    process = server.start()
+    try:
+        before = server.files()
+        answer = server.raw(CUT_SHORT)
         assert answer.startswith(b'HTTP/1.1 408 ')
         assert b'\r\nConnection: close\r\n' in answer
+        assert server.files() == before
+    finally:
+        process.terminate()
+        process.wait()
+    assert 'Traceback' not in server.log.read_text()
 
 
 def test_verify(server: Server, stored: str) -> None:

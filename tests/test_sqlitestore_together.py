@@ -102,12 +102,6 @@ def process(function: Callable[[], object]) -> Iterator[int]:
     assert os.WIFSIGNALED(status) or status == 0
 
 
-def wait_for(ready: Callable[[], bool]) -> None:
-    """Wait until a condition is true."""
-    while not ready():
-        time.sleep(0.01)
-
-
 @contextlib.contextmanager
 def lock_held(path: bytes, sql: bytes = b'BEGIN IMMEDIATE') -> Iterator[None]:
     """Have another process hold a lock of the database for a while."""

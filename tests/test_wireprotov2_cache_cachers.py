@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import S3Server
+from conftest import PATIENCE, S3Server
 from mercurial import util
 
 from hgext3rd.wireprotov2.cache import base, directory, entry, memory, redis
@@ -230,7 +230,7 @@ class TestDirectory(Conformance):
             )
             for _n in range(3)
         ]
-        assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+        assert [worker.wait(PATIENCE) for worker in workers] == [0, 0, 0]
 
 
 #: Fills a cache that has room for a quarter of it, reading in between.

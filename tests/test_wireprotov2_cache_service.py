@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import conftest
 import pytest
 
 from hgext3rd.wireprotov2.cache import (
@@ -170,25 +171,46 @@ def concurrently(count: int, work: Callable[[int], None]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(conftest.PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
 
 
+class Waiters:
+    """Knows how many threads wait for a computation in another thread."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting = self._waiting = threading.Semaphore(0)
+
+        class Event(threading.Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                waiting.release()
+                return super().wait(timeout)
+
+        orig = flight.Flight
+        monkeypatch.setattr(flight, 'Flight', lambda: orig(done=Event()))
+
+    def wait(self, count: int) -> None:
+        """Return when ``count`` more threads wait."""
+        for _number in range(count):
+            assert self._waiting.acquire(timeout=conftest.PATIENCE)
+
+
 @pytest.mark.parametrize('cacher', [MemoryCacher(), Broken(), MemoryCacher(0)])
-def test_concurrent_misses_compute_once(cacher: base.Cacher) -> None:
+def test_concurrent_misses_compute_once(
+    cacher: base.Cacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiters = Waiters(monkeypatch)
     setup = Setup(cacher)
     computed: list[int] = []
-    joined = threading.Barrier(8)
     results: list[bytes] = []
 
     def work(number: int) -> None:
         def produce() -> Iterator[bytes]:
             computed.append(number)
-            # The other threads have begun. Give them time to ask and wait.
-            threading.Event().wait(0.2)
+            if len(computed) == 1:
+                waiters.wait(7)
             yield b'body'
 
-        joined.wait()
         results.append(setup.body(produce))
 
     concurrently(8, work)
@@ -196,21 +218,22 @@ def test_concurrent_misses_compute_once(cacher: base.Cacher) -> None:
     assert len(computed) == 1
 
 
-def test_a_failure_affects_no_other_thread() -> None:
+def test_a_failure_affects_no_other_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiters = Waiters(monkeypatch)
     setup = Setup(MemoryCacher())
-    joined = threading.Barrier(4)
     outcomes: list[str] = []
     first = threading.Event()
 
     def work(number: int) -> None:
         def produce() -> Iterator[bytes]:
-            threading.Event().wait(0.1)
             if not first.is_set():
                 first.set()
+                waiters.wait(3)
                 raise LookupError
             yield b'body'
 
-        joined.wait()
         try:
             outcomes.append(setup.body(produce).decode())
         except LookupError:
@@ -223,19 +246,19 @@ def test_a_failure_affects_no_other_thread() -> None:
 def test_a_slow_computation_is_not_waited_for() -> None:
     setup = Setup(MemoryCacher())
     setup.shared.flights = flight.Flights(patience=0.05)
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def slow() -> Iterator[bytes]:
-        release.wait(60)
+        begun.set()
+        release.wait()
         yield b'slow'
 
     leader = threading.Thread(target=setup.body, args=(slow,))
     leader.start()
-    while not setup.shared.flights._flights:
-        threading.Event().wait(0.001)
+    assert begun.wait(conftest.PATIENCE)
     assert setup.body(lambda: [b'own']) == b'own'
     release.set()
-    leader.join(60)
+    leader.join()
     assert setup.body(never) == b'slow'
 
 

@@ -7,6 +7,7 @@ byte. By default, the tests try as many as a test run has time for.
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from helpers import wireprotov2_conversation as conversation
+from helpers.sqlitestore_crashes import Steps
 from helpers.wireprotov2_conversation import (
     ERRORS,
     URL,
@@ -25,7 +27,7 @@ from helpers.wireprotov2_conversation import (
     check,
     nodes,
 )
-from mercurial import commands, localrepo, phases, vfs
+from mercurial import commands, localrepo, phases
 
 from hgext3rd.wireprotov2.pull.fetch import SegmentSource
 from hgext3rd.wireprotov2.segments import cut
@@ -169,67 +171,119 @@ def test_interrupted_pulls_change_nothing(
     ui.popbuffer()
 
 
-class Fuse:
-    """Sends a signal to this process when it opens the ``place``-th file."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = 0
-        self.place: int | None = None
-        self.signal = 0
-        orig = vfs.vfs.__call__
-
-        def call(vfs: Any, *args: Any, **kwargs: Any) -> Any:
-            self.count += 1
-            if self.count == self.place:
-                os.kill(os.getpid(), self.signal)
-            return orig(vfs, *args, **kwargs)
-
-        monkeypatch.setattr(vfs.vfs, '__call__', call)
+#: The configuration that makes ``hg clone`` use each storage.
+STORAGES: dict[str, dict[bytes, bytes]] = {
+    'revlog': {},
+    'sqlite': {
+        b'extensions.sqlitestore': b'',
+        b'storage.new-repo-backend': b'sqlite',
+    },
+}
 
 
-def run_apart(function: Callable[[], object]) -> int:
-    """Run ``function`` in a child process and return its wait status."""
+class Watch(Steps):
+    """Notes before each step which files tell how far the clone ``dest`` is."""
+
+    def __init__(self, dest: pathlib.Path) -> None:
+        super().__init__(None, 0)
+        self._files = (dest / '.hg' / 'hgrc', dest / MARKER)
+        self.seen: list[list[int]] = []
+
+    def step(self) -> None:
+        super().step()
+        self.seen.append(
+            [f.stat().st_size if f.exists() else -1 for f in self._files]
+        )
+
+
+def run_apart(steps: Steps, function: Callable[[], object]) -> int:
+    """Run ``function`` in a child process and return its wait status.
+
+    The child counts its ``steps``.
+    """
     sys.stdout.flush()
     pid = os.fork()
     if pid:
         return os.waitpid(pid, 0)[1]
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        steps.install()
         function()
     except BaseException:
         os._exit(1)
     os._exit(0)
 
 
+def recover_without_extension(ui: Any, path: pathlib.Path) -> int:
+    """Run ``hg recover`` and ``hg verify`` as Mercurial alone does.
+
+    Return the number of changesets. ``localrepo.instance`` does not call
+    ``reposetup`` of extensions, so nothing is repaired before.
+    """
+    repo = localrepo.instance(ui, os.fsencode(path), False)
+    if repo.svfs.exists(b'journal'):
+        repo.ui.pushbuffer(error=True)
+        assert repo.recover()
+        repo.ui.popbuffer()
+        repo = localrepo.instance(ui, os.fsencode(path), False)
+    return check(repo)
+
+
+@pytest.mark.parametrize('storage', STORAGES)
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
 def test_clones_continue_after_signals(
     wire: Wire,
     tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
     fetched: list[tuple[bytes, ...]],
     number: int,
+    storage: str,
 ) -> None:
-    fuse = Fuse(monkeypatch)
-    fuse.signal = number
-    first = Outcome(URL, tmp_path / 'whole', connections=b'1')
-    total = fuse.count
-    expected = nodes(first.repo)
+    """Whatever a kill leaves is valid, or is repaired; ``hg pull`` continues.
+
+    A signal comes before steps that change files or the database.
+    """
+
+    def clone(dest: pathlib.Path) -> Outcome:
+        return Outcome(URL, dest, STORAGES[storage], connections=b'1')
+
+    expected = nodes(clone(tmp_path / 'whole').repo)
+    watch = Watch(tmp_path / 'watched')
+    report = tmp_path / 'report'
+
+    def watched() -> None:
+        clone(tmp_path / 'watched')
+        report.write_text(json.dumps(watch.seen))
+
+    run_apart(watch, watched)
+    seen = json.loads(report.read_text())
+    # Before this step, the repository is being created.
+    first = next(n for n, sizes in enumerate(seen) if max(sizes) >= 0)
+    # All steps after which the mark or the default path has changed.
+    changes = {n for n in range(1, len(seen)) if seen[n - 1] != seen[n]}
     kept = set()
-    for place in places(total, 40):
+    for place in sorted({*places(len(seen), 14), *changes}):
         dest = tmp_path / f'd{place}'
-        fuse.count = 0
-        fuse.place = place + 1
-        run_apart(lambda: Outcome(URL, dest, connections=b'1'))  # noqa: B023
-        fuse.place = None
-        ui = conversation.make_ui()
-        if not (dest / '.hg' / 'hgrc').exists():
-            # The signal came before the first request or after the last
-            # response. A process that was killed while it created the
-            # repository leaves less.
-            if (dest / '.hg' / 'store' / 'requires').exists():
-                assert check(conversation.open_repo(ui, dest)) in (0, TOTAL)
+        run_apart(Steps(place, number), lambda: clone(dest))  # noqa: B023
+        ui = conversation.make_ui(STORAGES[storage])
+        if place < first:
+            # "hg init" would leave the same.
+            assert not (dest / MARKER).exists()
             continue
-        count = check(conversation.open_repo(ui, dest))
+        if not dest.exists():
+            # A clone that has no segment is removed when it fails. So is one
+            # that is interrupted when it is complete and has no mark any more.
+            assert number == signal.SIGINT
+            continue
+        if not (dest / '.hg' / 'hgrc').exists():
+            # The pull has ended; "hg clone" is about to write its hgrc.
+            assert check(conversation.open_repo(ui, dest)) == TOTAL, place
+            assert not (dest / MARKER).exists(), place
+            continue
+        shutil.copytree(dest, tmp_path / 'copy', symlinks=True)
+        count = recover_without_extension(ui, tmp_path / 'copy')
+        shutil.rmtree(tmp_path / 'copy')
+        assert check(conversation.open_repo(ui, dest)) == count, place
+        assert count == TOTAL or count % PER_SEGMENT == 0, place
         kept.add(count)
         fetched.clear()
         repo = conversation.pull(ui, dest)

@@ -20,7 +20,7 @@ from helpers.wireprotov2_conversation import ERRORS, URL, check, open_repo, run
 from mercurial import commands, context, localrepo, match, revlogutils
 from mercurial.node import nullrev
 
-from hgext3rd.wireprotov2 import compat
+from hgext3rd.wireprotov2 import compat, requirements
 from hgext3rd.wireprotov2.shallow import checks, storage
 from hgext3rd.wireprotov2.shallow import extent as shallow_extent
 
@@ -147,6 +147,9 @@ def compare(server: Any, repo: Any) -> int:
     """Compare a clone with its server; return how many revisions lack data."""
     assert check(repo) == len(repo)
     extent = shallow_extent.read(repo)
+    if not storage.is_shallow(repo):
+        # Nothing is missing any more.
+        extent = shallow_extent.Extent()
     assert extent is not None
     lacking = 0
     for rev in repo:
@@ -223,6 +226,8 @@ class Clone:
 
 def complete(repo: Any) -> list[int]:
     """Return the changesets that have the data of all their files."""
+    if not storage.is_shallow(repo):
+        return list(repo)
     extent = shallow_extent.read(repo)
     assert extent is not None
     return [rev for rev in repo if rev not in extent]
@@ -272,8 +277,9 @@ def test_clone_follows_a_random_history(
         failed = clone.pull()
         assert failed is None, failed
         compare(server, clone.repo)
-        extent = shallow_extent.read(clone.repo)
-        assert extent is not None and not extent.pending
+        if storage.is_shallow(clone.repo):
+            extent = shallow_extent.read(clone.repo)
+            assert extent is not None and not extent.pending
         if what == 4:
             failed = clone.pull(depth=b'%d' % rng.randrange(1, 12))
             assert failed is None, failed
@@ -281,7 +287,9 @@ def test_clone_follows_a_random_history(
     failed = clone.pull(depth=b'1000')
     assert failed is None, failed
     assert compare(server, clone.repo) == 0
-    assert complete(clone.repo) == list(clone.repo)
+    assert not storage.is_shallow(clone.repo)
+    assert requirements.SHALLOW not in clone.repo.requirements
+    check(clone.repo)
 
 
 @pytest.mark.parametrize('damage', [b'', b'-xyz\n', b'-12\n', b'\0\xff'])

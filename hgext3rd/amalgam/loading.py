@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 import types
@@ -29,6 +30,15 @@ _LazyModule: Any = getattr(importlib.util, '_LazyModule', None)
 
 _lock = threading.Lock()
 _loaded: set[str] = set()
+
+
+def _after_fork() -> None:
+    """Renew the lock, which a thread of the parent may have held."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def is_loaded(name: str) -> bool:

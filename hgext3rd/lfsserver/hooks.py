@@ -14,7 +14,7 @@ from typing import Any
 
 from mercurial import commands, extensions
 
-from ..amalgam import loading, wrapping
+from ..amalgam import loading, responses, wrapping
 from . import compat
 
 # Modules that only requests need. Most of them import further modules.
@@ -72,6 +72,10 @@ def _wrap_hgweb() -> None:
     # cannot decode.
     extensions.wrapfunction(
         request, 'parserequestfromenv', parse_request_from_env
+    )
+    # To close blobs and release slots when a client goes away.
+    extensions.wrapfunction(
+        request.wsgiresponse, 'sendresponse', responses.send
     )
     # To transfer large bodies: the request handler of hg serve cannot stream
     # them, and keeps connections open that it should close.

@@ -12,7 +12,8 @@ subclasses, given to single objects:
 * an HTTP peer whose server offers version 2: ``peer``; the capabilities of any
   HTTP peer: ``client.handshake``;
 * the HTTP handlers of any HTTP peer, and the ui of its HTTPS handler:
-  ``client.pace``, ``client.connections``;
+  ``client.pace``, ``client.connections``; the password manager of those that
+  log in, while they send a request of version 2: ``client.logins``;
 * the unpacker of a changegroup that comes as segments: ``segments.unpack``.
 
 One object is changed in place: a request of hgweb whose body is not read to its
@@ -38,11 +39,12 @@ from mercurial import (
     scmutil,
     wireprotoserver,
 )
+from mercurial.hgweb import request as hgwebrequest
 from mercurial.hgweb import server as hgwebserver
 from mercurial.i18n import _
 from mercurial.revlogutils import rewrite
 
-from ..amalgam import loading, wrapping
+from ..amalgam import loading, responses, wrapping
 from . import censoring, compat, peer, requirements
 from .client import connections, handshake, pace
 from .pull import parents, resume, steps
@@ -106,10 +108,16 @@ def reposetup(ui: object, repo: Any) -> None:
 
 
 def _setup_server() -> None:
-    """Wrap the function that answers requests."""
+    """Wrap the functions that answer requests."""
+    hgserve.return_large_blocks()
     # /api/ and the upgrade handshake exist beside the version 1 commands.
     extensions.wrapfunction(
         wireprotoserver, 'handlewsgirequest', _handlewsgirequest
+    )
+    # The body of a response ends with the response, also if the client has gone
+    # away.
+    extensions.wrapfunction(
+        hgwebrequest.wsgiresponse, 'sendresponse', responses.send
     )
 
 
@@ -132,6 +140,11 @@ def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
     # that is still sending may lose the answer.
     extensions.wrapfunction(
         handler, 'do_hgweb', wrapping.own_addresses_only(hgserve.do_hgweb)
+    )
+    # Clients that disconnect or stop reading must leave no traceback.
+    extensions.wrapfunction(handler, 'do_write', hgserve.do_write)
+    extensions.wrapfunction(
+        handler, 'handle_one_request', hgserve.handle_one_request
     )
     return orig(ui, repo, **opts)
 
@@ -243,8 +256,8 @@ def _setup_client() -> None:
     # A pull has a session. It limits the depth, and keeps and marks what an
     # interrupted clone has fetched.
     extensions.wrapfunction(exchange, 'pull', steps.pull)
-    # Apply history in segments or batches before Mercurial discovers what is
-    # missing.
+    # Apply history in segments, in place of clone bundles, or in batches before
+    # Mercurial discovers what is missing.
     extensions.wrapfunction(exchange, '_maybeapplyclonebundle', steps.run_ahead)
     # The discovery may then have nothing left to do.
     extensions.wrapfunction(

@@ -41,6 +41,14 @@ def make_peer(orig: Any, ui: Any, *args: Any, **kwargs: Any) -> Any:
     return peer
 
 
+def needs_version2(args: Mapping[bytes, Any]) -> bool:
+    """Return whether version 1 cannot answer a ``getbundle`` with ``args``.
+
+    Narrow requests get here only if the server lacks the narrow extension.
+    """
+    return bool(args.get(b'narrow') or args.get(b'depth'))
+
+
 class HybridPeer(httppeer.httppeer):
     """An HTTP peer with a version 2 ``endpoint`` beside version 1."""
 
@@ -63,14 +71,14 @@ class HybridPeer(httppeer.httppeer):
         try:
             return getbundle(
                 self.ui,
-                endpoint.client(),
+                endpoint.client(ask=needs_version2(args)),
                 api,
                 args,
                 obsmarkers,
                 None if session is None else session.completer(),
             )
         except failures.RemoteFailure as exc:
-            if args.get(b'narrow') or args.get(b'depth'):
+            if needs_version2(args):
                 raise
             endpoint.give_up(exc)
             return super().getbundle(source, **kwargs)
@@ -78,7 +86,9 @@ class HybridPeer(httppeer.httppeer):
     def narrow_widen(self, **kwargs: Any) -> Any:
         endpoint = self.endpoint
         if endpoint.filters_paths and endpoint.api is not None:
-            return widen.widen(self.ui, endpoint.client(), endpoint.api, kwargs)
+            return widen.widen(
+                self.ui, endpoint.client(ask=True), endpoint.api, kwargs
+            )
         self._refuse_narrow({b'narrow': True})
         return super().narrow_widen(**kwargs)
 

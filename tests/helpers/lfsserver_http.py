@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import ROOT, accepts, free_port, wait_for
+from conftest import PATIENCE, ROOT, accepts, free_port, wait_for
 
 MEDIA = 'application/vnd.git-lfs+json'
 JSON_FIELDS = {'Accept': MEDIA, 'Content-Type': MEDIA}
@@ -39,7 +39,7 @@ allow-push = *
 [lfsserver]
 max-batch = 20
 max-object-size = 1MB
-timeout = 2
+timeout = {timeout}
 """
 
 AUTHENTICATION = f"""\
@@ -84,12 +84,18 @@ class Server:
     ``kind`` is "serve", "single" or "gunicorn". The server "single" serves only
     the repository "open" and does not authenticate users, so that it uses the
     fast path. ``extra`` is added to the configuration of that server.
+    ``timeout`` is how many seconds servers wait for a silent client.
     """
 
     def __init__(
-        self, kind: str, folder: pathlib.Path, extra: str = ''
+        self,
+        kind: str,
+        folder: pathlib.Path,
+        extra: str = '',
+        timeout: int = PATIENCE,
     ) -> None:
         self.kind = kind
+        self.timeout = timeout
         self.extra = extra
         self.folder = folder
         self.port = free_port()
@@ -103,7 +109,8 @@ class Server:
         hg = str(pathlib.Path(sys.executable).with_name('hg'))
         hgrc = self.folder / 'hgrc'
         single = self.kind == 'single'
-        hgrc.write_text(HGRC + (self.extra if single else AUTHENTICATION))
+        text = HGRC.format(timeout=self.timeout)
+        hgrc.write_text(text + (self.extra if single else AUTHENTICATION))
         env = dict(
             os.environ,
             HGRCPATH=str(hgrc),
@@ -150,7 +157,7 @@ class Server:
             command += [str(self.folder), '--log-file', str(self.log)]
             command += ['app:application']
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
-        wait_for(lambda: accepts(self.port), self.kind)
+        wait_for(lambda: accepts(self.port), self.kind, process)
         return process
 
     def request(
@@ -173,7 +180,7 @@ class Server:
             pair = base64.b64encode(f'{user}:secret'.encode()).decode()
             fields['Authorization'] = f'Basic {pair}'
         connection = http.client.HTTPConnection(
-            '127.0.0.1', self.port, timeout=60
+            '127.0.0.1', self.port, timeout=PATIENCE
         )
         with contextlib.closing(connection):
             connection.request(method, path, body, fields)
@@ -181,7 +188,8 @@ class Server:
 
     def raw(self, data: bytes, shut: bool = False) -> bytes:
         """Send ``data``; return all bytes until the server disconnects."""
-        with socket.create_connection(('127.0.0.1', self.port), 60) as sock:
+        address = '127.0.0.1', self.port
+        with socket.create_connection(address, PATIENCE) as sock:
             sock.sendall(data)
             if shut:
                 sock.shutdown(socket.SHUT_WR)

@@ -33,7 +33,7 @@ def main() -> None:
     ends: collections.Counter[str] = collections.Counter()
 
     def ask() -> None:
-        conn = http.client.HTTPConnection(str(url.netloc), timeout=60)
+        conn = http.client.HTTPConnection(str(url.netloc), timeout=600)
         conn.connect()
         barrier.wait()
         try:

@@ -5,7 +5,7 @@ usage: wait_for.py WHAT...
 
 WHAT is a TCP port or a Unix socket that must accept connections, or a file that
 must have content, for instance one with a process number. The script fails
-after waiting a minute for one of them.
+after waiting ten minutes for one of them: it never becomes ready.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ def is_ready(what: str) -> bool:
 
 
 for what in sys.argv[1:]:
-    for _ in range(600):
-        if is_ready(what):
-            break
+    deadline = time.monotonic() + 600
+    while not is_ready(what):
+        if time.monotonic() > deadline:
+            sys.exit(f'waited in vain for {what}')
         time.sleep(0.1)
-    else:
-        sys.exit(f'waited in vain for {what}')

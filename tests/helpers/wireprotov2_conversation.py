@@ -17,6 +17,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from conftest import PATIENCE
 from helpers import wireprotov2_wsgi  # noqa: F401  (initializes Mercurial)
 from mercurial import commands, error, extensions, hg, keepalive, verify
 from mercurial import ui as uimod
@@ -48,7 +49,7 @@ def make_ui(
     ui.setconfig(b'ui', b'interactive', b'no')
     ui.setconfig(b'wireprotov2', b'retry', b'0')
     ui.setconfig(b'wireprotov2', b'retry.delay', b'0.001')
-    ui.setconfig(b'http', b'timeout', b'20')
+    ui.setconfig(b'http', b'timeout', b'%d' % PATIENCE)
     for name, value in config.items():
         ui.setconfig(b'wireprotov2', name.encode(), value)
     for place, value in (settings or {}).items():

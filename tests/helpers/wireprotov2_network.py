@@ -115,9 +115,7 @@ def pump(one: socket.socket, other: socket.socket) -> None:
     with contextlib.suppress(OSError), one, other:
         while True:
             pending = [s for s in (one, other) if _pending(s)]
-            ready = pending or select.select([one, other], [], [], 60)[0]
-            if not ready:
-                return
+            ready = pending or select.select([one, other], [], [])[0]
             for source in ready:
                 data = source.recv(65536)
                 if not data:

@@ -64,6 +64,14 @@ class Connection(HandlerBase):
                 socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
             )
 
+    def handle_one_request(self) -> None:
+        # Mercurial's handler lets a traceback be printed if a client resets the
+        # connection between two requests.
+        try:
+            super().handle_one_request()
+        except ConnectionError:
+            self.close_connection = True
+
     def handle_expect_100(self) -> bool:
         # ConnectionBody sends "100 Continue" when the body is read.
         return may_be_lfs(self.path) or super().handle_expect_100()

@@ -7,6 +7,7 @@ running transfers.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,15 @@ from ..stores import configured
 
 # ``lfsserver.max-transfers`` is a limit for the whole process.
 _gate = TransferGate()
+
+
+def _after_fork() -> None:
+    """Count anew: the transfers of the parent do not run in this process."""
+    global _gate
+    _gate = TransferGate()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def endpoint_of(repo: Any, url: str) -> Endpoint:

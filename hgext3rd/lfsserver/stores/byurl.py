@@ -22,6 +22,15 @@ _open: dict[Any, ObjectStore] = {}
 _open_lock = threading.Lock()
 
 
+def _after_fork() -> None:
+    """Renew the lock, which a thread of the parent may have held."""
+    global _open_lock
+    _open_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def open_store(
     url: str, options: Mapping[str, str], *, signed: bool
 ) -> ObjectStore:

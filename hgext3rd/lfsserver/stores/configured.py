@@ -29,6 +29,16 @@ _import_lock = threading.Lock()
 _verdict_caches: dict[str, VerdictCache] = {}
 
 
+def _after_fork() -> None:
+    """Renew what a thread of the parent may have held or been changing."""
+    global _import_lock, _verdict_caches
+    _import_lock = threading.Lock()
+    _verdict_caches = {}
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def lock_store(repo: Any) -> LockStore:
     """Return the locks of ``repo``; a share has those of its source."""
     return LockStore(os.fsdecode(repo.svfs.join(b'lfs/locks.sqlite')))

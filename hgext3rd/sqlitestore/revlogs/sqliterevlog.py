@@ -10,7 +10,7 @@ what needs several of them or Mercurial's flag processors.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mercurial import error, mdiff, revlog, util
@@ -25,7 +25,7 @@ from ..reading.store import Store
 
 # These are imported as modules, which Mercurial loads when they are first used.
 # So commands that only read start faster.
-from ..writing import censor, filewriter, ingest
+from ..writing import censor, filewriter, fill, ingest
 from ..writing import writer as writing
 from . import integrity, textreader
 from .deltaview import DeltaView
@@ -437,6 +437,15 @@ class SQLiteRevlog(RevlogShape):
             censor_nodes = [censor_nodes]
         revs = set(map(self.rev, censor_nodes))
         censor.censor(self._file_writer(tr), revs, tombstone)
+        self.reader.forget()
+
+    def fill_revisions(self, tr: Any, texts: Mapping[int, bytes]) -> None:
+        """Store the texts of revisions that were stored empty without them.
+
+        Such revisions have the flag for content that is stored elsewhere; it is
+        cleared.
+        """
+        fill.fill(self._file_writer(tr), texts, constants.REVIDX_EXTSTORED)
         self.reader.forget()
 
     # checks and statistics

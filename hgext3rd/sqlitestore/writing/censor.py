@@ -31,7 +31,7 @@ def censor(file: FileWriter, revs: set[int], tombstone: bytes) -> None:
     writer.begin()
     writer.flush()
     with store.naming_damage():
-        _detach_rows(file, revs)
+        detach_rows(file, revs)
         moved = _rewrite_frames(file, revs, text)
         _mark_rows(file, revs, text, moved)
         _mark_runs(file, revs, text, moved)
@@ -43,7 +43,7 @@ def censor(file: FileWriter, revs: set[int], tombstone: bytes) -> None:
     store.forget_content()
 
 
-def _detach_rows(file: FileWriter, revs: set[int]) -> None:
+def detach_rows(file: FileWriter, revs: set[int]) -> None:
     """Store every row that is a delta of one of ``revs`` as a full text."""
     store, idx = file.store, file.index
     dependents = []

@@ -13,7 +13,7 @@ from typing import Any
 
 from mercurial import url
 
-from . import pace
+from . import logins, pace
 
 
 def talk_once(ui: Any, opener: Any) -> None:
@@ -40,12 +40,7 @@ def another(ui: Any, authinfo: Any, opener: Any) -> Any:
     tls_ui = getattr(opener, 'hg_tls_ui', None)
     if tls_ui is not None:
         _use_ui(new, tls_ui)
-    known = _basic_authentication(opener)
-    handler = _basic_authentication(new)
-    if known is not None and handler is not None:
-        # As on the first connection, these credentials are also used for a
-        # server that the handshake was redirected to.
-        handler.auth = known.auth
+    logins.share(opener, new)
     pace.limit(new, ui.configwith(float, b'http', b'timeout'))
     return new
 
@@ -55,14 +50,6 @@ def _use_ui(opener: Any, ui: Any) -> None:
     for handler in getattr(opener, 'handlers', ()):
         if isinstance(handler, url.httpshandler):
             handler.ui = ui
-
-
-def _basic_authentication(opener: Any) -> Any:
-    """Return the handler of ``opener`` for basic authentication, or None."""
-    for handler in getattr(opener, 'handlers', ()):
-        if isinstance(handler, url.httpbasicauthhandler):
-            return handler
-    return None
 
 
 def _once(ui: Any) -> Any:

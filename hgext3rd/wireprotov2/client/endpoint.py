@@ -33,9 +33,13 @@ class Endpoint:
         self._opener = peer._urlopener
         self._requestbuilder = peer._requestbuilder
 
-    def client(self) -> HTTPClient:
-        """Return a client that uses the connection of the peer."""
-        return self._client(self._opener)
+    def client(self, ask: bool = False) -> HTTPClient:
+        """Return a client that uses the connection of the peer.
+
+        With ``ask``, it may ask the user for a login. Use that for what version
+        1 cannot do; for the rest, version 1 may not need a login.
+        """
+        return self._client(self._opener, ask)
 
     def separate_client(self) -> HTTPClient:
         """Return a client with connections of its own.
@@ -48,9 +52,11 @@ class Endpoint:
             connections.another(self._ui, authinfo, self._opener)
         )
 
-    def _client(self, opener: Any) -> HTTPClient:
+    def _client(self, opener: Any, ask: bool = False) -> HTTPClient:
         assert self.api is not None
-        return HTTPClient(self._ui, opener, self._requestbuilder, self.api.url)
+        return HTTPClient(
+            self._ui, opener, self._requestbuilder, self.api.url, ask=ask
+        )
 
     def give_up(self, exc: failures.RemoteFailure) -> None:
         """Use version 1 from now on, and warn that ``exc`` is the reason."""

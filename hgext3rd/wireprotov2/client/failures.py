@@ -13,6 +13,9 @@ from typing import Any
 from mercurial import error
 from mercurial.i18n import _
 
+# A gateway answers one of these when the server behind it is busy or restarts.
+PASSING_STATUS = frozenset((429, 502, 503, 504))
+
 
 class RemoteFailure(error.RemoteError):
     """The server broke the protocol, or it failed or refused a command.
@@ -36,7 +39,18 @@ class CommandRefused(RemoteFailure):
 
 
 class Unavailable(RemoteFailure):
-    """The URL advertised for version 2 answers with an HTTP error."""
+    """The URL advertised for version 2 answers with an HTTP error.
+
+    Requests of version 1 may succeed all the same: proxies often refuse certain
+    methods, media types, headers or sizes, or demand a login for some requests.
+    """
+
+
+class LoginRequired(Unavailable):
+    """The server demands a login, and has not accepted any."""
+
+    def advice(self) -> bytes:
+        return _(b"'hg help config.auth' explains how to configure a login")
 
 
 class ConnectionFailure(RemoteFailure):
@@ -49,6 +63,27 @@ class ConnectionFailure(RemoteFailure):
         return _(
             b'this may be an intermittent network failure; try again later'
         )
+
+
+def of_status(url: bytes, code: int, reason: bytes) -> RemoteFailure:
+    """Return the failure for an answer with an HTTP error status.
+
+    This function, with ``may_pass``, decides how each status is treated.
+    """
+    if may_pass(code):
+        return ConnectionFailure(url, reason)
+    if code == 401:
+        return LoginRequired(url, reason)
+    return Unavailable(url, reason)
+
+
+def may_pass(code: int) -> bool:
+    """Return whether the same request may succeed later.
+
+    All other errors may be caused by what distinguishes the request from one of
+    version 1.
+    """
+    return code in PASSING_STATUS
 
 
 def warn_fallback(ui: Any, exc: RemoteFailure) -> None:

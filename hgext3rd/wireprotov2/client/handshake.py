@@ -28,10 +28,6 @@ APIS = (b'exp-http-v2-0003',)
 # about the server; Mercurial 6.0 needs 4 kB.
 MAX_HANDSHAKE = 4 * 1024 * 1024
 
-# Status codes that may be caused by the additional headers: answers of proxies
-# that allow certain headers only, and of servers that fail because of them.
-REFUSALS = frozenset((400, 403, 431, 500, 501))
-
 UPGRADE_HEADERS = {
     'X-HgProto-1': 'cbor',
     'X-HgUpgrade-1': pycompat.sysstr(b' '.join(APIS)),
@@ -69,10 +65,12 @@ def perform(
         failures.warn_fallback(ui, exc)
         return orig(ui, url, opener, requestbuilder)
     except util.urlerr.httperror as exc:
-        if exc.code not in REFUSALS:
+        if failures.may_pass(exc.code):
             raise
         exc.close()
-        # If the headers were not the cause, the same error comes again.
+        # Some proxies allow certain headers only, and some servers fail because
+        # of the additional ones. If they were not the cause, the same error
+        # comes again.
         return orig(ui, url, opener, requestbuilder)
     caps = Capabilities(info[b'v1capabilities'])
     if upgrade.answer is not None:

@@ -9,6 +9,7 @@ commands inside; ``exchange`` knows these.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from typing import Any
@@ -18,22 +19,20 @@ from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
 from ..proto import frames
-from . import failures
+from . import failures, logins
 
 urlerr = util.urlerr
 
 # The longest pause between two attempts, in seconds.
 MAX_DELAY = 30.0
 
-# A gateway answers one of these when the server behind it is busy or restarts.
-PASSING_STATUS = frozenset((429, 502, 503, 504))
-
 
 class HTTPClient:
     """Sends requests to one API of one repository.
 
     ``apiurl`` is the URL of the API (".../api/exp-http-v2-0003"). ``opener``
-    and ``requestbuilder`` are those of a ``httppeer``.
+    and ``requestbuilder`` are those of a ``httppeer``. ``ask`` says that the
+    user may be asked for a login; without it, only stored credentials are used.
     """
 
     def __init__(
@@ -43,6 +42,7 @@ class HTTPClient:
         requestbuilder: Any,
         apiurl: bytes,
         framing: frames.Framing = frames.FRAMING_0006,
+        ask: bool = False,
     ) -> None:
         self.ui = ui
         #: the URL of the API for messages, without a password
@@ -51,6 +51,8 @@ class HTTPClient:
         self._opener = opener
         self._requestbuilder = requestbuilder
         self._apiurl = apiurl
+        # Who cannot be asked gets the same error as who must not be.
+        self._ask = ask and ui.interactive()
         #: how often a request is sent before its failure is final
         self.attempts = 1 + max(0, ui.configint(b'wireprotov2', b'retry'))
         self._delay = ui.configwith(float, b'wireprotov2', b'retry.delay')
@@ -69,7 +71,7 @@ class HTTPClient:
         )
         request.paced = True
         try:
-            response = httppeer.sendrequest(self.ui, self._opener, request)
+            response = self._send(request)
         except urlerr.httperror as exc:
             raise self._http_failure(exc) from exc
         except urlerr.urlerror as exc:
@@ -85,6 +87,30 @@ class HTTPClient:
                 % (stringutil.escapestr(got.encode('latin-1')) or b'none'),
             )
         return response
+
+    def _send(self, request: Any) -> Any:
+        """Send a request with the credentials that are known or asked for.
+
+        Raises ``failures.RemoteFailure``, ``urlerr.urlerror`` or ``OSError``.
+        """
+        opener = self._opener
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(logins.forget_refused(opener))
+            if not self._ask:
+                stack.enter_context(logins.stored_only(opener))
+            try:
+                return httppeer.sendrequest(self.ui, opener, request)
+            except error.Abort as exc:
+                # Mercurial makes an error of its own of the status 401.
+                cause = exc.__context__
+                if isinstance(cause, urlerr.httperror) and cause.code == 401:
+                    raise cause from None
+                raise
+            except ValueError as exc:
+                # The server demands a login of a kind that urllib cannot do.
+                raise failures.LoginRequired(
+                    self.url, stringutil.forcebytestr(exc)
+                ) from exc
 
     def read_some(self, response: Any, size: int) -> bytes:
         """Return up to ``size`` bytes of the body of ``response``.
@@ -135,6 +161,4 @@ class HTTPClient:
             exc.code,
             stringutil.escapestr(pycompat.sysbytes(str(exc.reason))),
         )
-        if exc.code in PASSING_STATUS:
-            return failures.ConnectionFailure(self.url, reason)
-        return failures.Unavailable(self.url, reason)
+        return failures.of_status(self.url, exc.code, reason)

@@ -45,7 +45,9 @@ def pull(session: PullSession, pullop: Any) -> int:
     """
     repo, remote, endpoint = session.repo, session.remote, session.endpoint
     assert endpoint is not None and endpoint.api is not None
-    client = endpoint.client()
+    narrow = bool(pullop.includepats or pullop.excludepats)
+    # Version 1 of the server may not be able to make narrow clones.
+    client = endpoint.client(ask=narrow and endpoint.filters_paths)
     size = endpoint.api.batch_size(b'filesdata')
     try:
         session.heads = _heads(client)

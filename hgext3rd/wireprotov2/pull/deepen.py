@@ -14,13 +14,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mercurial import error
+from mercurial import requirements as corerequirements
 from mercurial.i18n import _
 
 from ..client import failures
 from ..client.endpoint import Endpoint, endpoint_of
 from ..client.exchange import CommandCall, Exchange
 from ..proto.errors import ProtocolError
-from ..shallow import extent, storage, texts
+from ..shallow import completion, extent, storage, texts
 from ..shallow import repo as shallow_repo
 from . import abilities, records
 from .depth import fulltext
@@ -45,6 +46,19 @@ def parse_depth(value: Any) -> int | None:
     return depth
 
 
+def is_complete(repo: Any) -> bool:
+    """Return whether ``repo`` has changesets, and lacks no data of files.
+
+    It may have become complete by earlier pulls, so a depth is no error.
+    """
+    if (
+        storage.is_shallow(repo)
+        or corerequirements.NARROW_REQUIREMENT in repo.requirements
+    ):
+        return False
+    return bool(len(repo.unfiltered()))
+
+
 def prepare(repo: Any, remote: Any, depth: int) -> None:
     """Prepare ``repo`` for a pull with ``depth`` generations of files.
 
@@ -60,14 +74,8 @@ def prepare(repo: Any, remote: Any, depth: int) -> None:
             _(b'the server cannot limit the depth of what it sends'),
             hint=_(b'this requires wire protocol version 2 over HTTP'),
         )
-    if storage.is_shallow(repo):
-        return
-    if len(repo.unfiltered()):
-        raise error.InputError(
-            _(b'this repository has the files of all its changesets'),
-            hint=_(b"'hg clone --depth' makes a repository without some"),
-        )
-    shallow_repo.begin(repo)
+    if not storage.is_shallow(repo):
+        shallow_repo.begin(repo)
 
 
 def first_depth(repo: Any, depth: int | None) -> int | None:
@@ -94,7 +102,7 @@ def finish(session: PullSession, pullop: Any) -> None:
             )
         if not first:
             left_out = set(repo.changelog.revs()) - recent if depth else set()
-            extent.write(repo, extent.Extent(left_out))
+            _record(repo, extent.Extent(left_out))
             return
         found = extent.read(repo)
         if found is None:
@@ -115,7 +123,15 @@ def finish(session: PullSession, pullop: Any) -> None:
                 )
                 found.complete(recent)
             _complete_pending(repo, session.remote, endpoint, found)
-        extent.write(repo, found)
+        _record(repo, found)
+
+
+def _record(repo: Any, found: extent.Extent) -> None:
+    """Record what is missing; if it is nothing, end the limited depth."""
+    extent.write(repo, found)
+    if not (found.left_out or found.pending) and len(repo):
+        if repo.currenttransaction() is None:
+            completion.complete(repo)
 
 
 def _has_files(endpoint: Endpoint) -> bool:
@@ -156,7 +172,7 @@ def _fetch(repo: Any, endpoint: Endpoint, spec: Mapping[bytes, Any]) -> None:
 
     ``spec`` is a revision specifier of the protocol.
     """
-    client = endpoint.client()
+    client = endpoint.client(ask=True)
     args: dict[bytes, Any] = {b'revisions': [spec], b'fields': DATA_FIELDS}
     include, exclude = repo.narrowpats
     if include or exclude:

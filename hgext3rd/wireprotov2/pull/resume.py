@@ -44,23 +44,27 @@ class Resumption:
         self.new_clone = True
 
     def begin(self) -> None:
-        """Mark the repository; give a clone its default path."""
+        """Give a clone its default path; mark the repository.
+
+        A kill between two steps must never leave the mark without the path.
+        """
         repo = self._repo
         if self.unfinished():
             return
-        repo.vfs.write(UNFINISHED, VERSION)
         content = self._clone_hgrc()
         if content is not None and not repo.vfs.exists(b'hgrc'):
-            repo.vfs.write(b'hgrc', content)
+            repo.vfs.write(b'hgrc', content, atomictemp=True)
+        repo.vfs.write(UNFINISHED, VERSION, atomictemp=True)
 
     def end(self) -> None:
         """Remove the mark: the repository is as complete as a pull makes it."""
         repo = self._repo
+        # As in begin(), the mark must not outlive the path.
+        repo.vfs.tryunlink(UNFINISHED)
         # "hg clone" writes its own hgrc in front of the content it finds.
         content = self._clone_hgrc()
         if content is not None and repo.vfs.tryread(b'hgrc') == content:
             repo.vfs.tryunlink(b'hgrc')
-        repo.vfs.tryunlink(UNFINISHED)
 
     def interrupted(self) -> None:
         """Tell the user how to continue, if there is anything to continue.

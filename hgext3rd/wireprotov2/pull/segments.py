@@ -66,10 +66,11 @@ def pull(session: PullSession) -> int:
     """Fetch and apply all segments that are missing; return how many.
 
     Once a segment has been applied, an error of the server causes a warning
-    only: an ordinary pull gets the rest. Before that, the error is raised. A
-    lost connection is always raised after its retries. Raises
-    ``failures.RemoteFailure``.
+    only: an ordinary pull gets the rest, with version 1 if the server refuses
+    requests of version 2. Before that, the error is raised. A lost connection
+    is always raised after its retries. Raises ``failures.RemoteFailure``.
     """
+    assert session.endpoint is not None
     repo = session.repo
     start = len(repo.unfiltered())
     for attempt in (1, 2):
@@ -88,7 +89,10 @@ def pull(session: PullSession) -> int:
         except failures.RemoteFailure as exc:
             if len(repo.unfiltered()) == start:
                 raise
-            _give_up(repo, exc)
+            if isinstance(exc, failures.Unavailable):
+                session.endpoint.give_up(exc)
+            else:
+                _give_up(repo, exc)
             break
     return 0
 

@@ -10,6 +10,7 @@ and why) and hands over to the session of the pull. The order within a pull:
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from mercurial import error, policy, wireprototypes
@@ -38,6 +39,11 @@ def pull(orig: Any, repo: Any, remote: Any, *args: Any, **kwargs: Any) -> Any:
         # This pull is a batch of the session.
         return orig(repo, remote, *args, **kwargs)
     depth = deepen.parse_depth(kwargs.get('depth'))
+    if depth and deepen.is_complete(repo):
+        repo.ui.status(
+            _(b'(this repository has the files of all its changesets)\n')
+        )
+        depth = kwargs['depth'] = None
     if depth and not _has_ellipses(repo, remote, kwargs):
         deepen.prepare(repo, remote, depth)
         kwargs['depth'] = deepen.first_depth(repo, depth)
@@ -63,13 +69,13 @@ def _pull_resumably(
     orig: Any, session: PullSession, *args: Any, **kwargs: Any
 ) -> Any:
     """Pull, and keep an interrupted clone so that it can be continued."""
-    repo, remote, endpoint = session.repo, session.remote, session.endpoint
+    remote, endpoint = session.remote, session.endpoint
     assert endpoint is not None
     resumption = session.resumption
     # From here on, a clone whose process is killed has its default path.
     resumption.begin_clone()
     try:
-        pullop = orig(repo, remote, *args, **kwargs)
+        pullop = _pull_with_fallback(orig, session, *args, **kwargs)
     except BaseException as exc:
         if resumption.unfinished():
             resumption.interrupted()
@@ -92,24 +98,61 @@ def _pull_resumably(
     return pullop
 
 
-def run_ahead(orig: Any, pullop: Any) -> None:
-    """Apply history ahead, after ``exchange._maybeapplyclonebundle``.
+def _pull_with_fallback(
+    orig: Any, session: PullSession, *args: Any, **kwargs: Any
+) -> Any:
+    """Pull; use version 1 if the server begins to refuse version 2 meanwhile.
 
-    Both come before discovery, which then has less to discover. Falls back to
-    version 1 if nothing was applied when the server failed.
+    A refusal at the beginning of a transaction is handled there. A later one
+    has rolled the transaction back, so the pull can begin again.
     """
-    orig(pullop)
+    repo, endpoint = session.repo, session.endpoint
+    assert endpoint is not None
+    try:
+        return orig(repo, session.remote, *args, **kwargs)
+    except failures.Unavailable as exc:
+        narrow = repo.narrowpats != (set(), set()) or kwargs.get('includepats')
+        if session.depth or (narrow and endpoint.filters_paths):
+            # Version 1 of this server cannot do that.
+            raise
+        if repo.currenttransaction() is not None:
+            raise
+        endpoint.give_up(exc)
+    return orig(repo, session.remote, *args, **kwargs)
+
+
+def run_ahead(orig: Any, pullop: Any) -> None:
+    """Apply history ahead, around ``exchange._maybeapplyclonebundle`` (``orig``).
+
+    This comes before discovery, which then has less to discover. Segments are
+    preferred to clone bundles, because an interrupted clone can continue with
+    them; batches are not, because the server would have to compute them.
+    """
     session = PullSession.of(pullop.remote)
     if session is None or session.endpoint is None or session.in_batch:
+        orig(pullop)
         return
-    if not session.can_run_ahead(pullop):
-        return
+    if session.can_run_ahead(pullop) and segments.suitable(session, pullop):
+        _run(session, lambda: segments.pull(session))
+    if not len(session.repo.unfiltered()):
+        orig(pullop)
+    if (
+        session.can_run_ahead(pullop)
+        and not segments.suitable(session, pullop)
+        and batches.suitable(session)
+    ):
+        _run(session, lambda: batches.pull(session, pullop))
+
+
+def _run(session: PullSession, pull: Callable[[], int]) -> None:
+    """Run ``pull``, which applies history ahead and returns how many parts.
+
+    Falls back to version 1 if nothing was applied when the server failed.
+    """
+    assert session.endpoint is not None
     start = len(session.repo.unfiltered())
     try:
-        if segments.suitable(session, pullop):
-            session.applied = segments.pull(session)
-        elif batches.suitable(session):
-            session.applied = batches.pull(session, pullop)
+        session.applied = pull()
     except failures.RemoteFailure as exc:
         if len(session.repo.unfiltered()) > start:
             raise

@@ -85,6 +85,16 @@ _lock = threading.Lock()
 _listings: LRU[bytes, tuple[_Key, SegmentListing]] = LRU(MOST_LISTINGS)
 
 
+def _after_fork() -> None:
+    """Renew what a thread of the parent may have held or been changing."""
+    global _lock, _listings
+    _lock = threading.Lock()
+    _listings = LRU(MOST_LISTINGS)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def changegroup_version(repo: Any) -> bytes:
     """Return the oldest changegroup version that can carry this history.
 

@@ -21,6 +21,10 @@ from .exchange import CheckPerm
 #: The path below which all APIs are.
 API_BASE = b'api/'
 
+#: The headers that decide about the answer. Clients split long values into
+#: numbered headers; no client needs more than the first.
+HEADERS = (b'X-HgUpgrade-1', b'X-HgProto-1')
+
 
 def answer(
     rctx: Any,

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a serving process needs besides answering requests.
 
-Modules are loaded before the first request, and the HTTP server of ``hg serve``
-is corrected where it is wrong for this protocol; ``hooks`` installs the
-corrections. Nothing here knows what a request asks for.
+Modules are loaded before the first request, memory is returned after requests,
+and the HTTP server of ``hg serve`` is corrected where it is wrong for this
+protocol; ``hooks`` installs the corrections. Nothing here knows what a request
+asks for.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import re
 import socket
 import time
@@ -23,6 +26,14 @@ _DIGITS = re.compile('[0-9]{1,18}')
 # Seconds for which a connection is kept after an answer that came before the
 # request was read.
 _LINGER = 2.0
+
+# glibc's number of the parameter M_MMAP_THRESHOLD. Blocks of this size (in bytes)
+# and more are returned to the system when they are freed.
+_M_MMAP_THRESHOLD = -3
+_RETURNED_SIZE = 1024 * 1024
+
+# The environment variables that set parameters of glibc's allocator.
+_ALLOCATOR_VARIABLES = ('MALLOC_MMAP_THRESHOLD_', 'GLIBC_TUNABLES')
 
 # Modules that only requests import. The larger ones of them import many more.
 _NEEDED = (
@@ -50,6 +61,21 @@ def load_modules() -> None:
     at the same moment, requests fail at random.
     """
     loading.load_modules(_NEEDED)
+
+
+def return_large_blocks() -> None:
+    """Have large blocks of memory returned to the system when they are freed.
+
+    glibc stops doing so after the first large block was freed: it keeps blocks
+    up to 32 MB for the next request, in an arena for each few threads. A server
+    that once sent 20 large responses at the same time keeps their memory for
+    ever. Other allocators, and settings in the environment, are left alone.
+    """
+    if any(name in os.environ for name in _ALLOCATOR_VARIABLES):
+        return
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _RETURNED_SIZE)
 
 
 def do_hgweb(orig: Any, handler: Any) -> None:
@@ -80,6 +106,37 @@ def do_hgweb(orig: Any, handler: Any) -> None:
         orig(handler)
     if handler.close_connection:
         _linger(handler.connection)
+
+
+def do_write(orig: Any, handler: Any) -> None:
+    """Answer a request; end the connection if the client stops reading.
+
+    By itself ``hg serve`` logs a traceback, and sends an error behind the part
+    of the answer that was sent. It says nothing of clients that disconnect, and
+    neither does this.
+    """
+    try:
+        orig(handler)
+    except TimeoutError:
+        handler.close_connection = True
+        handler.log_error(
+            'wireprotov2: connection closed: the client was idle for %s '
+            'seconds',
+            handler.timeout,
+        )
+    except ConnectionError:
+        handler.close_connection = True
+
+
+def handle_one_request(orig: Any, handler: Any) -> None:
+    """Handle one request; end the connection if the client has reset it.
+
+    Between two requests, ``hg serve`` prints a traceback of that.
+    """
+    try:
+        orig(handler)
+    except ConnectionError:
+        handler.close_connection = True
 
 
 def _linger(sock: socket.socket) -> None:

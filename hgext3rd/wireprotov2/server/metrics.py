@@ -48,6 +48,16 @@ _lock = threading.Lock()
 _meters: _Meters | None = None
 
 
+def _after_fork() -> None:
+    """Count anew: the meters have locks, and counted for the parent."""
+    global _lock, _meters
+    _lock = threading.Lock()
+    _meters = None
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def available() -> bool:
     """Return whether ``prometheus-client`` is installed."""
     return importlib.util.find_spec('prometheus_client') is not None

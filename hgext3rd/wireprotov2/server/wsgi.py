@@ -24,6 +24,11 @@ from .exchange import SECTION, CheckPerm
 # Statuses that say that a request is broken. They are logged.
 _LOGGED = frozenset((400, 408, 411, 413))
 
+# What all answers say but those to commands: they depend on permissions and on
+# the configuration, which may change at any time. Answers to commands do without
+# it: no cache keeps an answer to POST that does not name its lifetime.
+_NO_STORE = b'no-store'
+
 # What the two halves of the URL space allow. Permission to push does not
 # include permission to pull, so the permission of each command is checked as
 # well.
@@ -64,9 +69,7 @@ def handlewsgirequest(
         if (
             req.qsparams.get(b'cmd') == b'capabilities'
             and not req.dispatchpath
-            and handshake.answer(
-                rctx, req, res, checkperm, enabled_apis(rctx.repo.ui)
-            )
+            and _handshake(rctx, req, res, checkperm)
         ):
             return True
     except HTTPError as e:
@@ -78,9 +81,25 @@ def handlewsgirequest(
     return orig(rctx, req, res, checkperm)
 
 
+def _handshake(rctx: Any, req: Any, res: Any, checkperm: CheckPerm) -> bool:
+    """Answer a request for capabilities if the client knows an enabled API.
+
+    Returns whether it answered. If it did not, the answer of version 1 goes to
+    the same address, so both say which headers decided.
+    """
+    res.headers[b'Vary'] = b', '.join(handshake.HEADERS)
+    if not handshake.answer(
+        rctx, req, res, checkperm, enabled_apis(rctx.repo.ui)
+    ):
+        return False
+    res.headers[b'Cache-Control'] = _NO_STORE
+    return True
+
+
 def _text(res: Any, status: int, body: bytes) -> None:
     """Answer with plain text."""
     res.status = hgwebcommon.statusmessage(status)
+    res.headers[b'Cache-Control'] = _NO_STORE
     res.headers[b'Content-Type'] = b'text/plain'
     res.setbodybytes(body)
 
@@ -99,6 +118,7 @@ def _deny(res: Any, e: Any) -> None:
     res.status = hgwebcommon.statusmessage(e.code, stringutil.forcebytestr(e))
     for name, value in e.headers:
         res.headers[name] = value
+    res.headers[b'Cache-Control'] = _NO_STORE
     res.headers[b'Content-Type'] = b'text/plain'
     res.setbodybytes(b'permission denied')
 
@@ -158,6 +178,7 @@ def _metrics(rctx: Any, req: Any, res: Any, checkperm: CheckPerm) -> None:
         raise HTTPError(404, b'prometheus-client is not installed\n')
     text, mediatype = metrics.exposition(rctx.repo)
     res.status = b'200 OK'
+    res.headers[b'Cache-Control'] = _NO_STORE
     res.headers[b'Content-Type'] = mediatype
     res.setbodybytes(text)
 

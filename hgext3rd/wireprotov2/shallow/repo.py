@@ -56,7 +56,10 @@ def _put_on_top(repo: Any) -> None:
 
         def hook(self, name: bytes, *args: Any, **kwargs: Any) -> Any:
             target = kwargs.get('parent1')
-            if name == b'preupdate' and target and not kwargs['parent2']:
+            if not storage.is_shallow(self):
+                # It has become complete since it was opened.
+                pass
+            elif name == b'preupdate' and target and not kwargs['parent2']:
                 checks.check_update(self, target)
             elif name == b'pretxnchangegroup':
                 changelog = self.unfiltered().changelog

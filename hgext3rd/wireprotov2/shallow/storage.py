@@ -66,6 +66,7 @@ def guarded(repo: Any, filelog: Any) -> Any:
     storage.__class__ = _class(type(storage), _storage_class)
     storage.shallow_repo = repo.unfiltered()
     storage.shallow_parents = {}
+    storage.shallow_reopened = False
     read, write, raw = storage._flagprocessors.get(
         REVIDX_EXTSTORED, (None, None, None)
     )
@@ -103,6 +104,27 @@ def is_missing(repo: Any, storage: Any, node: bytes) -> bool:
     )
 
 
+def flags_with_data(storage: Any, rev: int) -> int:
+    """Return the flags that an absent revision has once it has its data."""
+    return int(storage.flags(rev)) & ~REVIDX_EXTSTORED
+
+
+def _reopened(storage: Any, node: bytes) -> Any:
+    """Return the storage of the same file as it is now, or None.
+
+    Another process may have completed the repository (see ``completion``) since
+    ``storage`` was opened. None says that ``storage`` is that new already, or
+    that the revision has no data now.
+    """
+    if storage.shallow_reopened:
+        return None
+    fresh = of_file(storage.shallow_repo, storage.target[1])
+    fresh.shallow_reopened = True
+    if not fresh.hasnode(node) or is_absent(fresh, fresh.rev(node)):
+        return None
+    return fresh
+
+
 def _late_text(storage: Any, rev: int) -> bytes:
     """Return the data of a revision that is absent from ``storage``.
 
@@ -112,6 +134,9 @@ def _late_text(storage: Any, rev: int) -> bytes:
     node = storage.node(rev)
     text = texts.read_text(repo, node)
     if text is None:
+        fresh = _reopened(storage, node)
+        if fresh is not None:
+            return bytes(fresh.revision(node))
         raise MissingFileData(repo, storage.target[1], storage.linkrev(rev))
     storage.checkhash(text, node, rev=rev)
     return text
@@ -262,7 +287,14 @@ def _storage_class(kind: Any) -> type:
                 rev = self.rev(nodeorrev)
             if is_absent(self, rev):
                 return _late_text(self, rev)
-            return super()._revisiondata(nodeorrev, *args, **kwargs)
+            try:
+                return super()._revisiondata(nodeorrev, *args, **kwargs)
+            except error.StorageError:
+                node = self.node(rev)
+                fresh = _reopened(self, node)
+                if fresh is None:
+                    raise
+                return fresh._revisiondata(node, *args, **kwargs)
 
         def addrevision(self, text: bytes, *args: Any, **kwargs: Any) -> Any:
             rev = super().addrevision(text, *args, **kwargs)
