@@ -25,9 +25,9 @@ def store_size(repository: pathlib.Path) -> float:
     them in revlogs.
     """
     store = repository / '.hg' / 'store'
-    database = store / 'files.sqlite'
+    database = store / 'history.sqlite'
     if database.exists():
-        return sum(tree_size(p) for p in store.glob('files.sqlite*'))
+        return sum(tree_size(p) for p in store.glob('history.sqlite*'))
     folders = [store / name for name in ('data', 'dh')]
     return sum(tree_size(p) for p in folders if p.exists())
 

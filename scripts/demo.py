@@ -224,7 +224,7 @@ def create(demo: Demo, wheels: list[pathlib.Path]) -> None:
     store_requires = demo.server / '.hg' / 'store' / 'requires'
     if store_requires.exists():
         requirements += store_requires.read_text()
-    check('sqlitestore-v2' in requirements, 'the repository is in SQLite')
+    check('sqlitestore-v3' in requirements, 'the repository is in SQLite')
     for wheel, release in zip(wheels[:-1], RELEASES[:-1], strict=True):
         commit_release(demo, wheel, release)
     renamed = removed = 0
@@ -240,7 +240,7 @@ def create(demo: Demo, wheels: list[pathlib.Path]) -> None:
         f'{len(wheels) - 1} changesets, with {renamed} renamed or copied files'
         f' and {removed} removed files'
     )
-    database = demo.server / '.hg' / 'store' / 'files.sqlite'
+    database = demo.server / '.hg' / 'store' / 'history.sqlite'
     say(f'history of files: {mib(size(database))} in {database.name}')
     demo.hg('admin::sqlite-repack', '-q', side='server', cwd=demo.server)
     say(f'after hg admin::sqlite-repack: {mib(size(database))}')
@@ -305,7 +305,7 @@ def clone(demo: Demo) -> None:
     check(server == demo.hg(*heads, cwd=demo.clone), 'the clone is identical')
     drafts = demo.hg('log', '-r', 'not public()', cwd=demo.clone)
     check(not drafts, 'all changesets of the clone are public')
-    database = demo.clone / '.hg' / 'store' / 'files.sqlite'
+    database = demo.clone / '.hg' / 'store' / 'history.sqlite'
     check(database.exists(), 'the clone keeps the history of files in SQLite')
     say(f'the history is identical; {database.name} has {mib(size(database))}')
 

@@ -50,8 +50,8 @@ A clone over version 2 into SQLite has the same history and the large file
   $ hg -R server log -T '{node} {manifest}\n' > expected
   $ hg -R clone log -T '{node} {manifest}\n' | cmp - expected
   $ hg -R clone log -r 'not public()'
-  $ ls clone/.hg/store/files.sqlite
-  clone/.hg/store/files.sqlite
+  $ ls clone/.hg/store/history.sqlite
+  clone/.hg/store/history.sqlite
   $ cmp server/large clone/large
   $ hg -R clone verify -q
 

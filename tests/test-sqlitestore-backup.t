@@ -18,7 +18,7 @@ The destination is a new file or a directory; other destinations are refused
   $ mkdir ../backups
   $ hg admin::sqlite-backup -q ../backups
   $ ls ../backups
-  files.sqlite
+  history.sqlite
   $ hg admin::sqlite-backup ../copy
   abort: '../copy' already exists
   [255]
@@ -36,10 +36,10 @@ database afterwards. Here a changeset is committed in between
 
   $ mkdir ../saved
   $ cp -R .hg ../saved/.hg
-  $ rm ../saved/.hg/store/files.sqlite*
+  $ rm ../saved/.hg/store/history.sqlite*
   $ echo 3 > a
   $ hg commit -qm 3
-  $ hg admin::sqlite-backup -q ../saved/.hg/store/files.sqlite
+  $ hg admin::sqlite-backup -q ../saved/.hg/store/history.sqlite
 
 hg recover removes the file revisions that the changelog does not know
 
@@ -49,7 +49,7 @@ hg recover removes the file revisions that the changelog does not know
   (verify step skipped, run `hg verify` to check your repository content)
   $ hg verify -q
   $ hg admin::sqlite-stats -T '{revisions}\n'
-  3
+  6
   $ hg cat -r tip a
   2
   $ hg update -q tip
@@ -63,13 +63,13 @@ Without hg recover, the next transaction removes them
 
   $ hg clone -q --pull -r 1 . ../older
   $ cd ../older
-  $ cp ../copy .hg/store/files.sqlite
-  $ rm -f .hg/store/files.sqlite-*
+  $ cp ../copy .hg/store/history.sqlite
+  $ rm -f .hg/store/history.sqlite-*
   $ echo 5 > b
   $ hg commit -qAm 5
   $ hg verify -q
   $ hg admin::sqlite-stats -T '{revisions}\n'
-  3
+  6
 
 A backup made by a hook, while a transaction is open
 
@@ -78,18 +78,18 @@ A backup made by a hook, while a transaction is open
   $ hg commit -qm 4 --config hooks.pretxncommit='hg admin::sqlite-backup -q ../pending'
   $ hg clone -q --pull -r 2 . ../older2
   $ cd ../older2
-  $ cp ../pending .hg/store/files.sqlite
-  $ rm -f .hg/store/files.sqlite-*
+  $ cp ../pending .hg/store/history.sqlite
+  $ rm -f .hg/store/history.sqlite-*
   $ hg recover -q 2>/dev/null
   $ hg verify -q
   $ hg admin::sqlite-stats -T '{revisions}\n'
-  3
+  6
 
 Backing up a damaged database fails and leaves no file
 
   $ cd ../r
   $ "$PYTHON" << EOF
-  > with open('.hg/store/files.sqlite', 'r+b') as file:
+  > with open('.hg/store/history.sqlite', 'r+b') as file:
   >     file.seek(4096 * 3)
   >     file.write(b'\377' * 4096)
   > EOF

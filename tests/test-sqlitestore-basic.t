@@ -13,14 +13,14 @@ Create a repository. Its requirements name the format and the compression
   $ cd repo
   $ grep sqlite .hg/store/requires .hg/requires
   .hg/store/requires:sqlitestore-compression=zstd
-  .hg/store/requires:sqlitestore-v2
+  .hg/store/requires:sqlitestore-v3
   $ ls .hg/store | grep -v requires
-  files.sqlite
+  history.sqlite
 
 A Mercurial without the extension names the requirement it lacks
 
   $ hg --config extensions.sqlitestore=! log
-  abort: repository requires features unknown to this Mercurial: sqlitestore-compression=zstd sqlitestore-v2
+  abort: repository requires features unknown to this Mercurial: sqlitestore-compression=zstd sqlitestore-v3
   (see https://mercurial-scm.org/wiki/MissingRequirement for more information)
   [255]
 
@@ -129,18 +129,18 @@ All file history is in one database with an application id and a version
   checking files
   checking dirstate
   checked 5 changesets with 9 changes to 6 files
-  $ f=.hg/store/files.sqlite
+  $ f=.hg/store/history.sqlite
   >>> import sqlite3, sys
-  >>> db = sqlite3.connect('.hg/store/files.sqlite')
+  >>> db = sqlite3.connect('.hg/store/history.sqlite')
   >>> one = lambda sql: db.execute(sql).fetchone()[0]
   >>> print('%x' % one('PRAGMA application_id'), one('PRAGMA user_version'))
-  416d6c46 2
+  416d6c46 3
   >>> print(one('PRAGMA journal_mode'), one('PRAGMA page_size'))
   wal 4096
   >>> print(one('PRAGMA integrity_check'))
   ok
   >>> print(one('SELECT count(*) FROM path'))
-  6
+  7
   >>> db.close()
 
 grep searches old revisions
@@ -191,7 +191,7 @@ The default backend is still the default
 The database is not opened before file content is needed
 
   $ cd repo
-  $ mv .hg/store/files.sqlite .hg/store/hidden
+  $ mv .hg/store/history.sqlite .hg/store/hidden
   $ hg log -r tip -T '{rev} {desc}\n'
   4 merge
   $ hg heads -T '{rev}\n'
@@ -199,4 +199,4 @@ The database is not opened before file content is needed
   $ hg manifest -r 3
   a
   dir/sub/b
-  $ mv .hg/store/hidden .hg/store/files.sqlite
+  $ mv .hg/store/hidden .hg/store/history.sqlite

@@ -14,7 +14,7 @@ Censoring removes content from the database file for good.
 
 Without compression, the test can search for the bytes
 
-  $ search() { cat .hg/store/files.sqlite* | tr -d '\n' | grep -c "$1"; }
+  $ search() { cat .hg/store/history.sqlite* | tr -d '\n' | grep -c "$1"; }
   $ edit() { with="$1"; shift; for f in "$@"; do sed "$with" $f > ../edited; cat ../edited > $f; done; }
   $ hg init repo
   $ cd repo
@@ -218,12 +218,12 @@ the next transaction that has room removes the content
   > os.execvp('hg', sys.argv[1:])
   > EOF
   $ "$PYTHON" ../limited.py hg censor -q -r 0 f
-  removed content stays in free space (the next transaction tries again): cannot use $TESTTMP/tight/.hg/store/files.sqlite: disk I/O error
+  removed content stays in free space (the next transaction tries again): cannot use $TESTTMP/tight/.hg/store/history.sqlite: disk I/O error
   $ hg cat -r 0 f
   abort: censored node: * (glob)
   (set censor.policy to ignore errors)
   [255]
-  $ wipe() { python3 -c 'import sqlite3; print(*sqlite3.connect(".hg/store/files.sqlite").execute("SELECT value FROM counter WHERE name = \"wipe\""))'; }
+  $ wipe() { python3 -c 'import sqlite3; print(*sqlite3.connect(".hg/store/history.sqlite").execute("SELECT value FROM counter WHERE name = \"wipe\""))'; }
   $ wipe
   (1,)
   $ echo more >> f

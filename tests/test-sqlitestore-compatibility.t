@@ -125,7 +125,6 @@ Debug commands that need a revlog refuse files in SQLite, the others work
   $ hg debugrevlogstats | sed 's/^ *[0-9]* *[0-9]* //'
   rev-count   data-size inl type      target 
   no  changelog 
-  yes manifest  
   $ hg debugindex a | sed 's/ *$//'
      rev linkrev       nodeid    p1-nodeid    p2-nodeid
        0       0 721b881a4059 000000000000 000000000000
@@ -201,9 +200,9 @@ repository was shared with a group after it was created
   $ chmod 0770 group/.hg/store
   $ cd group
   $ echo a > a
-  $ hg ci -Aqm 0 --config 'hooks.pretxncommit.list=ls -l .hg/store/files.sqlite* | cut -c 1-10'
+  $ hg ci -Aqm 0 --config 'hooks.pretxncommit.list=ls -l .hg/store/history.sqlite* | cut -c 1-10'
   -rw-rw----
   -rw-rw----
   -rw-rw----
-  $ ls -l .hg/store/files.sqlite* | cut -c 1-10
+  $ ls -l .hg/store/history.sqlite* | cut -c 1-10
   -rw-rw----

@@ -4,7 +4,7 @@ Identical large contents are stored once, however they arrive.
   > [extensions]
   > sqlitestore =
   > RC
-  $ kilobytes() { echo $(( $(wc -c < $1/.hg/store/files.sqlite) / 1024 )); }
+  $ kilobytes() { echo $(( $(wc -c < $1/.hg/store/history.sqlite) / 1024 )); }
   $ noise() { python3 -c "import random, sys; sys.stdout.buffer.write(random.Random($1).randbytes($2))"; }
 
 A history in which 20 paths get the same megabyte in the first changeset and

@@ -58,7 +58,7 @@ Its history stays the same when it is converted to SQLite, or to revlogs
   6 revisions of 3 files converted
   $ ls .hg/store | grep 'data\|sqlite'
   data
-  files.sqlite
+  history.sqlite
   $ hg verify -q
   $ hg log -p -T '{rev} {node}\n' | cmp - ../before
   $ hg commit -qm more

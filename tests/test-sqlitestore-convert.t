@@ -43,16 +43,16 @@ Convert it to SQLite
   9 revisions of 4 files converted
   $ grep sqlite r/.hg/store/requires
   sqlitestore-compression=zstd
-  sqlitestore-v2
+  sqlitestore-v3
   $ ls r/.hg/store | grep 'data\|dh\|sqlite'
   data
-  files.sqlite
+  history.sqlite
 
 A symbolic link replaces the folder of revlogs, and stops processes that expect
 revlogs there
 
   $ readlink.py r/.hg/store/data
-  r/.hg/store/data -> files.sqlite/instead
+  r/.hg/store/data -> history.sqlite/instead
   $ hg -R r verify -q
   $ sh digest.sh r | cmp - before
   $ hg -R r status

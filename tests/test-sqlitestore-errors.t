@@ -15,19 +15,19 @@ An unusable database is reported in one line, and nothing is lost.
   >   hg commit -qAm $i
   > done
   $ hg verify -q
-  $ cp .hg/store/files.sqlite ../good
-  $ restore() { cp ../good .hg/store/files.sqlite; }
+  $ cp .hg/store/history.sqlite ../good
+  $ restore() { cp ../good .hg/store/history.sqlite; }
 
 A missing file
 
-  $ rm .hg/store/files.sqlite
+  $ rm .hg/store/history.sqlite
   $ hg cat -r 0 f
-  abort: cannot open $TESTTMP/repo/.hg/store/files.sqlite: No such file or directory
+  abort: cannot open $TESTTMP/repo/.hg/store/history.sqlite: No such file or directory
   (it holds the file history; restore it from a backup)
   [255]
   $ echo new >> f
   $ hg commit -m new
-  abort: cannot open $TESTTMP/repo/.hg/store/files.sqlite: No such file or directory
+  abort: cannot open $TESTTMP/repo/.hg/store/history.sqlite: No such file or directory
   (it holds the file history; restore it from a backup)
   [255]
   $ restore
@@ -35,41 +35,40 @@ A missing file
 
 A file that is no database of this extension, or has an unknown schema
 
-  $ echo 'this is not a database, but it is long enough to look at' > .hg/store/files.sqlite
+  $ echo 'this is not a database, but it is long enough to look at' > .hg/store/history.sqlite
   $ hg cat -r 0 f
-  abort: $TESTTMP/repo/.hg/store/files.sqlite: file is not a database
+  abort: $TESTTMP/repo/.hg/store/history.sqlite: file is not a database
   (run 'hg verify'; restore the file from a backup)
   [50]
   $ hg verify 2>&1 | tail -3
-  1 integrity errors encountered!
-  abort: $TESTTMP/repo/.hg/store/files.sqlite: file is not a database
+  abort: $TESTTMP/repo/.hg/store/history.sqlite: file is not a database
   (run 'hg verify'; restore the file from a backup)
-  $ : > .hg/store/files.sqlite
+  $ : > .hg/store/history.sqlite
   $ hg cat -r 0 f
-  abort: $TESTTMP/repo/.hg/store/files.sqlite is not a file store of the sqlitestore extension
+  abort: $TESTTMP/repo/.hg/store/history.sqlite is not a file store of the sqlitestore extension
   (restore it from a backup)
   [255]
   $ restore
-  $ set_pragma() { python3 -c 'import sqlite3, sys; db = sqlite3.connect(".hg/store/files.sqlite"); db.execute(sys.argv[1]); db.close()' "$1"; }
+  $ set_pragma() { python3 -c 'import sqlite3, sys; db = sqlite3.connect(".hg/store/history.sqlite"); db.execute(sys.argv[1]); db.close()' "$1"; }
   $ set_pragma 'PRAGMA user_version = 99'
   $ hg cat -r 0 f
-  abort: $TESTTMP/repo/.hg/store/files.sqlite has unknown schema version 99
+  abort: $TESTTMP/repo/.hg/store/history.sqlite has unknown schema version 99
   (upgrade the sqlitestore extension)
   [255]
   $ hg commit -m new
-  abort: $TESTTMP/repo/.hg/store/files.sqlite has unknown schema version 99
+  abort: $TESTTMP/repo/.hg/store/history.sqlite has unknown schema version 99
   (upgrade the sqlitestore extension)
   [255]
   $ restore
   $ set_pragma 'CREATE TRIGGER loss AFTER INSERT ON rev BEGIN DELETE FROM rev; END'
   $ hg commit -m new
-  abort: $TESTTMP/repo/.hg/store/files.sqlite contains triggers or views
+  abort: $TESTTMP/repo/.hg/store/history.sqlite contains triggers or views
   (this extension creates none; restore the file from a backup)
   [255]
   $ restore
   $ set_pragma 'PRAGMA application_id = 7'
   $ hg cat -r 0 f
-  abort: $TESTTMP/repo/.hg/store/files.sqlite is not a file store of the sqlitestore extension
+  abort: $TESTTMP/repo/.hg/store/history.sqlite is not a file store of the sqlitestore extension
   (restore it from a backup)
   [255]
   $ restore
@@ -87,9 +86,9 @@ An unknown requirement
 
 A truncated file
 
-  $ python3 -c 'import os; os.truncate(".hg/store/files.sqlite", 9000)'
+  $ python3 -c 'import os; os.truncate(".hg/store/history.sqlite", 9000)'
   $ hg cat -r 0 f
-  abort: $TESTTMP/repo/.hg/store/files.sqlite: database disk image is malformed
+  abort: $TESTTMP/repo/.hg/store/history.sqlite: database disk image is malformed
   (run 'hg verify'; restore the file from a backup)
   [50]
   $ hg verify 2>&1 | tail -1
@@ -101,7 +100,7 @@ the file
 
   $ cat > ../damage.py <<'PY'
   > import sqlite3, sys
-  > db = sqlite3.connect('.hg/store/files.sqlite')
+  > db = sqlite3.connect('.hg/store/history.sqlite')
   > rowid, data = db.execute(
   >     'SELECT id, data FROM rev WHERE length(data) > 100 ORDER BY id LIMIT 1'
   > ).fetchone()
@@ -135,7 +134,7 @@ Another process holds a write lock: the command waits, then reports it
 
   $ cat > ../hold.py <<'PY'
   > import sqlite3, sys, time
-  > db = sqlite3.connect('.hg/store/files.sqlite', isolation_level=None)
+  > db = sqlite3.connect('.hg/store/history.sqlite', isolation_level=None)
   > db.execute('BEGIN IMMEDIATE')
   > open('../held', 'w').close()
   > while True:
@@ -147,7 +146,7 @@ Another process holds a write lock: the command waits, then reports it
   $ hg cat -r 0 f
   1
   $ hg commit -m 'not now' --config storage.sqlite.busy-timeout=0.1
-  abort: cannot use $TESTTMP/repo/.hg/store/files.sqlite: database is locked
+  abort: cannot use $TESTTMP/repo/.hg/store/history.sqlite: database is locked
   (another process holds it; try again)
   [255]
   $ kill `cat ../hold.pid`

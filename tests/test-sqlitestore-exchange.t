@@ -13,7 +13,7 @@ Exchange between repositories in SQLite and in revlogs, in all directions.
   > push_ssl = no
   > allow_push = *
   > RC
-  $ kind() { grep -c sqlitestore-v2 $1/.hg/store/requires $1/.hg/requires | sed -n 's/.*:1$/sqlite/p'; }
+  $ kind() { grep -c sqlitestore-v3 $1/.hg/store/requires $1/.hg/requires | sed -n 's/.*:1$/sqlite/p'; }
   $ same() {
   >   hg -R $1 log -p > $TESTTMP/log1; hg -R $2 log -p > $TESTTMP/log2
   >   cmp $TESTTMP/log1 $TESTTMP/log2 && hg -R $2 verify -q
@@ -87,13 +87,13 @@ Push over ssh, to either kind and back
 A pull stores a few revisions of known files as rows, and many revisions in
 frames
 
-  $ count() { python3 -c 'import sqlite3, sys; db = sqlite3.connect(sys.argv[1] + "/.hg/store/files.sqlite"); print("loose %d, frames %d" % tuple(db.execute("SELECT count(*) FROM " + t).fetchone()[0] for t in ("rev", "frame"))); db.close()' $1; }
+  $ count() { python3 -c 'import sqlite3, sys; db = sqlite3.connect(sys.argv[1] + "/.hg/store/history.sqlite"); print("loose %d, frames %d" % tuple(db.execute("SELECT count(*) FROM " + t).fetchone()[0] for t in ("rev", "frame"))); db.close()' $1; }
   $ hg clone -q --pull -U source counted -r 6
   $ count counted
-  loose 0, frames 1
+  loose 0, frames 2
   $ hg -R counted pull -q
   $ count counted
-  loose 1, frames 2
+  loose 4, frames 3
 
 A stream clone of a repository in SQLite is a consistent snapshot, also for a
 client that would create revlogs by default
@@ -116,7 +116,7 @@ client that would create revlogs by default
 A client without the extension pulls instead
 
   $ hg clone -q --stream -U http://localhost:$HGPORT/ pulled --config extensions.sqlitestore=! --config storage.new-repo-backend=revlogv1
-  warning: stream clone requested but client is missing requirements: sqlitestore-compression=zstd, sqlitestore-v2
+  warning: stream clone requested but client is missing requirements: sqlitestore-compression=zstd, sqlitestore-v3
   (see https://www.mercurial-scm.org/wiki/MissingRequirement for more information)
   $ ls pulled/.hg/store/data | wc -l | tr -d ' '
   5
@@ -138,12 +138,12 @@ would create repositories in SQLite by default
 Stream bundles
 
   $ hg -R source debugcreatestreamclonebundle v1.hg
-  writing * bytes for 4 files (glob)
-  bundle requirements: generaldelta, revlog-compression-zstd, revlogv1, sparserevlog, sqlitestore-compression=zstd, sqlitestore-v2
+  writing * bytes for 3 files (glob)
+  bundle requirements: generaldelta, revlog-compression-zstd, revlogv1, sparserevlog, sqlitestore-compression=zstd, sqlitestore-v3
   $ hg init unbundled
   $ hg -R unbundled debugapplystreamclonebundle v1.hg
-  4 files to transfer, * KB of data (glob)
-  stream-cloned 4 files / * (glob)
+  3 files to transfer, * KB of data (glob)
+  stream-cloned 3 files / * (glob)
   $ hg -R source bookmark -q -d mark
   $ same source unbundled
 
@@ -154,7 +154,7 @@ A local clone copies the database and does not link it
   sqlite
   $ same source local
   >>> import os
-  >>> os.stat('local/.hg/store/files.sqlite').st_nlink
+  >>> os.stat('local/.hg/store/history.sqlite').st_nlink
   1
   $ cd local
   $ hg update -q

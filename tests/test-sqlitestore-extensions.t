@@ -7,7 +7,9 @@ largefiles and subrepositories.
   > [storage]
   > new-repo-backend = sqlite
   > RC
-  $ files() { python3 -c 'import sqlite3, sys; db = sqlite3.connect(sys.argv[1] + "/.hg/store/files.sqlite"); print(*sorted(r[0].decode() for r in db.execute("SELECT path FROM path"))); db.close()' $1; }
+  $ paths() { python3 -c 'import sqlite3, sys; db = sqlite3.connect(sys.argv[1] + "/.hg/store/history.sqlite"); print(*sorted(r[0].decode() for r in db.execute("SELECT path FROM path WHERE kind = ?", sys.argv[2:]))); db.close()' $1 $2; }
+  $ files() { paths $1 0; }
+  $ directories() { paths $1 1; }
   $ hg init source
   $ cd source
   $ mkdir in out
@@ -26,7 +28,7 @@ Shares: commit on either side, then unshare
   >   hg clone -q -U --pull source s --config format.use-share-safe=$safe
   >   hg share -q s shared --config extensions.share= --config format.use-share-safe=$safe
   >   cd shared
-  >   find . -name files.sqlite
+  >   find . -name history.sqlite
   >   echo shared >> in/f
   >   hg commit -qm shared
   >   hg verify -q
@@ -37,7 +39,7 @@ Shares: commit on either side, then unshare
   >   cd ../shared
   >   hg cat -r tip in/f | tail -2
   >   hg unshare --config extensions.share=
-  >   find . -name files.sqlite
+  >   find . -name history.sqlite
   >   hg update -q
   >   echo unshared >> in/f
   >   hg commit -qm unshared
@@ -48,10 +50,10 @@ Shares: commit on either side, then unshare
   > done
   shared
   source
-  ./.hg/store/files.sqlite
+  ./.hg/store/history.sqlite
   shared
   source
-  ./.hg/store/files.sqlite
+  ./.hg/store/history.sqlite
 
 Tree manifests
 
@@ -62,9 +64,10 @@ Tree manifests
   $ echo tree >> in/f
   $ hg commit -qm tree
   $ hg verify -q
-  $ ls .hg/store/meta
-  in
-  out
+  $ directories .
+   in/ out/
+  $ ls .hg/store | grep meta
+  [1]
   $ hg strip -q . --config extensions.strip=
   $ hg verify -q
   $ cd ..

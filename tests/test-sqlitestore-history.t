@@ -17,7 +17,7 @@ Rewriting and undoing history in a SQLite repository.
   $ rows() {
   >   python3 - <<'PY'
   > import sqlite3
-  > db = sqlite3.connect('.hg/store/files.sqlite')
+  > db = sqlite3.connect('.hg/store/history.sqlite')
   > print('paths %d, loose %d' % (
   >     db.execute('SELECT count(*) FROM path').fetchone()[0],
   >     db.execute('SELECT count(*) FROM rev').fetchone()[0]))
@@ -33,7 +33,7 @@ Rewriting and undoing history in a SQLite repository.
   >   hg commit -qAm c$i
   > done
   $ rows
-  paths 5, loose 8
+  paths 6, loose 12
 
 rollback removes the revisions of the last transaction
 
@@ -41,14 +41,14 @@ rollback removes the revisions of the last transaction
   repository tip rolled back to revision 2 (undo commit)
   working directory now based on revision 2
   $ rows
-  paths 4, loose 6
+  paths 5, loose 9
   $ hg verify -q
   $ cat f g3 | tail -2
   3
   3
   $ hg commit -qAm c3
   $ rows
-  paths 5, loose 8
+  paths 6, loose 12
 
 rollback of a transaction without file content does not undo the previous one
 
@@ -56,7 +56,7 @@ rollback of a transaction without file content does not undo the previous one
   $ hg commit -qm 'no files'
   $ hg rollback -q
   $ rows
-  paths 5, loose 8
+  paths 6, loose 12
   $ hg verify -q
   $ hg branch -qf default
 
@@ -65,14 +65,14 @@ strip, and unbundle the backup
   $ hg log -p > ../before
   $ hg strip -q 1
   $ rows
-  paths 2, loose 2
+  paths 3, loose 3
   $ hg verify -q
   $ hg log -T '{desc}\n'
   c0
   $ hg unbundle -q .hg/strip-backup/*-backup.hg
   $ hg update -q
   $ rows
-  paths 5, loose 5
+  paths 6, loose 9
   $ hg log -p > ../after
   $ cmp ../before ../after
 

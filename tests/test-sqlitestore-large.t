@@ -9,7 +9,7 @@ Many revisions, many files, unusual names
   >     b'A', b'a', b'_a', b'__a', b'~61', b'%61', b'a b', b' a', b'a.', b'a..',
   >     b'.a', b'b.i', b'b.d', b'b.i.hg/c', b'b.hg/c', b'c.d/e', b'c.i/e', b'c',
   >     b'aux', b'com1.txt', b'00manifest.i', b'data/a.i', b'dh/a.i', b'meta/a',
-  >     b'files.sqlite', b"it's", b'"quoted"', b'back\\\\slash', b'tab\t', b'*',
+  >     b'history.sqlite', b"it's", b'"quoted"', b'back\\\\slash', b'tab\t', b'*',
   >     b'?', b'\xff\xfe', b'\xc3\xa9', b'e\xcc\x81', b'\x01\x1f\x7f', b'-a', b'a:b',
   >     b'n' * 255, LONG, LONG.upper(), LONG + b'.i', b'\xe9' * 200 + b'/x',
   > ]

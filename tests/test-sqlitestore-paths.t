@@ -26,7 +26,7 @@ A path that is too long for SQLite
   $ long=`"$PYTHON" -c "print('/'.join(['d' * 100] * 5))"`
   $ mkdir -p $long
   $ hg init $long/r
-  abort: cannot use */r/.hg/store/files.sqlite: unable to open database file (glob)
+  abort: cannot use */r/.hg/store/history.sqlite: unable to open database file (glob)
   (SQLite cannot open files with such a long path)
   [255]
   $ rm -r d*
@@ -46,7 +46,7 @@ independent
   $ hg -R linked cat -r tip linked/g
   linked
   $ ls linked/.hg/store | grep sqlite
-  files.sqlite
+  history.sqlite
 
 This does not depend on which of them writes first, or by which command
 
@@ -69,10 +69,10 @@ A process that has the database open keeps reading the file that it opened
   >         file.write(message)
   >     ran = subprocess.run(['hg', '--cwd', 'linked4', 'commit', '-m', message])
   >     print(ran.returncode, flush=True)
-  > db = sqlite3.connect('linked4/.hg/store/files.sqlite', isolation_level=None)
-  > print(*db.execute('SELECT count(*) FROM path'))
+  > db = sqlite3.connect('linked4/.hg/store/history.sqlite', isolation_level=None)
+  > print(*db.execute('SELECT count(*) FROM path WHERE kind = 0'))
   > commit('beside a reader')
-  > print(*db.execute('SELECT count(*) FROM path'))
+  > print(*db.execute('SELECT count(*) FROM path WHERE kind = 0'))
   > db.close()
   > commit('later')
   > EOF

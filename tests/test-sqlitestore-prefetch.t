@@ -18,17 +18,18 @@ Reading the texts of many files ahead.
   $ hg clone -q --pull -U source r
   $ cd r
 
-Files are read ahead by one query, not one by one: count how many indexes are
-opened
+Files are read ahead by one query, not one by one: count how many indexes of
+files are opened
 
   $ cat > ../count.py << EOF
   > from mercurial import extensions
   > from hgext3rd.sqlitestore.reading import store
   > def uisetup(ui):
   >     opened = []
-  >     def index(orig, self, path):
-  >         opened.append(path)
-  >         return orig(self, path)
+  >     def index(orig, self, path, *kind):
+  >         if kind != (1,):
+  >             opened.append(path)
+  >         return orig(self, path, *kind)
   >     extensions.wrapfunction(store.Store, 'index', index)
   >     ui.atexit(lambda: ui.write(b'indexes opened: %d\n' % len(opened)))
   > EOF
@@ -85,10 +86,11 @@ Texts that were read ahead are checked like all others
   $ "$PYTHON" << EOF
   > import sqlite3
   > from hgext3rd.sqlitestore.formats import chunks
-  > with sqlite3.connect('.hg/store/files.sqlite') as db:
-  >     ((frame, data),) = db.execute('SELECT id, data FROM frame').fetchall()
+  > with sqlite3.connect('.hg/store/history.sqlite') as db:
+  >     # The frame of files was stored last.
+  >     frame, data = db.execute('SELECT id, data FROM frame ORDER BY id DESC').fetchone()
   >     text = chunks.decode(data).replace(b'd5', b'd6')
-  >     db.execute('UPDATE frame SET data = ?', (chunks.RAW + text,))
+  >     db.execute('UPDATE frame SET data = ? WHERE id = ?', (chunks.RAW + text, frame))
   > EOF
   $ hg update -q tip --config worker.enabled=no
   abort: integrity check failed on d/5:0

@@ -22,7 +22,7 @@ the store and sends a selection of files with the first version of streams.
   > [remotefilelog]
   > fallbackpath = ssh://user@dummy/master
   > RC
-  $ bytes() { python3 -c 'import sqlite3, sys; print(*sqlite3.connect(sys.argv[1] + "/.hg/store/files.sqlite").execute("SELECT count(*) FROM path").fetchone(), "files")' $1; }
+  $ bytes() { python3 -c 'import sqlite3, sys; print("%d files, %d manifest" % sqlite3.connect(sys.argv[1] + "/.hg/store/history.sqlite").execute("SELECT coalesce(sum(kind = 0), 0), coalesce(sum(kind), 0) FROM path").fetchone())' $1; }
 
   $ hg init master
   $ cd master
@@ -35,11 +35,11 @@ the store and sends a selection of files with the first version of streams.
   $ for i in 1 2; do echo $i > x; echo $i > y; hg commit -qAm $i; done
   $ cd ..
 
-The server sends no file history, and the client gets an empty database
+The server sends no file history: the client gets a database of manifests
 
   $ shallow master one
   $ bytes one
-  0 files
+  0 files, 1 manifest
   $ cd one
   $ hg update -q
   $ cat x
@@ -61,7 +61,7 @@ The same if the client would create revlogs by default
 
   $ shallow one three --config storage.new-repo-backend=revlogv1
   $ bytes three
-  0 files
+  0 files, 1 manifest
   $ hg -R three update -q
   $ cat three/x
   local
@@ -70,13 +70,13 @@ If the server sends the history of some files, it sends the whole database
 
   $ shallow master part --config remotefilelog.includepattern=y
   $ bytes part
-  2 files
+  2 files, 1 manifest
   $ hg -R part cat -r 0 part/y
   1
   $ hg -R part verify -q --config extensions.remotefilelog=
   $ hg clone -q --pull -U ssh://user@dummy/master full
   $ bytes full
-  2 files
+  2 files, 1 manifest
 
 A clone from a server with revlogs has no database
 

@@ -44,7 +44,7 @@ A repository with branches, copies and two files with the same large content
   $ hg commit -qm copy
   $ cd ..
   $ sh where.sh r
-  15 revisions, 15 loose, 0 unused
+  23 revisions, 23 loose, 0 unused
   $ sh digest.sh r > before; cat before
   sha1=* (glob)
 
@@ -53,7 +53,7 @@ After a repack, no revision is loose, and the history is the same
   $ hg -R r admin::sqlite-repack
   database repacked (* KB, was * KB) (glob)
   $ sh where.sh r
-  15 revisions, 0 loose, 0 unused
+  23 revisions, 0 loose, 0 unused
   $ hg -R r verify -q
   $ sh digest.sh r | cmp - before
 
@@ -98,10 +98,10 @@ Commits, clones, annotate and strip work on repacked revisions
   $ hg strip -q --no-backup 4
   $ hg verify -q
   $ sh ../where.sh .
-  11 revisions, 1 loose, 5 unused
+  16 revisions, 2 loose, 9 unused
   $ hg admin::sqlite-repack -q
   $ sh ../where.sh .
-  11 revisions, 0 loose, 0 unused
+  16 revisions, 0 loose, 0 unused
   $ hg verify -q
 
 Rolling back a transaction that is older than the repack does not damage frames
@@ -112,7 +112,7 @@ Rolling back a transaction that is older than the repack does not damage frames
   $ hg rollback -q --config ui.rollback=yes --force
   $ hg verify -q
   $ sh ../where.sh .
-  11 revisions, 0 loose, 1 unused
+  16 revisions, 0 loose, 2 unused
   $ hg commit -qAm 6
   $ hg verify -q
 
@@ -162,9 +162,9 @@ A process that opened a file before a repack can read and write it afterwards
   > EOF
   $ "$PYTHON" reader.py
   0 6000 -1
-  1 6002 -1
-  2 6004 -1
-  3 * -1 (glob)
+  1 6002 0
+  2 6004 1
+  3 6006 2
   4 15004 -1
   6000
 
@@ -177,7 +177,7 @@ A repack stops at damaged content
   $ hg commit -qAm 0
   $ "$PYTHON" << EOF
   > import sqlite3
-  > with sqlite3.connect('.hg/store/files.sqlite') as db:
+  > with sqlite3.connect('.hg/store/history.sqlite') as db:
   >     db.execute("UPDATE rev SET data = x'7541'")
   > EOF
   $ hg admin::sqlite-repack
@@ -215,4 +215,4 @@ When much was added, a repack is suggested or started
   >   sleep 1
   > done
   $ sh ../where.sh .
-  2000 revisions, 0 loose, 0 unused
+  2001 revisions, 0 loose, 0 unused

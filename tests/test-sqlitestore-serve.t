@@ -35,7 +35,7 @@ server. Both servers must show the same history as a new process.
   > import urllib.request
   > 
   > STORE = 'r/.hg/store/'
-  > DATABASE = STORE + 'files.sqlite'
+  > DATABASE = STORE + 'history.sqlite'
   > URL = 'http://localhost:%s/' % os.environ['HGPORT']
   > LOG = ['log', '-pr', 'all()', '-T', '{rev} {node}\n']
   > 

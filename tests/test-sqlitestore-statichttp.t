@@ -28,8 +28,8 @@ Copies of the database are made in this folder, and removed after use
 A clone fetches the whole database once
 
   $ hg clone -q $url/remote local
-  $ grep -o 'GET [^ ]*files.sqlite[^ ]*' server.log
-  GET /remote/.hg/store/files.sqlite
+  $ grep -o 'GET [^ ]*history.sqlite[^ ]*' server.log
+  GET /remote/.hg/store/history.sqlite
   $ hg -R local verify -q
   $ hg -R local cat -r tip local/c 'local/a folder/a'
   one
@@ -75,7 +75,7 @@ because another process has it open
 
   $ cat > holder.py << EOF
   > import os, sqlite3, subprocess, sys
-  > db = sqlite3.connect('remote/.hg/store/files.sqlite')
+  > db = sqlite3.connect('remote/.hg/store/history.sqlite')
   > db.execute('PRAGMA wal_autocheckpoint = 0')
   > db.execute('SELECT count(*) FROM path').fetchone()
   > sys.exit(subprocess.call(['sh', '-e', sys.argv[1]]))
@@ -83,7 +83,7 @@ because another process has it open
   $ cat > script << EOF
   > echo fourth >> remote/c
   > hg -R remote commit -qm fourth
-  > test -s remote/.hg/store/files.sqlite-wal
+  > test -s remote/.hg/store/history.sqlite-wal
   > hg -R local pull -q
   > EOF
   $ "$PYTHON" holder.py script
@@ -95,20 +95,20 @@ The database is missing or incomplete
 
   $ echo fifth >> remote/c
   $ hg -R remote commit -qm fifth
-  $ mv remote/.hg/store/files.sqlite away
+  $ mv remote/.hg/store/history.sqlite away
   $ hg -R local pull -q
-  abort: http://localhost:$HGPORT/remote/.hg/store/files.sqlite does not exist
+  abort: http://localhost:$HGPORT/remote/.hg/store/history.sqlite does not exist
   (it holds the file history of the repository)
   [255]
-  $ dd if=away bs=4096 count=2 of=remote/.hg/store/files.sqlite 2> /dev/null
+  $ dd if=away bs=4096 count=2 of=remote/.hg/store/history.sqlite 2> /dev/null
   $ hg -R local pull -q
-  abort: $TESTTMP/copies/hg-static-*/files.sqlite: * (glob)
+  abort: $TESTTMP/copies/hg-static-*/history.sqlite: * (glob)
   (*) (glob)
   [50]
   $ hg -R local verify -q
   $ hg -R local log -r tip -T '{desc}\n'
   fourth
-  $ mv away remote/.hg/store/files.sqlite
+  $ mv away remote/.hg/store/history.sqlite
   $ hg -R local pull -q
   $ hg -R local log -r tip -T '{desc}\n'
   fifth
@@ -143,10 +143,10 @@ Responses that are cut off, and a database that keeps changing
   $ echo $! >> $DAEMON_PIDS
   $ "$PYTHON" "$TESTDIR/helpers/wait_for.py" cut.ready changes.ready
   $ hg clone -q static-http://localhost:$HGPORT1/remote cut
-  abort: cannot fetch http://localhost:$HGPORT1/remote/.hg/store/files.sqlite: the response was cut off
+  abort: cannot fetch http://localhost:$HGPORT1/remote/.hg/store/history.sqlite: the response was cut off
   [255]
   $ hg clone -q static-http://localhost:$HGPORT2/remote changes
-  abort: http://localhost:$HGPORT2/remote/.hg/store/files.sqlite keeps changing while it is read
+  abort: http://localhost:$HGPORT2/remote/.hg/store/history.sqlite keeps changing while it is read
   (try again when nobody writes to the repository)
   [255]
   $ ls -d cut changes

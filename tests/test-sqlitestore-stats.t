@@ -34,11 +34,12 @@ Two files, one with three revisions
   database * KB (glob)
   write-ahead log * (glob)
   free pages                    0 bytes
-  size of all texts             2.30 KB
+  size of all texts             2.55 KB
   their stored size * bytes  (*%) (glob)
-  paths                               2
-  revisions                           4
-    loose revisions                   4
+  files                               2
+  directories of manifests            1
+  revisions                           7
+    loose revisions                   7
   frames                              0
     unused entries                    0
   
@@ -46,22 +47,23 @@ Two files, one with three revisions
   frame            0 * (glob)
   piece            0 * (glob)
   idx              0 * (glob)
-  rev              4 * (glob)
-  path             2 * (glob)
+  rev              7 * (glob)
+  path             3 * (glob)
   content          0 * (glob)
   
   deltas to apply for a revision:
-              0        2 ########################################
-              1        1 ####################
-            2-3        1 ####################
+              0        3 ########################################
+              1        2 ##########################
+            2-3        2 ##########################
   
   revisions in a frame:
   
   biggest paths (stored, texts, revisions):
+  * bytes    258 bytes        3  00manifest (glob)
   * bytes      2.30 KB        3  b (glob)
        3 bytes      2 bytes        1  a
   $ hg admin::sqlite-stats -n 1 -T '{paths % "{path} {raw} {revisions}\n"}'
-  b 2352 3
+  00manifest 258 3
 
 A pull stores revisions in frames
 
@@ -75,13 +77,13 @@ A pull stores revisions in frames
   > print(stats['frames'])
   > print([table['rows'] for table in stats['tables']])
   > "
-  4 0 1 0
-  [{'count': 2, 'from': 0, 'to': 0}, {'count': 1, 'from': 1, 'to': 1}, {'count': 1, 'from': 2, 'to': 3}]
-  [{'count': 1, 'from': 4, 'to': 7}]
-  [1, 0, 2, 0, 2, 0]
+  7 0 2 0
+  [{'count': 3, 'from': 0, 'to': 0}, {'count': 2, 'from': 1, 'to': 1}, {'count': 2, 'from': 2, 'to': 3}]
+  [{'count': 1, 'from': 2, 'to': 3}, {'count': 1, 'from': 4, 'to': 7}]
+  [2, 0, 3, 0, 3, 0]
 
 Stripped revisions stay in frames as unused entries
 
   $ hg -R clone --config extensions.strip= strip -q --no-backup tip
   $ hg -R clone admin::sqlite-stats -T '{revisions} {unused}\n'
-  3 1
+  5 2

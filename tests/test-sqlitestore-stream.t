@@ -78,7 +78,7 @@ A changeset is committed when the server begins to send the database
 A client without the extension prints a warning and pulls instead
 
   $ hg clone --stream -U ssh://user@dummy/source plain --config extensions.sqlitestore=! --config storage.new-repo-backend=revlogv1 2>&1 | grep stream
-  warning: stream clone requested but client is missing requirements: sqlitestore-compression=zstd, sqlitestore-v2
+  warning: stream clone requested but client is missing requirements: sqlitestore-compression=zstd, sqlitestore-v3
 
 Sparse checkouts
 
@@ -139,4 +139,4 @@ stream may be about to replace it
   >     print(sorted(n for n in os.listdir(repo.store.rawvfs.base) if b'sqlite' in n))
   > EOF
   $ hg -R empty debugshell -c "import os; exec(open('within.py').read())"
-  [b'files.sqlite']
+  [b'history.sqlite']

@@ -11,7 +11,7 @@ What hooks see of a transaction, and what is left after a failure.
   $ rows() {
   >   python3 - <<'PY'
   > import sqlite3
-  > db = sqlite3.connect('.hg/store/files.sqlite')
+  > db = sqlite3.connect('.hg/store/history.sqlite')
   > print('paths %d, loose %d, frames %d, sealed %s' % (
   >     db.execute('SELECT count(*) FROM path').fetchone()[0],
   >     db.execute('SELECT count(*) FROM rev').fetchone()[0],
@@ -54,7 +54,7 @@ the revision is removed
   abort: pretxncommit.b hook exited with status 1
   [40]
   $ rows
-  paths 1, loose 1, frames 0, sealed None
+  paths 2, loose 2, frames 0, sealed None
   $ hg verify -q
 
   $ hg commit -m accepted --config 'hooks.pretxncommit.a=hg cat -r tip f g'
@@ -62,7 +62,7 @@ the revision is removed
   pending
   new
   $ rows
-  paths 2, loose 3, frames 0, sealed None
+  paths 3, loose 5, frames 0, sealed None
 
 The same for a changegroup
 
@@ -70,7 +70,7 @@ The same for a changegroup
   $ hg clone -q --pull -r 0 repo clone
   $ cd clone
   $ rows
-  paths 1, loose 0, frames 1, sealed 1
+  paths 2, loose 0, frames 2, sealed 2
   $ hg pull -q ../repo --config 'hooks.pretxnchangegroup.a=hg cat -r tip f g' --config hooks.pretxnchangegroup.b=false
   base
   pending
@@ -80,14 +80,14 @@ The same for a changegroup
   abort: pretxnchangegroup.b hook exited with status 1
   [40]
   $ rows
-  paths 1, loose 0, frames 1, sealed 1
+  paths 2, loose 0, frames 2, sealed 2
   $ hg verify -q
   $ hg pull -q ../repo
   $ rows
-  paths 2, loose 1, frames 2, sealed 2
+  paths 3, loose 2, frames 3, sealed 3
   $ hg rollback -q
   $ rows
-  paths 1, loose 0, frames 1, sealed 1
+  paths 2, loose 0, frames 2, sealed 2
   $ hg pull -q ../repo
   $ hg verify -q
   $ cd ../repo
@@ -126,19 +126,19 @@ A process is killed after its file revisions were committed
   >   hg revert -q --no-backup f
   > done
   killed
-  paths 2, loose 4, frames 0, sealed None
+  paths 3, loose 7, frames 0, sealed None
   abort: abandoned transaction found
   (run 'hg recover' to clean up transaction)
   (verify step skipped, run `hg verify` to check your repository content)
-  paths 2, loose 3, frames 0, sealed None
+  paths 3, loose 5, frames 0, sealed None
   base
   pending
   killed
-  paths 2, loose 4, frames 0, sealed None
+  paths 3, loose 7, frames 0, sealed None
   abort: abandoned transaction found
   (run 'hg recover' to clean up transaction)
   (verify step skipped, run `hg verify` to check your repository content)
-  paths 2, loose 3, frames 0, sealed None
+  paths 3, loose 5, frames 0, sealed None
   base
   pending
 
@@ -148,14 +148,14 @@ The next writer also cleans up, if Mercurial's journal is gone
   $ hg commit -m lost --config extensions.die=$TESTTMP/die.py --config die.at=finalize > /dev/null 2>&1
   [137]
   $ rows
-  paths 2, loose 4, frames 0, sealed None
+  paths 3, loose 7, frames 0, sealed None
   $ hg recover -q --config extensions.sqlitestore=$TESTTMP/none.py 2>&1 | head -1
   *** failed to import extension "sqlitestore" from $TESTTMP/none.py: [Errno 2] No such file or directory: '$TESTTMP/none.py'
   $ hg recover -q
   (verify step skipped, run `hg verify` to check your repository content)
   $ hg commit -m found
   $ rows
-  paths 2, loose 4, frames 0, sealed None
+  paths 3, loose 7, frames 0, sealed None
   $ hg verify -q
   $ hg log -T '{rev} {desc}\n'
   2 found

@@ -23,23 +23,23 @@ What clients of a server get when the database cannot be read.
 
 The database is missing: pages answer with a status that says so
 
-  $ mv .hg/store/files.sqlite ../saved
+  $ mv .hg/store/history.sqlite ../saved
   $ for page in '' shortlog raw-file/0/numbers file/0/numbers rev/1 \
   >     diff/1 annotate/0/numbers archive/tip.zip '?cmd=changegroup&roots=0000000000000000000000000000000000000000'; do
   >   fetch "$page"
   > done | sed '/^$/d' | sort | uniq -c | sed 's/^ *//'
   9 500 Internal Server Error
-  9 cannot open $TESTTMP/repo/.hg/store/files.sqlite: No such file or directory
+  9 cannot open $TESTTMP/repo/.hg/store/history.sqlite: No such file or directory
   9 content-type: text/plain
 
 Clients of version 1 get the message
 
   $ hg clone -qU http://localhost:$HGPORT ../clone
-  remote: abort: cannot open $TESTTMP/repo/.hg/store/files.sqlite: No such file or directory
+  remote: abort: cannot open $TESTTMP/repo/.hg/store/history.sqlite: No such file or directory
   abort: pull failed on remote
   (it holds the file history; restore it from a backup)
   [100]
-  $ mv ../saved .hg/store/files.sqlite
+  $ mv ../saved .hg/store/history.sqlite
   $ fetch 'raw-file/0/numbers' | tail -1
   808201
 
@@ -47,14 +47,14 @@ The database is damaged where only a stream that was begun finds out
 
   $ cat > ../damage.py <<'PY'
   > import sqlite3
-  > db = sqlite3.connect('.hg/store/files.sqlite')
+  > db = sqlite3.connect('.hg/store/history.sqlite')
   > db.execute("UPDATE rev SET data = zeroblob(length(data))")
   > db.commit()
   > db.close()
   > PY
   $ python3 ../damage.py
   $ hg clone -qU http://localhost:$HGPORT ../clone
-  remote: abort: unexpected error: damaged revision 0 of numbers: unknown chunk type b'\x00'
+  remote: abort: unexpected error: damaged revision 0 of 00manifest: unknown chunk type b'\x00'
   transaction abort!
   rollback completed
   abort: pull failed on remote

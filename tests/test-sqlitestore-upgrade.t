@@ -14,7 +14,7 @@ stays the same file.
   > EOF
   $ cat > identity.py << EOF
   > import os, sys
-  > print(os.stat(sys.argv[1] + '/.hg/store/files.sqlite').st_ino)
+  > print(os.stat(sys.argv[1] + '/.hg/store/history.sqlite').st_ino)
   > EOF
   $ cat > integrity.py << EOF
   > import sqlite3, sys
@@ -37,7 +37,7 @@ The list of changes shows that the requirements of the database are preserved
 
   $ hg debugupgraderepo -q --config format.use-share-safe=yes
   requirements
-     preserved: * sqlitestore-compression=zstd, sqlitestore-v2, store (glob)
+     preserved: * sqlitestore-compression=zstd, sqlitestore-v3, store (glob)
      added: share-safe
   
   no revlogs to process
@@ -47,7 +47,7 @@ The list of changes shows that the requirements of the database are preserved
   note:    selecting all-filelogs for processing to change: compression
   note:    selecting all-manifestlogs for processing to change: compression
   note:    selecting changelog for processing to change: compression
-  (file history is in SQLite and stays as it is)
+  (files and manifests are in SQLite and stay as they are)
   repository lacks features used by the default config options:
   share-safe
      old shared repositories do not share source repository requirements and config. This leads to various problems when the source repository format is upgraded or some new extensions are enabled.
@@ -63,7 +63,7 @@ Changes that affect neither changelog nor manifests
   upgrade will perform the following actions:
   
   requirements
-     preserved: * sqlitestore-compression=zstd, sqlitestore-v2, store (glob)
+     preserved: * sqlitestore-compression=zstd, sqlitestore-v3, store (glob)
      added: dirstate-v2, share-safe
   
   no revlogs to process
@@ -73,7 +73,7 @@ Changes that affect neither changelog nor manifests
   dirstate-v2
   share-safe
   sqlitestore-compression=zstd
-  sqlitestore-v2
+  sqlitestore-v3
   $ "$PYTHON" ../identity.py . | cmp - ../before
   $ hg verify -q
 
@@ -81,7 +81,7 @@ Changes that affect them, while another process has the database open
 
   $ cat > ../holder.py << EOF
   > import sqlite3, sys
-  > db = sqlite3.connect('.hg/store/files.sqlite')
+  > db = sqlite3.connect('.hg/store/history.sqlite')
   > def paths():
   >     return db.execute('SELECT count(*) FROM path').fetchone()[0]
   > print('before:', paths(), flush=True)
@@ -105,8 +105,8 @@ Changes that affect them, while another process has the database open
   $ hg ci -Aqm 2
   $ touch ../upgraded; wait
   $ cat ../holder.log
-  before: 3
-  after: 4
+  before: 4
+  after: 5
   $ hg verify -q
   $ hg cat -r 1 a c
   a
@@ -121,10 +121,10 @@ The backup is an independent repository without later changes
   $ mkdir ../backup
   $ cp -R .hg/upgradebackup.*/ ../backup/.hg
   $ ls ../backup/.hg/store | grep sqlite
-  files.sqlite
-  $ "$PYTHON" ../integrity.py ../backup/.hg/store/files.sqlite
+  history.sqlite
+  $ "$PYTHON" ../integrity.py ../backup/.hg/store/history.sqlite
   ok
-  3 paths
+  4 paths
   $ grep -v upgradeinprogress ../backup/.hg/store/requires > ../requires
   $ mv ../requires ../backup/.hg/store/requires
   $ hg -R ../backup verify -q
@@ -141,10 +141,9 @@ Upgrade without a backup, and with new deltas of manifests
   
   processed revlogs:
     - changelog
-    - manifest
   
   $ ls .hg .hg/store | egrep 'upgrade|sqlite'
-  files.sqlite
+  history.sqlite
   $ "$PYTHON" ../identity.py . | cmp - ../before
   $ hg verify -q
 
@@ -153,7 +152,7 @@ Upgrade without a backup, and with new deltas of manifests
   upgrade will perform the following actions:
   
   requirements
-     preserved: * sqlitestore-v2, store (glob)
+     preserved: * sqlitestore-v3, store (glob)
      removed: dirstate-v2
   
   no revlogs to process
@@ -172,7 +171,7 @@ other one. Another command converts repositories
   nothing to do
   $ hg debugupgraderepo -R repo -q --config storage.sqlite.compression=zlib \
   >   | grep sqlite
-     preserved: * sqlitestore-compression=zstd, sqlitestore-v2, store (glob)
+     preserved: * sqlitestore-compression=zstd, sqlitestore-v3, store (glob)
   $ hg debugformat -R repo | egrep 'share-safe|^compression:' | sed 's/  */ /'
   share-safe: yes
   compression: zlib

@@ -97,7 +97,7 @@ The same with files in SQLite
   2661d26c649684b482d10f91960cc3db683c38b4 644   d/3
   c9d3ba3864c818e54ce561932a1e6e7d89415d22 644   one
   $ ls sqlite-3/.hg/store | grep sqlite
-  files.sqlite
+  history.sqlite
   $ killdaemons.py
 
 A server that does not allow stream clones does not send raw files

@@ -77,7 +77,7 @@ def settle(path: bytes) -> None:
 
 def store(suffix: str) -> str:
     """Return the path of the database, or of a side file, in a repository."""
-    return '.hg/store/files.sqlite' + suffix
+    return '.hg/store/history.sqlite' + suffix
 
 
 def another_user() -> None:
@@ -231,7 +231,7 @@ def test_log_without_index(path: bytes) -> None:
     os.unlink(os.path.join(copy, store('-shm').encode()))
     with read_only(*protected(copy)):
         found = reads(copy)
-    assert b'files.sqlite-wal without files.sqlite-shm' in found, found
+    assert b'history.sqlite-wal without history.sqlite-shm' in found, found
 
 
 def test_writing_is_refused(path: bytes) -> None:
@@ -260,7 +260,7 @@ def test_unwritable_database(path: bytes) -> None:
     args = b'--cwd', path, b'commit', b'-m', b'refused', b'-u', b'nobody'
     said = in_child(lambda: hg_command(*args))
     assert b'abort: cannot write to ' in said, said
-    assert b'files.sqlite' in said
+    assert b'history.sqlite' in said
     assert b'check the permissions' in said
     os.chmod(database, 0o644)
     assert contents(path) == before
@@ -276,7 +276,7 @@ def test_unreadable_database(path: bytes) -> None:
     cat = b'--cwd', path, b'cat', b'-r', b'0', b'f'
     said = in_child(lambda: hg_command(*cat))
     assert b'abort: cannot ' in said, said
-    assert b'files.sqlite' in said
+    assert b'history.sqlite' in said
     assert b'(check the permissions' in said
     os.chmod(database, 0o644)
 

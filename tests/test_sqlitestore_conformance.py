@@ -17,9 +17,9 @@ from mercurial import ui as uimod
 from mercurial import vfs as vfsmod
 from mercurial.testing import storage as storagetesting
 
-from hgext3rd.sqlitestore.filelog import filelog
 from hgext3rd.sqlitestore.formats import schema
 from hgext3rd.sqlitestore.reading.store import Store
+from hgext3rd.sqlitestore.revlogs import filelog, sqliterevlog
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,22 @@ def make_file(self: Any) -> Any:
     path = b'filelog-%d' % len(opened)
     opened.append(path)
     return filelog.SQLiteFilelog(store, vfs, path, writable=True)
+
+
+def make_directory(self: Any) -> Any:
+    """Return a new, empty directory of manifests, within a filelog.
+
+    Mercurial has no such tests for manifests. The object inside both is the
+    same.
+    """
+    _ui, vfs, store, opened = self.storage
+    path = b'directory-%d/' % len(opened)
+    opened.append(path)
+    log = filelog.SQLiteFilelog(store, vfs, path, writable=True)
+    log._revlog = sqliterevlog.SQLiteRevlog(
+        store, vfs, path, writable=True, kind=schema.DIRECTORY
+    )
+    return log
 
 
 def make_transaction(self: Any) -> Any:
@@ -90,4 +106,13 @@ TestData = storagetesting.makeifiledatatests(
 )
 TestMutation = storagetesting.makeifilemutationtests(
     make_file, make_transaction, add_raw_revision
+)
+TestDirectoryIndex = storagetesting.makeifileindextests(
+    make_directory, make_transaction, add_raw_revision
+)
+TestDirectoryData = storagetesting.makeifiledatatests(
+    make_directory, make_transaction, add_raw_revision
+)
+TestDirectoryMutation = storagetesting.makeifilemutationtests(
+    make_directory, make_transaction, add_raw_revision
 )

@@ -247,7 +247,7 @@ def test_convert(history: bytes, sweep: Sweep, target: str) -> None:
         assert crashes.contents(history) == scenario.before
         hg(history, *convert)
         found = os.listdir(os.path.join(history, b'.hg/store'))
-        assert (b'files.sqlite' in found) == (target == 'sqlite')
+        assert (b'history.sqlite' in found) == (target == 'sqlite')
         assert b'sqlite-convert' not in found
 
     scenario = Scenario(history, (b'-R', history, *convert), repair=again)
@@ -272,7 +272,7 @@ def test_convert_legacy(history: bytes, sweep: Sweep, target: str) -> None:
         hg(history, *convert)
         assert crashes.contents(history) == before
         found = os.listdir(store)
-        assert (b'files.sqlite' in found) == (target == 'sqlite')
+        assert (b'history.sqlite' in found) == (target == 'sqlite')
         assert not {b'db.sqlite', b'db.sqlite-wal', b'sqlite-convert'} & {
             *found
         }

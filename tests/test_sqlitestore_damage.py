@@ -92,16 +92,24 @@ def configuration(
 
 def database(path: bytes) -> bytes:
     """Return the path of a repository's database."""
-    return os.path.join(path, b'.hg/store/files.sqlite')
+    return os.path.join(path, b'.hg/store/history.sqlite')
 
 
 def read(path: bytes) -> tuple[Contents, list[bytes]]:
-    """Return all file revisions that can be read, and the errors of others."""
+    """Return all file revisions that can be read, and the errors of others.
+
+    If a manifest cannot be read, its files are left out.
+    """
     repo = hg.repository(uimod.ui.load(), path).unfiltered()
     found: Contents = {}
     errors: list[bytes] = []
     for rev in repo:
-        manifest = repo[rev].manifest()
+        try:
+            manifest = repo[rev].manifest()
+        except (error.StorageError, error.Abort) as exc:
+            errors.append(stringutil.forcebytestr(exc))
+            assert b'manifest' in errors[-1] or b'history.sqlite' in errors[-1]
+            continue
         for name in repo[rev].files():
             if name not in manifest:
                 continue
@@ -109,7 +117,7 @@ def read(path: bytes) -> tuple[Contents, list[bytes]]:
                 text = repo.file(name).read(manifest[name])
             except (error.StorageError, error.Abort) as exc:
                 errors.append(stringutil.forcebytestr(exc))
-                assert name in errors[-1] or b'files.sqlite' in errors[-1], (
+                assert name in errors[-1] or b'history.sqlite' in errors[-1], (
                     errors[-1]
                 )
             else:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 # How often another process commits while this one reads.
 ROUNDS = int(os.environ.get('ACCESS_ROUNDS', '8'))
 
-DATABASE = b'.hg/store/files.sqlite'
+DATABASE = b'.hg/store/history.sqlite'
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ from hgext3rd.sqlitestore import errors
 try:
     db.begin()
 except errors.StoreUnavailable as exc:
-    print(b'files.sqlite' in exc.message, bool(exc.hint))
+    print(b'history.sqlite' in exc.message, bool(exc.hint))
 print(repo[0][b'f'].data()[:1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 db.begin()

@@ -104,7 +104,7 @@ def command(repo: Any, *args: bytes) -> tuple[int, bytes]:
 
 def is_sqlite(path: bytes) -> bool:
     """Return whether the repository is in SQLite."""
-    return os.path.exists(os.path.join(path, b'.hg/store/files.sqlite'))
+    return os.path.exists(os.path.join(path, b'.hg/store/history.sqlite'))
 
 
 def to_other_kind(path: bytes) -> None:
@@ -254,7 +254,8 @@ def test_writer_without_extension(path: bytes, tmp_path: pathlib.Path) -> None:
     write(path, b'f', b'lost?\n')
     code, out = command(repo, b'commit', b'-qm', b'lost?')
     assert code != 0
-    assert b"path 'data/f.i' traverses symbolic link" in out, out
+    # It finds no manifest, and without any it would find no folder for files.
+    assert b'no node' in out or b'traverses symbolic link' in out, out
     assert hg_command(b'-R', path, b'verify', b'-q') == (0, b'')
 
 

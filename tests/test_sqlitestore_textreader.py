@@ -18,10 +18,10 @@ from mercurial import ui as uimod
 from mercurial import vfs as vfsmod
 from mercurial.utils import storageutil
 
-from hgext3rd.sqlitestore.filelog import filelog
-from hgext3rd.sqlitestore.filelog.textreader import has_node
 from hgext3rd.sqlitestore.formats import schema
 from hgext3rd.sqlitestore.reading.store import Store
+from hgext3rd.sqlitestore.revlogs import filelog
+from hgext3rd.sqlitestore.revlogs.textreader import has_node
 
 #: Stores texts as revisions of one file; returns the file storage.
 Stored = Callable[[list[bytes]], Any]

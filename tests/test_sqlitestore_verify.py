@@ -17,10 +17,10 @@ from mercurial import ui as uimod
 from mercurial import vfs as vfsmod
 
 from hgext3rd.sqlitestore import compat
-from hgext3rd.sqlitestore.filelog import filelog
 from hgext3rd.sqlitestore.formats import schema
 from hgext3rd.sqlitestore.reading import verify
 from hgext3rd.sqlitestore.reading.store import Store
+from hgext3rd.sqlitestore.revlogs import filelog
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_unused_frame(store: Store) -> None:
 
 def test_damaged_pages(store: Store, tmp_path: pathlib.Path) -> None:
     store.db.close()
-    path = tmp_path / 'files.sqlite'
+    path = tmp_path / 'history.sqlite'
     data = bytearray(path.read_bytes())
     # All pages after the header become unreadable.
     data[4096:] = b'\xa5' * (len(data) - 4096)

@@ -2,17 +2,18 @@
 """store file history in a SQLite database
 
 Repositories created with this extension and the following setting keep the
-history of all files in one database, ``.hg/store/files.sqlite``, instead of in
-one or two revlog files per tracked file::
+history of all files and manifests in one database,
+``.hg/store/history.sqlite``, instead of in one or two revlog files per tracked
+file::
 
   [storage]
   new-repo-backend = sqlite
 
-Changesets and manifests stay in revlogs. All commands work as in other
+Changesets stay in a revlog. All commands work as in other
 repositories, and so do pull, push and clone with any other Mercurial, over any
 protocol. :hg:`admin::sqlite-convert` converts existing repositories.
 
-These repositories have the requirement ``sqlitestore-v2``. Mercurial without
+These repositories have the requirement ``sqlitestore-v3``. Mercurial without
 this extension refuses to open them.
 
 While a process uses the database, SQLite keeps two more files beside it, with

@@ -95,8 +95,9 @@ def sqlite_stats(ui: Any, repo: Any, **opts: Any) -> None:
     :free: size of its free pages
     :raw: size of the texts of all revisions
     :stored: size of what is stored for these texts
-    :files: number of paths
-    :revisions: number of revisions of all paths
+    :files: number of files
+    :manifests: number of directories of manifests; 1 without tree manifests
+    :revisions: number of revisions of all files and directories
     :loose: number of loose revisions
     :framecount: number of frames
     :unused: number of entries in frames that no revision uses
@@ -108,7 +109,8 @@ def sqlite_stats(ui: Any, repo: Any, **opts: Any) -> None:
     :paths: list of the biggest paths, with ``path``, ``stored``, ``raw`` and
         ``revisions``
 
-    The size of a path is an estimate if its revisions share frames with those
+    Manifests have the names of their revlogs, such as ``00manifest``. The size
+    of a path is an estimate if its revisions share frames with those
     of other paths.
 
     Returns 0 on success.
@@ -132,18 +134,18 @@ def sqlite_stats(ui: Any, repo: Any, **opts: Any) -> None:
 def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
     """copy the database of file history while it is in use
 
-    Writes a consistent copy of ``.hg/store/files.sqlite`` to the new file DEST.
-    If DEST is a directory, the copy is named ``files.sqlite``. Other processes
+    Writes a consistent copy of ``.hg/store/history.sqlite`` to the new file DEST.
+    If DEST is a directory, the copy is named ``history.sqlite``. Other processes
     can read and write the repository meanwhile. If the command is interrupted,
     it leaves no file behind.
 
-    The database contains the history of files. Changesets and manifests are in
+    The database contains the history of files and manifests. Changesets are in
     other files of ``.hg/store``. To back up a whole repository, first copy
-    ``.hg`` without ``store/files.sqlite*``, then run this command. The order
+    ``.hg`` without ``store/history.sqlite*``, then run this command. The order
     matters: every changeset in the backup then has its files.
 
-    To restore such a backup, put the copy at ``.hg/store/files.sqlite``, remove
-    any ``files.sqlite-wal`` and ``files.sqlite-shm`` beside it, and run
+    To restore such a backup, put the copy at ``.hg/store/history.sqlite``, remove
+    any ``history.sqlite-wal`` and ``history.sqlite-shm`` beside it, and run
     :hg:`recover`. This removes the file revisions that were added after the
     rest of the repository was copied.
 
@@ -269,6 +271,7 @@ def sqlite_convert(ui: Any, repo: Any, **opts: Any) -> int:
     Returns 0 on success or if there was nothing to do.
     """
     from .converting import convert
+    from .integration import repository
 
     if opts['to'] not in convert.TARGETS:
         raise error.InputError(
@@ -282,6 +285,9 @@ def sqlite_convert(ui: Any, repo: Any, **opts: Any) -> int:
             opts['to'],
             lambda done, total: progress.update(done, total=total),
         )
+    # The object goes on to live in a command server.
+    repository.forget_manifests(repo)
+    repository.adopt(repo)
     if converted is None:
         ui.status(_(b'nothing to convert\n'))
     else:

@@ -195,6 +195,11 @@ def writable_file(repo: Any, path: bytes) -> Any:
         return repo.file(path)
 
 
+def inner_revlog(log: Any) -> Any:
+    """Return the object with a revlog's interface of a filelog or manifest."""
+    return log.get_revlog()
+
+
 def invalidate_store(store: Any) -> None:
     """Make Mercurial's store object read its list of files again."""
     try:

@@ -45,7 +45,7 @@ from mercurial import (
     wireprotov1server,
 )
 from mercurial.revlogutils import debug as revlog_debug
-from mercurial.revlogutils import rewrite
+from mercurial.revlogutils import nodemap, rewrite
 
 from ..amalgam import loading, wrapping
 from . import requirements
@@ -75,6 +75,7 @@ def uisetup(ui: Any) -> None:
         (upgrade, _change_upgrade),
         (cmdutil, _change_cmdutil),
         (revlog_debug, _change_revlog_debug),
+        (nodemap, _change_nodemap),
         (rewrite, _change_rewrite),
     ):
         loading.when_loaded(module, change)
@@ -174,6 +175,10 @@ def _change_bundlerepo(module: Any) -> None:
     extensions.wrapfunction(
         module.bundlerepository, 'file', overlays.bundle_file
     )
+    # They open the revlogs of manifests as well.
+    extensions.wrapfilecache(
+        module.bundlerepository, b'manifestlog', overlays.bundle_manifestlog
+    )
 
 
 def _change_unionrepo(module: Any) -> None:
@@ -181,6 +186,10 @@ def _change_unionrepo(module: Any) -> None:
 
     # Union repositories open the revlogs of files themselves.
     extensions.wrapfunction(module.unionrepository, 'file', overlays.union_file)
+    # They open the revlogs of manifests as well.
+    extensions.wrapfilecache(
+        module.unionrepository, b'manifestlog', overlays.union_manifestlog
+    )
 
 
 def _change_statichttprepo(module: Any) -> None:
@@ -256,7 +265,11 @@ def _handle_request(orig: Any, *args: Any) -> bool:
 def _change_verify(module: Any) -> None:
     from .integration import verification
 
-    # The database needs more checks than those of the contents of files.
+    # The database needs more checks than those of the contents of manifests ...
+    extensions.wrapfunction(
+        module.verifier, '_verifymanifest', verification.verify_manifest
+    )
+    # ... and of files.
     extensions.wrapfunction(
         module.verifier, '_verifyfiles', verification.verify_files
     )
@@ -321,6 +334,15 @@ def _change_rewrite(module: Any) -> None:
 
     # "hg debug-repair-issue6528" replaces the revlogs of files.
     extensions.wrapfunction(module, 'repair_issue6528', debug.repair_issue6528)
+
+
+def _change_nodemap(module: Any) -> None:
+    from .integration import debug
+
+    # "hg debugupgraderepo" writes a file that finds nodes in a revlog.
+    extensions.wrapfunction(module, 'persist_nodemap', debug.persist_nodemap)
+    # That command and stream clones delete it.
+    extensions.wrapfunction(module, 'delete_nodemap', debug.delete_nodemap)
 
 
 # Extensions that come with Mercurial

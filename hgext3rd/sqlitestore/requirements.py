@@ -13,7 +13,7 @@ from mercurial import error
 from mercurial.i18n import _
 
 # The file history is in SQLite. docs/sqlite-format.rst specifies the format.
-REQUIREMENT = b'sqlitestore-v2'
+REQUIREMENT = b'sqlitestore-v3'
 
 # Followed by one of COMPRESSIONS: how new data in the database is compressed.
 COMPRESSION_PREFIX = b'sqlitestore-compression='

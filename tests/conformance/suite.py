@@ -209,7 +209,7 @@ def backend_is_used() -> bool:
         output = subprocess.run(
             [*command, folder], env=env, check=True, capture_output=True
         ).stdout
-    return b'sqlitestore-v2' in output.split()
+    return b'sqlitestore-v3' in output.split()
 
 
 def build_chg(folder: pathlib.Path) -> pathlib.Path | None:

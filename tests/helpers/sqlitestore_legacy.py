@@ -15,7 +15,7 @@ import zlib
 from typing import Any
 
 import zstandard
-from mercurial import hg, mdiff, scmutil
+from mercurial import hg, manifest, mdiff, scmutil
 from mercurial import ui as uimod
 
 SCHEMA = """
@@ -60,11 +60,29 @@ def make_legacy(path: bytes) -> None:
         _add_file(db, name, repo.file(name))
     db.commit()
     db.close()
+    _write_manifests(repo)
     others = {r for r in repo.requirements if not r.startswith(b'sqlitestore')}
     scmutil.writereporequirements(repo, others | REQUIREMENTS)
     repo.sqlitestore.db.close()
     repo.close()
-    os.unlink(os.path.join(store, b'files.sqlite'))
+    os.unlink(os.path.join(store, b'history.sqlite'))
+
+
+def _write_manifests(repo: Any) -> None:
+    """Write the manifests as revlogs, which they are in that format."""
+    source = repo.manifestlog.getstorage(b'').get_revlog()
+    log = manifest.manifestrevlog(repo.nodeconstants, repo.svfs)
+    target = log.get_revlog()
+    with repo.lock(), repo.transaction(b'legacy') as tr:
+        for rev in source:
+            target.addrawrevision(
+                source.rawdata(rev),
+                tr,
+                source.linkrev(rev),
+                *map(source.node, source.parentrevs(rev)),
+                source.node(rev),
+                source.flags(rev),
+            )
 
 
 def _add_file(db: sqlite3.Connection, name: bytes, flog: Any) -> None:

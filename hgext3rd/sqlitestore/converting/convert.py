@@ -27,9 +27,9 @@ from mercurial.i18n import _
 
 from ...amalgam import durable
 from .. import compat, requirements
-from ..filelog import filelog
 from ..formats import schema
 from ..reading.store import Store
+from ..revlogs import sqliterevlog
 from . import legacy, sources, storefiles
 
 SQLITE = b'sqlite'
@@ -141,7 +141,8 @@ def _source(repo: Any, deltas: bool) -> Iterator[sources.Source]:
         return
     database = legacy.LegacyDatabase(repo.svfs.join(legacy.FILENAME))
     with contextlib.closing(database):
-        yield sources.LegacySource(database, deltas)
+        revlogs = sources.RepositorySource(repo, deltas)
+        yield sources.LegacySource(database, revlogs, deltas)
 
 
 def _to_sqlite(
@@ -158,10 +159,11 @@ def _to_sqlite(
     )
     store.db.create()
 
-    def open_target(path: bytes) -> sources.Destination:
-        file = filelog.SQLiteFilelog(store, repo.svfs, path, writable=True)
-        inner: sources.Destination = file._revlog
-        return inner
+    def open_target(key: sources.Key) -> sources.Destination:
+        kind, path = key
+        return sqliterevlog.SQLiteRevlog(
+            store, repo.svfs, path, writable=True, kind=kind
+        )
 
     tr = transactionmod.transaction(
         ui.warn, folder, {b'plain': folder, b'store': folder}, b'journal'
@@ -197,10 +199,13 @@ def _to_revlogs(
     )
     temporary = compat.open_repository(repoui, folder).unfiltered()
 
-    def open_target(path: bytes) -> sources.Destination:
-        inner: sources.Destination = compat.writable_file(
-            temporary, path
-        ).get_revlog()
+    def open_target(key: sources.Key) -> sources.Destination:
+        kind, path = key
+        if kind == schema.DIRECTORY:
+            log = temporary.manifestlog.getstorage(path)
+        else:
+            log = compat.writable_file(temporary, path)
+        inner: sources.Destination = compat.inner_revlog(log)
         return inner
 
     with temporary.lock(), temporary.transaction(b'convert') as tr:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The file histories that a conversion reads, and how it copies them.
+"""The histories that a conversion reads, and how it copies them.
 
-A source lists paths, and adds all revisions of a path to a file of the
-destination. This module does not know which files make up a store, or when a
+A source lists paths of files and of directories of manifests, and adds all
+revisions of a path to the destination. This module does not know which files make up a store, or when a
 conversion takes effect.
 """
 
@@ -18,21 +18,25 @@ from mercurial.revlogutils import constants
 from mercurial.utils import storageutil, stringutil
 
 from .. import compat
+from ..formats import schema
 from . import legacy
+
+# The kind of a path (see ``formats.schema``), and the path.
+Key = tuple[int, bytes]
 
 
 class Source(Protocol):
-    """File histories to convert."""
+    """Histories to convert."""
 
-    def paths(self) -> list[bytes]:
+    def keys(self) -> list[Key]:
         """Return all paths that have a history, in order."""
 
-    def copy(self, path: bytes, target: Destination, tr: Any) -> int:
+    def copy(self, key: Key, target: Destination, tr: Any) -> int:
         """Add all revisions of a path to ``target``; return their number."""
 
 
 class Destination(Protocol):
-    """A file that revisions are added to: a revlog or a ``FileStore``."""
+    """A file that revisions are added to: a revlog or a ``SQLiteRevlog``."""
 
     def addrawrevision(self, *args: Any) -> Any:
         """Add a revision, as Mercurial's revlog does."""
@@ -42,7 +46,7 @@ class Destination(Protocol):
 
 
 class Arriving(compat.Incoming):
-    """A revision in the form that ``FileStore.addgroup`` takes.
+    """A revision in the form that ``SQLiteRevlog.addgroup`` takes.
 
     It has either a delta or a text. A revlog also reads ``has_censor_flag``.
     """
@@ -72,7 +76,7 @@ class Arriving(compat.Incoming):
 
 
 class RepositorySource:
-    """The files of an open repository.
+    """The files and manifests of an open repository.
 
     With ``deltas``, the stored deltas are passed on through ``addgroup``.
     Otherwise texts are passed to ``addrawrevision``.
@@ -82,17 +86,25 @@ class RepositorySource:
         self._repo = repo
         self._deltas = deltas
 
-    def paths(self) -> list[bytes]:
+    def keys(self) -> list[Key]:
         """Return all paths in the store, those of hidden changesets too."""
-        return sorted(
-            entry.target_id
-            for entry in self._repo.store.data_entries()
-            if entry.is_revlog and entry.is_filelog
-        )
+        files = []
+        for entry in self._repo.store.data_entries():
+            if entry.is_revlog and entry.is_filelog:
+                files.append((schema.FILE, entry.target_id))
+        return sorted(files) + self.manifests()
 
-    def copy(self, path: bytes, target: Destination, tr: Any) -> int:
+    def manifests(self) -> list[Key]:
+        """Return the directories of manifests in the store."""
+        found = [(schema.DIRECTORY, b'')]
+        for entry in self._repo.store.data_entries():
+            if entry.is_revlog and entry.is_manifestlog:
+                found.append((schema.DIRECTORY, entry.target_id))
+        return sorted(found)
+
+    def copy(self, key: Key, target: Destination, tr: Any) -> int:
         """Add all revisions of a path to ``target``; return their number."""
-        source = self._repo.file(path).get_revlog()
+        source = compat.inner_revlog(open_log(self._repo, key))
         if self._deltas:
             target.addgroup(
                 _emitted(source),
@@ -110,6 +122,14 @@ class RepositorySource:
                     source.flags(rev),
                 )
         return len(source)
+
+
+def open_log(repo: Any, key: Key) -> Any:
+    """Return the filelog or manifest storage of a path."""
+    kind, path = key
+    if kind == schema.DIRECTORY:
+        return repo.manifestlog.getstorage(path)
+    return repo.file(path)
 
 
 def _emitted(source: Any) -> Iterator[Arriving]:
@@ -132,19 +152,35 @@ def _emitted(source: Any) -> Iterator[Arriving]:
 
 
 class LegacySource:
-    """The files in a database of the old format (see ``legacy``)."""
+    """The files in a database of the old format (see ``legacy``).
 
-    def __init__(self, database: legacy.LegacyDatabase, deltas: bool) -> None:
+    ``revlogs`` has the manifests, which are revlogs in that format.
+    """
+
+    def __init__(
+        self,
+        database: legacy.LegacyDatabase,
+        revlogs: RepositorySource,
+        deltas: bool,
+    ) -> None:
         self._database = database
+        self._revlogs = revlogs
         self._deltas = deltas
         self._ids = {path: path_id for path_id, path in database.paths()}
 
-    def paths(self) -> list[bytes]:
-        """Return all paths in the database."""
-        return sorted(self._ids)
+    def keys(self) -> list[Key]:
+        """Return all paths to copy: those of manifests only into a database."""
+        files = [(schema.FILE, path) for path in sorted(self._ids)]
+        if not self._deltas:
+            # The destination has revlogs, so those of manifests stay.
+            return files
+        return files + self._revlogs.manifests()
 
-    def copy(self, path: bytes, target: Destination, tr: Any) -> int:
+    def copy(self, key: Key, target: Destination, tr: Any) -> int:
         """Add all revisions of a path to ``target``; return their number."""
+        kind, path = key
+        if kind == schema.DIRECTORY:
+            return self._revlogs.copy(key, target, tr)
         links: dict[bytes, int] = {}
         arriving = self._arriving(path, links)
         if self._deltas:
@@ -190,27 +226,34 @@ Progress = Callable[[int, int], None]
 
 def copy_all(
     source: Source,
-    open_target: Callable[[bytes], Destination],
+    open_target: Callable[[Key], Destination],
     tr: Any,
     progress: Progress,
 ) -> tuple[int, int]:
-    """Copy all files; return the numbers of files and of revisions.
+    """Copy everything; return the numbers of files and of their revisions.
 
-    Raises Abort, naming the file, if its history cannot be read.
+    Raises Abort, naming the path, if its history cannot be read.
     """
-    paths = source.paths()
-    revisions = 0
-    for done, path in enumerate(paths):
-        progress(done, len(paths))
+    keys = source.keys()
+    files = revisions = 0
+    for done, key in enumerate(keys):
+        progress(done, len(keys))
+        kind, path = key
         try:
-            revisions += source.copy(path, open_target(path), tr)
+            copied = source.copy(key, open_target(key), tr)
         except (error.Error, OSError):
             raise
         except Exception as exc:
             # For a damaged revlog Mercurial raises exceptions of any kind.
             raise error.Abort(
                 _(b'cannot read the history of %s: %s')
-                % (path, stringutil.forcebytestr(exc)),
+                % (
+                    schema.display_name(kind, path),
+                    stringutil.forcebytestr(exc),
+                ),
                 hint=_(b"run 'hg verify'"),
             ) from exc
-    return len(paths), revisions
+        if kind == schema.FILE:
+            files += 1
+            revisions += copied
+    return files, revisions

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 from mercurial import pycompat, util
@@ -40,6 +41,11 @@ FNCACHE = b'fncache'
 # exist below a file.
 NOWHERE = schema.FILENAME + b'/instead'
 
+# The folder of the revlogs of tree manifests, and the beginning of the names of
+# the files of the root manifest.
+META = b'meta'
+ROOT_MANIFEST = b'00manifest'
+
 # Where Mercurial keeps a revlog while it is split in two files.
 SPLIT_FOLDER = b'data-s'
 
@@ -62,6 +68,7 @@ def clean_up(repo: Any) -> None:
         sidefiles.remove(raw.join(legacy.FILENAME))
     if requirements.REQUIREMENT in names:
         _remove_revlogs(repo, raw)
+        _remove_manifests(repo, raw)
         _block_revlogs(raw)
     elif raw.exists(schema.FILENAME):
         _disable(raw.join(schema.FILENAME))
@@ -71,7 +78,9 @@ def clean_up(repo: Any) -> None:
 
 
 def take_revlogs(repo: Any, source: bytes) -> None:
-    """Move the revlogs of files of another store into the store of ``repo``.
+    """Move the revlogs of another store into the store of ``repo``.
+
+    They are those of files and of manifests.
 
     ``source`` is the folder of the other store.
     """
@@ -79,9 +88,16 @@ def take_revlogs(repo: Any, source: bytes) -> None:
     if raw.islink(DATA):
         # See _block_revlogs.
         raw.unlink(DATA)
-    for name in (DATA, HASHED):
+    for name in (DATA, META, HASHED):
         _merge_tree(source, raw.base, name)
-    _write_fncache(repo, vfsmod.vfs(source))
+    for name in _root_manifest_files(source):
+        util.rename(os.path.join(source, name), raw.join(name))
+    _write_fncache(repo, _is_revlog, vfsmod.vfs(source))
+
+
+def _root_manifest_files(folder: bytes) -> list[bytes]:
+    """Return the names of the files of the root manifest's revlog."""
+    return [n for n in os.listdir(folder) if n.startswith(ROOT_MANIFEST)]
 
 
 def _merge_tree(source: bytes, dest: bytes, name: bytes) -> None:
@@ -108,22 +124,32 @@ def _is_file_revlog(entry: bytes) -> bool:
     return entry.startswith(b'data/')
 
 
+def _is_manifest_revlog(entry: bytes) -> bool:
+    return entry.startswith(b'meta/')
+
+
+def _is_revlog(entry: bytes) -> bool:
+    return _is_file_revlog(entry) or _is_manifest_revlog(entry)
+
+
 def _fncache_entries(vfs: Any) -> list[bytes]:
     return [line for line in vfs.tryread(FNCACHE).split(b'\n') if line]
 
 
-def _write_fncache(repo: Any, files: Any) -> None:
-    """Replace the revlogs of files that the store of ``repo`` lists.
+def _write_fncache(
+    repo: Any, chosen: Callable[[bytes], bool], files: Any = None
+) -> None:
+    """Replace the ``chosen`` ones among the revlogs that ``repo`` lists.
 
-    It then lists those that the store ``files`` (a vfs) lists, or none if
-    ``files`` is None. The revlogs of tree manifests stay listed.
+    Its store then lists those that the store ``files`` (a vfs) lists, or none
+    if ``files`` is None.
     """
     if corerequirements.FNCACHE_REQUIREMENT not in repo.requirements:
         return
     raw = raw_vfs(repo)
-    entries = [e for e in _fncache_entries(raw) if not _is_file_revlog(e)]
+    entries = [e for e in _fncache_entries(raw) if not chosen(e)]
     if files is not None:
-        entries += filter(_is_file_revlog, _fncache_entries(files))
+        entries += filter(chosen, _fncache_entries(files))
     with raw(FNCACHE, b'wb', atomictemp=True) as file:
         file.write(b''.join(entry + b'\n' for entry in entries))
 
@@ -155,12 +181,32 @@ def _remove_revlogs(repo: Any, raw: Any) -> None:
     for name in (DATA, SPLIT_FOLDER):
         if raw.isdir(name):
             shutil.rmtree(raw.join(name))
-    for entry in filter(_is_file_revlog, _fncache_entries(raw)):
+    _remove_listed(repo, raw, _is_file_revlog)
+
+
+def _remove_manifests(repo: Any, raw: Any) -> None:
+    """Remove the revlogs of manifests, and take them off Mercurial's list."""
+    for name in _root_manifest_files(raw.base):
+        raw.unlink(name)
+    if not raw.isdir(META) and not any(
+        map(_is_manifest_revlog, _fncache_entries(raw))
+    ):
+        return
+    if raw.isdir(META):
+        shutil.rmtree(raw.join(META))
+    _remove_listed(repo, raw, _is_manifest_revlog)
+
+
+def _remove_listed(
+    repo: Any, raw: Any, chosen: Callable[[bytes], bool]
+) -> None:
+    """Remove chosen revlogs whose names are hashed, and their list."""
+    for entry in filter(chosen, _fncache_entries(raw)):
         encoded = repo.store.encode(entry)
-        # The folder of hashed names may also have revlogs of tree manifests.
+        # The folder of hashed names has revlogs of files and of manifests.
         if encoded.startswith(HASHED + b'/'):
             raw.unlinkpath(encoded, ignoremissing=True)
-    _write_fncache(repo, None)
+    _write_fncache(repo, chosen)
 
 
 def _block_revlogs(raw: Any) -> None:

@@ -173,6 +173,15 @@ def split(
     return head, [*parts, *table.planes()]
 
 
+def entries_above(distances: Sequence[int]) -> dict[int, list[int]]:
+    """Return the entries that are deltas of each entry, from all distances."""
+    above: dict[int, list[int]] = {}
+    for n, distance in enumerate(distances):
+        if distance:
+            above.setdefault(n - distance, []).append(n)
+    return above
+
+
 class Frame:
     """A decoded frame.
 
@@ -182,6 +191,7 @@ class Frame:
     """
 
     __slots__ = (
+        '_children',
         '_data',
         '_hunks',
         '_id',
@@ -212,6 +222,7 @@ class Frame:
         self._hunks = None
         if counts is not None:
             self._hunks = hunks.Hunks(counts, data[content:])
+        self._children: dict[int, list[int]] | None = None
         self._data = data
         self._id = frame_id
         self._texts = TextCache() if texts is None else texts
@@ -230,6 +241,12 @@ class Frame:
         if distance < 0:
             raise columns.ColumnError('entry %d rests on a later one' % n)
         return n - distance if distance else -1
+
+    def above(self, n: int) -> Sequence[int]:
+        """Return the entries that are deltas of entry ``n``."""
+        if self._children is None:
+            self._children = entries_above(self.distances)
+        return self._children.get(n, ())
 
     def entry(self, n: int) -> bytes:
         """Return entry ``n`` as stored: a full text or a delta."""

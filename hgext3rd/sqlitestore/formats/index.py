@@ -31,6 +31,10 @@ from . import chunks, columns
 
 NODE_SIZE = 20
 
+# The most revisions in a run that this extension writes. To find one revision,
+# a reader need not decode the runs of others.
+RUN_SIZE = 1 << 12
+
 _COLUMNS = 7
 
 

@@ -86,6 +86,11 @@ class OpenFrame:
         distance = self.distances[n]
         return n - distance if distance else -1
 
+    def above(self, n: int) -> list[int]:
+        """Return the entries that are deltas of entry ``n``."""
+        later = range(n + 1, len(self.distances))
+        return [m for m in later if self.base(m) == n]
+
     def entry(self, n: int) -> bytes:
         """Return entry ``n`` as it will be stored."""
         return self.entries[n]

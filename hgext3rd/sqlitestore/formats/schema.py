@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tables of ``.hg/store/files.sqlite``, their version and their ids.
+"""The tables of ``.hg/store/history.sqlite``, their version and their ids.
 
 docs/sqlite-format.rst specifies what the rows mean. Statements other than those
 that create the tables are in ``statements``. This is the only module that
@@ -13,13 +13,13 @@ knows how ids are composed:
 
 from __future__ import annotations
 
-FILENAME = b'files.sqlite'
+FILENAME = b'history.sqlite'
 
 # "AmlF". file(1) and SQLite's tools show it as the type of the database.
 APPLICATION_ID = 0x416D6C46
 
 # Every change that makes older versions misread the tables increases this.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 PAGE_SIZE = 4096
 
@@ -40,11 +40,20 @@ MAX_PATH_ID = (1 << (63 - REV_BITS)) - 1
 
 PIECE_BITS = 16
 
+# The kinds of paths. A directory of manifests is what Mercurial calls a tree:
+# b'' for the flat manifest and the root, otherwise a name that ends with a
+# slash.
+FILE = 0
+DIRECTORY = 1
+
 CREATE = (
     # The primary key is the table: paths are stored once, in order.
+    # kind: FILE or DIRECTORY.
     """CREATE TABLE path (
-        path BLOB NOT NULL PRIMARY KEY,
-        id INTEGER NOT NULL
+        kind INTEGER NOT NULL,
+        path BLOB NOT NULL,
+        id INTEGER NOT NULL,
+        PRIMARY KEY (kind, path)
     ) WITHOUT ROWID""",
     # Loose revisions: one row each, until a repack seals them.
     # base: 0 = full text; k > 0 = delta of revision rev-k of the same file;
@@ -106,6 +115,13 @@ CREATE = (
     'PRAGMA application_id = %d' % APPLICATION_ID,
     'PRAGMA user_version = %d' % SCHEMA_VERSION,
 )
+
+
+def display_name(kind: int, path: bytes) -> bytes:
+    """Return the name of a path in messages, the same as with revlogs."""
+    if kind == FILE:
+        return path
+    return b'meta/%s00manifest' % path if path else b'00manifest'
 
 
 def global_id(path: int, rev: int) -> int:

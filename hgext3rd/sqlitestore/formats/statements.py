@@ -77,16 +77,27 @@ DELETE_MARKS = 'DELETE FROM mark'
 
 # path
 
-SELECT_PATHS = 'SELECT path FROM path'
-SELECT_PATHS_AND_IDS = 'SELECT path, id FROM path'
+SELECT_PATHS = 'SELECT path FROM path WHERE kind = ?'
+SELECT_PATHS_AND_IDS = 'SELECT path, id FROM path WHERE kind = ?'
+SELECT_ALL_PATHS = 'SELECT kind, path, id FROM path'
 SELECT_PATH_IDS = 'SELECT id FROM path'
-SELECT_PATH_ID = 'SELECT id FROM path WHERE path = ?'
-SELECT_PATH_OF_ID = 'SELECT path FROM path WHERE id = ?'
-HAS_PATHS_BETWEEN = 'SELECT 1 FROM path WHERE path >= ? AND path < ? LIMIT 1'
-COUNT_PATHS = 'SELECT count(*) FROM path'
-INSERT_PATH = 'INSERT INTO path (path, id) VALUES (?, ?)'
-DELETE_PATH = 'DELETE FROM path WHERE path = ?'
+SELECT_PATH_ID = 'SELECT id FROM path WHERE kind = ? AND path = ?'
+SELECT_PATH_OF_ID = 'SELECT kind, path FROM path WHERE id = ?'
+HAS_PATHS_BETWEEN = """
+    SELECT 1 FROM path WHERE kind = ? AND path >= ? AND path < ? LIMIT 1"""
+COUNT_PATHS = 'SELECT count(*) FROM path WHERE kind = ?'
+INSERT_PATH = 'INSERT INTO path (kind, path, id) VALUES (?, ?, ?)'
+DELETE_PATH = 'DELETE FROM path WHERE kind = ? AND path = ?'
 DELETE_PATHS_FROM = 'DELETE FROM path WHERE id >= ?'
+
+# Everything about the paths of a kind, except frames.
+_OF_KIND = f'>> {schema.REV_BITS} IN (SELECT id FROM path WHERE kind = ?)'
+DELETE_KIND = (
+    f'DELETE FROM content WHERE rev {_OF_KIND}',
+    f'DELETE FROM rev WHERE id {_OF_KIND}',
+    f'DELETE FROM idx WHERE id {_OF_KIND}',
+    'DELETE FROM path WHERE kind = ?',
+)
 
 # rev: loose revisions
 
@@ -117,6 +128,10 @@ DELETE_LOOSE = 'DELETE FROM rev WHERE id >= ? AND id < ?'
 
 SELECT_RUNS = 'SELECT id, n, data FROM idx WHERE id BETWEEN ? AND ?'
 SELECT_ALL_RUNS = 'SELECT id, n, data FROM idx'
+# The index runs of one kind of paths. SQLite reads the data of these only.
+SELECT_RUNS_OF_KIND = f"""
+    SELECT id, n, data FROM idx WHERE id >> {schema.REV_BITS} IN (
+        SELECT id FROM path WHERE kind = ?)"""
 SELECT_LAST_RUN = """
     SELECT id, n, data FROM idx WHERE id >= ? AND id < ?
     ORDER BY id DESC LIMIT 1"""

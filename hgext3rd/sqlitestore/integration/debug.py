@@ -23,18 +23,18 @@ def open_revlog(
 ) -> Any:
     """Return the revlog that the debug command ``cmd`` asks for.
 
-    Raises InputError if it is the history of a file in SQLite.
+    Raises InputError if it is a history in SQLite.
     """
     found = orig(repo, cmd, *args, **kwargs)
     if repo and requirements.uses_sqlite(repo):
         if cmd == b'debugrevlogindex' and not repo.ui.verbose:
             # This command shows offsets in the revlog only when verbose.
             return found
-        from ..filelog.filestore import FileStore
+        from ..revlogs.sqliterevlog import SQLiteRevlog
 
-        if isinstance(found, FileStore):
+        if isinstance(found, SQLiteRevlog):
             raise error.InputError(
-                _(b"the history of '%s' is not in a revlog") % found.filename,
+                _(b"the history of '%s' is not in a revlog") % found.display_id,
                 hint=_(b"see 'hg help admin::sqlite-stats'"),
             )
     return found
@@ -48,10 +48,37 @@ def revlog_stats(
     manifest: bool,
     filelogs: bool,
 ) -> Any:
-    """Show statistics about revlogs, without those of files in SQLite."""
+    """Show statistics about revlogs, without histories in SQLite."""
     if requirements.uses_sqlite(repo):
-        filelogs = False
+        filelogs = manifest = False
     return orig(repo, fm, changelog, manifest, filelogs)
+
+
+def persist_nodemap(
+    orig: Any, tr: Any, revlog: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Write the persistent nodemap of a revlog; ours need none."""
+    if getattr(revlog, 'in_sqlite', False):
+        return None
+    return orig(tr, revlog, *args, **kwargs)
+
+
+def delete_nodemap(
+    orig: Any, tr: Any, repo: Any, revlog: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Delete the persistent nodemap of a revlog; ours have none.
+
+    When a stream clone has just replaced the database by revlogs, the object
+    for manifests that Mercurial passes is still that for the database.
+    """
+    if getattr(revlog, 'in_sqlite', False):
+        if requirements.uses_sqlite(repo):
+            return None
+        from . import repository
+
+        repository.forget_manifests(repo)
+        revlog = repo.unfiltered().manifestlog.getstorage(b'').get_revlog()
+    return orig(tr, repo, revlog, *args, **kwargs)
 
 
 def repair_issue6528(orig: Any, ui: Any, repo: Any, **kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The keyword extension: its files, which expand keywords when read.
 
-Their class is in ``filelog.keywords``.
+Their class is in ``revlogs.keywords``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def open_file(
     if not requirements.uses_sqlite(kwt.repo):
         return orig(opener, kwt, path, *args, **kwargs)
     from .. import compat
-    from ..filelog import keywords
+    from ..revlogs import keywords
 
     # The path of the revlog, which does not exist here.
     kwargs.pop('radix', None)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files of bundle repositories and of union repositories.
+"""Files and manifests of bundle repositories and of union repositories.
 
-The classes of these repositories are Mercurial's; their files, which combine
-two sources, are in ``filelog.overlay``.
+The classes of these repositories are Mercurial's; their histories, which
+combine two sources, are in ``revlogs.overlay``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def bundle_file(
         repo._cgfilespos = bundlerepo._getfilestarts(repo._cgunpacker)
     if path not in repo._cgfilespos:
         return orig(repo, path, *args, **kwargs)
-    from ..filelog import overlay
+    from ..revlogs import overlay
 
     repo._cgunpacker.seek(repo._cgfilespos[path])
     return overlay.bundle_file(repo, path)
@@ -39,10 +39,41 @@ def union_file(
     orig: Any, repo: Any, path: bytes, *args: Any, **kwargs: Any
 ) -> Any:
     """Return a file of a union repository whose halves may be in SQLite."""
-    from ..filelog import overlay
+    from ..revlogs import overlay
 
     if requirements.uses_sqlite(repo):
         return overlay.union_file(repo, path)
     if requirements.uses_sqlite(repo.repo2):
         return overlay.union_with_ours(repo, path)
     return orig(repo, path, *args, **kwargs)
+
+
+def bundle_manifestlog(orig: Any, repo: Any) -> Any:
+    """Return the manifests of a bundle repository."""
+    if not requirements.uses_sqlite(repo):
+        return orig(repo)
+    from ..revlogs import manifests, overlay
+
+    # Mercurial's own method does the same.
+    repo._cgunpacker.seek(repo.manstart)
+    repo._cgunpacker.manifestheader()
+    root = overlay.bundle_manifests(repo)
+    repo.filestart = repo._cgunpacker.tell()
+    return manifests.SQLiteManifestLog(
+        repo.svfs, repo, root, repo.narrowmatch()
+    )
+
+
+def union_manifestlog(orig: Any, repo: Any) -> Any:
+    """Return the manifests of a union repository."""
+    from mercurial import manifest
+
+    from ..revlogs import overlay
+
+    if requirements.uses_sqlite(repo):
+        root = overlay.UnionManifest(repo, b'')
+    elif requirements.uses_sqlite(repo.repo2):
+        root = overlay.union_manifests_with_ours(repo)
+    else:
+        return orig(repo)
+    return manifest.manifestlog(repo.svfs, repo, root, repo.narrowmatch())

@@ -90,6 +90,7 @@ def follow_conversion(repo: Any) -> None:
     if has == had or not found:
         return
     repo.requirements = repo.requirements - had | has
+    forget_manifests(repo)
     store = vars(repo).pop('sqlitestore', None)
     if store is not None:
         store.db.close()
@@ -97,6 +98,29 @@ def follow_conversion(repo: Any) -> None:
 
     compat.invalidate_store(repo.store)
     adopt(repo)
+
+
+def follow_manifests(repo: Any) -> None:
+    """Make Mercurial read manifests again if another process wrote any.
+
+    Mercurial looks at the file of a revlog for that.
+    """
+    repo = repo.unfiltered()
+    store = vars(repo).get('sqlitestore')
+    if store is None:
+        return
+    if store.exists:
+        store.revalidate()
+    if store.generation != vars(repo).get('_sqlite_generation', 0):
+        forget_manifests(repo)
+        repo._sqlite_generation = store.generation
+
+
+def forget_manifests(repo: Any) -> None:
+    """Make Mercurial create the object for manifests again."""
+    repo = repo.unfiltered()
+    vars(repo).pop('manifestlog', None)
+    repo._filecache.pop(b'manifestlog', None)
 
 
 def _store_requires(repo: Any) -> bytes:
@@ -145,7 +169,7 @@ def make_class(base: Any) -> Any:
     """
 
     class sqliterepository(base):
-        """A repository whose file history may be in ``store/files.sqlite``."""
+        """A repository whose file history may be in ``store/history.sqlite``."""
 
         @util.propertycache
         def sqlitestore(self) -> Store:
@@ -176,7 +200,7 @@ def make_class(base: Any) -> Any:
             if path.startswith(b'/'):
                 path = path[1:]
             from .. import compat
-            from ..filelog import filelog
+            from ..revlogs import filelog
 
             writable = compat.file_writable(*args, **kwargs)
             store = self.unfiltered().sqlitestore
@@ -193,6 +217,7 @@ def make_class(base: Any) -> Any:
             """
             super().invalidate(*args, **kwargs)
             follow_conversion(self)
+            follow_manifests(self)
 
         def close(self) -> None:
             """Close the repository and its database, when a command ends.
@@ -283,6 +308,9 @@ def make_class(base: Any) -> Any:
                 return False
             from ..writing import recovery
 
-            return recovery.recover(self.unfiltered().sqlitestore)
+            undone = recovery.recover(self.unfiltered().sqlitestore)
+            if undone:
+                forget_manifests(self)
+            return undone
 
     return sqliterepository

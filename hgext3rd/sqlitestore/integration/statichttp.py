@@ -16,7 +16,7 @@ import urllib.request
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from mercurial import error, pycompat, util
+from mercurial import error, localrepo, pycompat, util
 from mercurial.i18n import _
 
 from ...amalgam import sidefiles
@@ -52,12 +52,24 @@ def adopt(repo: Any) -> None:
 
         @util.propertycache
         def sqlitestore(self) -> Store:
-            """The file store. The database is fetched here; raises Abort."""
+            """The store. The database is fetched here; raises Abort."""
             return _fetch_store(self)
+
+        @localrepo.unfilteredpropertycache
+        def manifestlog(self) -> Any:
+            """The manifests of the repository."""
+            from ..revlogs import manifests
+
+            root = manifests.SQLiteManifest(
+                self.sqlitestore, self.nodeconstants, self.svfs
+            )
+            return manifests.SQLiteManifestLog(
+                self.svfs, self, root, self.narrowmatch()
+            )
 
         def file(self, path: bytes, *args: Any, **kwargs: Any) -> Any:
             """Return the filelog of ``path``."""
-            from ..filelog import filelog
+            from ..revlogs import filelog
 
             if path.startswith(b'/'):
                 path = path[1:]
@@ -65,6 +77,8 @@ def adopt(repo: Any) -> None:
             return filelog.SQLiteFilelog(files, self.svfs, path, False)
 
     repo.__class__ = staticsqliterepository
+    # Mercurial has assigned the manifests in revlogs, of which there are none.
+    del repo.manifestlog
 
 
 def _fetch_store(repo: Any) -> Store:

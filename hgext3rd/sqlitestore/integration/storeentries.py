@@ -2,8 +2,8 @@
 """The entries that Mercurial finds when it walks the store.
 
 Each tracked file appears as a filelog entry without files of its own, which is
-how verify, upgrade, largefiles and debug commands find it. The database is one
-more entry. A stream clone reads a snapshot of it, for two reasons: the file is
+how verify, upgrade, largefiles and debug commands find it. So does each
+directory of manifests. The database is one more entry. A stream clone reads a snapshot of it, for two reasons: the file is
 changed in place, and opening and closing it outside of SQLite would drop the
 locks that this process has on it.
 
@@ -63,8 +63,28 @@ class FileEntry(storemod.BaseStoreEntry):
         return repo.file(self.target_id)
 
 
+class ManifestEntry(FileEntry):
+    """The manifests of one directory: of a tree manifest, or the flat one."""
+
+    is_filelog = False
+    is_manifestlog = True
+    revlog_type = storemod.KIND_MANIFESTLOG
+
+    def main_file_path(self) -> bytes:
+        """Return the path that the revlog would have; messages show it."""
+        name = schema.display_name(schema.DIRECTORY, self.target_id)
+        return b'%s.i' % name
+
+    def get_revlog_instance(self, repo: Any, writable: bool = False) -> Any:
+        """Return the manifests of this directory."""
+        return repo.manifestlog.getstorage(self.target_id)
+
+
 class DatabaseEntry(storemod.BaseStoreEntry):
-    """The database, of which a stream clone sends a snapshot."""
+    """The database, of which a stream clone sends a snapshot.
+
+    Without ``files``, the snapshot has only manifests.
+    """
 
     is_revlog = False
     is_filelog = False
@@ -72,9 +92,10 @@ class DatabaseEntry(storemod.BaseStoreEntry):
     is_manifestlog = False
     maybe_volatile = True
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, files: bool = True) -> None:
         super().__init__()
         self._store = store
+        self._with_files = files
         self._snapshot: Any = None
         self._files: list[Any] | None = None
 
@@ -92,6 +113,10 @@ class DatabaseEntry(storemod.BaseStoreEntry):
         path = os.path.join(os.fsencode(directory), schema.FILENAME)
         try:
             self._store.db.copy(path)
+            if not self._with_files:
+                from ..writing import narrowing
+
+                narrowing.remove_files(path)
             # An open file can be removed, and then nothing is left behind when
             # the process dies.
             self._snapshot = open(path, 'rb')
@@ -135,18 +160,49 @@ def extend(store: Any, get_store: Callable[[], Store | None]) -> None:
     base = store.__class__
 
     class sqlitebackedstore(base):  # type: ignore[misc,valid-type]
-        """A store whose file history is in a database."""
+        """A store whose files and manifests are in a database."""
+
+        def manifestlog(self, repo: Any, storenarrowmatch: Any) -> Any:
+            """Return the manifests of the repository ``repo``."""
+            store = self.sqlite()
+            if store is None:
+                return super().manifestlog(repo, storenarrowmatch)
+            from ..revlogs import manifests
+
+            root = manifests.SQLiteManifest(store, repo.nodeconstants, self.vfs)
+            return manifests.SQLiteManifestLog(
+                self.vfs, repo, root, storenarrowmatch
+            )
 
         def data_entries(
             self, matcher: Any = None, undecodable: Any = None
         ) -> Iterator[Any]:
             """Yield the entries of files and of tree manifests."""
             store = self.sqlite()
-            if store is not None:
-                for path in store.paths():
-                    if matcher is None or matcher(path):
-                        yield FileEntry(path)
-            yield from super().data_entries(matcher, undecodable=undecodable)
+            if store is None:
+                yield from super().data_entries(
+                    matcher, undecodable=undecodable
+                )
+                return
+            for path in store.paths(schema.FILE):
+                if matcher is None or matcher(path):
+                    yield FileEntry(path)
+            for path in store.paths(schema.DIRECTORY):
+                if path and (matcher is None or matcher.visitdir(path[:-1])):
+                    yield ManifestEntry(path)
+
+        def top_entries(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+            """Yield the entries of changelog, root manifest and other files."""
+            store = self.sqlite()
+            if store is None:
+                yield from super().top_entries(*args, **kwargs)
+                return
+            if store.path_id(b'', schema.DIRECTORY) is not None:
+                yield ManifestEntry(b'')
+            for entry in super().top_entries(*args, **kwargs):
+                # A conversion that was interrupted leaves a revlog behind.
+                if not entry.is_manifestlog:
+                    yield entry
 
         def walk(self, matcher: Any = None, **kwargs: Any) -> Iterator[Any]:
             """Yield all entries. Raises Abort if ``matcher`` skips files."""

@@ -66,17 +66,18 @@ def _emit_v1(
 def _with_database(repo: Any, entries: Iterable[Any]) -> list[Any]:
     """Return the entries, and the database if it holds the history of any.
 
-    The remotefilelog extension chooses files one by one, often none.
+    The remotefilelog extension chooses files one by one, often none. The
+    database then has manifests only.
     """
     found = list(entries)
-    if any(
-        isinstance(entry, storeentries.FileEntry) for entry in found
-    ) and not any(
+    histories = [e for e in found if isinstance(e, storeentries.FileEntry)]
+    if histories and not any(
         isinstance(entry, storeentries.DatabaseEntry) for entry in found
     ):
         store = repo.unfiltered().sqlitestore
+        files = any(entry.is_filelog for entry in histories)
         # Before the changelog, so that it never names a file that is missing.
-        found.insert(0, storeentries.DatabaseEntry(store))
+        found.insert(0, storeentries.DatabaseEntry(store, files))
     return found
 
 
@@ -101,13 +102,13 @@ def apply_legacy_stream(orig: Any, pullop: Any) -> None:
     if requirements.uses_sqlite(repo):
         from . import creation
 
-        # A shallow clone of remotefilelog receives no file history, and thus
-        # no database.
+        # A stream of an empty repository has no database.
         creation.create_database(repo.ui, repo.root)
 
 
 def _follow(repo: Any) -> None:
     """Make the repository object fit the requirements that a stream set."""
+    repository.forget_manifests(repo)
     if requirements.uses_sqlite(repo):
         repository.adopt(repo)
     else:

@@ -29,6 +29,9 @@ from . import copies, storeentries
 # The name of the history of all files in Mercurial's upgrade_engine.
 FILELOGS = b'all-filelogs'
 
+# The name of all manifests there.
+MANIFESTS = b'manifest'
+
 
 def upgrade_repository(
     orig: Any, ui: Any, repo: Any, *args: Any, **kwargs: Any
@@ -71,12 +74,13 @@ def plan_operation(
 ) -> None:
     """Plan an upgrade, without filelogs among the revlogs to process."""
     orig(operation, ui, *args, **kwargs)
-    if (
-        requirements.REQUIREMENT in operation.current_requirements
-        and FILELOGS in operation.revlogs_to_process
-    ):
-        ui.status(_(b'(file history is in SQLite and stays as it is)\n'))
-        operation.revlogs_to_process.discard(FILELOGS)
+    if requirements.REQUIREMENT not in operation.current_requirements:
+        return
+    if operation.revlogs_to_process & {FILELOGS, MANIFESTS}:
+        ui.status(
+            _(b'(files and manifests are in SQLite and stay as they are)\n')
+        )
+        operation.revlogs_to_process -= {FILELOGS, MANIFESTS}
 
 
 def copy_history(

@@ -19,75 +19,80 @@ from ..formats import columns, index, schema, statements
 from .fileindex import FileIndex
 from .indexcache import IndexCache
 
+# The kind of a path (see ``schema``), and the path.
+Key = tuple[int, bytes]
+
 
 class Indexes:
     """Paths and indexes in the database ``db``, cached."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._paths: dict[bytes, int] = {}
+        self._paths: dict[Key, int] = {}
         self._cache = IndexCache()
-        # Indexes of files that have no revision yet, by path.
-        self._new: dict[bytes, FileIndex] = {}
+        # Indexes of paths that have no revision yet.
+        self._new: dict[Key, FileIndex] = {}
 
     # paths
 
-    def path_id(self, path: bytes) -> int | None:
-        """Return the id of a path, or None if there is no such file."""
-        found = self._paths.get(path)
+    def path_id(self, path: bytes, kind: int = schema.FILE) -> int | None:
+        """Return the id of a path, or None if it has no history."""
+        found = self._paths.get((kind, path))
         if found is None:
-            row = self._db.row(statements.SELECT_PATH_ID, (path,))
+            row = self._db.row(statements.SELECT_PATH_ID, (kind, path))
             if row is not None:
-                found = self._paths[path] = row[0]
+                found = self._paths[kind, path] = row[0]
         return found
 
-    def paths(self) -> list[bytes]:
-        """Return all paths, sorted."""
-        return [bytes(row[0]) for row in self._db.rows(statements.SELECT_PATHS)]
+    def paths(self, kind: int = schema.FILE) -> list[bytes]:
+        """Return all paths of a kind, sorted."""
+        rows = self._db.rows(statements.SELECT_PATHS, (kind,))
+        return [bytes(row[0]) for row in rows]
 
     def path_of(self, path_id: int) -> bytes:
-        """Return the path with an id, or ``?``.
+        """Return the name in messages of the path with an id, or ``?``.
 
         This searches the whole table of paths: use it for messages only.
         """
         row = self._db.row(statements.SELECT_PATH_OF_ID, (path_id,))
-        return bytes(row[0]) if row else b'?'
+        return schema.display_name(row[0], bytes(row[1])) if row else b'?'
 
     def has_directory(self, path: bytes) -> bool:
         """Return whether there are files below the directory ``path``."""
         prefix = path.rstrip(b'/') + b'/'
         # '0' follows '/' in ASCII.
-        bounds = (prefix, prefix[:-1] + b'0')
+        bounds = (schema.FILE, prefix, prefix[:-1] + b'0')
         row = self._db.row(statements.HAS_PATHS_BETWEEN, bounds)
         return row is not None
 
-    def add_path(self, path: bytes, path_id: int, idx: FileIndex) -> None:
+    def add_path(self, key: Key, path_id: int, idx: FileIndex) -> None:
         """Remember a path that was just inserted, and its index."""
-        self._paths[path] = path_id
-        self._new.pop(path, None)
+        self._paths[key] = path_id
+        self._new.pop(key, None)
         self._cache.keep(path_id, idx)
 
-    def drop_path(self, path: bytes, path_id: int) -> None:
+    def drop_path(self, key: Key, path_id: int) -> None:
         """Forget a path that was just deleted."""
-        self._paths.pop(path, None)
+        self._paths.pop(key, None)
         self._cache.drop(path_id)
 
     # indexes
 
-    def of_path(self, path: bytes, share_new: bool) -> FileIndex:
-        """Return the index of a file; it is empty if there is no such file.
+    def of_path(self, key: Key, share_new: bool) -> FileIndex:
+        """Return the index of a path; it is empty if it has no history.
 
-        With ``share_new``, all callers get the same index of a new file, so
+        With ``share_new``, all callers get the same index of a new path, so
         that each sees the revisions that another one adds.
         """
-        path_id = self.path_id(path)
+        kind, path = key
+        path_id = self.path_id(path, kind)
         if path_id is not None:
             return self.of_id(path_id)
-        found = self._new.get(path)
+        found = self._new.get(key)
         if found is None:
             found = FileIndex(None)
             if share_new:
-                self._new[path] = found
+                self._new[key] = found
         return found
 
     def of_id(self, path_id: int) -> FileIndex:

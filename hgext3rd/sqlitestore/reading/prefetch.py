@@ -119,14 +119,19 @@ def _load(store: Store, wanted: set[Key]) -> None:
 
 def _runs(store: Store, wanted: set[Key]) -> Iterator[tuple[Key, list[Run]]]:
     """Yield each item of ``wanted`` with all index runs of its file."""
-    row = store.db.row(statements.COUNT_PATHS)
+    files = (schema.FILE,)
+    row = store.db.row(statements.COUNT_PATHS, files)
     if row is not None and row[0] < len(wanted) * WHOLE_TABLE:
         ids = {
             bytes(path): path_id
-            for path, path_id in store.db.rows(statements.SELECT_PATHS_AND_IDS)
+            for path, path_id in store.db.rows(
+                statements.SELECT_PATHS_AND_IDS, files
+            )
         }
         runs: dict[int, list[Run]] = {}
-        for gid, n, data in store.db.iterate(statements.SELECT_ALL_RUNS):
+        for gid, n, data in store.db.iterate(
+            statements.SELECT_RUNS_OF_KIND, files
+        ):
             path_id, _first = schema.split_id(gid)
             runs.setdefault(path_id, []).append((gid, n, data))
         for key in wanted:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from ...amalgam import sidefiles
 from .. import errors
-from ..formats import frames, statements
+from ..formats import frames, schema, statements
 from .fileindex import FileIndex
 from .store import Store
 
@@ -47,6 +47,7 @@ class FileSize:
 class Stats:
     """The figures of a whole database. Sizes are in bytes.
 
+    ``files`` are all paths: files, and ``manifests`` directories of manifests.
     ``loose`` revisions have a row each and wait for a repack. ``unused``
     counts entries of frames that no revision refers to any more. ``deltas``
     counts revisions by the number of deltas that reading one applies;
@@ -57,6 +58,7 @@ class Stats:
     size: int = 0
     wal: int = 0
     free: int = 0
+    manifests: int = 0
     revisions: int = 0
     loose: int = 0
     raw: int = 0
@@ -109,11 +111,12 @@ def collect(store: Store, progress: Callable[[int], None]) -> Stats:
     deltas: collections.Counter[int] = collections.Counter()
     # Sets, because several revisions may share an entry.
     used: dict[int, set[int]] = collections.defaultdict(set)
-    for done, (path, path_id) in enumerate(
-        db.rows(statements.SELECT_PATHS_AND_IDS)
+    for done, (kind, path, path_id) in enumerate(
+        db.rows(statements.SELECT_ALL_PATHS)
     ):
         idx = store.read_index(path_id)
-        file = FileSize(bytes(path), len(idx))
+        file = FileSize(schema.display_name(kind, bytes(path)), len(idx))
+        result.manifests += kind == schema.DIRECTORY
         _measure(idx, heads, file, deltas, used)
         result.loose += len(idx.stored)
         result.loose_stored += sum(idx.stored.values())

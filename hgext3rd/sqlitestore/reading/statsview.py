@@ -43,7 +43,8 @@ def _totals(fm: Any, found: stats.Stats) -> None:
         fm.plain(b'%-24s %12s%s\n' % (label, util.bytecount(value), text))
         fm.data(**{name.decode('ascii'): value})
     counts = (
-        (b'files', len(found.files), _(b'paths')),
+        (b'files', len(found.files) - found.manifests, _(b'files')),
+        (b'manifests', found.manifests, _(b'directories of manifests')),
         (b'revisions', found.revisions, _(b'revisions')),
         (b'loose', found.loose, _(b'  loose revisions')),
         (b'framecount', found.frame_count, _(b'frames')),

@@ -18,7 +18,7 @@ from mercurial.i18n import _
 
 from .. import errors
 from ..database import connection
-from ..formats import chunks, columns
+from ..formats import chunks, columns, schema
 from ..formats.openframe import OpenFrame
 from .contents import Contents
 from .fileindex import FileIndex
@@ -56,6 +56,9 @@ class Store:
         # Texts that were read ahead, by path and node (see ``prefetch``).
         self.ready: dict[tuple[bytes, bytes], Any] = {}
         self._version: Any = None
+        # Grows when cached indexes become outdated. Objects that hold an index
+        # for long compare it.
+        self.generation = 0
         self._open_writer: OpenWriter | None = None
         self._indexes = indexes = Indexes(db)
         self._contents = contents = Contents(db, indexes)
@@ -85,14 +88,15 @@ class Store:
         """Whether there is a database."""
         return os.path.exists(self.db.path)
 
-    def index(self, path: bytes) -> FileIndex:
-        """Return the valid index of a file; it is empty if there is no file.
+    def index(self, path: bytes, kind: int = schema.FILE) -> FileIndex:
+        """Return the valid index of a path; it is empty if it has no history.
 
-        All callers get the same object, also for a new file while a
+        All callers get the same object, also for a new path while a
         transaction writes.
         """
         self.revalidate()
-        return self._indexes.of_path(path, self._open_writer is not None)
+        sharing = self._open_writer is not None
+        return self._indexes.of_path((kind, path), sharing)
 
     @property
     def open_writer(self) -> OpenWriter | None:
@@ -118,6 +122,8 @@ class Store:
             self._indexes.clear()
             # Frame ids are not reused, but censoring rewrites frames in place.
             self.forget_content()
+            if self._version is not None:
+                self.generation += 1
             self._version = version
 
     def forget_content(self) -> None:
@@ -130,6 +136,7 @@ class Store:
         self._indexes.clear()
         self._indexes.clear_new()
         self.forget_content()
+        self.generation += 1
 
     @contextlib.contextmanager
     def naming_damage(self) -> Iterator[None]:

@@ -81,7 +81,8 @@ def _check_references(store: Store) -> Iterator[Problem]:
     """Yield rows that refer to something that does not exist."""
     db = store.db
     found = _Inventory()
-    for path, path_id in db.rows(statements.SELECT_PATHS_AND_IDS):
+    for kind, name, path_id in db.rows(statements.SELECT_ALL_PATHS):
+        path = schema.display_name(kind, name)
         if path_id in found.paths:
             yield Problem(_(b'path id %d is used twice') % path_id, path)
         found.paths[path_id] = path
@@ -158,7 +159,7 @@ def unused_frames(store: Store) -> int:
     found = _Inventory()
     found.paths = {
         path_id: path
-        for path, path_id in store.db.rows(statements.SELECT_PATHS_AND_IDS)
+        for _kind, path, path_id in store.db.rows(statements.SELECT_ALL_PATHS)
     }
     for frame_id, _head in store.db.iterate(statements.SELECT_HEADS):
         # More than any frame has, so that no reference counts as missing.

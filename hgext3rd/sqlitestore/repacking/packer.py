@@ -116,9 +116,12 @@ class Packer:
 
     def cut(self) -> None:
         """End the frame that is being filled, if there is one."""
-        if self._frame is not None:
-            self._pending.append(self._pool.submit(self._compress, self._frame))
-            self._frame = None
+        frame, self._frame = self._frame, None
+        if frame is not None and frame.size >= ALONE:
+            # Not in a thread, for the same reason.
+            self._done.append(self._compress(frame))
+        elif frame is not None:
+            self._pending.append(self._pool.submit(self._compress, frame))
         while len(self._pending) > 2 * MAX_THREADS:
             self._done.append(self._pending.popleft().result())
 

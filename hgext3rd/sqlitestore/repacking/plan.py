@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mercurial.node import nullrev
 
-from ..formats import statements
+from ..formats import schema, statements
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 from ..writing import relatives
@@ -31,11 +31,13 @@ TOO_LARGE = 256 << 20
 class Plan(NamedTuple):
     """The order in which a repack goes through the files.
 
-    ``files`` are (path, path id) in that order. ``twins`` are sizes of large
-    texts that more than one file has.
+    ``files`` are (path, path id) in that order, and ``directories`` are those
+    of manifests. ``twins`` are sizes of large texts that more than one file
+    has.
     """
 
     files: list[tuple[bytes, int]]
+    directories: list[tuple[bytes, int]]
     twins: frozenset[int]
 
 
@@ -53,7 +55,9 @@ def make(store: Store, progress: Callable[[int], None]) -> Plan:
     """
     ids = {
         bytes(path): path_id
-        for path, path_id in store.db.rows(statements.SELECT_PATHS_AND_IDS)
+        for path, path_id in store.db.rows(
+            statements.SELECT_PATHS_AND_IDS, (schema.FILE,)
+        )
     }
     order = sorted(ids, key=kinship)
     sources: dict[bytes, bytes] = {}
@@ -69,8 +73,13 @@ def make(store: Store, progress: Callable[[int], None]) -> Plan:
         if source is not None and source in ids and source != path:
             sources[path] = source
         progress(done)
+    directories = store.db.rows(
+        statements.SELECT_PATHS_AND_IDS, (schema.DIRECTORY,)
+    )
     return Plan(
-        [(path, ids[path]) for path in _adopt(order, sources)], frozenset(twins)
+        [(path, ids[path]) for path in _adopt(order, sources)],
+        sorted((bytes(path), path_id) for path, path_id in directories),
+        frozenset(twins),
     )
 
 

@@ -20,6 +20,7 @@ from mercurial.utils import storageutil
 from ...amalgam import lru
 from .. import errors
 from ..formats import deltas, frames, schema, statements
+from ..reading import storeddeltas
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 from . import packer, plan
@@ -33,6 +34,9 @@ MAX_CHILDREN = 3
 
 # Bytes of the largest delta that is taken without looking for a smaller one.
 GOOD_DELTA = 128
+
+# The same for manifests, where a delta has a line for each changed file.
+GOOD_MANIFEST_DELTA = 512
 
 # A frame id, and the number of an entry in the frame.
 Place = tuple[int, int]
@@ -93,7 +97,7 @@ class Rewriter:
                 continue
             text = self._text(idx, rev)
             candidates = [rev + 1, *children.get(rev, ())[:MAX_CHILDREN]]
-            places[rev] = self._add(path_id, rev, text, candidates, recent)
+            places[rev] = self._add(idx, rev, text, candidates, recent)
             if rev == n - 1:
                 self._previous = schema.global_id(path_id, rev), text
             recent.put(rev, text, len(text))
@@ -152,14 +156,14 @@ class Rewriter:
 
     def _add(
         self,
-        path_id: int,
+        idx: FileIndex,
         rev: int,
         text: bytes,
         candidates: list[int],
         recent: lru.LRU[int, bytes],
     ) -> Place:
         """Put one revision into a frame, unless its text is in one already."""
-        gid = schema.global_id(path_id, rev)
+        gid = idx.gid(rev)
         digest = None
         if len(text) in self._twins:
             digest = deltas.content_digest(text)
@@ -170,7 +174,7 @@ class Rewriter:
         if len(text) >= packer.ALONE:
             place = self._box.add_alone(gid, text)
         else:
-            base, data = self._best(path_id, text, candidates, recent)
+            base, data = self._best(idx, rev, text, candidates, recent)
             place = self._box.add(gid, data, base)
         if digest is not None:
             self._known[digest] = place
@@ -178,7 +182,8 @@ class Rewriter:
 
     def _best(
         self,
-        path_id: int,
+        idx: FileIndex,
+        rev: int,
         text: bytes,
         candidates: list[int],
         recent: lru.LRU[int, bytes],
@@ -191,7 +196,7 @@ class Rewriter:
             base_text = recent.peek(base)
             if base_text is None:
                 continue
-            place = self._box.place(schema.global_id(path_id, base))
+            place = self._box.place(idx.gid(base))
             if place is None:
                 continue
             best = min(best, _delta(place, base_text, text), key=_size)
@@ -212,6 +217,65 @@ class Rewriter:
         except errors.CorruptStore:
             return False
         return deltas.content_digest(text) == digest
+
+
+class ManifestRewriter(Rewriter):
+    """Puts the revisions of one directory of manifests after another.
+
+    Deltas are stored ones or their inverses wherever possible, because those
+    replace whole lines: Mercurial reads the changes of a manifest from its
+    delta. So they are not trimmed either.
+    """
+
+    def _kept(self, idx: FileIndex, rev: int) -> Place | None:
+        return None
+
+    def _add(
+        self,
+        idx: FileIndex,
+        rev: int,
+        text: bytes,
+        candidates: list[int],
+        recent: lru.LRU[int, bytes],
+    ) -> Place:
+        base, data = self._best(idx, rev, text, candidates, recent)
+        return self._box.add(idx.gid(rev), data, base)
+
+    def _best(
+        self,
+        idx: FileIndex,
+        rev: int,
+        text: bytes,
+        candidates: list[int],
+        recent: lru.LRU[int, bytes],
+    ) -> tuple[int | None, bytes]:
+        """Return (place of the base, delta), or (None, full text)."""
+        best: tuple[int | None, bytes] = (None, text)
+        others = []
+        for base in dict.fromkeys(candidates):
+            place = None
+            if base < len(idx):
+                place = self._box.place(idx.gid(base))
+            if place is None:
+                continue
+            delta = storeddeltas.between(
+                self._store, idx, base, rev, lambda: text
+            )
+            if delta is None:
+                others.append((base, place))
+            elif len(delta) < len(best[1]):
+                best = place, delta
+        for base, place in others:
+            base_text = recent.peek(base)
+            if base_text is not None and len(best[1]) > GOOD_MANIFEST_DELTA:
+                delta = mdiff.textdiff(base_text, text)
+                if len(delta) < len(best[1]):
+                    best = place, delta
+        return best
+
+
+# The class for each kind of path (see ``schema``).
+OF_KIND = {schema.FILE: Rewriter, schema.DIRECTORY: ManifestRewriter}
 
 
 def _children(idx: FileIndex) -> dict[int, list[int]]:

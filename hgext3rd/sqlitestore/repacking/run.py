@@ -36,12 +36,14 @@ LOCK_NAME = b'sqlite-repack.lock'
 class Effort(NamedTuple):
     """How much time a repack spends to save space.
 
-    ``frame_size`` is the number of bytes of entries in a frame, ``level`` that
-    of compression. ``split`` stores the numbers of hunks in columns of their
-    own (see ``formats.frames``).
+    ``frame_size`` and ``manifest_frame_size`` are the numbers of bytes of
+    entries in a frame of files and of manifests, ``level`` is that of
+    compression. ``split`` stores the numbers of hunks in columns of their own
+    (see ``formats.frames``).
     """
 
     frame_size: int
+    manifest_frame_size: int
     level: int
     split: bool
 
@@ -50,8 +52,8 @@ class Effort(NamedTuple):
 # file decompresses a whole frame, which takes about 1 ms per MB of
 # entries. Splitting reduces the size by 4 to 8%, and reading all of history
 # takes 3% longer.
-NORMAL = Effort(2 << 20, chunks.REPACK_LEVEL, split=False)
-MAXIMUM = Effort(8 << 20, chunks.MAX_LEVEL, split=True)
+NORMAL = Effort(2 << 20, 1 << 19, chunks.REPACK_LEVEL, split=False)
+MAXIMUM = Effort(8 << 20, 2 << 20, chunks.MAX_LEVEL, split=True)
 
 # Frames per SQLite transaction, and compressed bytes to hold in memory until
 # then.
@@ -81,11 +83,7 @@ def repack(
             order = plan.make(
                 store, lambda done: progress(_(b'planning'), done, None)
             )
-            job = Repack(repo, store, effort, progress, order)
-            try:
-                job.run()
-            finally:
-                job.packer.close()
+            Repack(repo, store, effort, progress, order).run()
         with locked(repo, store):
             mark = _mark(store, effort)
             if mark is not None:
@@ -142,10 +140,7 @@ def _mark(store: Store, effort: Effort) -> int | None:
 
 
 class Repack:
-    """One repack of the files of a repository, in the order of a plan.
-
-    The caller closes ``packer`` afterwards.
-    """
+    """One repack of a repository, in the order of a plan."""
 
     def __init__(
         self,
@@ -158,24 +153,41 @@ class Repack:
         self.repo = repo
         self.store = store
         self.progress = progress
-        self.packer = packer.Packer(
-            store.compression,
-            effort.level,
-            effort.frame_size,
-            self._next_id,
-            effort.split,
-        )
+        self.packer: packer.Packer
+        self._rewriter: rewriter.Rewriter
+        self._effort = effort
         self._order = order
-        self._rewriter = rewriter.Rewriter(
-            store, self.packer, order.twins, self._make_room
-        )
         self._codec = chunks.Codec(store.compression, effort.level)
         self._ids = iter(range(0))
         self._batch: list[rewriter.Rewritten] = []
 
     def run(self) -> None:
-        """Repack all files, then delete the frames no longer needed."""
-        todo = [path_id for _path, path_id in self._order.files]
+        """Repack everything, then delete the frames no longer needed."""
+        effort, order = self._effort, self._order
+        # One kind after the other, because a frame holds revisions of one kind.
+        for kind, size, paths in (
+            (schema.FILE, effort.frame_size, order.files),
+            (schema.DIRECTORY, effort.manifest_frame_size, order.directories),
+        ):
+            self.packer = packer.Packer(
+                self.store.compression,
+                effort.level,
+                size,
+                self._next_id,
+                effort.split,
+            )
+            make = rewriter.OF_KIND[kind]
+            self._rewriter = make(
+                self.store, self.packer, order.twins, self._make_room
+            )
+            try:
+                self._run([path_id for _path, path_id in paths])
+            finally:
+                self.packer.close()
+        self._sweep()
+
+    def _run(self, todo: list[int]) -> None:
+        """Repack paths of one kind."""
         for number in range(ROUNDS):
             if not todo:
                 break
@@ -183,7 +195,6 @@ class Repack:
             # In the last round other writers wait, so that no file changes.
             with self.repo.lock() if last else contextlib.nullcontext():
                 todo = self._pass(todo)
-        self._sweep()
 
     def _pass(self, path_ids: Iterable[int]) -> list[int]:
         """Repack files; return those that changed and need another pass."""
@@ -256,7 +267,7 @@ class Repack:
     def _switch(
         self, idx: FileIndex, path_id: int, places: list[rewriter.Place]
     ) -> None:
-        """Replace the rows of a file by one index run with the new places."""
+        """Replace the rows of a file by index runs with the new places."""
         db = self.store.db
         n = len(idx)
         revs = [
@@ -266,8 +277,10 @@ class Repack:
         first, end = _bounds(path_id, n)
         db.execute(statements.DELETE_LOOSE, (first, end))
         db.execute(statements.DELETE_RUNS, (first, end))
-        data = index.encode_run(0, revs, self._codec)
-        db.execute(statements.INSERT_RUN, (first, n, data))
+        for start in range(0, n, index.RUN_SIZE):
+            run = revs[start : start + index.RUN_SIZE]
+            data = index.encode_run(start, run, self._codec)
+            db.execute(statements.INSERT_RUN, (first + start, len(run), data))
 
     def _sweep(self) -> None:
         """Delete the frames that hold no revision any more."""

@@ -29,6 +29,10 @@ MAX_ROWS = 200
 MAX_CHAIN_RATIO = 3
 MAX_CHAIN_BYTES = 64 << 10
 
+# Reading a row takes as long as reading this many bytes of text, so the limit of
+# rows grows with the text.
+BYTES_PER_ROW = 8 << 10
+
 # A delta that is this many times smaller than its text is taken without trying
 # other bases.
 GOOD_RATIO = 32
@@ -66,12 +70,18 @@ class Choice(NamedTuple):
 class Candidate(NamedTuple):
     """A possible base: revision ``rev`` of the file with index ``idx``.
 
-    ``place`` is how the row would refer to it.
+    ``place`` is how the row would refer to it. ``delta`` is the delta to the
+    new text if the caller has one, otherwise None.
     """
 
     idx: FileIndex
     rev: int
     place: int
+    delta: bytes | None = None
+
+
+# A revision of the same path, and the delta that makes the new text of it.
+Known = tuple[int, bytes]
 
 
 def candidates(
@@ -82,18 +92,25 @@ def candidates(
     p1: int,
     p2: int,
     digest: int | None,
+    known: Known | None = None,
+    kind: int = schema.FILE,
 ) -> Iterator[Candidate]:
-    """Yield bases for the next revision of a file, the most promising first.
+    """Yield bases for the next revision of a path, the most promising first.
 
     ``digest`` is that of ``text``, or None if the text is not to be found by
-    its content.
+    its content. ``known`` is a delta that need not be computed. Only files have
+    copies.
     """
+    seen = set()
+    if known is not None and known[0] != nullrev:
+        base, delta = known
+        seen.add(base)
+        yield Candidate(idx, base, len(idx) - base, delta)
     if digest is not None:
         found = relatives.same_content(store, idx, digest, len(text))
         if found is not None and found[0] is not idx:
             yield _in_other_file(*found)
     rev = len(idx)
-    seen = set()
     for base in (p1, p2, rev - 1):
         if (
             base != nullrev
@@ -102,6 +119,8 @@ def candidates(
         ):
             seen.add(base)
             yield Candidate(idx, base, rev - base)
+    if kind != schema.FILE:
+        return
     found = relatives.copy_source(store, path, text)
     if found is not None:
         yield _in_other_file(*found)
@@ -131,7 +150,7 @@ def chain_cost(store: Store, idx: FileIndex, rev: int) -> tuple[int, int]:
 def is_short(store: Store, idx: FileIndex, rev: int, size: int) -> bool:
     """Return whether a text of ``size`` bytes may be a delta of ``rev``."""
     rows, stored = chain_cost(store, idx, rev)
-    return rows < MAX_ROWS and stored < max(
+    return rows < max(MAX_ROWS, size // BYTES_PER_ROW) and stored < max(
         MAX_CHAIN_BYTES, MAX_CHAIN_RATIO * size
     )
 
@@ -151,15 +170,16 @@ def choose(
     best: Choice | None = None
     size = len(text)
     if size <= MAX_DIFF_SIZE:
-        for idx, rev, place in bases:
+        for idx, rev, place, delta in bases:
             if idx.rawsize(rev) > MAX_DIFF_SIZE:
                 continue
             if not is_short(store, idx, rev, size):
                 continue
-            base = text_of(idx, rev)
-            if base == text:
-                return Choice(place, b'')
-            delta = mdiff.textdiff(base, text)
+            if delta is None:
+                base = text_of(idx, rev)
+                if base == text:
+                    return Choice(place, b'')
+                delta = mdiff.textdiff(base, text)
             if len(delta) > size + DELTA_BONUS:
                 continue
             chunk = encode(delta)

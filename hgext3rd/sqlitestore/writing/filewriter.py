@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Add revisions to one file, and strip them.
+"""Add revisions to one file or directory of manifests, and strip them.
 
 Commits, changegroups and strips use a FileWriter. It decides whether an added
 revision becomes a row of its own, an entry of a shared frame or a frame of its
-own. Texts are not checked here: ``filelog`` and ``ingest`` compare them with
+own. Texts are not checked here: ``revlogs`` and ``ingest`` compare them with
 their nodes first. ``censor`` uses a FileWriter to store tombstones;
 ``recovery`` and ``narrowing`` remove revisions without one.
 """
@@ -30,21 +30,34 @@ from .writer import Writer
 LOOSE_ROWS = 100
 LOOSE_BYTES = 64 << 10
 
+# A frame begins with a full text. If that is large, more revisions become rows:
+# this part of its bytes.
+LOOSE_PART = 4
+
 # Bytes of the largest delta that is stored in a row. If it is larger, the full
 # text becomes a frame of its own.
 LARGE_CHUNK = schema.MAX_VALUE
 
 
 class FileWriter:
-    """Changes the file at ``path`` within the transaction of ``writer``.
+    """Changes the history of ``path`` within the transaction of ``writer``.
 
-    ``index`` is the shared index of the file; each change updates it. ``texts``
-    holds texts of the file that are needed again.
+    ``kind`` is that of the path (see ``schema``). ``index`` is the shared index
+    of the path; each change updates it. ``texts`` holds texts that are needed
+    again.
     """
 
     def __init__(
-        self, index: FileIndex, store: Store, writer: Writer, path: bytes
+        self,
+        index: FileIndex,
+        store: Store,
+        writer: Writer,
+        path: bytes,
+        kind: int = schema.FILE,
     ) -> None:
+        self.kind = kind
+        # for messages
+        self.name = schema.display_name(kind, path)
         self.index = index
         self.store = store
         self.writer = writer
@@ -68,21 +81,32 @@ class FileWriter:
         p2: int,
         node: bytes,
         flags: int,
+        known: bases.Known | None = None,
     ) -> int:
         """Add a revision as a row, and return its number.
 
-        This chooses the base of its delta.
+        This chooses the base of its delta. ``known`` is a delta that the caller
+        has already.
         """
         index, writer = self.index, self.writer
-        writer.touch(self.path, index)
+        writer.touch((self.kind, self.path), index)
         gid = index.gid(len(index))
         candidates: Iterable[bases.Candidate] = ()
         digest = None
-        if len(text) >= relatives.CONTENT_SIZE:
+        # Only files are found by their content.
+        if self.kind == schema.FILE and len(text) >= relatives.CONTENT_SIZE:
             digest = deltas.content_digest(text)
         if not flags & constants.REVIDX_ISCENSORED:
             candidates = bases.candidates(
-                self.store, index, self.path, text, p1, p2, digest
+                self.store,
+                index,
+                self.path,
+                text,
+                p1,
+                p2,
+                digest,
+                known,
+                self.kind,
             )
         place, chunk, pieces = bases.choose(
             self.store, text, candidates, writer.codec, self._text_of
@@ -118,9 +142,14 @@ class FileWriter:
             return rev
         runs = self._runs
         if runs is None:
-            self.writer.touch(self.path, index)
+            self.writer.touch((self.kind, self.path), index)
             runs = self._runs = RunWriter(
-                index, self.store, self.writer, self.path, self.texts
+                index,
+                self.store,
+                self.writer,
+                self.path,
+                self.texts,
+                self.kind,
             )
         if runs.add(draft, text, base, delta):
             self.texts.keep(rev, text)
@@ -134,7 +163,7 @@ class FileWriter:
     ) -> None:
         """Add a revision as a row, with its delta from the wire if possible."""
         index, writer = self.index, self.writer
-        writer.touch(self.path, index)
+        writer.touch((self.kind, self.path), index)
         rev = len(index)
         if (
             base != nullrev
@@ -150,9 +179,10 @@ class FileWriter:
             self._add_draft(draft, text)
         self._loose_rows += 1
         self._loose_bytes += index.stored.get(rev, 0)
-        self._sealing = (
-            self._loose_bytes > LOOSE_BYTES or self._loose_rows >= LOOSE_ROWS
-        )
+        size = len(text)
+        self._sealing = self._loose_bytes > max(
+            LOOSE_BYTES, size // LOOSE_PART
+        ) or self._loose_rows >= max(LOOSE_ROWS, size // bases.BYTES_PER_ROW)
 
     def _add_draft(self, draft: Revision, text: bytes) -> None:
         node, p1, p2, linkrev, flags = draft[:5]
@@ -193,4 +223,4 @@ class FileWriter:
         ``changesets`` is the number of changesets that will remain.
         """
         self.writer.begin_strip(changesets)
-        self.writer.truncate(self.path, self.index, rev)
+        self.writer.truncate((self.kind, self.path), self.index, rev)

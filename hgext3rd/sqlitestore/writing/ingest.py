@@ -105,10 +105,10 @@ class Group:
         for node in (data.p1, data.p2):
             if get_rev(node) is None:
                 return error.LookupError(
-                    node, self._file.path, _(b'unknown parent')
+                    node, self._file.name, _(b'unknown parent')
                 )
         return error.LookupError(
-            data.delta_base, self._file.path, _(b'unknown delta base')
+            data.delta_base, self._file.name, _(b'unknown delta base')
         )
 
     def _censor_flags(self, data: Any, base: int, delta: bytes) -> int:
@@ -122,7 +122,7 @@ class Group:
                 index.rawsize(base), len(delta) - head
             )
             if delta[:head] != expected:
-                raise error.CensoredBaseError(self._file.path, index.node(base))
+                raise error.CensoredBaseError(self._file.name, index.node(base))
         if getattr(data, 'has_censor_flag', False):
             return 0
         if storageutil.deltaiscensored(delta, base, index.rawsize):
@@ -139,7 +139,7 @@ class Group:
             self._check_text(text, data.node, data.p1, data.p2, flags)
             if flags & constants.REVIDX_ISCENSORED:
                 raise error.StorageError(
-                    _(b'node %s is not censored') % self._file.path
+                    _(b'node %s is not censored') % self._file.name
                 )
         except error.CensoredNodeError:
             if not flags & constants.REVIDX_ISCENSORED:
@@ -160,7 +160,7 @@ class Group:
             return bytes(mdiff.patches(base_text, [delta]))
         except compat.mpatch.mpatchError as exc:
             raise error.StorageError(
-                _(b'%s: received a damaged delta') % self._file.path
+                _(b'%s: received a damaged delta') % self._file.name
             ) from exc
 
 

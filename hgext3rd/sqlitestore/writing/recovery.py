@@ -102,9 +102,7 @@ def strip_rows(store: Store, changesets: int) -> None:
     """Remove the revisions of all changesets from number ``changesets`` on."""
     from mercurial.utils import storageutil
 
-    for path in store.paths():
-        path_id = store.path_id(path)
-        assert path_id is not None
+    for kind, path, path_id in store.db.rows(statements.SELECT_ALL_PATHS):
         idx = store.read_index(path_id)
         core = idx.core
         point, _broken = storageutil.resolvestripinfo(
@@ -117,7 +115,7 @@ def strip_rows(store: Store, changesets: int) -> None:
         if point < len(idx):
             truncate_rows(store, path_id, point)
             if not point:
-                store.db.execute(statements.DELETE_PATH, (path,))
+                store.db.execute(statements.DELETE_PATH, (kind, path))
 
 
 def truncate_rows(store: Store, path_id: int, n: int) -> None:

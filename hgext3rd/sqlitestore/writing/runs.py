@@ -12,7 +12,7 @@ from mercurial import mdiff
 from mercurial.node import nullrev
 from mercurial.revlogutils import constants
 
-from ..formats import deltas, index
+from ..formats import deltas, index, schema
 from ..formats.index import Revision
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
@@ -29,7 +29,8 @@ LARGE_COPY = 256 << 10
 class RunWriter:
     """Adds sealed revisions to the file at ``path``.
 
-    The file must have a path id. ``texts`` is shared with the caller.
+    The file must have a path id. ``texts`` is shared with the caller. ``kind``
+    is that of the path (see ``schema``).
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class RunWriter:
         writer: Writer,
         path: bytes,
         texts: RecentTexts,
+        kind: int = schema.FILE,
     ) -> None:
+        self._kind = kind
         self._index = idx
         self._store = store
         self._writer = writer
@@ -60,14 +63,14 @@ class RunWriter:
         applies to revision ``base``, which is -1 if a full text came. Return
         whether the revision was added.
         """
-        sealer = self._writer.sealer
+        sealer = self._writer.sealer(self._kind)
         gid = self._base_gid + len(self._index)
         place = None
         if base != nullrev:
             place = sealer.place(self._base_gid + base)
         if place is None or len(delta) >= len(text):
             place, delta = self._best_in_frame(draft, text)
-        if len(delta) >= relatives.CONTENT_SIZE:
+        if len(delta) >= relatives.CONTENT_SIZE and self._kind == schema.FILE:
             found = self._add_large(gid, draft, text, place, delta)
             if found is None:
                 return False
@@ -81,6 +84,8 @@ class RunWriter:
             self._first = len(self._index)
         self._run.append(revision)
         self._index.append(revision)
+        if len(self._run) >= index.RUN_SIZE:
+            self.end()
         return True
 
     def end(self) -> None:
@@ -108,7 +113,7 @@ class RunWriter:
         either because a row has the same text, or to be a delta of its copy
         source.
         """
-        sealer = self._writer.sealer
+        sealer = self._writer.sealer(self._kind)
         if draft.flags & constants.REVIDX_ISCENSORED:
             return sealer.add(gid, delta, place)
         digest = deltas.content_digest(text)
@@ -146,7 +151,7 @@ class RunWriter:
 
         Return (None, ``text``) if no delta is smaller than the text.
         """
-        sealer = self._writer.sealer
+        sealer = self._writer.sealer(self._kind)
         best: tuple[int | None, bytes] = (None, text)
         if (
             draft.flags & constants.REVIDX_ISCENSORED
@@ -174,4 +179,6 @@ class RunWriter:
         return best
 
     def _copy_source(self, text: bytes) -> tuple[FileIndex, int] | None:
+        if self._kind != schema.FILE:
+            return None
         return relatives.copy_source(self._store, self._path, text)

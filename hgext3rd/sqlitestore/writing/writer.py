@@ -101,7 +101,8 @@ class Writer:
         self._marked: set[int] = set()
         self._kind: str | None = None
         self._on_record = False
-        self._sealer: Sealer | None = None
+        # By kind of path, because a frame holds revisions of one kind.
+        self._sealers: dict[int, Sealer] = {}
         tr.addabort(CATEGORY, lambda tr: self._abort())
         tr.addpostclose(CATEGORY, lambda tr: self._release())
 
@@ -214,24 +215,24 @@ class Writer:
 
     # paths
 
-    def touch(self, path: bytes, idx: FileIndex) -> None:
-        """Prepare for adding revisions to a file.
+    def touch(self, key: tuple[int, bytes], idx: FileIndex) -> None:
+        """Prepare for adding revisions to a path; ``key`` is (kind, path).
 
-        This gives a new file its path id, and marks the end of an older one.
+        This gives a new path its id, and marks the end of an older one.
         """
         self.begin()
         path_id = idx.path_id
         if path_id is None:
             path_id = idx.path_id = self._next('path')
-            self.store.db.execute(statements.INSERT_PATH, (path, path_id))
-            self.store.add_path(path, path_id, idx)
+            self.store.db.execute(statements.INSERT_PATH, (*key, path_id))
+            self.store.add_path(key, path_id, idx)
         elif path_id < self._first_path and path_id not in self._marked:
             self._marked.add(path_id)
             mark = (path_id, len(idx))
             self.store.db.execute(statements.INSERT_MARK, mark)
 
-    def truncate(self, path: bytes, idx: FileIndex, n: int) -> None:
-        """Remove all revisions of a file from number ``n`` on."""
+    def truncate(self, key: tuple[int, bytes], idx: FileIndex, n: int) -> None:
+        """Remove all revisions of the path ``key`` from number ``n`` on."""
         self.begin()
         path_id = idx.path_id
         if path_id is None:
@@ -240,8 +241,8 @@ class Writer:
         recovery.truncate_rows(self.store, path_id, n)
         idx.truncate(n)
         if not n:
-            self.store.db.execute(statements.DELETE_PATH, (path,))
-            self.store.drop_path(path, path_id)
+            self.store.db.execute(statements.DELETE_PATH, key)
+            self.store.drop_path(key, path_id)
             idx.path_id = None
 
     def _next(self, counter: str) -> int:
@@ -269,24 +270,27 @@ class Writer:
 
     # frames
 
-    @property
-    def sealer(self) -> Sealer:
-        """The object that fills frames in this transaction."""
-        if self._sealer is None:
+    def sealer(self, kind: int) -> Sealer:
+        """Return the object that fills frames with paths of a kind."""
+        found = self._sealers.get(kind)
+        if found is None:
             self.begin()
-            self._sealer = Sealer(self, self.store.compression)
-        return self._sealer
+            found = Sealer(self, self.store.compression)
+            self._sealers[kind] = found
+        return found
 
     def open_frame(self, frame_id: int) -> OpenFrame | None:
         """Return the frame being filled if it has this id, or None."""
-        if self._sealer is None:
-            return None
-        return self._sealer.current(frame_id)
+        for sealer in self._sealers.values():
+            frame = sealer.current(frame_id)
+            if frame is not None:
+                return frame
+        return None
 
     def flush(self) -> None:
-        """Store the frame being filled, if there is one."""
-        if self._sealer is not None:
-            self._sealer.flush()
+        """Store the frames being filled, if there are any."""
+        for sealer in self._sealers.values():
+            sealer.flush()
 
     def next_frame(self) -> int:
         """Return a frame id that was never used."""

@@ -18,7 +18,7 @@ from mercurial.utils import stringutil
 def problems(file: Any, state: Any) -> Iterator[Any]:
     """Yield the problems found by reading every revision of a file.
 
-    ``file`` is a FileStore; ``state`` and the problems are those of core's
+    ``file`` is a SQLiteRevlog; ``state`` and the problems are those of core's
     ``ifilestorage.verifyintegrity``. Revisions are read in the order in which
     they are stored, so the base of each delta was read just before.
     """

@@ -25,6 +25,8 @@ class RevlogShape:
     ``opener`` is the store's vfs, in whose options core keeps settings.
     """
 
+    #: tells these objects from revlogs
+    in_sqlite = True
     nullid = sha1nodeconstants.nullid
     nodeconstants = sha1nodeconstants
     # Extensions and debug commands look at these.
@@ -40,7 +42,7 @@ class RevlogShape:
     _sidedatafile = None
     _nodemap_file = None
     _diff_fn = staticmethod(mdiff.textdiff)
-    revlog_kind = constants.KIND_FILELOG
+    revlog_kind: int = constants.KIND_FILELOG
     is_delaying = False
     has_revdiff_extra = False
     uses_rust = False
@@ -55,7 +57,7 @@ class RevlogShape:
         """Core's settings for what revlogs may hold."""
         feature: Any = self.opener.options.get(b'feature-config')
         feature = config.FeatureConfig() if feature is None else feature.copy()
-        feature.censorable = True
+        feature.censorable = self.revlog_kind == constants.KIND_FILELOG
         feature.canonical_parent_order = False
         return feature
 

@@ -16,6 +16,7 @@ from mercurial.node import nullrev, sha1nodeconstants
 from mercurial.revlogutils import constants
 from mercurial.utils import storageutil
 
+from ..formats import schema
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 
@@ -23,7 +24,7 @@ _core = revlog.revlog
 
 
 class IndexView:
-    """The index of the file ``path``: core's interface ``ifileindex``.
+    """The index of ``path``, of a kind: core's interface ``ifileindex``.
 
     The index is read when it is first used.
     """
@@ -31,16 +32,20 @@ class IndexView:
     nullid = sha1nodeconstants.nullid
     nodeconstants = sha1nodeconstants
 
-    def __init__(self, store: Store, path: bytes) -> None:
+    def __init__(
+        self, store: Store, path: bytes, kind: int = schema.FILE
+    ) -> None:
         self._store = store
-        self.display_id = path
+        self._path = path
+        self._kind = kind
+        self.display_id = schema.display_name(kind, path)
         # core's cache of abbreviated nodes
         self._pcache: dict[bytes, bytes] = {}
 
     @util.propertycache
     def idx(self) -> FileIndex:
         """The index of the file, shared by all objects that open it."""
-        return self._store.index(self.display_id)
+        return self._store.index(self._path, self._kind)
 
     @property
     def index(self) -> Any:

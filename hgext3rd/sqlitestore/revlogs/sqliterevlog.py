@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The object inside a filelog, where core has a revlog.
+"""The object inside a filelog or manifest, where core has a revlog.
 
 Core, its bundled extensions and others use many attributes of that object, so
 its interface is wide. It composes an ``IndexView``, a ``TextReader`` and a
@@ -61,23 +61,36 @@ class PartMethod:
         return method
 
 
-class FileStore(RevlogShape):
-    """The revisions of the file ``path``, with the interface of a revlog.
+class SQLiteRevlog(RevlogShape):
+    """The revisions of ``path``, with the interface of a revlog.
 
-    ``opener`` is the store's vfs, in whose options core keeps settings. A
-    ``writable`` file accepts ``addrevision`` and ``addgroup``.
+    ``kind`` is that of the path (see ``schema``): a file, or a directory of
+    manifests. ``opener`` is the store's vfs, in whose options core keeps
+    settings. A ``writable`` object accepts ``addrevision`` and ``addgroup``.
     """
 
     _adding_group = False
 
     def __init__(
-        self, store: Store, opener: Any, path: bytes, writable: bool
+        self,
+        store: Store,
+        opener: Any,
+        path: bytes,
+        writable: bool,
+        kind: int = schema.FILE,
     ) -> None:
         super().__init__(opener)
         self.store = store
-        self.filename = self.display_id = path
-        self.target = (constants.KIND_FILELOG, path)
-        self.radix = b'data/' + path
+        self.kind = kind
+        self.filename = path
+        self.display_id = name = schema.display_name(kind, path)
+        if kind == schema.FILE:
+            self.revlog_kind = constants.KIND_FILELOG
+            self.radix = b'data/' + path
+        else:
+            self.revlog_kind = constants.KIND_MANIFESTLOG
+            self.radix = name
+        self.target = (self.revlog_kind, path)
         self._writable = writable
 
     # The parts are made when they are first used: update and archive open each
@@ -85,8 +98,8 @@ class FileStore(RevlogShape):
 
     @util.propertycache
     def view(self) -> IndexView:
-        """The index of the file."""
-        return IndexView(self.store, self.filename)
+        """The index of the path."""
+        return IndexView(self.store, self.filename, self.kind)
 
     @util.propertycache
     def reader(self) -> TextReader:
@@ -254,7 +267,7 @@ class FileStore(RevlogShape):
     def _file_writer(self, tr: Any) -> filewriter.FileWriter:
         writer = writing.writer(self.store, tr)
         return filewriter.FileWriter(
-            self.idx, self.store, writer, self.filename
+            self.idx, self.store, writer, self.filename, self.kind
         )
 
     def addrevision(
@@ -272,8 +285,8 @@ class FileStore(RevlogShape):
     ) -> int:
         """Add a text and return its revision number.
 
-        A text that the file already has is not added again. Raises RevlogError
-        for a text of 2 GiB or more.
+        A text that is there already is not added again. Raises RevlogError for
+        a text of 2 GiB or more.
         """
         if link == nullrev:
             raise error.RevlogError(
@@ -295,8 +308,12 @@ class FileStore(RevlogShape):
             return rev
         if checkable and given:
             self.checkhash(rawtext, node, p1=p1, p2=p2)
+        # A delta of another text than the raw one is of no use.
+        known = cachedelta if rawtext is text else None
+        # Manifests arrive as a view of an array that changes later.
+        rawtext = bytes(rawtext)
         rev = self.addrawrevision(
-            rawtext, transaction, link, p1, p2, node, flags
+            rawtext, transaction, link, p1, p2, node, flags, known
         )
         if checkable and (given or not flags):
             # The text was hashed above.
@@ -321,18 +338,22 @@ class FileStore(RevlogShape):
         The text is not checked. If it is None, ``cachedelta`` is a delta that
         makes it.
         """
+        known = None
+        if cachedelta is not None:
+            known = (
+                compat.cached_base(cachedelta),
+                compat.cached_delta(cachedelta),
+            )
         with self._writing(transaction) as file:
             if rawtext is None:
-                delta = compat.cached_delta(cachedelta)
-                base = self.rawdata(
-                    compat.cached_base(cachedelta), validate=False
-                )
-                rawtext = bytes(mdiff.patches(base, [delta]))
+                assert known is not None
+                base = self.rawdata(known[0], validate=False)
+                rawtext = bytes(mdiff.patches(base, [known[1]]))
             reader = self.reader
             if reader.last is not None:
                 file.texts.keep(*reader.last[:2])
             rev = file.add(
-                rawtext, link, self.rev(p1), self.rev(p2), node, flags
+                rawtext, link, self.rev(p1), self.rev(p2), node, flags, known
             )
             reader.last = (rev, rawtext, False)
             return rev
@@ -362,7 +383,10 @@ class FileStore(RevlogShape):
                     file,
                     self.revision,
                     self._check_received,
-                    self.opener.options.get(b'issue6528.fix-incoming', True),
+                    self.kind == schema.FILE
+                    and self.opener.options.get(
+                        b'issue6528.fix-incoming', True
+                    ),
                 )
                 get_rev = self.index.get_rev
                 try:

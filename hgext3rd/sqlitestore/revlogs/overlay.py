@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files in bundle repositories and union repositories.
+"""Files and manifests in bundle repositories and union repositories.
 
-Such a file has revisions that are not in the database, after those that are:
+Such a history has revisions that are not in the database, after those that are:
 from the changegroup of a bundle, or from another repository of any kind. They
 are added to a copy of the index in memory. Nothing is written.
 """
@@ -17,12 +17,14 @@ from mercurial.i18n import _
 from mercurial.node import nullrev
 
 from .. import compat
+from ..formats import schema
 from ..formats.index import Revision
 from ..reading.store import Store
 from .deltaview import DeltaView
 from .filelog import SQLiteFilelog
-from .filestore import FileStore
 from .indexview import IndexView
+from .manifests import SQLiteManifest
+from .sqliterevlog import SQLiteRevlog
 from .textreader import TextReader
 
 
@@ -91,6 +93,16 @@ class OverlayDeltas(DeltaView):
             return self._overlay.deltaparent(rev)
         return super().deltaparent(rev)
 
+    def stored_between(self, rev1: int, rev2: int) -> bytes | None:
+        """Return a delta that need not be computed, or None."""
+        if max(rev1, rev2) <= self._tip:
+            return super().stored_between(rev1, rev2)
+        if nullrev in (rev1, rev2) or rev2 <= self._tip:
+            return None
+        if self._overlay.deltaparent(rev2) != rev1:
+            return None
+        return self._overlay.delta(rev2)
+
     def stored_delta(self, rev: int) -> bytes | None:
         """Return the stored full text or delta of a revision, or None."""
         if rev > self._tip:
@@ -98,21 +110,23 @@ class OverlayDeltas(DeltaView):
         return super().stored_delta(rev)
 
 
-class OverlayStore(FileStore):
-    """A file with the revisions of an overlay on top.
+class OverlayStore(SQLiteRevlog):
+    """A path with the revisions of an overlay on top.
 
     ``repotiprev`` is the last revision in the database. ``bundlerevs`` are the
     numbers of all revisions that the other side has, including those that are
     in the database.
     """
 
-    def __init__(self, store: Store, opener: Any, path: bytes) -> None:
+    def __init__(
+        self, store: Store, opener: Any, path: bytes, kind: int
+    ) -> None:
         super().__init__(
-            store, vfsmod.readonlyvfs(opener), path, writable=False
+            store, vfsmod.readonlyvfs(opener), path, writable=False, kind=kind
         )
-        self.view = IndexView(store, path)
+        self.view = IndexView(store, path, kind)
         # Not the shared index, because revisions are added to this one.
-        self.view.idx = store.read_index(store.path_id(path))
+        self.view.idx = store.read_index(store.path_id(path, kind))
         self.repotiprev = len(self.idx) - 1
         self.bundlerevs: set[int] = set()
 
@@ -176,9 +190,9 @@ class BundleOverlay:
 
 
 class BundleStore(OverlayStore):
-    """A file with the revisions of a bundle.
+    """A path with the revisions of a bundle.
 
-    ``bundle`` is core's changegroup unpacker, placed at the file's deltas.
+    ``bundle`` is core's changegroup unpacker, placed at the path's deltas.
     ``linkmapper`` returns the number of the changeset with a node.
     """
 
@@ -189,8 +203,9 @@ class BundleStore(OverlayStore):
         path: bytes,
         bundle: Any,
         linkmapper: Callable[[bytes], int],
+        kind: int = schema.FILE,
     ) -> None:
-        super().__init__(store, opener, path)
+        super().__init__(store, opener, path, kind)
         self.bundle = bundle
         overlay = BundleOverlay(bundle, self.repotiprev)
         self._lay_over(overlay)
@@ -201,10 +216,14 @@ class BundleStore(OverlayStore):
                 continue
             for parent in (data.p1, data.p2):
                 if not self.index.has_node(parent):
-                    raise error.LookupError(parent, path, _(b'unknown parent'))
+                    raise error.LookupError(
+                        parent, self.display_id, _(b'unknown parent')
+                    )
             if not self.index.has_node(data.delta_base):
                 raise error.LookupError(
-                    data.delta_base, path, _(b'unknown delta base')
+                    data.delta_base,
+                    self.display_id,
+                    _(b'unknown delta base'),
                 )
             base = self.rev(data.delta_base)
             rev = self.idx.append(
@@ -245,9 +264,9 @@ class UnionOverlay:
 
 
 class UnionStore(OverlayStore):
-    """A file with the revisions that another repository has of it.
+    """A path with the revisions that another repository has of it.
 
-    ``other`` is the object with a revlog's interface of that file there.
+    ``other`` is the object with a revlog's interface of that path there.
     ``linkmapper`` translates numbers of changesets.
     """
 
@@ -258,8 +277,9 @@ class UnionStore(OverlayStore):
         path: bytes,
         other: Any,
         linkmapper: Callable[[int], int],
+        kind: int = schema.FILE,
     ) -> None:
-        super().__init__(store, opener, path)
+        super().__init__(store, opener, path, kind)
         self.revlog2 = other
         self._lay_over(UnionOverlay(other, self.view))
         for rev2 in other:
@@ -341,3 +361,112 @@ def union_with_ours(repo: Any, path: bytes) -> Any:
 
     base = super(unionrepo.unionrepository, repo).file(path)
     return unionfilelog(base._revlog, repo.repo2.file(path)._revlog)
+
+
+class BundleManifest(SQLiteManifest):
+    """The manifests of one directory, with those in a bundle on top.
+
+    ``starts`` are the positions of the deltas of other directories in the
+    bundle.
+    """
+
+    def __init__(
+        self,
+        repo: Any,
+        tree: bytes,
+        starts: dict[bytes, int],
+        dirlogcache: dict[bytes, Any] | None = None,
+    ) -> None:
+        unfiltered = repo.unfiltered()
+        inner = BundleStore(
+            unfiltered.sqlitestore,
+            repo.svfs,
+            tree,
+            repo._cgunpacker,
+            unfiltered.changelog.rev,
+            schema.DIRECTORY,
+        )
+        super().__init__(
+            unfiltered.sqlitestore,
+            repo.nodeconstants,
+            repo.svfs,
+            tree,
+            dirlogcache,
+            inner,
+        )
+        self._repo = repo
+        self._starts = starts
+
+    def _open(self, tree: bytes) -> Any:
+        if tree not in self._starts:
+            return super()._open(tree)
+        self._repo._cgunpacker.seek(self._starts[tree])
+        return BundleManifest(self._repo, tree, self._starts, self._dirlogcache)
+
+
+class UnionManifest(SQLiteManifest):
+    """The manifests of one directory in a union repository on top of SQLite."""
+
+    def __init__(
+        self,
+        repo: Any,
+        tree: bytes,
+        dirlogcache: dict[bytes, Any] | None = None,
+    ) -> None:
+        unfiltered = repo.unfiltered()
+        inner = UnionStore(
+            unfiltered.sqlitestore,
+            repo.svfs,
+            tree,
+            repo.repo2.manifestlog.getstorage(tree)._revlog,
+            unfiltered._clrev,
+            schema.DIRECTORY,
+        )
+        super().__init__(
+            unfiltered.sqlitestore,
+            repo.nodeconstants,
+            repo.svfs,
+            tree,
+            dirlogcache,
+            inner,
+        )
+        self._repo = repo
+
+    def _open(self, tree: bytes) -> Any:
+        return UnionManifest(self._repo, tree, self._dirlogcache)
+
+
+def bundle_manifests(repo: Any) -> Any:
+    """Return the manifests of a bundle repository on top of SQLite.
+
+    The unpacker must be at the first manifest. Afterwards it is at the files.
+    """
+    from mercurial import bundlerepo
+
+    root = BundleManifest(repo, b'', {})
+    if repo._cgunpacker.version == b'03':
+        root._starts.update(bundlerepo._getfilestarts(repo._cgunpacker))
+    return root
+
+
+def union_manifests_with_ours(repo: Any) -> Any:
+    """Return the manifests of a union repository on top of revlogs.
+
+    The other repository of the union has its manifests in SQLite.
+    """
+    from mercurial import manifest, unionrepo
+
+    class unionmanifest(unionrepo.unionrevlog, manifest.manifestrevlog):
+        def __init__(self, other: Any) -> None:
+            manifest.manifestrevlog.__init__(
+                self, repo.nodeconstants, repo.svfs
+            )
+            unionrepo.unionrevlog.__init__(
+                self,
+                repo.svfs,
+                self._revlog.radix,
+                other,
+                repo.unfiltered()._clrev,
+            )
+
+    return unionmanifest(repo.repo2.manifestlog.getstorage(b'')._revlog)

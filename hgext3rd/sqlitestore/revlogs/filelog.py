@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The objects that ``repo.file()`` returns.
 
-They are core's ``filelog`` with a ``FileStore`` where core has a revlog. Core,
+They are core's ``filelog`` with a ``SQLiteRevlog`` where core has a revlog. Core,
 its bundled extensions and others wrap methods of that class and use the revlog
 inside. In this shape, copies, narrow clones, lfs and censoring run the same
 code as with revlogs, in every supported version. A separate implementation of
@@ -16,7 +16,7 @@ from typing import Any
 from mercurial import filelog
 
 from ..reading.store import Store
-from .filestore import FileStore
+from .sqliterevlog import SQLiteRevlog
 
 
 class SQLiteFilelog(filelog.filelog):
@@ -26,7 +26,7 @@ class SQLiteFilelog(filelog.filelog):
         self, store: Store, opener: Any, path: bytes, writable: bool
     ) -> None:
         # Core's constructor is not called: it would open a revlog.
-        self._revlog = FileStore(store, opener, path, writable)
+        self._revlog = SQLiteRevlog(store, opener, path, writable)
         self.nullid = self._revlog.nullid
         # ``ingest`` fixes the order of parents instead: it has the texts,
         # which core would have to build.
