@@ -171,6 +171,17 @@ def make_class(base: Any) -> Any:
     class sqliterepository(base):
         """A repository whose file history may be in ``store/history.sqlite``."""
 
+        def pack_sink(self, tr: Any) -> Any:
+            """Return what takes the content of packs, or None with revlogs.
+
+            See ``amalgam.packs.sinks``.
+            """
+            if not requirements.uses_sqlite(self):
+                return None
+            from ..writing import packs
+
+            return packs.DatabaseSink(self.unfiltered().sqlitestore, tr)
+
         @util.propertycache
         def sqlitestore(self) -> Store:
             """The file store; nothing is opened until it is used."""

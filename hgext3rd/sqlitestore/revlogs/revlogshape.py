@@ -36,6 +36,8 @@ class RevlogShape:
     _large_file_enabled = False
     _trypending = False
     _docket = None
+    # The repository has a pack_sink (see ``amalgam.packs.sinks``).
+    takes_packs = True
     _inline = False
     _indexfile = None
     _datafile = None

@@ -61,10 +61,9 @@ def suitable(repo: Any) -> bool:
         return False
     if repo.changelog._docket is not None:
         return False
-    if getattr(repo, 'pack_sink', None) is not None:
-        return True
     return all(
-        isinstance(inner, revlog.revlog) and inner._docket is None
+        getattr(inner, 'takes_packs', False)
+        or (isinstance(inner, revlog.revlog) and inner._docket is None)
         for inner in (
             repo.manifestlog.getstorage(b'')._revlog,
             repo.file(b'.hgsub')._revlog,
