@@ -32,6 +32,9 @@ class Derivation:
         # of directories end in a slash. Many small objects would take three
         # times the memory.
         self._found: dict[bytes, tuple[array[int], bytearray]] = {}
+        # The lines of the current directory that came.
+        self._seen: set[bytes] = set()
+        self._directory = b''
 
     def add_changeset(self, text: bytes) -> None:
         """Learn from the text of the next changeset."""
@@ -43,8 +46,17 @@ class Derivation:
         ``directory`` is that of the manifest, and empty or with a slash at its
         end. ``link`` is the position of the changeset in the pack.
         """
+        if directory != self._directory:
+            self._directory = directory
+            self._seen.clear()
         found = self._found
+        seen = self._seen
         for line in text.split(b'\n'):
+            # What a node belongs to came first. Deltas bring it again where
+            # branches alternate, which is most of the lines of some histories.
+            if line in seen:
+                continue
+            seen.add(line)
             path, _null, rest = line.partition(b'\0')
             if rest[_DIGITS:] == b't':
                 path += b'/'
