@@ -58,7 +58,7 @@ class DatabaseSink:
         self._writer: Writer = writer(store, tr)
         self._frames: list[PackedFrame] = []
         self._codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
-        self._frame_codec = chunks.Codec(store.compression, chunks.FRAME_LEVEL)
+        self._frame_codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
 
     def add_frame(self, frame: PackedFrame) -> None:
         """Take a frame. It is stored when the index comes."""

@@ -21,6 +21,8 @@ from ...amalgam.packs.decoder import Changesets, Index, PackedFrame
 from ...amalgam.packs.errors import PackError
 from .revlogs import Appender, RevlogSink
 
+_DEFAULT_BRANCH = (b'default', False)
+
 
 class LateChangeset:
     """Stands for a changeset that was added; reads it when asked for more.
@@ -34,12 +36,12 @@ class LateChangeset:
     def __init__(self, changelog: Any, text: bytes) -> None:
         self._changelog = changelog
         self._text = text
-        # The third line is the date, which may be followed by extras.
+        # The third line has the date, and extras such as the branch.
         date = text.split(b'\n', 3)[2]
-        if date.count(b' ') < 2:
-            self.branchinfo = (b'default', False)
-        else:
+        if b'branch:' in date or b'close:' in date:
             self.branchinfo = self._parsed().branchinfo
+        else:
+            self.branchinfo = _DEFAULT_BRANCH
 
     def _parsed(self) -> Any:
         return changelog.changelogrevision(

@@ -20,11 +20,25 @@ from mercurial.revlogutils import flagutil
 from ...amalgam.packs import decoder, layout
 from ...amalgam.packs.decoder import Line, PackedFrame
 from ...amalgam.packs.errors import PackError
+from ...amalgam.packs.layout import NULL
 from . import unpacking
 
 #: A revision to append: node, p1, p2, linkrev, flags, bytes of the full text,
 #: delta base or None, and the delta or full text.
 Entry = tuple[bytes, int, int, int, int, int, int | None, bytes]
+
+#: The fields of an entry of an index that all revisions here have in common.
+#: ``revlogutils.entry`` takes a third of the time of appending a revision.
+_REST = revlogutils.entry(
+    data_offset=0,
+    data_compressed_length=0,
+    data_delta_base=0,
+    link_rev=0,
+    parent_rev_1=0,
+    parent_rev_2=0,
+    node_id=NULL,
+    data_uncompressed_length=0,
+)[8:]
 
 #: Bytes of entries that are written at once.
 BATCH_BYTES = 1 << 20
@@ -57,16 +71,16 @@ class Appender:
         header, data = revlog._inner.compress(content)
         length = len(header) + len(data)
         index.append(
-            revlogutils.entry(
-                flags=flags,
-                data_offset=self._offset,
-                data_compressed_length=length,
-                data_uncompressed_length=size,
-                data_delta_base=rev if base is None else base,
-                link_rev=link,
-                parent_rev_1=p1,
-                parent_rev_2=p2,
-                node_id=node,
+            (
+                self._offset << 16 | flags,
+                length,
+                size,
+                rev if base is None else base,
+                link,
+                p1,
+                p2,
+                node,
+                *_REST,
             )
         )
         packed = index.entry_binary(rev)
