@@ -52,7 +52,7 @@ class TextCache:
 
     def __init__(self, limit: int = TEXT_CACHE) -> None:
         self._texts: LRU[tuple[int, int], bytes] = LRU(limit)
-        self._limit = limit
+        self.limit = limit
         # Bound here because each text that is read calls it at least once.
         self.get = self._texts.get
         self.clear = self._texts.clear
@@ -65,7 +65,7 @@ class TextCache:
     def keep(self, key: tuple[int, int], text: bytes) -> None:
         """Add a text, unless it is larger than the whole cache."""
         size = len(text)
-        if size <= self._limit:
+        if size <= self.limit:
             self._texts.put(key, text, size)
 
 
@@ -274,11 +274,22 @@ class Frame:
                 text = self.entry(chain.pop())
             else:
                 text = texts.get((frame_id, base))
+        step = self._step(chain, text)
         while chain:
-            part = chain[-STRIDE:]
-            del chain[-STRIDE:]
+            part = chain[-step:]
+            del chain[-step:]
             deltas = [d for d in map(self.entry, reversed(part)) if d]
             if deltas:
                 text = bytes(mdiff.patches(text, deltas))
             texts.keep((frame_id, part[0]), text)
         return text
+
+    def _step(self, chain: list[int], text: bytes) -> int:
+        """Return how many deltas of a chain to apply between kept texts.
+
+        Large texts would not all fit into the cache, and making one takes
+        longer than applying many deltas.
+        """
+        if len(chain) // STRIDE * len(text) > self._texts.limit:
+            return len(chain)
+        return STRIDE
