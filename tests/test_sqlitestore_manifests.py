@@ -147,7 +147,8 @@ def test_long_chains_of_large_texts(session: Session) -> None:
         for n in range(bases.MAX_ROWS + 2):
             log.addrevision(text(n % 200, files=200), tr, n, parent, nullid)
             parent = log.node(n)
-        count = bases.MAX_ROWS
+        # The next one became a full text.
+        last = bases.MAX_ROWS - 1
         assert not bases.is_short(session.store, log.idx, last, 1)
         large = (last + 2) * bases.BYTES_PER_ROW
         assert bases.is_short(session.store, log.idx, last, large)
