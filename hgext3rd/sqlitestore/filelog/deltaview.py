@@ -27,17 +27,35 @@ class DeltaView:
         self._reader = reader
 
     def deltaparent(self, rev: int) -> int:
-        """Return the earlier revision that ``rev`` is stored as a delta of.
+        """Return the earlier revision to send a revision as a delta of.
 
-        Return -1 for a full text, and for a delta of a later revision or of one
-        of another file: core knows neither.
+        That is the base of the stored delta if it is an earlier revision of
+        this file. A repack stores deltas of later revisions. Then it is a
+        revision that is a delta of ``rev``, or else the first parent, because
+        core sends a revision without a base as a full text. Return -1 if there
+        is no such revision.
         """
         if rev == nullrev:
             return nullrev
+        base = self.stored_parent(rev)
+        if base is not None and base != nullrev:
+            return base
+        p1 = self._view.parentrevs(rev)[0]
+        for older in (rev - 1, p1):
+            if older != nullrev and self._rests_on(older, rev):
+                return older
+        return p1 if base is None else nullrev
+
+    def stored_parent(self, rev: int) -> int | None:
+        """Return the earlier revision that ``rev`` is a stored delta of.
+
+        Return -1 for a full text, and None for a delta of a later revision or
+        of one of another file.
+        """
         idx = self._view.idx
         frame_id, place = idx.frames[rev], idx.places[rev]
         if not frame_id:
-            return rev - place if place > 0 else nullrev
+            return None if place < 0 else rev - place if place else nullrev
         try:
             frame = self._store.frame(frame_id)
         except errors.Moved:
@@ -45,10 +63,12 @@ class DeltaView:
             frame_id, place = idx.frames[rev], idx.places[rev]
             frame = self._store.frame(frame_id)
         base = frame.base(place)
-        if base < 0 or frame.paths[base] != idx.path_id:
+        if base < 0:
             return nullrev
         parent: int = frame.revs[base]
-        return parent if parent < rev else nullrev
+        if frame.paths[base] != idx.path_id or parent >= rev:
+            return None
+        return parent
 
     def issnapshot(self, rev: int) -> bool:
         """Return whether a revision is stored as a full text."""
@@ -66,7 +86,7 @@ class DeltaView:
         """
         if rev1 == nullrev:
             return None
-        if self.deltaparent(rev2) == rev1:
+        if self.stored_parent(rev2) == rev1:
             return self.stored_delta(rev2)
         if self._rests_on(rev1, rev2):
             # Repacked frames have the newer text, and the delta from it to the

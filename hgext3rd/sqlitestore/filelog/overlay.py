@@ -91,6 +91,12 @@ class OverlayDeltas(DeltaView):
             return self._overlay.deltaparent(rev)
         return super().deltaparent(rev)
 
+    def stored_parent(self, rev: int) -> int | None:
+        """Return the revision that ``rev`` is a stored delta of."""
+        if rev > self._tip:
+            return self._overlay.deltaparent(rev)
+        return super().stored_parent(rev)
+
     def stored_delta(self, rev: int) -> bytes | None:
         """Return the stored full text or delta of a revision, or None."""
         if rev > self._tip:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ...amalgam import sidefiles
 from .. import errors
@@ -84,8 +84,8 @@ class _FrameSummary:
     uncompressed size.
     """
 
-    depths: list[int]
-    lengths: list[int]
+    depths: Sequence[int]
+    lengths: Sequence[int]
     ratio: float
 
 
