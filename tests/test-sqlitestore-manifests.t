@@ -204,6 +204,37 @@ Trees
   $ grep meta .hg/store/fncache
   [1]
 
+Narrow clones have the directories of their narrowspec
+
+  $ cat > ../narrow.rc << EOF
+  > [extensions]
+  > narrow =
+  > [experimental]
+  > narrow = yes
+  > treemanifest = yes
+  > [ui]
+  > ssh = "$PYTHON" "$RUNTESTDIR/dummyssh"
+  > EOF
+  $ narrow() { HGRCPATH="$HGRCPATH:$TESTTMP/narrow.rc" hg "$@"; }
+  $ narrow clone -q --narrow ssh://user@dummy/trees ../narrow --include dir/sub
+  $ directories ../narrow
+  ''
+  'dir/'
+  'dir/sub/'
+  $ narrow -R ../narrow tracked -q --addinclude other ssh://user@dummy/trees
+  $ directories ../narrow
+  ''
+  'dir/'
+  'dir/sub/'
+  'other/'
+  $ narrow -R ../narrow verify -q
+  $ narrow -R ../narrow tracked -q --removeinclude other ssh://user@dummy/trees
+  $ directories ../narrow
+  ''
+  'dir/'
+  'dir/sub/'
+  $ narrow -R ../narrow verify -q
+
 Damage: the directory and the revision are named
 
   $ echo more > dir/sub/more

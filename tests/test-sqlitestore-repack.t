@@ -47,6 +47,15 @@ A repository with branches, copies and two files with the same large content
   23 revisions, 23 loose, 0 unused
   $ sh digest.sh r > before; cat before
   sha1=* (glob)
+  $ hg init chain
+  $ cd chain
+  $ seq 20000 > text
+  $ hg commit -qAm 0
+  $ for i in 1 2 3 4 5 6 7 8 9; do
+  >   sed "${i}00s/$/ changed/" text > t; mv t text; hg commit -qm $i
+  > done
+  $ hg bundle -qa -t none-v2 ../loose.hg
+  $ cd ..
 
 After a repack, no revision is loose, and the history is the same
 
@@ -56,6 +65,24 @@ After a repack, no revision is loose, and the history is the same
   23 revisions, 0 loose, 0 unused
   $ hg -R r verify -q
   $ sh digest.sh r | cmp - before
+
+Repacked revisions are sent as deltas, although each is stored as a delta of a
+later one
+
+  $ hg -R chain admin::sqlite-repack -q
+  $ hg -R chain bundle -qa -t none-v2 packed.hg
+  $ "$PYTHON" << 'EOF'
+  > import os
+  > loose, packed = os.path.getsize('loose.hg'), os.path.getsize('packed.hg')
+  > if packed > 2 * loose:
+  >     print('%d bytes, from loose revisions %d' % (packed, loose))
+  > EOF
+  $ hg init received
+  $ hg -R received unbundle -q packed.hg
+  $ hg -R received verify -q
+  $ hg -R chain admin::sqlite-repack -q --max
+  $ hg -R chain bundle -qa -t none-v2 most.hg
+  $ cmp packed.hg most.hg
 
 The large content is stored once, and its changed copy as a delta
 
@@ -164,7 +191,7 @@ A process that opened a file before a repack can read and write it afterwards
   0 6000 -1
   1 6002 0
   2 6004 1
-  3 6006 2
+  3 * 2 (glob)
   4 15004 -1
   6000
 

@@ -227,6 +227,7 @@ Invalid uses of the option are refused
   (this repository has the files of all its changesets)
   searching for changes
   no changes found
+  2 local changesets published
   $ hg clone -q --depth 2 http://localhost:$HGPORT/ another
   $ hg clone -q --pull another another2
   abort: cannot send changeset c74daf83a3d4 without the data of d/a

@@ -376,7 +376,7 @@ def test_recover_strip(history: bytes, sweep: Sweep) -> None:
     hg(history, b'update', b'-q', b'0')
     args = (b'-R', history, b'strip', b'-q', b'3')
     strip = Scenario(history, args, stripped(history, 3))
-    sweep(recovery(strip, interrupted(strip, b'00manifest.i')[2]))
+    sweep(recovery(strip, interrupted(strip, b'00changelog.i')[2]))
 
 
 def test_extension_is_loaded() -> None:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from hgext3rd.sqlitestore.formats.index import Revision
-from hgext3rd.sqlitestore.reading.fileindex import FileIndex
-from hgext3rd.sqlitestore.reading.indexcache import (
-    GROWN_COST,
-    INDEX_COST,
-    IndexCache,
+from hgext3rd.sqlitestore.formats.index import Revision, Table
+from hgext3rd.sqlitestore.reading.fileindex import (
+    FIXED_BYTES,
+    GROWN_BYTES,
+    REVISION_BYTES,
+    FileIndex,
 )
+from hgext3rd.sqlitestore.reading.indexcache import IndexCache
 
 REVISION = Revision(b'n' * 20, -1, -1, 0, 0, 1, 0, 0)
 
@@ -32,29 +33,31 @@ def kept(cache: IndexCache, count: int) -> list[int]:
 
 
 def test_the_oldest_indexes_are_dropped() -> None:
-    cache = filled(10 * INDEX_COST, 100)
+    cache = filled(10 * FIXED_BYTES, 100)
     assert kept(cache, 100) == list(range(91, 101))
 
 
 def test_an_index_that_is_used_stays() -> None:
-    cache = filled(3 * INDEX_COST, 3)
+    cache = filled(3 * FIXED_BYTES, 3)
     assert cache.get(1) is not None
     cache.keep(4, FileIndex(4))
     assert kept(cache, 4) == [1, 3, 4]
 
 
 def test_an_index_counts_its_revisions() -> None:
-    cache = filled(3 * INDEX_COST, 2)
-    large = FileIndex(3, [REVISION] * (INDEX_COST + 1))
+    cache = filled(3 * FIXED_BYTES, 2)
+    large = FileIndex(
+        3, Table([REVISION] * (FIXED_BYTES // REVISION_BYTES + 1))
+    )
     cache.keep(3, large)
     assert kept(cache, 3) == [3]
 
 
 def test_an_index_that_has_grown_counts_for_more() -> None:
-    cache = filled(10 * INDEX_COST, 5)
+    cache = filled(10 * FIXED_BYTES, 5)
     grown = FileIndex(5)
     grown.append(REVISION)
-    assert GROWN_COST > 10 * INDEX_COST
+    assert GROWN_BYTES > 10 * FIXED_BYTES
     cache.keep(5, grown)
     assert cache.get(5) is grown
     assert kept(cache, 5) == [5]
@@ -68,10 +71,29 @@ def test_the_newest_index_stays_even_if_it_is_too_large() -> None:
 
 
 def test_a_dropped_index_no_longer_counts() -> None:
-    cache = filled(3 * INDEX_COST, 3)
+    cache = filled(3 * FIXED_BYTES, 3)
     cache.drop(2)
     cache.drop(2)
     cache.keep(4, FileIndex(4))
     assert kept(cache, 4) == [1, 3, 4]
     cache.clear()
     assert kept(cache, 4) == []
+
+
+def test_an_index_knows_its_revisions() -> None:
+    revs = [
+        Revision(
+            bytes([n + 1]) * 20, n - 1, -1, 5 * n, n & 1, 100 + n, 7 - n, n
+        )
+        for n in range(5)
+    ]
+    index = FileIndex(1, Table(revs))
+    assert [index.revision(n) for n in range(5)] == revs
+    assert [index.core.rev(rev.node) for rev in revs] == list(range(5))
+
+
+def test_the_memory_of_an_index_follows_its_revisions() -> None:
+    index = FileIndex(1, Table([REVISION] * 10))
+    assert index.memory == FIXED_BYTES + 10 * REVISION_BYTES
+    index.append(REVISION, stored=1)
+    assert index.memory > GROWN_BYTES

@@ -91,6 +91,123 @@ def test_decode_entry_agrees_with_decode_run() -> None:
         )
 
 
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[int, list[index.Revision]]:
+    """Draw the number of the first revision of a run, and its revisions."""
+    first = draw(st.integers(0, 1000))
+    size = st.integers(0, (1 << 31) - 1)
+    found = []
+    for n in range(draw(st.integers(1, 20))):
+        parent = st.integers(-1, first + n - 1)
+        found.append(
+            index.Revision(
+                draw(st.binary(min_size=20, max_size=20)),
+                draw(parent),
+                draw(parent),
+                draw(size),
+                draw(st.integers(0, 0xFFFF)),
+                draw(size),
+                draw(st.integers(1, 1 << 40)),
+                draw(size),
+            )
+        )
+    return first, found
+
+
+@given(runs(), st.sampled_from(chunks.NAMES))
+def test_a_run_is_decoded_as_it_was_encoded(
+    run: tuple[int, list[index.Revision]], name: str
+) -> None:
+    first, revs = run
+    data = index.encode_run(first, revs, chunks.Codec(name))
+    assert index.decode_run(first, len(revs), data) == revs
+    table = index.Table(revs)
+    assert list(table) == revs
+    table.extend(index.decode_table(first, len(revs), data))
+    assert list(table) == revs + revs
+
+
+@pytest.mark.parametrize(
+    'rev',
+    [
+        index.Revision(b'n' * 20, -2, -1, 0, 0, 1, 1, 0),
+        index.Revision(b'n' * 20, 7, -1, 0, 0, 1, 1, 0),
+        index.Revision(b'n' * 20, -1, -3, 0, 0, 1, 1, 0),
+        index.Revision(b'n' * 20, -1, -1, 1 << 31, 0, 1, 1, 0),
+        index.Revision(b'n' * 20, -1, -1, 0, 0, 1 << 31, 1, 0),
+    ],
+)
+def test_a_damaged_run_is_refused(rev: index.Revision) -> None:
+    data = index.encode_run(0, [rev], chunks.Codec('none'))
+    with pytest.raises(columns.ColumnError):
+        index.decode_table(0, 1, data)
+
+
+@pytest.mark.parametrize('order', ['down', 'up', 'random'])
+@pytest.mark.parametrize('jumps', [False, True])
+def test_texts_of_a_long_chain(jumps: bool, order: str) -> None:
+    count, step = 300, frames.STRIDE
+    texts = [b'start\n' + b'%d\n' % n * 20 for n in range(count)]
+    distances = [
+        0 if not n else step if jumps and n % step == 0 else 1
+        for n in range(count)
+    ]
+    entries = [texts[0]] + [
+        mdiff.textdiff(texts[n - distances[n]], texts[n])
+        for n in range(1, count)
+    ]
+    codec = chunks.Codec('zstd')
+    head = frames.encode_head(
+        [1] * count,
+        list(range(count)),
+        distances,
+        [len(entry) for entry in entries],
+        codec,
+    )
+    data = chunks.decode(b''.join(frames.encode_data(entries, codec)))
+    # Two chunks of texts fit into the small cache.
+    for limit in (1 << 20, 64 * len(texts[-1]), 1):
+        frame = frames.Frame(head, data, 1, frames.TextCache(limit))
+        wanted = {
+            'down': list(range(count)),
+            'up': list(range(count - 1, -1, -1)),
+            'random': [n * 97 % count for n in range(count)],
+        }[order]
+        for n in wanted:
+            assert frame.text(n) == texts[n]
+
+
+def test_reading_towards_the_base_applies_each_delta_few_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    count = 256
+    texts = [b'%d\n' % n * 20 for n in range(count)]
+    entries = [texts[0]] + [
+        mdiff.textdiff(old, new)
+        for old, new in zip(texts, texts[1:], strict=False)
+    ]
+    codec = chunks.Codec('zstd')
+    head = frames.encode_head(
+        [1] * count,
+        list(range(count)),
+        [0] + [1] * (count - 1),
+        [len(entry) for entry in entries],
+        codec,
+    )
+    frame = frames.Frame(head, b''.join(entries))
+    read = []
+    entry = frames.Frame.entry
+
+    def counted(self: frames.Frame, n: int) -> bytes:
+        read.append(n)
+        return entry(self, n)
+
+    monkeypatch.setattr(frames.Frame, 'entry', counted)
+    for n in range(count - 1, -1, -1):
+        assert frame.text(n) == texts[n]
+    assert len(read) <= 3 * count
+
+
 @pytest.mark.parametrize('split', [False, True])
 @pytest.mark.parametrize('name', chunks.NAMES)
 def test_packed_frames_contain_the_entries(name: str, split: bool) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import operator
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -61,8 +61,10 @@ def pack(columns: Sequence[Sequence[int]]) -> bytes:
     return bytes(widths) + b''.join(body)
 
 
-def unpack(data: bytes, count: int, length: int) -> list[list[int]]:
+def unpack(data: bytes, count: int, length: int) -> list[array[int]]:
     """Return the ``count`` columns of a table, of ``length`` values each.
+
+    The columns are arrays: a list would have an object for each value.
 
     Raises ColumnError if ``data`` is not such a table.
     """
@@ -71,7 +73,7 @@ def unpack(data: bytes, count: int, length: int) -> list[list[int]]:
     columns = []
     for width in widths:
         if not width:
-            columns.append([0] * length)
+            columns.append(array('b', bytes(length)))
             continue
         code = _TYPES.get(width)
         end = offset + width * length
@@ -81,7 +83,7 @@ def unpack(data: bytes, count: int, length: int) -> list[list[int]]:
         values.frombytes(data[offset:end])
         if _SWAP:
             values.byteswap()
-        columns.append(values.tolist())
+        columns.append(values)
         offset = end
     if len(columns) != count or offset != len(data):
         raise ColumnError(
@@ -134,6 +136,12 @@ def diff(values: Sequence[int]) -> list[int]:
     return [*values[:1], *map(operator.sub, values[1:], values)]
 
 
-def undiff(values: Sequence[int]) -> list[int]:
-    """Return the values of a list of differences: the inverse of ``diff``."""
-    return list(accumulate(values))
+def undiff(values: Iterable[int]) -> array[int]:
+    """Return the values of a sequence of differences: the inverse of ``diff``.
+
+    Raises ColumnError for values of more than 64 bits.
+    """
+    try:
+        return array('q', accumulate(values))
+    except OverflowError as exc:
+        raise ColumnError(str(exc)) from exc

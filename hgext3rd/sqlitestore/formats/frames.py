@@ -25,6 +25,7 @@ This module knows nothing of SQLite, and uses only the delta codec of Mercurial.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -41,6 +42,9 @@ _SPLIT_COLUMNS = 5
 # other applies each delta about once.
 TEXT_CACHE = 16 << 20
 
+# Bytes of memory that an entry takes beside its data.
+ENTRY_BYTES = 32
+
 # Every STRIDE-th text of a long chain is kept. The newest revision is at the
 # bottom of a chain and the oldest at its top, so reading from the oldest to the
 # newest would otherwise apply the whole chain for each revision.
@@ -52,7 +56,7 @@ class TextCache:
 
     def __init__(self, limit: int = TEXT_CACHE) -> None:
         self._texts: LRU[tuple[int, int], bytes] = LRU(limit)
-        self._limit = limit
+        self.limit = limit
         # Bound here because each text that is read calls it at least once.
         self.get = self._texts.get
         self.clear = self._texts.clear
@@ -65,7 +69,7 @@ class TextCache:
     def keep(self, key: tuple[int, int], text: bytes) -> None:
         """Add a text, unless it is larger than the whole cache."""
         size = len(text)
-        if size <= self._limit:
+        if size <= self.limit:
             self._texts.put(key, text, size)
 
 
@@ -106,14 +110,14 @@ class Head(NamedTuple):
     numbers of hunks, or None if the frame is not split.
     """
 
-    paths: list[int]
-    revs: list[int]
-    distances: list[int]
-    lengths: list[int]
-    counts: list[int] | None
+    paths: Sequence[int]
+    revs: Sequence[int]
+    distances: Sequence[int]
+    lengths: Sequence[int]
+    counts: Sequence[int] | None
 
     @property
-    def sizes(self) -> list[int]:
+    def sizes(self) -> Sequence[int]:
         """The number of bytes that each entry takes in the data."""
         if self.counts is None:
             return self.lengths
@@ -191,6 +195,7 @@ class Frame:
     """
 
     __slots__ = (
+        '_above',
         '_children',
         '_data',
         '_hunks',
@@ -212,7 +217,7 @@ class Frame:
         self.paths, self.revs, self.distances, lengths, counts = decode_head(
             head
         )
-        self._offsets = [0, *accumulate(lengths)]
+        self._offsets = array('q', accumulate(lengths, initial=0))
         content = self._offsets[-1]
         expected = content + hunks.ROW * sum(counts or ())
         if expected != len(data):
@@ -225,6 +230,8 @@ class Frame:
         self._children: dict[int, list[int]] | None = None
         self._data = data
         self._id = frame_id
+        # The entry that was read last.
+        self._above = -1
         self._texts = TextCache() if texts is None else texts
 
     def __len__(self) -> int:
@@ -233,7 +240,7 @@ class Frame:
     @property
     def size(self) -> int:
         """The approximate number of bytes of memory that this frame takes."""
-        return len(self._data) + 64 * len(self.paths)
+        return len(self._data) + ENTRY_BYTES * len(self.paths)
 
     def base(self, n: int) -> int:
         """Return the base of entry ``n``, or -1 for a full text."""
@@ -261,10 +268,11 @@ class Frame:
 
     def text(self, n: int) -> bytes:
         """Return the full text of entry ``n``."""
-        known = self._texts.get((self._id, n))
+        texts, frame_id = self._texts, self._id
+        above, self._above = self._above, n
+        known = texts.get((frame_id, n))
         if known is not None:
             return known
-        texts, frame_id = self._texts, self._id
         chain = []
         base, text = n, None
         while text is None:
@@ -274,11 +282,58 @@ class Frame:
                 text = self.entry(chain.pop())
             else:
                 text = texts.get((frame_id, base))
+        if self._is_costly(chain, text):
+            return self._at_once(chain, text)
+        if above >= 0 and self.base(above) == n:
+            return self._texts_below(chain, text)
+        jump = self._jump(chain)
         while chain:
-            part = chain[-STRIDE:]
-            del chain[-STRIDE:]
+            start = -STRIDE if len(chain) - STRIDE > jump else jump
+            part = chain[start:]
+            del chain[start:]
             deltas = [d for d in map(self.entry, reversed(part)) if d]
             if deltas:
                 text = bytes(mdiff.patches(text, deltas))
             texts.keep((frame_id, part[0]), text)
+            if start == jump:
+                jump = 0
+        return text
+
+    def _jump(self, chain: list[int]) -> int:
+        """Return where the first jump in a chain is, 0 if there is none.
+
+        A repack bounds chains by deltas that leave out STRIDE entries or more.
+        The text that such a delta makes serves all entries above it.
+        """
+        for i, n in enumerate(chain):
+            if self.distances[n] >= STRIDE:
+                return i
+        return 0
+
+    def _texts_below(self, chain: list[int], text: bytes) -> bytes:
+        """Return the text of ``chain[0]``, and keep those of all of the chain.
+
+        This is for a reader that goes from an entry to its base, and on to the
+        base of that, as a reader of the history from its beginning does.
+        """
+        patches, texts = mdiff.patches, self._texts
+        for n in reversed(chain):
+            delta = self.entry(n)
+            if delta:
+                text = bytes(patches(text, [delta]))
+            texts.keep((self._id, n), text)
+        return text
+
+    def _is_costly(self, chain: list[int], text: bytes) -> bool:
+        """Return whether the texts to keep would not fit into the cache.
+
+        Making a large text takes longer than applying many deltas.
+        """
+        return len(chain) // STRIDE * len(text) > self._texts.limit
+
+    def _at_once(self, chain: list[int], text: bytes) -> bytes:
+        """Return the text of ``chain[0]``, and keep only that."""
+        deltas = [delta for delta in map(self.entry, reversed(chain)) if delta]
+        text = bytes(mdiff.patches(text, deltas))
+        self._texts.keep((self._id, chain[0]), text)
         return text

@@ -22,7 +22,10 @@ This module knows nothing of SQLite.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, compress
 from typing import NamedTuple
 
 from mercurial.node import nullrev
@@ -81,33 +84,121 @@ def encode_run(
     return b''.join(_nodes) + codec.encode(table)
 
 
+class Table:
+    """The index of consecutive revisions, as one column for each field.
+
+    A file can have many revisions, and its index is read to read a single one.
+    So a table is made and joined by functions that run in C, with no object for
+    a revision. ``nodes`` holds the nodes one after the other; the others are
+    arrays of signed integers: ``p1``, ``p2``, ``linkrevs``, ``flags`` and
+    ``sizes`` of 4 bytes, ``frames`` and ``places`` of 8.
+    """
+
+    __slots__ = (
+        'flags',
+        'frames',
+        'linkrevs',
+        'nodes',
+        'p1',
+        'p2',
+        'places',
+        'sizes',
+    )
+
+    def __init__(self, revs: Sequence[Revision] = ()) -> None:
+        fields = (
+            zip(*revs, strict=True) if revs else [()] * len(Revision._fields)
+        )
+        nodes, p1, p2, linkrevs, flags, sizes, frames, places = fields
+        self.nodes = b''.join(nodes)
+        self.p1 = array('i', p1)
+        self.p2 = array('i', p2)
+        self.linkrevs = array('i', linkrevs)
+        self.flags = array('i', flags)
+        self.sizes = array('i', sizes)
+        self.frames = array('q', frames)
+        self.places = array('q', places)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __iter__(self) -> Iterator[Revision]:
+        nodes = self.nodes
+        return map(
+            Revision,
+            [nodes[i : i + NODE_SIZE] for i in range(0, len(nodes), NODE_SIZE)],
+            self.p1,
+            self.p2,
+            self.linkrevs,
+            self.flags,
+            self.sizes,
+            self.frames,
+            self.places,
+        )
+
+    def extend(self, other: Table) -> None:
+        """Add the revisions of a table that follow those of this one."""
+        self.nodes += other.nodes
+        self.p1 += other.p1
+        self.p2 += other.p2
+        self.linkrevs += other.linkrevs
+        self.flags += other.flags
+        self.sizes += other.sizes
+        self.frames += other.frames
+        self.places += other.places
+
+
+def decode_table(first: int, n: int, data: bytes) -> Table:
+    """Return the ``n`` revisions of a run that starts at number ``first``.
+
+    Raises ValueError if the run is damaged.
+    """
+    try:
+        return _decode_table(first, n, data)
+    except OverflowError as exc:
+        raise columns.ColumnError(str(exc)) from exc
+
+
+def _decode_table(first: int, n: int, data: bytes) -> Table:
+    split = n * NODE_SIZE
+    links, d1, d2, flags, sizes, frames, places = columns.unpack(
+        chunks.decode(data[split:]), _COLUMNS, n
+    )
+    table = Table()
+    table.nodes = data[:split]
+    table.p1 = _parents(first, d1)
+    table.p2 = _parents(first, d2)
+    table.linkrevs = array('i', accumulate(links))
+    table.flags = array('i', flags)
+    table.sizes = array('i', accumulate(sizes))
+    table.frames = columns.undiff(frames)
+    table.places = columns.undiff(places)
+    return table
+
+
+def _parents(first: int, distances: array[int]) -> array[int]:
+    """Return the parents of the revisions from number ``first`` on.
+
+    Raises ColumnError if a distance leads to no earlier revision.
+    """
+    n = len(distances)
+    # A column of zeros: every parent is null. Most second parents are.
+    if not any(distances):
+        return array('i', [nullrev]) * n
+    parents = array('i', map(operator.sub, range(first, first + n), distances))
+    if min(distances) < 0 or min(parents) < 0:
+        raise columns.ColumnError('parent out of range')
+    for i in compress(range(n), map(operator.not_, distances)):
+        parents[i] = nullrev
+    return parents
+
+
 def decode_run(first: int, n: int, data: bytes) -> list[Revision]:
     """Return the ``n`` revisions of a run that starts at number ``first``.
 
     Raises ValueError if the run is damaged.
     """
-    split = n * NODE_SIZE
-    links, d1, d2, flags, sizes, frames, places = columns.unpack(
-        chunks.decode(data[split:]), _COLUMNS, n
-    )
-    numbers = range(first, first + n)
-    p1 = [r - d if d else nullrev for r, d in zip(numbers, d1, strict=True)]
-    p2 = [r - d if d else nullrev for r, d in zip(numbers, d2, strict=True)]
-    if n and (min(min(p1), min(p2)) < nullrev or min(min(d1), min(d2)) < 0):
-        raise columns.ColumnError('parent out of range')
-    return list(
-        map(
-            Revision,
-            [data[i : i + NODE_SIZE] for i in range(0, split, NODE_SIZE)],
-            p1,
-            p2,
-            columns.undiff(links),
-            flags,
-            columns.undiff(sizes),
-            columns.undiff(frames),
-            columns.undiff(places),
-        )
-    )
+    return list(decode_table(first, n, data))
 
 
 def check_parents(rev: int, p1: int, p2: int) -> None:

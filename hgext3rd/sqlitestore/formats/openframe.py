@@ -15,6 +15,12 @@ from . import chunks, frames, schema
 # as much, or full texts would be most of what is stored.
 TEXTS_PER_FRAME = 4
 
+# A frame that begins with a text of LARGE bytes or more has at most one entry
+# for each BYTES_PER_ENTRY bytes of it. Otherwise applying many small deltas
+# would take longer than reading the text.
+LARGE = 2 << 20
+BYTES_PER_ENTRY = 512
+
 
 class OpenFrame:
     """The entries of the future frame ``id``. It can be read like a Frame.
@@ -70,7 +76,12 @@ class OpenFrame:
 
     def is_full(self, size: int) -> bool:
         """Return whether the frame should end, if frames have ``size`` bytes."""
-        return self.size >= max(size, TEXTS_PER_FRAME * self._largest)
+        if self.size >= max(size, TEXTS_PER_FRAME * self._largest):
+            return True
+        return (
+            self._largest >= LARGE
+            and len(self.entries) * BYTES_PER_ENTRY >= self._largest
+        )
 
     def encode_head(self, codec: chunks.Codec) -> bytes:
         """Return the head of the frame as it is stored."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The cache of indexes.
 
-Knows nothing of the database. Its limit counts revisions rather than files,
-because a few large indexes take as much memory as many small ones.
+Knows nothing of the database. Its limit is a number of bytes: the indexes of
+few files can take as much memory as those of many, and history is read in an
+order that uses the indexes of all of them again and again.
 """
 
 from __future__ import annotations
@@ -10,19 +11,14 @@ from __future__ import annotations
 from ...amalgam.lru import LRU
 from .fileindex import FileIndex
 
-# The sum of the costs of all kept indexes. A revision takes about 250 bytes.
-CACHED_REVISIONS = 1 << 14
-
-# The cost of an index in addition to its revisions, and that of an index to
-# which revisions were added: core's index object then reserves 256 KB.
-INDEX_COST = 16
-GROWN_COST = 1 << 10
+# Bytes of all kept indexes: those of 60,000 revisions.
+CACHED_BYTES = 8 << 20
 
 
 class IndexCache:
     """The indexes that were used last, by path id."""
 
-    def __init__(self, limit: int = CACHED_REVISIONS) -> None:
+    def __init__(self, limit: int = CACHED_BYTES) -> None:
         self._indexes: LRU[int, FileIndex] = LRU(limit)
         self.get = self._indexes.get
         self.drop = self._indexes.pop
@@ -30,5 +26,4 @@ class IndexCache:
 
     def keep(self, path_id: int, idx: FileIndex) -> None:
         """Add an index, or note that a kept one has grown."""
-        cost = len(idx) + (GROWN_COST if idx.grown else INDEX_COST)
-        self._indexes.put(path_id, idx, cost)
+        self._indexes.put(path_id, idx, idx.memory)

@@ -141,33 +141,47 @@ class Indexes:
         if path_id is None:
             return FileIndex(None)
         bounds = schema.file_bounds(path_id)
-        # (number of the first revision, revisions) of runs and loose rows
-        found: list[tuple[int, list[index.Revision]]] = []
+        # The runs, and tables of consecutive loose rows, with the number of the
+        # first revision of each.
+        found: list[tuple[int, index.Table]] = []
         stored = {}
+        loose: list[index.Revision] = []
         with self._naming_damage(path_id):
             for gid, n, data in self._db.rows(statements.SELECT_RUNS, bounds):
                 _path, first = schema.split_id(gid)
-                found.append((first, index.decode_run(first, n, data)))
+                found.append((first, index.decode_table(first, n, data)))
+            end = 0
             for row in self._db.rows(statements.SELECT_LOOSE, bounds):
                 _path, rev = schema.split_id(row[0])
                 stored[rev] = row[9]
                 revision = index.Revision(*row[1:9])
                 index.check_parents(rev, revision.p1, revision.p2)
+                if len(revision.node) != index.NODE_SIZE:
+                    raise columns.ColumnError('bad length of a node')
                 if revision.place > rev and not revision.frame:
                     raise columns.ColumnError('base out of range')
-                found.append((rev, [revision]))
+                if loose and rev != end:
+                    found.append((end - len(loose), index.Table(loose)))
+                    loose = []
+                loose.append(revision)
+                end = rev + 1
+            if loose:
+                found.append((end - len(loose), index.Table(loose)))
         found.sort(key=lambda item: item[0])
-        revs: list[index.Revision] = []
+        table = index.Table()
         for first, run in found:
-            if first != len(revs):
+            if first != len(table):
                 raise errors.CorruptStore(
                     _(b'damaged index of %s: revision %d is missing')
-                    % (self.path_of(path_id), min(first, len(revs))),
+                    % (self.path_of(path_id), min(first, len(table))),
                     hint=_(b'restore %s from a backup') % self._db.path,
                 )
-            revs.extend(run)
+            if len(table):
+                table.extend(run)
+            else:
+                table = run
         with self._naming_damage(path_id):
-            result = FileIndex(path_id, revs)
+            result = FileIndex(path_id, table)
         result.stored = stored
         return result
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ...amalgam import sidefiles
 from .. import errors
@@ -86,8 +86,8 @@ class _FrameSummary:
     uncompressed size.
     """
 
-    depths: list[int]
-    lengths: list[int]
+    depths: Sequence[int]
+    lengths: Sequence[int]
     ratio: float
 
 

@@ -43,10 +43,13 @@ def base_of(store: Store, idx: FileIndex, rev: int) -> int | None:
 
 
 def parent_of(store: Store, idx: FileIndex, rev: int) -> int:
-    """Return the earlier revision from which a stored delta leads to ``rev``.
+    """Return the earlier revision to send a revision as a delta of.
 
-    The delta may be stored the other way around. Return -1 if there is none.
-    Raises Moved if a repack has just moved the revision.
+    A stored delta leads from it to ``rev``; it may be stored the other way
+    around. Otherwise it is the first parent, because core sends a revision
+    without a base as a full text. Return -1 if there is no such revision, and
+    for a full text that no earlier revision is a delta of. Raises Moved if a
+    repack has just moved the revision.
     """
     base = base_of(store, idx, rev)
     if base is not None and base < rev:
@@ -64,7 +67,18 @@ def parent_of(store: Store, idx: FileIndex, rev: int) -> int:
                 and idx.places[other] == place
             ):
                 best = other
+    if best == nullrev and not is_full_text(store, idx, rev):
+        best = idx.core[rev][5]
     return best
+
+
+def is_full_text(store: Store, idx: FileIndex, rev: int) -> bool:
+    """Return whether a revision is stored as a full text."""
+    frame_id, place = idx.frames[rev], idx.places[rev]
+    if not frame_id:
+        return not place
+    full: bool = store.frame(frame_id).base(place) < 0
+    return full
 
 
 def stored(store: Store, idx: FileIndex, rev: int) -> bytes | None:

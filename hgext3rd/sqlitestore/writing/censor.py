@@ -11,6 +11,8 @@ with the change, makes the next writer do that if this process is killed first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mercurial import mdiff
 from mercurial.revlogutils import constants
 from mercurial.utils import storageutil
@@ -74,7 +76,7 @@ def _rewrite_frames(
     path_id = idx.path_id
     paths = {row[0] for row in store.db.rows(statements.SELECT_PATH_IDS)}
     # The path id of each entry, by frame id.
-    owners: dict[int, list[int]] = {}
+    owners: dict[int, Sequence[int]] = {}
     for frame_id, head in store.db.iterate(statements.SELECT_HEADS):
         column = frames.decode_head(head).paths
         if any(owner == path_id or owner not in paths for owner in column):
