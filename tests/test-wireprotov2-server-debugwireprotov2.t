@@ -181,6 +181,7 @@ does not exist
   s> makefile('rb', None)
   s>     HTTP/1.1 200 Script output follows\r\n
   s>     Server: testing stub value\r\n
+  s>     Vary: X-HgUpgrade-1, X-HgProto-1\r\n
   s>     Content-Type: application/mercurial-0.1\r\n
   s>     Content-Length: *\r\n (glob)
   s>     \r\n
@@ -194,6 +195,7 @@ does not exist
   s> makefile('rb', None)
   s>     HTTP/1.1 404 Not Found\r\n
   s>     Server: testing stub value\r\n
+  s>     Cache-Control: no-store\r\n
   s>     Content-Type: text/plain\r\n
   s>     Content-Length: 67\r\n
   s>     \r\n
@@ -243,6 +245,7 @@ Wire frames that the script describes: this one announces more, but none follow
   s> makefile('rb', None)
   s>     HTTP/1.1 400 Bad Request\r\n
   s>     Server: testing stub value\r\n
+  s>     Cache-Control: no-store\r\n
   s>     Content-Type: text/plain\r\n
   s>     Content-Length: 27\r\n
   s>     \r\n
