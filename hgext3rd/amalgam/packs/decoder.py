@@ -21,7 +21,7 @@ from typing import IO
 
 from mercurial.utils import storageutil
 
-from ...sqlitestore.formats import chunks, columns
+from ..codecs import chunks, columns
 from . import layout
 from .derivation import Derivation
 from .errors import PackError

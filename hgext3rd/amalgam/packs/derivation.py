@@ -17,7 +17,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 
-from ...sqlitestore.formats import deltas
+from ..codecs import deltas
 from .errors import PackError
 
 _DIGITS = 40

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from mercurial import mdiff
 
-from ...sqlitestore.formats import chunks, columns, deltas
+from ..codecs import chunks, columns, deltas
 from . import layout
 from .derivation import Derivation
 from .layout import NULL, Revision
