@@ -190,7 +190,13 @@ def histories(draw: st.DrawFn) -> tuple[list[Revision], list[Line]]:
             parents = draw(st.tuples(*2 * [st.sampled_from(sorted(known))]))
             flags = draw(st.sampled_from([0, 1 << 15, 1 << 13]))
             revision = Revision(
-                node, *parents, first[link].node, base, delta, flags
+                node,
+                parents[0],
+                parents[1],
+                first[link].node,
+                base,
+                delta,
+                flags,
             )
             known[node] = text
             revisions.append((revision, text))
