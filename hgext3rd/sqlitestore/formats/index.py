@@ -61,27 +61,40 @@ class Revision(NamedTuple):
 def encode_run(
     first: int, revs: Sequence[Revision], codec: chunks.Codec
 ) -> bytes:
-    """Return ``idx.data`` for consecutive revisions from number ``first`` on.
+    """Return ``idx.data`` for consecutive revisions from number ``first`` on."""
+    return encode_table(first, Table(revs), codec)
 
-    The columns of the table are: linkrev, distance to p1 and to p2 (0: null),
-    flags, raw size, frame, place. Linkrev, raw size, frame and place are
-    stored as differences.
+
+def encode_table(first: int, table: Table, codec: chunks.Codec) -> bytes:
+    """Return ``idx.data`` for the revisions of a table from ``first`` on.
+
+    The columns are: linkrev, distance to p1 and to p2 (0: null), flags, raw
+    size, frame, place. Linkrev, raw size, frame and place are stored as
+    differences.
     """
-    _nodes, p1s, p2s, linkrevs, flags, sizes, frames, places = zip(
-        *revs, strict=True
-    )
-    table = columns.pack(
+    packed = columns.pack(
         (
-            columns.diff(linkrevs),
-            [_distance(first + i, p) for i, p in enumerate(p1s)],
-            [_distance(first + i, p) for i, p in enumerate(p2s)],
-            flags,
-            columns.diff(sizes),
-            columns.diff(frames),
-            columns.diff(places),
+            columns.diff(table.linkrevs),
+            [_distance(first + i, p) for i, p in enumerate(table.p1)],
+            [_distance(first + i, p) for i, p in enumerate(table.p2)],
+            table.flags,
+            columns.diff(table.sizes),
+            columns.diff(table.frames),
+            columns.diff(table.places),
         )
     )
-    return b''.join(_nodes) + codec.encode(table)
+    return table.nodes + codec.encode(packed)
+
+
+_COLUMN_NAMES = (
+    'p1',
+    'p2',
+    'linkrevs',
+    'flags',
+    'sizes',
+    'frames',
+    'places',
+)
 
 
 class Table:
@@ -135,6 +148,14 @@ class Table:
             self.frames,
             self.places,
         )
+
+    def part(self, start: int, stop: int) -> Table:
+        """Return the revisions from ``start`` to ``stop``, without the last."""
+        found = Table()
+        found.nodes = self.nodes[start * NODE_SIZE : stop * NODE_SIZE]
+        for name in _COLUMN_NAMES:
+            setattr(found, name, getattr(self, name)[start:stop])
+        return found
 
     def extend(self, other: Table) -> None:
         """Add the revisions of a table that follow those of this one."""
