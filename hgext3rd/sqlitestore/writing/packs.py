@@ -36,6 +36,12 @@ mpatch = policy.importmod('mpatch')
 _KINDS = {layout.FILE: schema.FILE, layout.MANIFEST: schema.DIRECTORY}
 
 
+# Bases come in the order of their frames, and each is read once. So the caches
+# of the store are emptied after this many; they would double the memory of a
+# clone.
+BASES_KEPT = 96
+
+
 class _Target(NamedTuple):
     """Where a line goes: its index, and the number of each revision there.
 
@@ -58,6 +64,7 @@ class DatabaseSink:
         self._store = store
         self._writer: Writer = writer(store, tr)
         self._frames: list[PackedFrame] = []
+        self._bases_read = 0
         self._codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
         self._frame_codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
 
@@ -179,6 +186,9 @@ class DatabaseSink:
         if rev is None:
             raise PackError('a delta base is missing')
         text = self._store.chain_text(idx, rev)
+        self._bases_read += 1
+        if not self._bases_read % BASES_KEPT:
+            self._store.forget_content()
         if not delta:
             return text
         try:
