@@ -62,28 +62,43 @@ def encode_run(
     first: int, revs: Sequence[Revision], codec: chunks.Codec
 ) -> bytes:
     """Return ``idx.data`` for consecutive revisions from number ``first`` on."""
-    return encode_table(first, Table(revs), codec)
+    nodes, *fields = zip(*revs, strict=True)
+    return b''.join(nodes) + codec.encode(_pack(first, *fields))
 
 
 def encode_table(first: int, table: Table, codec: chunks.Codec) -> bytes:
-    """Return ``idx.data`` for the revisions of a table from ``first`` on.
+    """Return ``idx.data`` for the revisions of a table from ``first`` on."""
+    fields = [getattr(table, name) for name in _COLUMN_NAMES]
+    return table.nodes + codec.encode(_pack(first, *fields))
+
+
+def _pack(
+    first: int,
+    p1: Sequence[int],
+    p2: Sequence[int],
+    linkrevs: Sequence[int],
+    flags: Sequence[int],
+    sizes: Sequence[int],
+    frames: Sequence[int],
+    places: Sequence[int],
+) -> bytes:
+    """Return the table of integers of a run.
 
     The columns are: linkrev, distance to p1 and to p2 (0: null), flags, raw
     size, frame, place. Linkrev, raw size, frame and place are stored as
     differences.
     """
-    packed = columns.pack(
+    return columns.pack(
         (
-            columns.diff(table.linkrevs),
-            [_distance(first + i, p) for i, p in enumerate(table.p1)],
-            [_distance(first + i, p) for i, p in enumerate(table.p2)],
-            table.flags,
-            columns.diff(table.sizes),
-            columns.diff(table.frames),
-            columns.diff(table.places),
+            columns.diff(linkrevs),
+            [_distance(first + i, p) for i, p in enumerate(p1)],
+            [_distance(first + i, p) for i, p in enumerate(p2)],
+            flags,
+            columns.diff(sizes),
+            columns.diff(frames),
+            columns.diff(places),
         )
     )
-    return table.nodes + codec.encode(packed)
 
 
 _COLUMN_NAMES = (
