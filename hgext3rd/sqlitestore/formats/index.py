@@ -34,6 +34,9 @@ from . import chunks, columns
 
 NODE_SIZE = 20
 
+# Mercurial keeps flags in 16 bits.
+MOST_FLAGS = 0xFFFF
+
 # The most revisions in a run that this extension writes. To find one revision,
 # a reader need not decode the runs of others.
 RUN_SIZE = 1 << 12
