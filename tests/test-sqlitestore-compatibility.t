@@ -143,6 +143,64 @@ Debug commands that need a revlog refuse files in SQLite, the others work
   abort: the file history of this repository is not in revlogs
   (convert it with 'hg admin::sqlite-convert --to revlog', repair it, and convert it back)
   [20]
+
+So do the commands of Mercurial's contrib/perf.py. Those that only read texts
+work; those that measure the parts of a revlog refuse.
+
+  $ hg init ../perf
+  $ cd ../perf
+  $ for i in 0 1 2 3; do echo $i >> a; hg commit -qAm $i; done
+  $ cat > perf.sh << 'EOF'
+  > while read -r command; do
+  >   if hg $command --config extensions.perf="$RUNTESTDIR/../contrib/perf.py" \
+  >     --config perf.stub=yes --config perf.run-limits=0-1 > out 2>&1
+  >   then echo "$command: works"
+  >   else echo "$command: `grep '^abort' out || tail -1 out`"
+  >   fi
+  > done
+  > EOF
+  $ sh perf.sh << EOF
+  > perf::annotate a
+  > perf::bdiff a 0
+  > perf::bdiff a 0 --blocks
+  > perf::bdiff -c --alldata 0
+  > perf::bundle -r tip
+  > perf::cca
+  > perf::changegroupchangelog
+  > perf::diffwd
+  > perf::log
+  > perf::manifest tip
+  > perf::pathcopies 0 tip
+  > perf::stream-locked-section
+  > perf::templating -r tip
+  > perf::unidiff a 0
+  > perf::unidiff -c --alldata 0
+  > perfrevlogrevisions a
+  > perfrevlogindex a
+  > perfrevlogwrite a
+  > perfrevlogchunks a
+  > perfrevlogrevision a 1
+  > EOF
+  perf::annotate a: works
+  perf::bdiff a 0: works
+  perf::bdiff a 0 --blocks: works
+  perf::bdiff -c --alldata 0: works
+  perf::bundle -r tip: works
+  perf::cca: works
+  perf::changegroupchangelog: works
+  perf::diffwd: works
+  perf::log: works
+  perf::manifest tip: works
+  perf::pathcopies 0 tip: works
+  perf::stream-locked-section: works
+  perf::templating -r tip: works
+  perf::unidiff a 0: works
+  perf::unidiff -c --alldata 0: works
+  perfrevlogrevisions a: works
+  perfrevlogindex a: abort: the history of 'a' is not in a revlog
+  perfrevlogwrite a: abort: the history of 'a' is not in a revlog
+  perfrevlogchunks a: abort: the history of 'a' is not in a revlog
+  perfrevlogrevision a 1: abort: the history of 'a' is not in a revlog
   $ cd ..
 
 The database needs a store. Without one the backend is ignored, like other

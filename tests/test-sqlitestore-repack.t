@@ -212,22 +212,75 @@ A repack stops at damaged content
   (run 'hg verify')
   [50]
 
-When much was added, a repack is suggested or started
+When a transaction ends with enough added, a repack is suggested or started
 
   $ hg init ../auto
   $ cd ../auto
-  $ hg debugbuilddag -q '+63'
-  $ hg update -q tip
   $ "$PYTHON" -c "for i in range(2000): open('f%d' % i, 'w').write('%d\n' % i)"
-  $ hg addremove -q
-  $ hg commit -m many --config storage.sqlite.auto-repack=no
+  $ rm f0
+  $ hg commit -qAm 'one too few'
+  $ hg rollback -q
+  $ echo 0 > f0
+  $ hg commit -qAm many --config storage.sqlite.auto-repack=no
   $ hg rollback -q
   $ hg addremove -q
   $ hg commit -m many
   (run 'hg admin::sqlite-repack' to make the repository smaller and faster)
-  $ echo a > f1
-  $ hg commit -m 'nothing to see between'
-  $ hg rollback -q
+
+A transaction without changesets says nothing.
+
+  $ hg phase -r tip --public
+  $ hg bookmark book
+
+Once per command, however many transactions it has
+
+  $ for i in 1 2 3; do echo $i >> f$i; hg commit -m $i; done
+  (run 'hg admin::sqlite-repack' to make the repository smaller and faster)
+  (run 'hg admin::sqlite-repack' to make the repository smaller and faster)
+  (run 'hg admin::sqlite-repack' to make the repository smaller and faster)
+  $ hg update -q 0
+  $ echo new > new
+  $ hg add -q new
+  $ hg commit -m new
+  created new head
+  (run 'hg admin::sqlite-repack' to make the repository smaller and faster)
+  $ hg graft 1::3 | sed 's/:[0-9a-f].*//'
+  grafting 1
+  grafting 2
+  grafting 3
+  (run 'hg admin::sqlite-repack' to make the repository smaller and faster)
+  $ cat > commands.py << EOF
+  > import struct
+  > import subprocess
+  > server = subprocess.Popen(
+  >     ['hg', 'serve', '--cmdserver', 'pipe'],
+  >     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+  > def read():
+  >     channel, length = struct.unpack('>cI', server.stdout.read(5))
+  >     return channel, server.stdout.read(length)
+  > read()
+  > for rev in ('1', '2'):
+  >     args = '\0'.join(['graft', '-f', rev]).encode()
+  >     server.stdin.write(b'runcommand\n' + struct.pack('>I', len(args)) + args)
+  >     server.stdin.flush()
+  >     channel = b''
+  >     while channel != b'r':
+  >         channel, data = read()
+  >         if channel in b'oe':
+  >             print(data.decode(), end='')
+  > EOF
+  $ hg update -q 0
+  $ "$PYTHON" commands.py | sed 's/:[0-9a-f].*//'
+  grafting 1
+  (run 'hg admin::sqlite-repack' to make the repository smaller and faster)
+  grafting 2
+  (run 'hg admin::sqlite-repack' to make the repository smaller and faster)
+  $ cd ..
+  $ rm -r auto
+  $ hg init auto
+  $ cd auto
+  $ "$PYTHON" -c "for i in range(2000): open('f%d' % i, 'w').write('%d\n' % i)"
+  $ hg commit -qAm many --config storage.sqlite.auto-repack=no
   $ hg strip -q --no-backup --keep tip
   $ hg addremove -q
   $ hg commit -m many --config storage.sqlite.auto-repack=maybe

@@ -7,14 +7,11 @@ Their server "single" uses the fast path.
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
 from collections.abc import Iterator
 
 import pytest
 from helpers.lfsserver_http import CONTENT, Server, oid_of
-
-from hgext3rd.lfsserver import hooks
 
 OBJECT = f'/open/.hg/lfs/objects/{oid_of(CONTENT)}'
 
@@ -149,11 +146,3 @@ def uisetup(ui):
 def test_declared_wrappers_are_skipped(server: Server) -> None:
     assert server.put(CONTENT).status == 201
     assert server.get(oid_of(CONTENT)).body == CONTENT
-
-
-def test_modules_to_load_exist() -> None:
-    """A misspelled name would be skipped when the server loads its modules."""
-    own = [n for n in hooks.REQUEST_MODULES if n.startswith('hgext3rd.')]
-    assert own
-    for name in own:
-        assert importlib.util.find_spec(name), name

@@ -51,7 +51,8 @@ def test_the_stored_frame_has_the_same_entries(
     codec = chunks.Codec('zlib')
     data = b''.join(frames.encode_data(frame.entries, codec))
     stored = frames.Frame(frame.encode_head(codec), chunks.decode(data), 7)
-    assert (stored.paths, stored.revs) == (frame.paths, frame.revs)
+    assert list(stored.paths) == frame.paths
+    assert list(stored.revs) == frame.revs
     for n, (text, _base) in enumerate(history):
         assert stored.base(n) == frame.base(n)
         assert stored.entry(n) == frame.entry(n)

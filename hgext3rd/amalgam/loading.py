@@ -7,8 +7,9 @@ problems, which this module solves:
 
 * wrapping a function of a lazy module loads the module, with everything it
   imports. ``when_loaded`` waits until other code loads it;
-* loading is not safe if two threads are the first to use a lazy module.
-  ``load_modules`` loads everything before threads start.
+* loading is not safe if two threads are the first to use a lazy module: one
+  of them sees a module without attributes. A process that serves requests in
+  threads calls ``stop_lazy_loading`` before it starts.
 
 Imported whenever an extension is loaded: keep it light.
 """
@@ -23,10 +24,34 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 _LazyModule: Any = getattr(importlib.util, '_LazyModule', None)
+
+# Modules that only serving processes import.
+_SERVING_MODULES = (
+    'mercurial.hgweb.hgweb_mod_inner',
+    'mercurial.hgweb.hgwebdir_mod_inner',
+    'mercurial.hgweb.hgweb_mod',  # hg <= 7.1
+    'mercurial.hgweb.hgwebdir_mod',  # hg <= 7.1
+)
+
+# Mercurial's modules that requests use but only import when they do. The larger
+# ones of them import many more.
+_REQUEST_MODULES = (
+    *_SERVING_MODULES,
+    'mercurial.bundle2',
+    'mercurial.changegroup',
+    'mercurial.exchange',
+    'mercurial.hgweb.webcommands',
+    'mercurial.narrowspec',
+    'mercurial.profiling',
+    'mercurial.streamclone',
+    'mercurial.templatefilters',
+    'mercurial.templatekw',
+    'mercurial.wireprotov1server',
+)
 
 _lock = threading.Lock()
 _loaded: set[str] = set()
@@ -47,14 +72,39 @@ def is_loaded(name: str) -> bool:
     return module is not None and type(module) is types.ModuleType
 
 
-def load_modules(names: Iterable[str]) -> None:
-    """Import ``names``, and load every lazy module imported so far.
+def is_serving() -> bool:
+    """Return whether this process has loaded hgweb.
 
-    Call it before a process serves requests in threads. Threads that call it
-    at the same time wait for the first. Modules that cannot be imported are
-    skipped; the code that needs them gets the error.
+    It is then a WSGI server, or ``hg serve`` has already started and opens a
+    repository whose own configuration enables an extension.
     """
-    names = set(names)
+    return any(map(is_loaded, _SERVING_MODULES))
+
+
+def serves_http(opts: Mapping[str, Any]) -> bool:
+    """Return whether ``hg serve`` with these options answers HTTP requests.
+
+    Servers for ssh and command servers handle one request after the other, and
+    the first process of ``--daemon`` only starts another.
+    """
+    if opts.get('stdio') or opts.get('cmdserver'):
+        return False
+    return not opts.get('daemon') or bool(opts.get('daemon_postexec'))
+
+
+def stop_lazy_loading(names: Iterable[str]) -> None:
+    """Load all modules that requests need, and import eagerly from then on.
+
+    ``names`` are the modules that only requests import, beside Mercurial's
+    own. They are loaded before the first request, which would otherwise take
+    longer, and before a server with several processes forks. Every lazy module
+    is loaded as well, and no later import is lazy: Python's own imports are
+    safe in threads.
+
+    Threads that call this at the same time wait for the first. Modules that
+    cannot be imported are skipped; the code that needs them gets the error.
+    """
+    names = {*_REQUEST_MODULES, *names}
     if names <= _loaded:
         return
     from mercurial import demandimport
@@ -62,11 +112,12 @@ def load_modules(names: Iterable[str]) -> None:
     with _lock, demandimport.deactivated():
         if names <= _loaded:
             return
-        for name in names:
+        # "deactivated" alone would turn lazy imports on again at the end, and a
+        # thread that leaves it does so while others still import.
+        demandimport.disable()
+        for name in sorted(names):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
-        # Loading one may add more to sys.modules. Those are not lazy, because
-        # demandimport is off here.
         for module in list(sys.modules.values()):
             if type(module) is _LazyModule:
                 # Reading any attribute loads the module.

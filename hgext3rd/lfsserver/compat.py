@@ -5,14 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-# Modules that Mercurial imports only in a process that serves requests.
-SERVING_MODULES = (
-    'mercurial.hgweb.hgweb_mod_inner',
-    'mercurial.hgweb.hgwebdir_mod_inner',
-    'mercurial.hgweb.hgweb_mod',  # hg <= 7.1
-    'mercurial.hgweb.hgwebdir_mod',  # hg <= 7.1
-)
-
 
 def open_repository(ui: Any, path: bytes) -> Any:
     """Return the repository at ``path``."""

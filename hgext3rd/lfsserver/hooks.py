@@ -15,14 +15,9 @@ from typing import Any
 from mercurial import commands, extensions
 
 from ..amalgam import loading, responses, wrapping
-from . import compat
 
 # Modules that only requests need. Most of them import further modules.
 REQUEST_MODULES = (
-    'mercurial.hgweb.hgweb_mod',
-    'mercurial.hgweb.hgwebdir_mod',
-    'mercurial.hgweb.webcommands',
-    'mercurial.profiling',
     f'{__package__}.hgweb.wsgi',
     f'{__package__}.hgweb.fastpath',
     f'{__package__}.hgweb.connection',
@@ -34,9 +29,8 @@ _wrapped = False
 
 def uisetup(ui: Any) -> None:
     """Wrap hgweb in a process that serves; otherwise wrap ``hg serve``."""
-    if any(loading.is_loaded(name) for name in compat.SERVING_MODULES):
-        # This is a WSGI server, or a server has opened a repository whose own
-        # configuration enables the extension.
+    if loading.is_serving():
+        loading.stop_lazy_loading(REQUEST_MODULES)
         _wrap_hgweb()
     else:
         # An hg process can become a server only by this command.
@@ -45,8 +39,9 @@ def uisetup(ui: Any) -> None:
 
 def serve(orig: Any, *args: Any, **opts: Any) -> Any:
     """Wrap hgweb before the server starts, and load all modules it needs."""
-    _wrap_hgweb()
-    loading.load_modules(REQUEST_MODULES)
+    if loading.serves_http(opts):
+        _wrap_hgweb()
+        loading.stop_lazy_loading(REQUEST_MODULES)
     return orig(*args, **opts)
 
 

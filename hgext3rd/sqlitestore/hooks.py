@@ -32,6 +32,7 @@ from mercurial import (
     bundlerepo,
     changegroup,
     cmdutil,
+    commands,
     extensions,
     localrepo,
     scmutil,
@@ -51,6 +52,21 @@ from ..amalgam import loading, wrapping
 from . import requirements
 from .integration import coremodules
 
+# Modules that are imported when a repository is used. Requests use
+# repositories in threads. Most of these modules import further ones.
+REQUEST_MODULES = (
+    'sqlite3',
+    f'{__package__}.filelog.filelog',
+    f'{__package__}.integration.repository',
+    f'{__package__}.integration.storeentries',
+    f'{__package__}.integration.streams',
+    f'{__package__}.reading.prefetch',
+    f'{__package__}.repacking.automatic',
+    f'{__package__}.writing.filewriter',
+    f'{__package__}.writing.ingest',
+    f'{__package__}.writing.recovery',
+)
+
 
 def uisetup(ui: Any) -> None:
     """Arrange for each change to be made when its module is loaded.
@@ -58,6 +74,12 @@ def uisetup(ui: Any) -> None:
     Wrapping a function of a module that is not loaded yet would load it, with
     everything it imports, and add a quarter to the time of ``hg version``.
     """
+    if loading.is_serving():
+        loading.stop_lazy_loading(REQUEST_MODULES)
+    else:
+        # To load all modules before the threads of a server start. An hg
+        # process can become a server only by this command.
+        extensions.wrapcommand(commands.table, b'serve', _serve)
     for module, change in (
         (localrepo, _change_localrepo),
         (coremodules.creation_module(), _change_creation),
@@ -81,6 +103,12 @@ def uisetup(ui: Any) -> None:
         loading.when_loaded(module, change)
     extensions.afterloaded(b'narrow', _change_narrow)
     extensions.afterloaded(b'keyword', _change_keyword)
+
+
+def _serve(orig: Any, *args: Any, **opts: Any) -> Any:
+    if loading.serves_http(opts):
+        loading.stop_lazy_loading(REQUEST_MODULES)
+    return orig(*args, **opts)
 
 
 def reposetup(ui: Any, repo: Any) -> None:

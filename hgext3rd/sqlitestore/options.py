@@ -42,9 +42,9 @@ OPTIONS: tuple[Option, ...] = (
         name='sqlite.auto-repack',
         default=b'suggest',
         kind='text',
-        help="""What to do when many revisions were added since the last
-        :hg:`admin::sqlite-repack`: ``yes`` starts a repack in the background,
-        ``suggest`` prints a message that recommends one, ``no`` does
-        nothing.""",
+        help="""What to do, at most once per command, when a transaction ends and
+        many revisions were added since the last :hg:`admin::sqlite-repack`:
+        ``yes`` starts a repack in the background, ``suggest`` prints a message
+        that recommends one, ``no`` does nothing.""",
     ),
 )

@@ -9,14 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-# Modules that only serving processes import.
-SERVING_MODULES = (
-    'mercurial.hgweb.hgweb_mod_inner',
-    'mercurial.hgweb.hgwebdir_mod_inner',
-    'mercurial.hgweb.hgweb_mod',  # hg <= 7.1
-    'mercurial.hgweb.hgwebdir_mod',  # hg <= 7.1
-)
-
 
 def entry_files(entry: Any, vfs: Any) -> list[Any]:
     """Return the files of ``entry``, an entry of a store."""

@@ -55,9 +55,7 @@ from .shallow import repo as shallow_repo
 
 def uisetup(ui: object) -> None:
     """Make the changes that every process needs, once per process."""
-    if any(map(loading.is_loaded, compat.SERVING_MODULES)):
-        # This process serves already: it is a WSGI server, or it serves a
-        # repository whose own configuration enables the extension.
+    if loading.is_serving():
         hgserve.load_modules()
         _setup_server()
     else:
@@ -128,6 +126,8 @@ def _handlewsgirequest(orig: Any, *args: Any) -> bool:
 
 
 def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
+    if not loading.serves_http(opts):
+        return orig(ui, repo, **opts)
     _setup_server()
     hgserve.load_modules()
     handler = hgwebserver._httprequesthandler

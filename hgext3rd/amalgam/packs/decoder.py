@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import binascii
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import IO
@@ -41,7 +41,7 @@ class Changesets:
     first: int
     nodes: list[bytes]
     parents: list[tuple[bytes, bytes]]
-    flags: list[int]
+    flags: Sequence[int]
     texts: list[bytes]
 
 
@@ -58,10 +58,10 @@ class PackedFrame:
 
     kind: bytes
     number: int
-    lines: list[int]
-    revs: list[int]
-    distances: list[int]
-    lengths: list[int]
+    lines: Sequence[int]
+    revs: Sequence[int]
+    distances: Sequence[int]
+    lengths: Sequence[int]
     bases: list[tuple[int, bytes]]
     pieces: list[bytes]
 
@@ -93,13 +93,13 @@ class Line:
     number: int
     nodes: list[bytes]
     outside: list[bytes]
-    links: list[int]
-    p1s: list[int]
-    p2s: list[int]
-    flags: list[int]
-    sizes: list[int]
-    frames: list[int]
-    places: list[int]
+    links: Sequence[int]
+    p1s: Sequence[int]
+    p2s: Sequence[int]
+    flags: Sequence[int]
+    sizes: Sequence[int]
+    frames: Sequence[int]
+    places: Sequence[int]
 
     def parent(self, rev: int, reference: int) -> bytes:
         """Return the node that a reference of revision ``rev`` means."""
@@ -325,7 +325,7 @@ class Decoder:
             self._learn(frame, columns.undiff(links[0]))
         return frame
 
-    def _learn(self, frame: PackedFrame, links: list[int]) -> None:
+    def _learn(self, frame: PackedFrame, links: Sequence[int]) -> None:
         """Learn the nodes that a frame of manifests names."""
         names = self._names[layout.MANIFEST]
         derivation = self._derivation
@@ -423,7 +423,7 @@ class Decoder:
         self,
         kind: bytes,
         number: int,
-        rows: list[list[int]],
+        rows: list[Sequence[int]],
         outside: list[bytes],
         given: dict[int, bytes],
     ) -> Line:
@@ -494,12 +494,12 @@ def _positive(index: int) -> int:
     return index
 
 
-def _check_range(values: list[int], low: int, high: int) -> None:
+def _check_range(values: Sequence[int], low: int, high: int) -> None:
     if values and (min(values) < low or max(values) > high):
         raise PackError('a number is out of range')
 
 
-def _table(chunk: bytes, width: int, count: int) -> list[list[int]]:
+def _table(chunk: bytes, width: int, count: int) -> list[Sequence[int]]:
     """Return the columns of a table of ``count`` rows."""
     if not count:
         if chunk:
@@ -508,7 +508,7 @@ def _table(chunk: bytes, width: int, count: int) -> list[list[int]]:
     if count > layout.MOST_ROWS:
         raise PackError('a table is too large')
     most = width * (8 * count + 1)
-    return columns.unpack(_decoded([chunk], most), width, count)
+    return [*columns.unpack(_decoded([chunk], most), width, count)]
 
 
 def _decoded(pieces: list[bytes], most: int) -> bytes:
@@ -516,7 +516,7 @@ def _decoded(pieces: list[bytes], most: int) -> bytes:
     return chunks.decode_limited(pieces, most)
 
 
-def _split(data: bytes, lengths: list[int]) -> list[bytes]:
+def _split(data: bytes, lengths: Sequence[int]) -> list[bytes]:
     _check_range(lengths, 0, len(data))
     ends = list(accumulate(lengths))
     if (ends[-1] if ends else 0) != len(data):

@@ -34,6 +34,9 @@ from ...amalgam.codecs import chunks, columns
 
 NODE_SIZE = 20
 
+# Mercurial keeps flags in 16 bits.
+MOST_FLAGS = 0xFFFF
+
 # The most revisions in a run that this extension writes. To find one revision,
 # a reader need not decode the runs of others.
 RUN_SIZE = 1 << 12
@@ -61,27 +64,55 @@ class Revision(NamedTuple):
 def encode_run(
     first: int, revs: Sequence[Revision], codec: chunks.Codec
 ) -> bytes:
-    """Return ``idx.data`` for consecutive revisions from number ``first`` on.
+    """Return ``idx.data`` for consecutive revisions from number ``first`` on."""
+    nodes, *fields = zip(*revs, strict=True)
+    return b''.join(nodes) + codec.encode(_pack(first, *fields))
 
-    The columns of the table are: linkrev, distance to p1 and to p2 (0: null),
-    flags, raw size, frame, place. Linkrev, raw size, frame and place are
-    stored as differences.
+
+def encode_table(first: int, table: Table, codec: chunks.Codec) -> bytes:
+    """Return ``idx.data`` for the revisions of a table from ``first`` on."""
+    fields = [getattr(table, name) for name in _COLUMN_NAMES]
+    return table.nodes + codec.encode(_pack(first, *fields))
+
+
+def _pack(
+    first: int,
+    p1: Sequence[int],
+    p2: Sequence[int],
+    linkrevs: Sequence[int],
+    flags: Sequence[int],
+    sizes: Sequence[int],
+    frames: Sequence[int],
+    places: Sequence[int],
+) -> bytes:
+    """Return the table of integers of a run.
+
+    The columns are: linkrev, distance to p1 and to p2 (0: null), flags, raw
+    size, frame, place. Linkrev, raw size, frame and place are stored as
+    differences.
     """
-    _nodes, p1s, p2s, linkrevs, flags, sizes, frames, places = zip(
-        *revs, strict=True
-    )
-    table = columns.pack(
+    return columns.pack(
         (
             columns.diff(linkrevs),
-            [_distance(first + i, p) for i, p in enumerate(p1s)],
-            [_distance(first + i, p) for i, p in enumerate(p2s)],
+            [_distance(first + i, p) for i, p in enumerate(p1)],
+            [_distance(first + i, p) for i, p in enumerate(p2)],
             flags,
             columns.diff(sizes),
             columns.diff(frames),
             columns.diff(places),
         )
     )
-    return b''.join(_nodes) + codec.encode(table)
+
+
+_COLUMN_NAMES = (
+    'p1',
+    'p2',
+    'linkrevs',
+    'flags',
+    'sizes',
+    'frames',
+    'places',
+)
 
 
 class Table:
@@ -135,6 +166,14 @@ class Table:
             self.frames,
             self.places,
         )
+
+    def part(self, start: int, stop: int) -> Table:
+        """Return the revisions from ``start`` to ``stop``, without the last."""
+        found = Table()
+        found.nodes = self.nodes[start * NODE_SIZE : stop * NODE_SIZE]
+        for name in _COLUMN_NAMES:
+            setattr(found, name, getattr(self, name)[start:stop])
+        return found
 
     def extend(self, other: Table) -> None:
         """Add the revisions of a table that follow those of this one."""

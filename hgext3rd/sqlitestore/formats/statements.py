@@ -116,7 +116,7 @@ SELECT_FRAMES_OF_LOOSE = 'SELECT DISTINCT frame FROM rev WHERE frame > 0'
 SELECT_DEPENDENTS = """
     SELECT id FROM rev WHERE base < 0 AND base <= ? AND base > ?"""
 HAS_LOOSE = 'SELECT 1 FROM rev LIMIT 1'
-COUNT_LOOSE = 'SELECT count(*) FROM rev'
+HAS_MORE_LOOSE = 'SELECT 1 FROM rev LIMIT 1 OFFSET ?'
 INSERT_LOOSE = 'INSERT INTO rev VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
 UPDATE_LOOSE = 'UPDATE rev SET base = ?, frame = ?, data = ? WHERE id = ?'
 UPDATE_CENSORED = """

@@ -17,6 +17,9 @@ from mercurial.i18n import _
 
 from .. import requirements
 
+# Commands of core's contrib/perf.py that ask only for texts and base revisions.
+_PERF_COMMANDS = (b'perfbdiff', b'perfrevlogrevisions', b'perfunidiff')
+
 
 def open_revlog(
     orig: Any, repo: Any, cmd: bytes, *args: Any, **kwargs: Any
@@ -29,6 +32,8 @@ def open_revlog(
     if repo and requirements.uses_sqlite(repo):
         if cmd == b'debugrevlogindex' and not repo.ui.verbose:
             # This command shows offsets in the revlog only when verbose.
+            return found
+        if cmd in _PERF_COMMANDS:
             return found
         from ..revlogs.sqliterevlog import SQLiteRevlog
 

@@ -182,6 +182,9 @@ def make_class(base: Any) -> Any:
 
             return packs.DatabaseSink(self.unfiltered().sqlitestore, tr)
 
+        # Whether this command has suggested or started a repack.
+        _repack_considered = False
+
         @util.propertycache
         def sqlitestore(self) -> Store:
             """The file store; nothing is opened until it is used."""
@@ -230,6 +233,11 @@ def make_class(base: Any) -> Any:
             follow_conversion(self)
             follow_manifests(self)
 
+        def invalidateall(self) -> None:
+            """Forget everything: a command server runs the next command."""
+            super().invalidateall()
+            self.unfiltered()._repack_considered = False
+
         def close(self) -> None:
             """Close the repository and its database, when a command ends.
 
@@ -252,7 +260,8 @@ def make_class(base: Any) -> Any:
         def transaction(self, *args: Any, **kwargs: Any) -> Any:
             """Open a transaction, after undoing an earlier one that failed.
 
-            When the outermost transaction is complete, a repack may follow.
+            When the outermost transaction is complete, a repack may follow or
+            be suggested, once per command.
             """
             if not requirements.uses_sqlite(self):
                 return super().transaction(*args, **kwargs)
@@ -271,8 +280,15 @@ def make_class(base: Any) -> Any:
                 def consider(success: bool) -> None:
                     from ..repacking import automatic
 
-                    if success and requirements.uses_sqlite(self):
-                        automatic.consider(self.unfiltered(), before)
+                    repo = self.unfiltered()
+                    if (
+                        success
+                        and not repo._repack_considered
+                        and requirements.uses_sqlite(repo)
+                    ):
+                        repo._repack_considered = automatic.consider(
+                            repo, before
+                        )
 
                 tr.addpostclose(
                     b'zz-sqlitestore', lambda _tr: self._afterlock(consider)

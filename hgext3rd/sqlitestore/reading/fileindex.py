@@ -118,6 +118,16 @@ class FileIndex:
             self.stored[rev] = stored
         return rev
 
+    def extend(self, table: Table) -> None:
+        """Add the sealed revisions of a table."""
+        if not len(self):
+            self.core = compat.make_index(_core_entries(table))
+            self.frames = table.frames[:]
+            self.places = table.places[:]
+            return
+        for revision in table:
+            self.append(revision)
+
     def truncate(self, n: int) -> None:
         """Remove all revisions from number ``n`` on."""
         if n < len(self.frames):

@@ -159,6 +159,8 @@ class Indexes:
                 index.check_parents(rev, revision.p1, revision.p2)
                 if len(revision.node) != index.NODE_SIZE:
                     raise columns.ColumnError('bad length of a node')
+                if not 0 <= revision.flags <= index.MOST_FLAGS:
+                    raise columns.ColumnError('flags out of range')
                 if revision.place > rev and not revision.frame:
                     raise columns.ColumnError('base out of range')
                 if loose and rev != end:

@@ -12,6 +12,7 @@ and its frame is compressed again. Packs of old history have none.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from ...amalgam.packs import layout
 from ...amalgam.packs.decoder import Index, Line, PackedFrame
 from ...amalgam.packs.errors import PackError
 from ..formats import frames, index, schema
-from ..formats.index import Revision
+from ..formats.index import Table
 from ..formats.openframe import OpenFrame
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
@@ -34,6 +35,12 @@ from .writer import Writer, writer
 mpatch = policy.importmod('mpatch')
 
 _KINDS = {layout.FILE: schema.FILE, layout.MANIFEST: schema.DIRECTORY}
+
+
+# Bases come in the order of their frames, and each is read once. So the caches
+# of the store are emptied after this many; they would double the memory of a
+# clone.
+BASES_KEPT = 96
 
 
 class _Target(NamedTuple):
@@ -58,6 +65,7 @@ class DatabaseSink:
         self._store = store
         self._writer: Writer = writer(store, tr)
         self._frames: list[PackedFrame] = []
+        self._bases_read = 0
         self._codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
         self._frame_codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
 
@@ -179,6 +187,9 @@ class DatabaseSink:
         if rev is None:
             raise PackError('a delta base is missing')
         text = self._store.chain_text(idx, rev)
+        self._bases_read += 1
+        if not self._bases_read % BASES_KEPT:
+            self._store.forget_content()
         if not delta:
             return text
         try:
@@ -208,56 +219,62 @@ class DatabaseSink:
         outside = list(map(get_rev, line.outside))
         if None in outside:
             raise PackError('a parent of %r is missing' % line.name)
-        first = len(idx)
-        added: list[Revision] = []
-        # This loop runs for each revision of a clone.
-        for rev, (node, link, p1, p2, flags, size, frame, place) in enumerate(
-            zip(
-                line.nodes,
-                line.links,
-                line.p1s,
-                line.p2s,
-                line.flags,
-                line.sizes,
-                line.frames,
-                line.places,
-                strict=True,
-            )
-        ):
-            if rev in known:
-                continue
-            try:
-                frame_id, moved = stored[frame]
-            except KeyError:
-                raise PackError('a revision is in no frame') from None
-            if moved is not None:
-                frame_id, place = moved[place]
-            revision = Revision(
-                node,
-                nullrev
-                if not p1
-                else revs[rev - p1]
-                if p1 <= rev
-                else outside[p1 - rev - 1],
-                nullrev
-                if not p2
-                else revs[rev - p2]
-                if p2 <= rev
-                else outside[p2 - rev - 1],
-                linkrevs[link],
-                flags,
-                size,
-                frame_id,
-                place,
-            )
-            idx.append(revision)
-            added.append(revision)
-        for start in range(0, len(added), index.RUN_SIZE):
-            run = added[start : start + index.RUN_SIZE]
+        try:
+            places = [stored[number] for number in line.frames]
+        except KeyError:
+            raise PackError('a revision is in no frame') from None
+        # Whole columns, since this runs for each revision of a clone.
+        frame_ids: Sequence[int] = [frame_id for frame_id, _moved in places]
+        numbers: Sequence[int] = line.places
+        if not all(frame_ids):
+            found = [
+                (frame_id, place) if moved is None else moved[place]
+                for (frame_id, moved), place in zip(
+                    places, line.places, strict=True
+                )
+            ]
+            frame_ids, numbers = zip(*found, strict=True)
+        table = Table()
+        table.nodes = b''.join(line.nodes)
+        table.p1 = _parents(line.p1s, revs, outside)
+        table.p2 = _parents(line.p2s, revs, outside)
+        table.linkrevs = array('i', [linkrevs[link] for link in line.links])
+        table.flags = array('i', line.flags)
+        table.sizes = array('i', line.sizes)
+        table.frames = array('q', frame_ids)
+        table.places = array('q', numbers)
+        if known:
+            table = Table([r for n, r in enumerate(table) if n not in known])
+        first, count = len(idx), len(table)
+        for start in range(0, count, index.RUN_SIZE):
+            stop = min(start + index.RUN_SIZE, count)
             self._writer.add_run(
                 schema.global_id(target.path_id, first + start),
-                index.encode_run(first + start, run, self._codec),
-                len(run),
+                index.encode_table(
+                    first + start, table.part(start, stop), self._codec
+                ),
+                stop - start,
             )
+        if count:
+            idx.extend(table)
         self._store.keep_index(idx)
-        return len(added)
+        return count
+
+
+def _parents(
+    references: Sequence[int], revs: Sequence[int], outside: Sequence[int]
+) -> array[int]:
+    """Return the revisions that references to parents mean."""
+    if not any(references):
+        return array('i', [nullrev]) * len(references)
+    return array(
+        'i',
+        [
+            nullrev
+            if not reference
+            else revs[rev - reference]
+            if reference <= rev
+            else outside[reference - rev - 1]
+            for rev, reference in enumerate(references)
+        ],
+    )

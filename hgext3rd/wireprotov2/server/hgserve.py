@@ -18,7 +18,6 @@ import time
 from typing import Any
 
 from ...amalgam import loading
-from .. import compat
 
 # A length as HTTP has it, limited to what fits into 64 bits.
 _DIGITS = re.compile('[0-9]{1,18}')
@@ -35,19 +34,8 @@ _RETURNED_SIZE = 1024 * 1024
 # The environment variables that set parameters of glibc's allocator.
 _ALLOCATOR_VARIABLES = ('MALLOC_MMAP_THRESHOLD_', 'GLIBC_TUNABLES')
 
-# Modules that only requests import. The larger ones of them import many more.
-_NEEDED = (
-    'mercurial.bundle2',
-    'mercurial.changegroup',
-    'mercurial.exchange',
-    *compat.SERVING_MODULES,
-    'mercurial.hgweb.webcommands',
-    'mercurial.narrowspec',
-    'mercurial.profiling',
-    'mercurial.streamclone',
-    'mercurial.templatefilters',
-    'mercurial.templatekw',
-    'mercurial.wireprotov1server',
+# Modules that only requests import. Most of them import further modules.
+REQUEST_MODULES = (
     'hgext3rd.wireprotov2.server.wsgi',
     'hgext3rd.wireprotov2.cache.directory',
     'hgext3rd.wireprotov2.cache.memory',
@@ -55,12 +43,12 @@ _NEEDED = (
 
 
 def load_modules() -> None:
-    """Import all modules that requests use, once per process.
+    """Load all modules that requests use, once per process.
 
     Mercurial imports lazily. If two threads are the first to use a lazy module,
     at the same moment, requests fail at random.
     """
-    loading.load_modules(_NEEDED)
+    loading.stop_lazy_loading(REQUEST_MODULES)
 
 
 def return_large_blocks() -> None:
