@@ -43,6 +43,7 @@ The list of segments is not cached. A segment is, and survives a restart
     {
       b'cgversion': b'02',
       b'changesets': 2,
+      b'spans': [],
       b'totalitems': 1,
       b'version': 1
     },

@@ -148,9 +148,9 @@ The same for segments
   $ hg -R server phase --draft -r 2
   $ name=`call $URL segments | sed -n 's/.*name.: .\([0-9a-f]*\).*/\1/p'`
   $ "$PYTHON" $TESTDIR/helpers/get_segment.py $URL one.hg
-  2 changesets, changegroup 02, application/mercurial-bundle2
+  2 changesets, changegroup 02, application/x-mercurial-pack
   $ "$PYTHON" $TESTDIR/helpers/get_segment.py $URL two.hg
-  2 changesets, changegroup 02, application/mercurial-bundle2
+  2 changesets, changegroup 02, application/x-mercurial-pack
   $ events
   cacher constructed for segmentdata
   cache miss
@@ -159,7 +159,7 @@ The same for segments
   cache hit
   $ hg -R server phase --force --secret -r 2
   $ "$PYTHON" $TESTDIR/helpers/get_segment.py $URL one.hg
-  1 changesets, changegroup 02, application/mercurial-bundle2
+  1 changesets, changegroup 02, application/x-mercurial-pack
 
   $ call $URL segmentdata name=hex:$name
   {'error': {'args': ['0e35f1a8d8346bb96a6274904d486e0f256caa44'], 'message': 'unknown segment: %s'}, 'status': 'error'}
