@@ -85,7 +85,7 @@ Texts that were read ahead are checked like all others
   $ hg update -q null
   $ "$PYTHON" << EOF
   > import sqlite3
-  > from hgext3rd.sqlitestore.formats import chunks
+  > from hgext3rd.amalgam.codecs import chunks
   > with sqlite3.connect('.hg/store/history.sqlite') as db:
   >     # The frame of files was stored last.
   >     frame, data = db.execute('SELECT id, data FROM frame ORDER BY id DESC').fetchone()

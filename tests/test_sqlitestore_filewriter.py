@@ -19,7 +19,8 @@ from mercurial import ui as uimod
 from mercurial import vfs as vfsmod
 from mercurial.node import nullrev
 
-from hgext3rd.sqlitestore.formats import chunks, schema
+from hgext3rd.amalgam.codecs import chunks
+from hgext3rd.sqlitestore.formats import schema
 from hgext3rd.sqlitestore.formats.index import Revision
 from hgext3rd.sqlitestore.reading.store import Store
 from hgext3rd.sqlitestore.writing import bases, filewriter, relatives

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mercurial import mdiff
 
-from hgext3rd.sqlitestore.formats import chunks, frames, openframe, schema
+from hgext3rd.amalgam.codecs import chunks
+from hgext3rd.sqlitestore.formats import frames, openframe, schema
 
 # Texts, each with the entry to make a delta of (-1 for a full text).
 histories = st.lists(

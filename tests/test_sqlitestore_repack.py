@@ -13,15 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mercurial import mdiff
 
+from hgext3rd.amalgam.codecs import chunks, columns, deltas
 from hgext3rd.sqlitestore.compat import mpatch
-from hgext3rd.sqlitestore.formats import (
-    chunks,
-    columns,
-    deltas,
-    frames,
-    index,
-    schema,
-)
+from hgext3rd.sqlitestore.formats import frames, index, schema
 from hgext3rd.sqlitestore.repacking import packer, plan
 
 # Few distinct lines, so that texts have much in common.

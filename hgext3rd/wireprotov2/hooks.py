@@ -14,7 +14,7 @@ subclasses, given to single objects:
 * the HTTP handlers of any HTTP peer, and the ui of its HTTPS handler:
   ``client.pace``, ``client.connections``; the password manager of those that
   log in, while they send a request of version 2: ``client.logins``;
-* the unpacker of a changegroup that comes as segments: ``segments.unpack``.
+* the changelog while packs are applied: ``segments.bulkunpacker``.
 
 One object is changed in place: a request of hgweb whose body is not read to its
 end, in ``compat``.

@@ -12,6 +12,7 @@ This module performs no I/O except that it reads from the file it is given.
 
 from __future__ import annotations
 
+import binascii
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import IO
 
 from mercurial.utils import storageutil
 
-from ...sqlitestore.formats import chunks, columns
+from ..codecs import chunks, columns
 from . import layout
 from .derivation import Derivation
 from .errors import PackError
@@ -158,10 +159,12 @@ class Decoder:
             layout.MANIFEST: [],
             layout.FILE: [],
         }
+        self._known_names: set[tuple[bytes, bytes]] = set()
         # How many lines of each kind an index has come for.
         self._indexed = {layout.MANIFEST: 0, layout.FILE: 0}
-        # The kind and the number of entries of each frame.
-        self._frames: list[tuple[bytes, int]] = []
+        self._frames = 0
+        # The frames since the last index.
+        self._recent: list[PackedFrame] = []
         self._kind = layout.MANIFEST
         self._revisions = 0
 
@@ -196,10 +199,10 @@ class Decoder:
             else:
                 raise PackError('unknown kind of block')
             kind, content = following or self._block()
-        counts = (len(self._nodes), self._revisions, len(self._frames))
+        counts = (len(self._nodes), self._revisions, self._frames)
         if _numbers(content, 3) != counts or self._read(1):
             raise PackError('the end does not match the content')
-        if any(
+        if self._recent or any(
             self._indexed[kind] != len(names)
             for kind, names in self._names.items()
         ):
@@ -223,6 +226,7 @@ class Decoder:
         head, table, packed = layout.cut(content, 3)
         (count,) = _numbers(head, 1)
         p1s, p2s, flags, lengths = _table(table, 4, count)
+        _check_range(flags, 0, 0xFFFF)
         texts = _split(_decoded([packed], layout.MOST_TABLE), lengths)
         first = len(self._nodes)
         parents = []
@@ -252,10 +256,23 @@ class Decoder:
             kind == layout.MANIFEST and self._names[layout.FILE]
         ):
             raise PackError('unknown kind of line')
+        if kind != self._kind and self._recent:
+            raise PackError('an index is missing')
         (count,) = _numbers(head, 1)
         names = _decoded([packed], layout.MOST_TABLE).split(b'\0')
         if len(names) != count:
             raise PackError('names are missing')
+        before = len(self._known_names)
+        self._known_names.update((kind, name) for name in names)
+        if len(self._known_names) != before + count:
+            raise PackError('a line comes twice')
+        for name in names:
+            if kind == layout.FILE:
+                right = bool(name) and not name.endswith(b'/')
+            else:
+                right = not name or name.endswith(b'/')
+            if not right or b'\n' in name or b'\r' in name:
+                raise PackError('a name that no file can have')
         self._kind = kind
         first = len(self._names[kind])
         self._names[kind].extend(names)
@@ -280,15 +297,21 @@ class Decoder:
         _check_range(revs, 0, 1 << 31)
         _check_range(lengths, 0, 1 << 31)
         _check_range(distances, -outside, count)
-        if any(
-            distance > place
-            for place, distance in enumerate(distances)
-            if distance > 0
-        ):
-            raise PackError('a delta without its base')
+        for place, distance in enumerate(distances):
+            if distance > 0:
+                if distance > place or lines[place - distance] != lines[place]:
+                    raise PackError('a delta without its base')
+            elif distance < 0 and bases[-distance - 1] != lines[place]:
+                raise PackError('a delta of another line')
+        size = sum(lengths)
+        if size > layout.MOST_FRAME + max(lengths, default=0):
+            raise PackError('a frame is too large')
+        # None is the size of other chunks than those of packs.
+        if chunks.content_size(first) != size:
+            raise PackError('a frame has another size than its head says')
         frame = PackedFrame(
             kind,
-            len(self._frames),
+            self._frames,
             lines,
             revs,
             distances,
@@ -296,11 +319,10 @@ class Decoder:
             list(zip(bases, _nodes(base_nodes), strict=True)),
             [first, *pieces],
         )
-        self._frames.append((kind, count))
+        self._frames += 1
+        self._recent.append(frame)
         if is_manifest:
             self._learn(frame, columns.undiff(links[0]))
-        elif chunks.content_size(first) not in (None, sum(lengths)):
-            raise PackError('a frame has another size than its head says')
         return frame
 
     def _learn(self, frame: PackedFrame, links: Sequence[int]) -> None:
@@ -331,9 +353,9 @@ class Decoder:
         ):
             raise PackError('a list of nodes is cut short')
         (numbers,) = _table(places, 1, unknown)
-        given = dict(
-            zip(columns.undiff(numbers), _nodes(explicit), strict=True)
-        )
+        numbers = columns.undiff(numbers)
+        _check_range(numbers, 0, total - 1)
+        given = dict(zip(numbers, _nodes(explicit), strict=True))
         outside_nodes = _nodes(outside)
         kind = self._kind
         first = self._indexed[kind]
@@ -364,7 +386,38 @@ class Decoder:
             start = end
             taken += others
         self._revisions += total
+        self._check_content(lines)
         return Index(kind, lines)
+
+    def _check_content(self, lines: list[Line]) -> None:
+        """Check that the frames since the last index are those of ``lines``.
+
+        Their entries are the revisions of the lines, in the same order. So no
+        revision is without content, no content without a revision, and a delta
+        always has a base that comes before it.
+        """
+        recent, self._recent = self._recent, []
+        lines_in = [number for frame in recent for number in frame.lines]
+        revs_in = [rev for frame in recent for rev in frame.revs]
+        frames = [f.number for f in recent for _entry in f.lines]
+        places = [place for f in recent for place in range(len(f.lines))]
+        if (
+            lines_in != [ln.number for ln in lines for _node in ln.nodes]
+            or revs_in != [rev for ln in lines for rev in range(len(ln.nodes))]
+            or frames != [number for ln in lines for number in ln.frames]
+            or places != [place for ln in lines for place in ln.places]
+        ):
+            raise PackError('the index does not match the frames')
+        sizes = [size for ln in lines for size in ln.sizes]
+        lengths = [length for f in recent for length in f.lengths]
+        distances = [distance for f in recent for distance in f.distances]
+        if any(
+            not distance and size != length
+            for distance, size, length in zip(
+                distances, sizes, lengths, strict=True
+            )
+        ):
+            raise PackError('a text has another size than the index says')
 
     def _line(
         self,
@@ -389,9 +442,13 @@ class Decoder:
         if len(joined) != 2 * NODE_SIZE * len(links):
             raise PackError('a node is missing')
         try:
-            nodes = _nodes(bytes.fromhex(joined.decode('ascii')))
+            # Unlike bytes.fromhex, this does not skip white space.
+            nodes = _nodes(binascii.unhexlify(joined))
         except ValueError:
             raise PackError('a node is damaged') from None
+        distinct = set(nodes)
+        if len(distinct) != len(nodes) or NULL in distinct:
+            raise PackError('a revision comes twice')
         _check_range(sizes, 0, 1 << 40)
         _check_range(flags, 0, 0xFFFF)
         for references in (p1s, p2s):
@@ -401,13 +458,6 @@ class Decoder:
                 for rev, reference in enumerate(references)
             ):
                 raise PackError('a revision has an unknown parent')
-        _check_range(frames, 0, len(self._frames) - 1)
-        if any(
-            not 0 <= place < self._frames[frame][1]
-            or self._frames[frame][0] != kind
-            for frame, place in zip(frames, places, strict=True)
-        ):
-            raise PackError('a revision has no content')
         return Line(
             kind,
             name,
@@ -455,9 +505,9 @@ def _table(chunk: bytes, width: int, count: int) -> list[Sequence[int]]:
         if chunk:
             raise PackError('a table of no rows has content')
         return [[] for _column in range(width)]
-    most = width * (8 * count + 1)
-    if most > layout.MOST_TABLE:
+    if count > layout.MOST_ROWS:
         raise PackError('a table is too large')
+    most = width * (8 * count + 1)
     return [*columns.unpack(_decoded([chunk], most), width, count)]
 
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 
-from ...sqlitestore.formats import deltas
+from ..codecs import deltas
+from .errors import PackError
 
 _DIGITS = 40
 
@@ -74,13 +75,18 @@ class Derivation:
                 known[1].extend(digits)
 
     def add_delta(self, directory: bytes, link: int, delta: bytes) -> None:
-        """Learn from a delta of a manifest. Raises struct.error if damaged."""
+        """Learn from a delta of a manifest.
+
+        Raises ``PackError`` or struct.error if it is damaged.
+        """
         position = 0
         size = deltas.HUNK.size
         unpack = deltas.HUNK.unpack_from
         while position < len(delta):
             length = unpack(delta, position)[2]
             position += size
+            if not 0 <= length <= len(delta) - position:
+                raise PackError('a delta of a manifest is damaged')
             if length:
                 self.add_text(
                     directory, link, delta[position : position + length]

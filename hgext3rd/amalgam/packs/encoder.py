@@ -18,7 +18,7 @@ from typing import Protocol
 
 from mercurial import mdiff
 
-from ...sqlitestore.formats import chunks, columns, deltas
+from ..codecs import chunks, columns, deltas
 from . import layout
 from .derivation import Derivation
 from .layout import NULL, Revision
@@ -130,7 +130,9 @@ class _Frame:
 
     def is_full(self, size: int) -> bool:
         """Return whether the frame ends, if frames have ``size`` bytes."""
-        return self.size >= max(size, TEXTS_PER_FRAME * self.largest)
+        return self.size >= min(
+            max(size, TEXTS_PER_FRAME * self.largest), layout.MOST_FRAME
+        )
 
 
 class Encoder:
@@ -271,17 +273,19 @@ class Encoder:
         ):
             self._end_frame()
             self._write_index()
-        names = self._names[kind]
-        self._line = _Line(kind, name, len(names))
-        if not names:
-            self._named = 0
-        names.append(name)
+        self._line = _Line(kind, name, len(self._names[kind]))
 
     def revision(self, revision: Revision) -> None:
         """Add the next revision of the line."""
         line = self._line
         assert line is not None
         node, p1, p2, link, base, delta, flags = revision
+        if not line.links:
+            # Lines without revisions are left out.
+            names = self._names[line.kind]
+            if not names:
+                self._named = 0
+            names.append(line.name)
         frame = self._frame
         if frame is not None and frame.is_full(self._frame_bytes):
             self._end_frame()
@@ -361,10 +365,10 @@ class Encoder:
         return text, best if distance else b'', distance
 
     def _end_line(self) -> None:
-        if self._line is not None:
-            self._lines.append(self._line)
-            self._indexed += len(self._line.links)
-            self._line = None
+        line, self._line = self._line, None
+        if line is not None and line.links:
+            self._lines.append(line)
+            self._indexed += len(line.links)
 
     def _end_frame(self) -> None:
         """Write the frame that is being filled, and the names of its lines."""

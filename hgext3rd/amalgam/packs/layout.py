@@ -57,6 +57,14 @@ LENGTH = struct.Struct('>I')
 #: smaller, and all tables of a block together stay below it by far.
 MOST_BLOCK = 80 << 20
 
+#: The most rows of a table. There is one for each revision of an index, which
+#: has 16,000 or a single line, or for each changeset of 4 MB of texts. A
+#: segment has at most 50,000 changesets, and four or more lines share a frame.
+MOST_ROWS = 1 << 21
+
+#: The most bytes of a frame, decompressed, without its largest entry.
+MOST_FRAME = 256 << 20
+
 #: The most bytes of a decompressed table or list of texts, in any block but
 #: those of frames. An encoder ends a block long before.
 MOST_TABLE = 256 << 20

@@ -32,8 +32,9 @@ from typing import NamedTuple
 
 from mercurial import mdiff
 
+from ...amalgam.codecs import chunks, columns
 from ...amalgam.lru import LRU
-from . import chunks, columns, hunks, schema
+from . import hunks, schema
 
 _HEAD_COLUMNS = 4
 _SPLIT_COLUMNS = 5

@@ -19,7 +19,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from . import columns, deltas
+from ...amalgam.codecs import columns, deltas
 
 _COLUMNS = 3
 _NUMBER = 4

@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 from mercurial.node import nullrev
 
-from . import chunks, columns
+from ...amalgam.codecs import chunks, columns
 
 NODE_SIZE = 20
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from mercurial import mdiff
 
-from . import chunks, frames, schema
+from ...amalgam.codecs import chunks
+from . import frames, schema
 
 # A frame begins with a full text. Frames of large files must hold several times
 # as much, or full texts would be most of what is stored.

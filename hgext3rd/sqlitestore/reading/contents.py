@@ -14,11 +14,12 @@ from typing import Any
 from mercurial import mdiff
 from mercurial.i18n import _
 
+from ...amalgam.codecs import chunks, columns
 from ...amalgam.lru import LRU
 from .. import errors
 from ..compat import mpatch
 from ..database.connection import Database
-from ..formats import chunks, columns, frames, schema, statements
+from ..formats import frames, schema, statements
 from .fileindex import FileIndex
 from .indexes import Indexes
 
@@ -242,7 +243,7 @@ class Contents:
     def find_content(self, digest: int) -> int | None:
         """Return the global id of a revision whose text may have this digest.
 
-        See ``formats.deltas.content_digest``. The caller must compare the
+        See ``amalgam.codecs.deltas.content_digest``. The caller must compare the
         texts.
         """
         row = self._db.row(statements.SELECT_CONTENT, (digest,))

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 
 from mercurial.i18n import _
 
+from ...amalgam.codecs import columns
 from .. import errors
 from ..database.connection import Database
-from ..formats import columns, index, schema, statements
+from ..formats import index, schema, statements
 from .fileindex import FileIndex
 from .indexcache import IndexCache
 

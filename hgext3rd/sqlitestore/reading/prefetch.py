@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 from mercurial.node import nullid
 
+from ...amalgam.codecs import chunks, columns
 from .. import errors
 from ..compat import mpatch
-from ..formats import chunks, columns, index, schema, statements
+from ..formats import index, schema, statements
 from .store import Store
 
 # Fewer files than this are faster to read one by one.

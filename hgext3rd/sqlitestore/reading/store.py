@@ -16,9 +16,10 @@ from typing import Any, Protocol
 
 from mercurial.i18n import _
 
+from ...amalgam.codecs import chunks, columns
 from .. import errors
 from ..database import connection
-from ..formats import chunks, columns, schema
+from ..formats import schema
 from ..formats.openframe import OpenFrame
 from .contents import Contents
 from .fileindex import FileIndex

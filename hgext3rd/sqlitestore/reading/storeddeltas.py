@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from mercurial.node import nullrev
 
+from ...amalgam.codecs import deltas
 from .. import errors
-from ..formats import deltas
 from .fileindex import FileIndex
 from .store import Store
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mercurial.i18n import _
 
+from ...amalgam.codecs import chunks, columns
 from .. import errors
-from ..formats import chunks, columns, frames, index, schema, statements
+from ..formats import frames, index, schema, statements
 
 if TYPE_CHECKING:
     from .store import Store

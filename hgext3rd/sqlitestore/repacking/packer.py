@@ -14,7 +14,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..formats import chunks, frames
+from ...amalgam.codecs import chunks
+from ..formats import frames
 from ..formats.openframe import OpenFrame
 
 # More threads would find no work, because frames are filled one at a time.

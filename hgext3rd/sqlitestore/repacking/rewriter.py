@@ -18,8 +18,9 @@ from mercurial.node import nullrev, short
 from mercurial.utils import storageutil
 
 from ...amalgam import lru
+from ...amalgam.codecs import deltas
 from .. import errors
-from ..formats import deltas, frames, schema, statements
+from ..formats import frames, schema, statements
 from ..reading import storeddeltas
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store

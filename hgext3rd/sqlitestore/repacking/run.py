@@ -24,7 +24,8 @@ from mercurial import error
 from mercurial import lock as lockmod
 from mercurial.i18n import _
 
-from ..formats import chunks, index, schema, statements
+from ...amalgam.codecs import chunks
+from ..formats import index, schema, statements
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 from ..writing import recovery, writer

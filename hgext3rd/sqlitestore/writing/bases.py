@@ -17,7 +17,8 @@ from mercurial import mdiff
 from mercurial.node import nullrev
 from mercurial.revlogutils import constants
 
-from ..formats import chunks, frames, schema
+from ...amalgam.codecs import chunks
+from ..formats import frames, schema
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 from . import relatives

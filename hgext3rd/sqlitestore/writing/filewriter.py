@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from mercurial.node import nullrev
 from mercurial.revlogutils import constants
 
-from ..formats import deltas, frames, schema
+from ...amalgam.codecs import deltas
+from ..formats import frames, schema
 from ..formats.index import Revision
 from ..formats.openframe import OpenFrame
 from ..reading.fileindex import FileIndex

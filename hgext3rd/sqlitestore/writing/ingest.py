@@ -16,8 +16,8 @@ from mercurial.node import nullrev
 from mercurial.revlogutils import constants, flagutil
 from mercurial.utils import storageutil
 
+from ...amalgam.codecs import deltas
 from .. import compat
-from ..formats import deltas
 from ..formats.index import Revision
 from .filewriter import FileWriter
 

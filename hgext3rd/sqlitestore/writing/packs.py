@@ -20,10 +20,11 @@ from mercurial import mdiff, policy
 from mercurial.node import nullrev
 from mercurial.revlogutils import flagutil
 
+from ...amalgam.codecs import chunks
 from ...amalgam.packs import layout
 from ...amalgam.packs.decoder import Index, Line, PackedFrame
 from ...amalgam.packs.errors import PackError
-from ..formats import chunks, frames, index, schema
+from ..formats import frames, index, schema
 from ..formats.index import Table
 from ..formats.openframe import OpenFrame
 from ..reading.fileindex import FileIndex

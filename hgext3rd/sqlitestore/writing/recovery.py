@@ -9,7 +9,8 @@ aborts, and before a new one begins.
 
 from __future__ import annotations
 
-from ..formats import chunks, index, schema, statements
+from ...amalgam.codecs import chunks
+from ..formats import index, schema, statements
 from ..reading.store import Store
 
 

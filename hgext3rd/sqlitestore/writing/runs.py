@@ -12,7 +12,8 @@ from mercurial import mdiff
 from mercurial.node import nullrev
 from mercurial.revlogutils import constants
 
-from ..formats import deltas, index, schema
+from ...amalgam.codecs import deltas
+from ..formats import index, schema
 from ..formats.index import Revision
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store

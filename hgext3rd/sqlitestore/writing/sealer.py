@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from ..formats import chunks, frames, schema
+from ...amalgam.codecs import chunks
+from ..formats import frames, schema
 from ..formats.openframe import OpenFrame
 
 # Uncompressed bytes in a frame. Decompressing them takes about 0.3 ms, the

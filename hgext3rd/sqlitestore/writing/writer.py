@@ -38,8 +38,9 @@ from typing import Any
 
 from mercurial.i18n import _
 
+from ...amalgam.codecs import chunks
 from .. import errors
-from ..formats import chunks, schema, statements
+from ..formats import schema, statements
 from ..formats.index import Revision
 from ..formats.openframe import OpenFrame
 from ..reading.fileindex import FileIndex

@@ -69,10 +69,10 @@ def items(found: decoder.Decoder) -> Iterator[Item]:
                 if in_kind == layout.CHANGESETS:
                     yield None
                     in_kind = layout.MANIFEST
+                if not wrote_root and (line.kind == layout.FILE or line.name):
+                    yield None
+                    wrote_root = True
                 if line.kind == layout.FILE and in_kind != layout.FILE:
-                    if not wrote_root:
-                        yield None
-                        wrote_root = True
                     yield None
                     in_kind = layout.FILE
                 if line.kind == layout.FILE or line.name:
