@@ -187,16 +187,10 @@ def histories(draw: st.DrawFn) -> tuple[list[Revision], list[Line]]:
             delta = bytes(mdiff.textdiff(known[base], text))
             if base == NULL:
                 delta = insertion(text)
-            parents = draw(st.tuples(*2 * [st.sampled_from(sorted(known))]))
+            p1, p2 = draw(st.tuples(*2 * [st.sampled_from(sorted(known))]))
             flags = draw(st.sampled_from([0, 1 << 15, 1 << 13]))
             revision = Revision(
-                node,
-                parents[0],
-                parents[1],
-                first[link].node,
-                base,
-                delta,
-                flags,
+                node, p1, p2, first[link].node, base, delta, flags
             )
             known[node] = text
             revisions.append((revision, text))

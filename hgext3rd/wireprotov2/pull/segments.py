@@ -235,7 +235,11 @@ class _Application:
     ) -> None:
         repo, remote = self._repo, self._session.remote
         url = remote.url()
+        report = self._session.report
+        # Finding out how to apply them opens a file, which is not in them.
+        report.counting = False
         unpacker = bundle.opened(repo, streams)
+        report.counting = True
         if unpacker is None:
             for stream in streams:
                 container = bundle.container(repo.ui, stream)
@@ -258,7 +262,7 @@ class _Application:
         )
         unpacker.finish()
         for path in unpacker.files:
-            self._session.report.add_file(path)
+            report.add_file(path)
 
     def _failure(self, reason: bytes) -> BadSegment:
         return BadSegment(
