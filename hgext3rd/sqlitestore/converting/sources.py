@@ -15,10 +15,11 @@ from mercurial import error
 from mercurial.i18n import _
 from mercurial.node import nullid, nullrev
 from mercurial.revlogutils import constants
-from mercurial.utils import storageutil, stringutil
+from mercurial.utils import stringutil
 
 from .. import compat
 from ..formats import schema
+from ..writing import hashing
 from . import legacy
 
 # The kind of a path (see ``formats.schema``), and the path.
@@ -213,7 +214,7 @@ class LegacySource:
             flags = 0
             if rev.censored:
                 flags = constants.REVIDX_ISCENSORED
-            elif storageutil.hashrevisionsha1(rev.text, p1, p2) != rev.node:
+            elif hashing.node_of(rev.text, p1, p2) != rev.node:
                 raise self._database.mismatch(path, len(nodes))
             nodes.append(rev.node)
             links[rev.node] = rev.linkrev

@@ -19,6 +19,7 @@ from mercurial.utils import storageutil
 from ...amalgam.codecs import deltas
 from .. import compat
 from ..formats.index import Revision
+from . import hashing
 from .filewriter import FileWriter
 
 # Flags of revisions whose raw text stands for another text, such as those of
@@ -83,10 +84,7 @@ class Group:
                 text = self._apply(base, delta)
         else:
             base = nullrev
-        if (
-            flags
-            or storageutil.hashrevisionsha1(text, data.p1, data.p2) != data.node
-        ):
+        if flags or hashing.node_of(text, data.p1, data.p2) != data.node:
             self._check(data, text, flags)
         if self._fix_parents and _swapped(text, p1, p2, flags):
             p1, p2 = p2, p1
