@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from mercurial import mdiff, policy
 from mercurial.node import nullrev
-from mercurial.revlogutils import flagutil
+from mercurial.revlogutils import constants, flagutil
 
 from ...amalgam.codecs import chunks
 from ...amalgam.packs import layout
@@ -186,6 +186,9 @@ class DatabaseSink:
         rev = idx.core.get_rev(node)
         if rev is None:
             raise PackError('a delta base is missing')
+        if idx.flags(rev) & constants.REVIDX_ISCENSORED:
+            # The delta belongs to the text that was there before.
+            raise PackError('a delta base is censored')
         text = self._store.chain_text(idx, rev)
         self._bases_read += 1
         if not self._bases_read % BASES_KEPT:

@@ -15,6 +15,7 @@ from typing import Any
 
 from mercurial import changegroup, changelog, revlog
 from mercurial.node import nullrev
+from mercurial.revlogutils import flagutil
 
 from ...amalgam.packs import decoder, layout
 from ...amalgam.packs.decoder import Changesets, Index, PackedFrame
@@ -37,9 +38,14 @@ class LateChangeset:
         self._changelog = changelog
         self._text = text
         # The third line has the date, and extras such as the branch.
-        date = text.split(b'\n', 3)[2]
-        if b'branch:' in date or b'close:' in date:
-            self.branchinfo = self._parsed().branchinfo
+        lines = text.split(b'\n', 3)
+        if len(lines) < 3:
+            raise PackError('a changeset is damaged')
+        if b'branch:' in lines[2] or b'close:' in lines[2]:
+            try:
+                self.branchinfo = self._parsed().branchinfo
+            except ValueError as exc:
+                raise PackError('a changeset is damaged') from exc
         else:
             self.branchinfo = _DEFAULT_BRANCH
 
@@ -158,6 +164,8 @@ class BulkUnpacker(changegroup.cg3unpacker):
         register = self._repo.register_changeset
         get_rev = target.index.get_rev
         step: Callable[[], None] = self.callback or (lambda: None)
+        if any(flags & ~flagutil.REVIDX_KNOWN_FLAGS for flags in event.flags):
+            raise PackError('unknown flags')
         revs = []
         with target._writing(tr):
             appender = Appender(target, tr)

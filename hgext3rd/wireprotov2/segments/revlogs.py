@@ -179,6 +179,7 @@ def _append_line(
 
     if any(flags & ~flagutil.REVIDX_KNOWN_FLAGS for flags in line.flags):
         raise PackError('unknown flags')
+    first = len(revlog.index)
     outside = list(map(local, line.outside))
     for rev, (node, (entry, base)) in enumerate(
         zip(
@@ -202,10 +203,11 @@ def _append_line(
         ]
         if base is None:
             base_rev = None
-        elif isinstance(base, int):
-            base_rev = revs[base]
         else:
-            base_rev = local(base)
+            base_rev = revs[base] if isinstance(base, int) else local(base)
+            if base_rev < first and revlog.iscensored(base_rev):
+                # The delta belongs to the text that was there before.
+                raise PackError('a delta base is censored')
         revs.append(
             appender.append(
                 (
