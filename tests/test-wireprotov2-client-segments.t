@@ -55,7 +55,7 @@ Segments hold the history that version 1 sends, in the same order
 Segments that arrive at the same time are applied together, if they are large
 
   $ hg -R server admin::wire-warm
-  5 segments built, 0 were there already
+  2 segments built, 0 were there already
   $ cat > together.py << EOF
   > from hgext3rd.wireprotov2.pull import ahead, segments
   > segments.LEAST_TOGETHER = 0
@@ -65,15 +65,13 @@ Segments that arrive at the same time are applied together, if they are large
   >     --config extensions.together=$TESTTMP/together.py \
   >     --config hooks.txnclose='echo transaction' \
   >     --config hooks.incoming='echo changeset' | uniq -c | sed 's/^ *//'
-  1 fetching 18 changesets in 5 segments
+  1 fetching 18 changesets in 2 segments
   1 added 18 changesets with 20 changes to 14 files
   1 new changesets ce2952e8b598:99ebadca1e24
   1 searching for changes
   1 no changes found
   1 transaction
-  16 changeset
-  1 transaction
-  2 changeset
+  18 changeset
   1 transaction
   $ same_history v1 together
   v1 and together are the same
@@ -104,15 +102,12 @@ Every segment has a transaction of its own and its hooks
   >     --config hooks.changegroup='echo $HG_SOURCE $HG_BUNDLE2'
   pull 1
   pull 1
-  pull 1
-  pull 1
-  pull 1
   pull
   $ hg clone -q -U http://localhost:$HGPORT/ refused \
   >     --config hooks.pretxnchangegroup="test ! -e $TESTTMP/once && touch $TESTTMP/once"
   transaction abort!
   rollback completed
-  (kept 4 changesets in $TESTTMP/refused; 'hg pull' there continues)
+  (kept 16 changesets in $TESTTMP/refused; 'hg pull' there continues)
   abort: pretxnchangegroup hook exited with status 1
   [40]
   $ cd refused
@@ -120,9 +115,9 @@ Every segment has a transaction of its own and its hooks
   $ : > $TESTTMP/access.log
   $ hg pull
   pulling from http://localhost:$HGPORT/
-  fetching 14 changesets in 4 segments
-  added 14 changesets with 13 changes to 10 files (+1 heads)
-  new changesets 28690046b016:99ebadca1e24
+  fetching 2 changesets in 1 segments
+  added 2 changesets with 3 changes to 3 files
+  new changesets d02c81d412b3:99ebadca1e24
   searching for changes
   adding changesets
   adding manifests
@@ -134,7 +129,7 @@ Every segment has a transaction of its own and its hooks
   $ requests
   1 GET /?cmd=capabilities
   1 POST /api/exp-http-v2-0003/ro/multirequest
-  4 POST /api/exp-http-v2-0003/ro/segmentdata
+  1 POST /api/exp-http-v2-0003/ro/segmentdata
   1 GET /?cmd=batch
   1 POST /api/exp-http-v2-0003/ro/multirequest
   $ cd ..
