@@ -45,6 +45,7 @@ from mercurial import (
     wireprotoserver,
     wireprotov1server,
 )
+from mercurial.hgweb import server as hgweb_server
 from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import nodemap, rewrite
 
@@ -93,6 +94,8 @@ def uisetup(ui: Any) -> None:
         (changegroup, _change_changegroup),
         (wireprotov1server, _change_wireprotov1server),
         (wireprotoserver, _change_wireprotoserver),
+        (coremodules.hgweb_module(), _change_hgweb),
+        (hgweb_server, _change_hgweb_server),
         (verify, _change_verify),
         (upgrade, _change_upgrade),
         (cmdutil, _change_cmdutil),
@@ -276,7 +279,7 @@ def _change_wireprotov1server(module: Any) -> None:
 
 
 def _change_wireprotoserver(module: Any) -> None:
-    # hgweb would take trouble of the storage for a lack of permission.
+    # If the database cannot be read, hgweb must know before it renders a page.
     extensions.wrapfunction(module, 'handlewsgirequest', _handle_request)
 
 
@@ -285,6 +288,25 @@ def _handle_request(orig: Any, *args: Any) -> bool:
     from .integration import serving
 
     return serving.handle_request(orig, *args)
+
+
+def _change_hgweb(module: Any) -> None:
+    from .integration import serving
+
+    # hgweb would take trouble of the storage for a lack of permission.
+    extensions.wrapfunction(module.hgweb, '_runwsgi', serving.run_wsgi)
+    extensions.wrapfunction(
+        module.requestcontext, 'sendtemplate', serving.send_template
+    )
+
+
+def _change_hgweb_server(module: Any) -> None:
+    from .integration import serving
+
+    # A response that fails must not look complete.
+    handler = module._httprequesthandler
+    extensions.wrapfunction(handler, '_start_response', serving.start_response)
+    extensions.wrapfunction(handler, 'do_write', serving.do_write)
 
 
 # Maintenance and debugging

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What servers answer when the database cannot be read.
 
-By itself, hgweb answers with 403 (Forbidden), or breaks off a response that it
-has begun. The database is therefore opened before a response begins. Knows
+By itself, hgweb answers with 403 (Forbidden), or adds an error to a response
+that it has begun. The database is therefore opened before a response begins. If
+it fails later, an error replaces the response as long as nothing was sent;
+otherwise the connection is closed before the response is complete. Knows
 nothing of what a response contains.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,33 +38,93 @@ def open_store(repo: Any) -> None:
         repo.unfiltered().sqlitestore.revalidate()
 
 
+def run_wsgi(
+    orig: Any, app: Any, req: Any, res: Any, repo: Any
+) -> Iterator[bytes]:
+    """Yield the response to a request, or an error if nothing was sent."""
+    try:
+        yield from orig(app, req, res, repo)
+    except _TROUBLE as exc:
+        message = _text(exc)
+        repo.ui.log(b'sqlitestore', b'%s\n', message)
+        status = hgwebcommon.statusmessage(hgwebcommon.HTTP_SERVER_ERROR)
+        body = message + b'\n'
+        headers = [
+            ('Content-Type', 'text/plain'),
+            ('Content-Length', str(len(body))),
+            ('Cache-Control', 'no-store'),
+        ]
+        # This raises the exception if the server has sent the first headers, as
+        # WSGI demands.
+        res._startresponse(pycompat.sysstr(status), headers, sys.exc_info())
+        yield b'' if req.method == b'HEAD' else body
+
+
+def send_template(
+    orig: Any, rctx: Any, name: bytes, **kwargs: Any
+) -> Iterator[bytes]:
+    """Render a page, but not the page of an error of the database.
+
+    ``run_wsgi`` answers that. hgweb would choose a status for it by the class
+    of the exception.
+    """
+    if name == b'error':
+        exc = sys.exc_info()[1]
+        if isinstance(exc, _TROUBLE):
+            raise exc
+    page: Iterator[bytes] = orig(rctx, name, **kwargs)
+    return page
+
+
+def start_response(
+    orig: Any, handler: Any, status: str, headers: Any, exc_info: Any = None
+) -> Any:
+    """Begin a response of ``hg serve``; it does not know ``exc_info``."""
+    if exc_info is not None and handler.sent_headers:
+        raise exc_info[1]
+    return orig(handler, status, headers)
+
+
+def do_write(orig: Any, handler: Any) -> None:
+    """Answer a request of ``hg serve``; break off a response that fails.
+
+    By itself, ``hg serve`` sends another error behind what it has sent, and
+    ends the response as if it were complete.
+    """
+    try:
+        orig(handler)
+    except _TROUBLE as exc:
+        if not handler.sent_headers:
+            raise
+        handler.close_connection = True
+        handler.log_error(
+            'sqlitestore: response broken off: %s',
+            _text(exc).decode('utf-8', 'backslashreplace'),
+        )
+
+
 def handle_request(
     orig: Any, rctx: Any, req: Any, res: Any, checkperm: Any
 ) -> bool:
-    """Answer a request for a page if its files cannot be read.
+    """Open the database before a page is rendered.
 
     Passes all requests on to ``orig``, which is Mercurial's function and
     answers those of the wire protocol.
     """
-    repo = rctx.repo
-    if not requirements.uses_sqlite(repo):
-        answered: bool = orig(rctx, req, res, checkperm)
+    answered: bool = orig(rctx, req, res, checkperm)
+    if (
+        answered
+        or not requirements.uses_sqlite(rctx.repo)
+        or _page(req) in _WITHOUT_FILES
+    ):
         return answered
     try:
-        if orig(rctx, req, res, checkperm):
-            return True
-        if _page(req) in _WITHOUT_FILES:
-            return False
-        try:
-            checkperm(rctx, req, None)
-        except hgwebcommon.ErrorResponse:
-            # hgweb checks it again, and answers.
-            return False
-        open_store(repo)
+        checkperm(rctx, req, None)
+    except hgwebcommon.ErrorResponse:
+        # hgweb checks it again, and answers.
         return False
-    except _TROUBLE as exc:
-        _fail(repo, res, exc)
-        return True
+    open_store(rctx.repo)
+    return False
 
 
 def _page(req: Any) -> bytes:
@@ -71,15 +134,6 @@ def _page(req: Any) -> bytes:
         # The name may follow the style of the page.
         named = (req.dispatchpath or b'').split(b'/')[0].rpartition(b'-')[2]
     return named
-
-
-def _fail(repo: Any, res: Any, exc: Any) -> None:
-    """Answer that the server has a problem."""
-    message = _text(exc)
-    repo.ui.log(b'sqlitestore', b'%s\n', message)
-    res.status = hgwebcommon.statusmessage(hgwebcommon.HTTP_SERVER_ERROR)
-    res.headers[b'Content-Type'] = b'text/plain'
-    res.setbodybytes(message + b'\n')
 
 
 def _text(exc: Any) -> bytes:
