@@ -76,7 +76,7 @@ Clients over SSH and of version 2 get an error as well
 
   $ hg clone -qU ssh://user@dummy/repo ../clone \
   >     --config ui.ssh="\"$PYTHON\" \"$RUNTESTDIR/dummyssh\""
-  remote: abort: unexpected error: damaged revision 0 of numbers: unknown chunk type b'\x00'
+  remote: abort: unexpected error: damaged revision 0 of 00manifest: unknown chunk type b'\x00'
   transaction abort!
   rollback completed
   abort: pull failed on remote
@@ -85,8 +85,8 @@ Clients over SSH and of version 2 get an error as well
   >     --config extensions.wireprotov2=
   $ cat hg.pid >> $DAEMON_PIDS
   $ hg clone -qU http://localhost:$HGPORT2 ../clone --config extensions.wireprotov2=
-  warning: falling back to wire protocol version 1: http://localhost:$HGPORT2/api/exp-http-v2-0003: filesdata failed: damaged revision 0 of numbers: unknown chunk type b'\x00'
-  remote: abort: unexpected error: damaged revision 0 of numbers: unknown chunk type b'\x00'
+  warning: falling back to wire protocol version 1: http://localhost:$HGPORT2/api/exp-http-v2-0003: manifestdata failed: damaged revision 0 of 00manifest: unknown chunk type b'\x00'
+  remote: abort: unexpected error: damaged revision 0 of 00manifest: unknown chunk type b'\x00'
   transaction abort!
   rollback completed
   abort: pull failed on remote
@@ -174,4 +174,4 @@ Reading fails at every possible moment: an extension counts queries down
   0
   [1]
   $ sed -n 's/.* sqlitestore:/sqlitestore:/p' errors.log | sort -u
-  sqlitestore: response broken off: cannot use $TESTTMP/whole/.hg/store/files.sqlite: injected
+  sqlitestore: response broken off: cannot use $TESTTMP/whole/.hg/store/history.sqlite: injected

@@ -292,6 +292,9 @@ class SQLiteRevlog(RevlogShape):
             raise error.RevlogError(
                 _(b'attempted to add linkrev -1 to %s') % self.display_id
             )
+        if not isinstance(text, bytes):
+            # Mercurial passes large manifests as other kinds of buffers.
+            text = bytes(text)
         given = node is not None
         if flags and node is None:
             node = self.hash(text, p1, p2)
