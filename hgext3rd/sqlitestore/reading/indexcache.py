@@ -14,9 +14,10 @@ from .fileindex import FileIndex
 CACHED_REVISIONS = 1 << 14
 
 # The cost of an index in addition to its revisions, and that of an index to
-# which revisions were added: core's index object then reserves 256 KB.
+# which revisions were added. Core's index object then reserves 256 KB, which is
+# 1024 revisions. It costs more here, because one that is read again is small.
 INDEX_COST = 16
-GROWN_COST = 1 << 10
+GROWN_COST = 1 << 12
 
 
 class IndexCache:
