@@ -57,7 +57,8 @@ from .integration import coremodules
 # repositories in threads. Most of these modules import further ones.
 REQUEST_MODULES = (
     'sqlite3',
-    f'{__package__}.filelog.filelog',
+    f'{__package__}.revlogs.filelog',
+    f'{__package__}.revlogs.manifests',
     f'{__package__}.integration.repository',
     f'{__package__}.integration.storeentries',
     f'{__package__}.integration.streams',

@@ -67,6 +67,12 @@ class TextCache:
         """The bytes of all texts in the cache."""
         return self._texts.used
 
+    def resize(self, limit: int) -> None:
+        """Change the limit, and drop the texts that exceed it."""
+        self.limit = self._texts.limit = limit
+        while self._texts.used > limit:
+            self._texts.drop_oldest()
+
     def keep(self, key: tuple[int, int], text: bytes) -> None:
         """Add a text, unless it is larger than the whole cache."""
         size = len(text)

@@ -30,6 +30,12 @@ FRAME_CACHE = 32 << 20
 FEW_FRAMES = 16
 SMALL_FRAMES = 8 << 20
 
+# The same while a transaction adds revisions. It reads only the bases of
+# revisions that arrive, and ``writing.texts`` keeps most of these.
+WRITING_TEXTS = 2 << 20
+WRITING_FEW_FRAMES = 2
+WRITING_SMALL_FRAMES = 2 << 20
+
 # How often a chain of deltas may go on in another file, which happens at a
 # copy. In a damaged database a chain can have a loop, which this limit ends.
 MAX_HOPS = 1000
@@ -50,7 +56,16 @@ class Contents:
         self._indexes = indexes
         self._frames: LRU[int, frames.Frame] = LRU(FRAME_CACHE)
         self._texts = frames.TextCache()
+        self._few_frames = FEW_FRAMES
+        self._small_frames = SMALL_FRAMES
         self.open_frame: OpenFrame | None = None
+
+    def keep_less(self, writing: bool) -> None:
+        """Use the small limits of a transaction, or the usual ones."""
+        self._few_frames = WRITING_FEW_FRAMES if writing else FEW_FRAMES
+        self._small_frames = WRITING_SMALL_FRAMES if writing else SMALL_FRAMES
+        self._texts.resize(WRITING_TEXTS if writing else frames.TEXT_CACHE)
+        self._drop_frames()
 
     def clear(self) -> None:
         """Drop all cached content."""
@@ -111,7 +126,12 @@ class Contents:
         if size > kept.limit:
             return
         kept.put(frame_id, frame, size)
-        while len(kept) > FEW_FRAMES and kept.used > SMALL_FRAMES:
+        self._drop_frames()
+
+    def _drop_frames(self) -> None:
+        """Drop the frames that exceed the limits."""
+        kept = self._frames
+        while len(kept) > self._few_frames and kept.used > self._small_frames:
             kept.drop_oldest()
 
     def _damaged_frame(

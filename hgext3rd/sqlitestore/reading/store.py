@@ -110,6 +110,7 @@ class Store:
         self._contents.open_frame = (
             None if writer is None else writer.open_frame
         )
+        self._contents.keep_less(writing=writer is not None)
 
     # validity
 
