@@ -15,124 +15,18 @@ from __future__ import annotations
 import binascii
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
 from typing import IO
 
 from mercurial.utils import storageutil
 
 from ..codecs import chunks, columns
-from . import layout
+from . import contents, layout
+from .contents import Changesets, Event, Index, Line, Names, PackedFrame
 from .derivation import Derivation
 from .errors import PackError
 from .layout import NODE_SIZE, NULL
 
 _INDEX_COLUMNS = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Changesets:
-    """Consecutive changesets; ``first`` is the position of the first.
-
-    Lists have an item for each: its node, its parents (nodes), its flags, and
-    its text.
-    """
-
-    first: int
-    nodes: list[bytes]
-    parents: list[tuple[bytes, bytes]]
-    flags: Sequence[int]
-    texts: list[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class PackedFrame:
-    """A frame. Lists have an item for each of its entries.
-
-    ``lines`` are the numbers of their lines, ``revs`` their numbers in the
-    line. A distance is 0 for a full text, d > 0 for a delta of the entry d
-    before, and -k for a delta of the outside revision ``bases[k - 1]``, which
-    is a line and a node. ``pieces`` together are a chunk (see ``chunks``) of
-    the entries, whose lengths are ``lengths``.
-    """
-
-    kind: bytes
-    number: int
-    lines: Sequence[int]
-    revs: Sequence[int]
-    distances: Sequence[int]
-    lengths: Sequence[int]
-    bases: list[tuple[int, bytes]]
-    pieces: list[bytes]
-
-    def entries(self) -> list[bytes]:
-        """Return the entries, decompressed. Raises PackError if damaged."""
-        size = sum(self.lengths)
-        data = _decoded(self.pieces, size)
-        if len(data) != size:
-            raise PackError('a frame has another size than its head says')
-        ends = list(accumulate(self.lengths))
-        return [
-            data[end - length : end]
-            for end, length in zip(ends, self.lengths, strict=True)
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The index of a line. Lists have an item for each of its revisions.
-
-    ``links`` are positions of changesets. ``p1s`` and ``p2s`` are references
-    (see ``layout``), ``outside`` the nodes that references outside of the pack
-    mean. ``sizes`` are bytes of raw texts. ``frames`` and ``places`` say which
-    entry of which frame of the pack has the content.
-    """
-
-    kind: bytes
-    name: bytes
-    number: int
-    nodes: list[bytes]
-    outside: list[bytes]
-    links: Sequence[int]
-    p1s: Sequence[int]
-    p2s: Sequence[int]
-    flags: Sequence[int]
-    sizes: Sequence[int]
-    frames: Sequence[int]
-    places: Sequence[int]
-
-    def parent(self, rev: int, reference: int) -> bytes:
-        """Return the node that a reference of revision ``rev`` means."""
-        if not reference:
-            return NULL
-        if reference <= rev:
-            return self.nodes[rev - reference]
-        return self.outside[reference - rev - 1]
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """The index of all lines that were completed since the last index."""
-
-    kind: bytes
-    lines: list[Line]
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Lines that begin: their kind, names, and the number of the first."""
-
-    kind: bytes
-    first: int
-    names: list[bytes]
-
-
-Event = Changesets | Names | PackedFrame | Index
-
-
-def is_pack(start: bytes) -> bool:
-    """Return whether a file that begins with ``start`` is a pack."""
-    return start.startswith(layout.MAGIC)
 
 
 class Decoder:
@@ -226,8 +120,10 @@ class Decoder:
         head, table, packed = layout.cut(content, 3)
         (count,) = _numbers(head, 1)
         p1s, p2s, flags, lengths = _table(table, 4, count)
-        _check_range(flags, 0, 0xFFFF)
-        texts = _split(_decoded([packed], layout.MOST_TABLE), lengths)
+        contents.check_range(flags, 0, 0xFFFF)
+        texts = contents.split(
+            chunks.decode_limited([packed], layout.MOST_TABLE), lengths
+        )
         first = len(self._nodes)
         parents = []
         known, outside = self._nodes, self._outside
@@ -259,7 +155,7 @@ class Decoder:
         if kind != self._kind and self._recent:
             raise PackError('an index is missing')
         (count,) = _numbers(head, 1)
-        names = _decoded([packed], layout.MOST_TABLE).split(b'\0')
+        names = chunks.decode_limited([packed], layout.MOST_TABLE).split(b'\0')
         if len(names) != count:
             raise PackError('names are missing')
         before = len(self._known_names)
@@ -292,11 +188,11 @@ class Decoder:
         if len(base_nodes) != outside * NODE_SIZE:
             raise PackError('a list of nodes is cut short')
         names = len(self._names[kind])
-        _check_range(lines, 0, names - 1)
-        _check_range(bases, 0, names - 1)
-        _check_range(revs, 0, 1 << 31)
-        _check_range(lengths, 0, 1 << 31)
-        _check_range(distances, -outside, count)
+        contents.check_range(lines, 0, names - 1)
+        contents.check_range(bases, 0, names - 1)
+        contents.check_range(revs, 0, 1 << 31)
+        contents.check_range(lengths, 0, 1 << 31)
+        contents.check_range(distances, -outside, count)
         for place, distance in enumerate(distances):
             if distance > 0:
                 if distance > place or lines[place - distance] != lines[place]:
@@ -329,7 +225,7 @@ class Decoder:
         """Learn the nodes that a frame of manifests names."""
         names = self._names[layout.MANIFEST]
         derivation = self._derivation
-        _check_range(links, 0, len(self._nodes) - 1)
+        contents.check_range(links, 0, len(self._nodes) - 1)
         for line, link, distance, entry in zip(
             frame.lines, links, frame.distances, frame.entries(), strict=True
         ):
@@ -342,8 +238,8 @@ class Decoder:
         head, counts, table, outside, places, explicit = layout.cut(content, 6)
         count, outsiders, unknown = _numbers(head, 3)
         revisions, outsides = _table(counts, 2, count)
-        _check_range(revisions, 0, 1 << 31)
-        _check_range(outsides, 0, outsiders)
+        contents.check_range(revisions, 0, 1 << 31)
+        contents.check_range(outsides, 0, outsiders)
         total = sum(revisions)
         rows = _table(table, _INDEX_COLUMNS, total)
         if (
@@ -354,7 +250,7 @@ class Decoder:
             raise PackError('a list of nodes is cut short')
         (numbers,) = _table(places, 1, unknown)
         numbers = columns.undiff(numbers)
-        _check_range(numbers, 0, total - 1)
+        contents.check_range(numbers, 0, total - 1)
         given = dict(zip(numbers, _nodes(explicit), strict=True))
         outside_nodes = _nodes(outside)
         kind = self._kind
@@ -431,7 +327,7 @@ class Decoder:
         links, sizes = columns.undiff(links), columns.undiff(sizes)
         frames, places = columns.undiff(frames), columns.undiff(places)
         name = self._names[kind][number]
-        _check_range(links, 0, len(self._nodes) - 1)
+        contents.check_range(links, 0, len(self._nodes) - 1)
         if kind == layout.MANIFEST and not name:
             digits = self._derivation.roots(links)
         else:
@@ -449,10 +345,10 @@ class Decoder:
         distinct = set(nodes)
         if len(distinct) != len(nodes) or NULL in distinct:
             raise PackError('a revision comes twice')
-        _check_range(sizes, 0, 1 << 40)
-        _check_range(flags, 0, 0xFFFF)
+        contents.check_range(sizes, 0, 1 << 40)
+        contents.check_range(flags, 0, 0xFFFF)
         for references in (p1s, p2s):
-            _check_range(references, 0, len(links) + len(outside))
+            contents.check_range(references, 0, len(links) + len(outside))
             if any(
                 reference - rev > len(outside)
                 for rev, reference in enumerate(references)
@@ -494,11 +390,6 @@ def _positive(index: int) -> int:
     return index
 
 
-def _check_range(values: Sequence[int], low: int, high: int) -> None:
-    if values and (min(values) < low or max(values) > high):
-        raise PackError('a number is out of range')
-
-
 def _table(chunk: bytes, width: int, count: int) -> list[Sequence[int]]:
     """Return the columns of a table of ``count`` rows."""
     if not count:
@@ -508,20 +399,4 @@ def _table(chunk: bytes, width: int, count: int) -> list[Sequence[int]]:
     if count > layout.MOST_ROWS:
         raise PackError('a table is too large')
     most = width * (8 * count + 1)
-    return [*columns.unpack(_decoded([chunk], most), width, count)]
-
-
-def _decoded(pieces: list[bytes], most: int) -> bytes:
-    """Return the content of a chunk of at most ``most`` bytes."""
-    return chunks.decode_limited(pieces, most)
-
-
-def _split(data: bytes, lengths: Sequence[int]) -> list[bytes]:
-    _check_range(lengths, 0, len(data))
-    ends = list(accumulate(lengths))
-    if (ends[-1] if ends else 0) != len(data):
-        raise PackError('texts do not match their lengths')
-    return [
-        data[end - length : end]
-        for end, length in zip(ends, lengths, strict=True)
-    ]
+    return [*columns.unpack(chunks.decode_limited([chunk], most), width, count)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from .decoder import Index, PackedFrame
+from .contents import Index, PackedFrame
 
 
 class PackSink(Protocol):

@@ -22,7 +22,7 @@ from mercurial.revlogutils import constants, flagutil
 
 from ...amalgam.codecs import chunks
 from ...amalgam.packs import layout
-from ...amalgam.packs.decoder import Index, Line, PackedFrame
+from ...amalgam.packs.contents import Index, Line, PackedFrame
 from ...amalgam.packs.errors import PackError
 from ..formats import frames, index, schema
 from ..formats.index import Table

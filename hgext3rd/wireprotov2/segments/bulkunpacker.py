@@ -18,7 +18,7 @@ from mercurial.node import nullrev
 from mercurial.revlogutils import flagutil
 
 from ...amalgam.packs import decoder, layout
-from ...amalgam.packs.decoder import Changesets, Index, PackedFrame
+from ...amalgam.packs.contents import Changesets, Index, PackedFrame
 from ...amalgam.packs.errors import PackError
 from .revlogs import Appender, RevlogSink
 

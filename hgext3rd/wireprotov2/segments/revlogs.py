@@ -17,8 +17,8 @@ from mercurial import revlogutils
 from mercurial.node import nullrev
 from mercurial.revlogutils import flagutil
 
-from ...amalgam.packs import decoder, layout
-from ...amalgam.packs.decoder import Line, PackedFrame
+from ...amalgam.packs import layout
+from ...amalgam.packs.contents import Index, Line, PackedFrame
 from ...amalgam.packs.errors import PackError
 from ...amalgam.packs.layout import NULL
 from . import unpacking
@@ -139,7 +139,7 @@ class RevlogSink:
         """Take a frame."""
         self._contents.add(frame)
 
-    def add_index(self, index: decoder.Index, linkrevs: Sequence[int]) -> int:
+    def add_index(self, index: Index, linkrevs: Sequence[int]) -> int:
         """Append the lines of an index; return how many revisions are new."""
         added = 0
         for line in index.lines:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from mercurial import mdiff
 
 from ...amalgam.packs import decoder, layout
-from ...amalgam.packs.decoder import Line, PackedFrame
+from ...amalgam.packs.contents import Changesets, Index, Line, PackedFrame
 from ...amalgam.packs.errors import PackError
 from ...amalgam.packs.layout import NULL
 
@@ -50,7 +50,7 @@ def items(found: decoder.Decoder) -> Iterator[Item]:
     in_kind = layout.CHANGESETS
     wrote_root = False
     for event in found.events():
-        if isinstance(event, decoder.Changesets):
+        if isinstance(event, Changesets):
             changesets.extend(event.nodes)
             for node, (p1, p2), flags, text in zip(
                 event.nodes,
@@ -64,7 +64,7 @@ def items(found: decoder.Decoder) -> Iterator[Item]:
                 )
         elif isinstance(event, PackedFrame):
             contents.add(event)
-        elif isinstance(event, decoder.Index):
+        elif isinstance(event, Index):
             for line in event.lines:
                 if in_kind == layout.CHANGESETS:
                     yield None

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the blocks of a pack hold, after they were read.
+
+``decoder`` makes these objects, and has checked what they hold. This module
+performs no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from ..codecs import chunks
+from .errors import PackError
+from .layout import NULL
+
+
+@dataclass(frozen=True, slots=True)
+class Changesets:
+    """Consecutive changesets; ``first`` is the position of the first.
+
+    Lists have an item for each: its node, its parents (nodes), its flags, and
+    its text.
+    """
+
+    first: int
+    nodes: list[bytes]
+    parents: list[tuple[bytes, bytes]]
+    flags: Sequence[int]
+    texts: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFrame:
+    """A frame. Lists have an item for each of its entries.
+
+    ``lines`` are the numbers of their lines, ``revs`` their numbers in the
+    line. A distance is 0 for a full text, d > 0 for a delta of the entry d
+    before, and -k for a delta of the outside revision ``bases[k - 1]``, which
+    is a line and a node. ``pieces`` together are a chunk (see ``chunks``) of
+    the entries, whose lengths are ``lengths``.
+    """
+
+    kind: bytes
+    number: int
+    lines: Sequence[int]
+    revs: Sequence[int]
+    distances: Sequence[int]
+    lengths: Sequence[int]
+    bases: list[tuple[int, bytes]]
+    pieces: list[bytes]
+
+    def entries(self) -> list[bytes]:
+        """Return the entries, decompressed. Raises PackError if damaged."""
+        size = sum(self.lengths)
+        data = chunks.decode_limited(self.pieces, size)
+        return split(data, self.lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The index of a line. Lists have an item for each of its revisions.
+
+    ``links`` are positions of changesets. ``p1s`` and ``p2s`` are references
+    (see ``layout``), ``outside`` the nodes that references outside of the pack
+    mean. ``sizes`` are bytes of raw texts. ``frames`` and ``places`` say which
+    entry of which frame of the pack has the content.
+    """
+
+    kind: bytes
+    name: bytes
+    number: int
+    nodes: list[bytes]
+    outside: list[bytes]
+    links: Sequence[int]
+    p1s: Sequence[int]
+    p2s: Sequence[int]
+    flags: Sequence[int]
+    sizes: Sequence[int]
+    frames: Sequence[int]
+    places: Sequence[int]
+
+    def parent(self, rev: int, reference: int) -> bytes:
+        """Return the node that a reference of revision ``rev`` means."""
+        if not reference:
+            return NULL
+        if reference <= rev:
+            return self.nodes[rev - reference]
+        return self.outside[reference - rev - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The index of all lines that were completed since the last index."""
+
+    kind: bytes
+    lines: list[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Lines that begin: their kind, names, and the number of the first."""
+
+    kind: bytes
+    first: int
+    names: list[bytes]
+
+
+Event = Changesets | Names | PackedFrame | Index
+
+
+def check_range(values: Sequence[int], low: int, high: int) -> None:
+    """Raise PackError unless all values are from ``low`` to ``high``."""
+    if values and (min(values) < low or max(values) > high):
+        raise PackError('a number is out of range')
+
+
+def split(data: bytes, lengths: Sequence[int]) -> list[bytes]:
+    """Return the parts of ``data`` with these lengths, which are all of it.
+
+    Raises PackError if they are not.
+    """
+    check_range(lengths, 0, len(data))
+    ends = list(accumulate(lengths))
+    if (ends[-1] if ends else 0) != len(data):
+        raise PackError('texts do not match their lengths')
+    return [
+        data[end - length : end]
+        for end, length in zip(ends, lengths, strict=True)
+    ]
