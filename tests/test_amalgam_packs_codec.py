@@ -14,6 +14,7 @@ from mercurial import mdiff
 from mercurial.utils import storageutil
 
 from hgext3rd.amalgam.packs import decoder, encoder, layout
+from hgext3rd.amalgam.packs.contents import PackedFrame
 from hgext3rd.amalgam.packs.derivation import Derivation
 from hgext3rd.amalgam.packs.errors import PackError
 from hgext3rd.amalgam.packs.layout import FILE, MANIFEST, NULL, Revision
@@ -356,3 +357,12 @@ def test_counts_are_limited(count: bytes) -> None:
     found[0] = b'C', layout.join(count, *values)
     with pytest.raises(PackError):
         items(joined(found))
+
+
+def test_damaged_content_of_a_frame_is_a_pack_error() -> None:
+    """Frames of files are decompressed after the decoder has passed them on."""
+    frame = PackedFrame(
+        layout.FILE, 0, [0], [0], [0], [3], [], [b'(\xb5/\xfd\x20\x03']
+    )
+    with pytest.raises(PackError):
+        frame.entries()

@@ -54,7 +54,10 @@ class PackedFrame:
     def entries(self) -> list[bytes]:
         """Return the entries, decompressed. Raises PackError if damaged."""
         size = sum(self.lengths)
-        data = chunks.decode_limited(self.pieces, size)
+        try:
+            data = chunks.decode_limited(self.pieces, size)
+        except chunks.ChunkError as exc:
+            raise PackError(f'damaged pack: {exc}') from exc
         return split(data, self.lengths)
 
 
