@@ -89,6 +89,10 @@ class Contents:
             self._keep_frame(frame_id, frame)
         return frame
 
+    def cached_frame(self, frame_id: int) -> frames.Frame | None:
+        """Return a frame if it is cached; this does not count as a use."""
+        return self._frames.peek(frame_id)
+
     def read_frame(
         self, frame_id: int, texts: frames.TextCache | None = None
     ) -> frames.Frame:

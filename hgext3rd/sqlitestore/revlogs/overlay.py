@@ -79,11 +79,10 @@ class OverlayDeltas(DeltaView):
         self,
         store: Store,
         view: IndexView,
-        reader: TextReader,
         overlay: Overlay,
         tip: int,
     ) -> None:
-        super().__init__(store, view, reader)
+        super().__init__(store, view)
         self._overlay = overlay
         self._tip = tip
 
@@ -133,7 +132,7 @@ class OverlayStore(SQLiteRevlog):
     def _lay_over(self, overlay: Overlay) -> None:
         store, view, tip = self.store, self.view, self.repotiprev
         self.reader = OverlayReader(store, view, overlay, tip)
-        self.deltas = OverlayDeltas(store, view, self.reader, overlay, tip)
+        self.deltas = OverlayDeltas(store, view, overlay, tip)
 
     def addgroup(self, *args: Any, **kwargs: Any) -> bool:
         """Raise ProgrammingError: overlays are read-only."""
