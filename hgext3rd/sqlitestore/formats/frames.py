@@ -293,29 +293,14 @@ class Frame:
             return self._at_once(chain, text)
         if above >= 0 and self.base(above) == n:
             return self._texts_below(chain, text)
-        jump = self._jump(chain)
         while chain:
-            start = -STRIDE if len(chain) - STRIDE > jump else jump
-            part = chain[start:]
-            del chain[start:]
+            part = chain[-STRIDE:]
+            del chain[-STRIDE:]
             deltas = [d for d in map(self.entry, reversed(part)) if d]
             if deltas:
                 text = bytes(mdiff.patches(text, deltas))
             texts.keep((frame_id, part[0]), text)
-            if start == jump:
-                jump = 0
         return text
-
-    def _jump(self, chain: list[int]) -> int:
-        """Return where the first jump in a chain is, 0 if there is none.
-
-        A repack bounds chains by deltas that leave out STRIDE entries or more.
-        The text that such a delta makes serves all entries above it.
-        """
-        for i, n in enumerate(chain):
-            if self.distances[n] >= STRIDE:
-                return i
-        return 0
 
     def _texts_below(self, chain: list[int], text: bytes) -> bytes:
         """Return the text of ``chain[0]``, and keep those of all of the chain.

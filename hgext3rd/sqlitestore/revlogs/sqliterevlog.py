@@ -195,14 +195,17 @@ class SQLiteRevlog(RevlogShape):
     def _ready_text(self, nodeorrev: bytes | int) -> bytes | None:
         """Return a text that was read ahead, or None."""
         ready = self.store.ready
-        by_number = isinstance(nodeorrev, int)
-        node = self.node(nodeorrev) if by_number else nodeorrev
+        # Mercurial asks by number to see whether a file is a copy, and reads it
+        # later, through another object.
+        take: Callable[..., Any] = ready.pop
+        if isinstance(nodeorrev, int):
+            take = ready.get
+            node: bytes = self.node(nodeorrev)
+        else:
+            node = nodeorrev
         ahead = self._read_ahead
         if ahead is not None and ahead[0] == node:
             return ahead[1]
-        # Mercurial asks by number to see whether a file is a copy, and reads it
-        # later, through another object.
-        take = ready.get if by_number else ready.pop
         found = take((self.filename, node), None)
         if found is None:
             return None
