@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mercurial import pycompat
 from mercurial.i18n import _
 
+from ...amalgam import durable
 from .. import errors
 from ..formats import schema, statements
-from . import failures, links, location, uris
+from . import commits, failures, links, location, uris
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,6 +38,10 @@ T = TypeVar('T')
 # Readers never wait in WAL mode, and Mercurial's own lock keeps writers apart.
 # Only other tools, a checkpoint or a backup can hold the file.
 BUSY_SECONDS = 60.0
+
+# The values of ``synchronous`` with which a commit survives a power failure once
+# it has returned.
+_DURABLE = (b'full', b'extra')
 
 # Connections that were inherited through a fork. Closing one would run a
 # checkpoint on behalf of the parent, so they stay, unused, until the process
@@ -72,7 +77,7 @@ class Database:
             )
         self.path = path
         self._location = location.Location(path, mode)
-        self._set_synchronous = statements.SET_SYNCHRONOUS[synchronous]
+        self._synchronous = synchronous
         self._busy = busy
         self._local = threading.local()
         self._openings = itertools.count()
@@ -158,11 +163,48 @@ class Database:
             self.close()
         if links.is_linked(self.path) and self.writable:
             links.separate(self)
-        self.connection()
+        conn = self.connection()
         refused: errors.StoreUnavailable | None = self._local.refused
         if refused is not None:
             raise refused
+        if self._local.made_log:
+            self._local.made_log = False
+            try:
+                self._local.unsynced = commits.start_log(
+                    conn, self._location.log_is_empty
+                )
+            except Exception as exc:
+                raise self.translated(exc) from exc
+            if not self._local.unsynced:
+                self._set_synchronous(conn)
         self.execute(statements.BEGIN)
+
+    def commit(self, *, more: bool = False) -> None:
+        """Commit the write transaction that ``begin`` began.
+
+        It is durable afterwards, unless ``synchronous`` does not demand that.
+        With ``more``, other transactions follow at once. Raises
+        StoreUnavailable if the transaction could not be committed, or perhaps
+        is not durable.
+        """
+        conn = self.connection()
+        self.execute(statements.COMMIT)
+        if self._local.unsynced:
+            self._local.unsynced = False
+            try:
+                if more or not commits.copy_log(conn):
+                    self._location.sync_log()
+            except OSError as exc:
+                raise errors.StoreUnavailable(
+                    _(b'cannot sync the write-ahead log of %s: %s')
+                    % (self.path, pycompat.bytestr(exc.strerror)),
+                    hint=_(b'check the disk'),
+                ) from exc
+            finally:
+                self._set_synchronous(conn)
+
+    def _set_synchronous(self, conn: sqlite3.Connection) -> None:
+        conn.execute(statements.SET_SYNCHRONOUS[self._synchronous])
 
     @property
     def in_transaction(self) -> bool:
@@ -304,11 +346,17 @@ class Database:
         self._local.mode = mode
         self._local.seen = self._local.refused = None
         self._local.file = self._location.file_id()
+        self._local.made_log = (
+            mode == location.READ_WRITE
+            and self._synchronous in _DURABLE
+            and not self._location.has_log()
+        )
+        self._local.unsynced = False
         conn = self._connect(mode)
         try:
             self._check(conn)
             if mode == location.READ_WRITE:
-                conn.execute(self._set_synchronous)
+                self._set_synchronous(conn)
         except BaseException:
             # The exception would keep it open.
             conn.close()
@@ -377,9 +425,10 @@ class Database:
         conn = None
         try:
             conn = self._connect(location.READ_WRITE)
+            # The file is synced as a whole.
+            conn.execute(statements.SET_SYNCHRONOUS[b'off'])
             conn.execute(statements.SET_PAGE_SIZE)
             conn.execute(statements.SET_WAL_MODE)
-            conn.execute(self._set_synchronous)
             conn.execute(statements.BEGIN)
             for statement in schema.CREATE:
                 conn.execute(statement)
@@ -389,6 +438,9 @@ class Database:
         finally:
             if conn is not None:
                 conn.close()
+        if self._synchronous != b'off':
+            # Later commits sync the log only, and the name with the log.
+            durable.sync_file(self.path)
 
     def wipe(self) -> bool:
         """Overwrite deleted bytes in free pages and the log, if requested.
@@ -410,7 +462,8 @@ class Database:
     def copy(self, path: bytes) -> None:
         """Write a consistent copy to ``path``, even while others write.
 
-        The copy is complete by itself: it has no write-ahead log.
+        The copy is complete by itself: it has no write-ahead log. It is not
+        synced.
         """
         import sqlite3
 
@@ -418,6 +471,7 @@ class Database:
         try:
             target = sqlite3.connect(os.fsdecode(path), isolation_level=None)
             try:
+                target.execute(statements.SET_SYNCHRONOUS[b'off'])
                 source.backup(target)
                 self.check_unchanged()
                 # Readers of a copy must not have to write beside it, whatever

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The database as a file: who may write to it, and whether it changed.
 
-Knows nothing of connections and never opens the file. SQLite keeps its log
+Knows nothing of connections and never opens the database. SQLite keeps its log
 beside the file that a symbolic link leads to. The checks whether the file is in
 use, or was changed, therefore follow links.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from mercurial.i18n import _
 
-from ...amalgam import sidefiles
+from ...amalgam import durable, sidefiles
 from .. import errors
 
 READ_WRITE = 'mode=rw'
@@ -58,6 +58,26 @@ class Location:
             os.path.dirname(real), os.W_OK
         )
 
+    @property
+    def _log(self) -> bytes:
+        return sidefiles.beside(self._real, sidefiles.LOG)
+
+    def has_log(self) -> bool:
+        """Return whether a process has the database open, or died with it."""
+        return os.path.exists(self._log)
+
+    def log_is_empty(self) -> bool:
+        """Return whether nothing was written to the log."""
+        return not _size(self._log)
+
+    def sync_log(self) -> None:
+        """Wait until the log and its name are on the disk.
+
+        SQLite locks neither of them, so they can be opened here.
+        """
+        durable.sync_file(self._log)
+        durable.sync_directory(os.path.dirname(self._log))
+
     def file_id(self) -> tuple[int, int] | None:
         """Return (device, inode) of the file at the path, or None."""
         try:
@@ -96,7 +116,7 @@ class Location:
 
         Raises StoreUnavailable for a log that cannot be read without writing.
         """
-        log = sidefiles.beside(self._real, sidefiles.LOG)
+        log = self._log
         shared = sidefiles.beside(self._real, sidefiles.SHARED)
         if _size(sidefiles.beside(self._real, sidefiles.JOURNAL)):
             # Another tool changed the journal mode. SQLite knows what to do.
