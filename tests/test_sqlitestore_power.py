@@ -26,9 +26,7 @@ STATES = int(os.environ.get('POWER_STATES', '6'))
 
 DATABASE = '.hg/store/history.sqlite'
 
-pytestmark = pytest.mark.skipif(
-    not power.can_trace(), reason='strace is missing or not permitted'
-)
+pytestmark = pytest.mark.needs('strace')
 
 COMMAND = """
 import sys

@@ -42,18 +42,6 @@ class Call(NamedTuple):
     number: int = 0
 
 
-def can_trace() -> bool:
-    """Return whether this process may use strace."""
-    try:
-        done = subprocess.run(
-            ['strace', '-e', 'trace=none', sys.executable, '-c', ''],
-            capture_output=True,
-        )
-    except FileNotFoundError:
-        return False
-    return done.returncode == 0
-
-
 def trace(code: str, arguments: list[str], log: pathlib.Path) -> list[Call]:
     """Run Python code, and return its system calls that change files."""
     calls = ','.join((*CALLS, '?unlink', '?unlinkat', '?rename', '?renameat2'))

@@ -48,6 +48,13 @@ _DURABLE = (b'full', b'extra')
 # ends.
 _inherited: list[Any] = []
 
+# Numbers of connections, in the order in which they were opened.
+_openings = itertools.count()
+
+# Connections below this number that do not write beside the file should be
+# opened anew: see Database._refused_by_readers.
+_outdated = 0
+
 # All instances of Database. _before_fork closes their connections.
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
@@ -80,7 +87,6 @@ class Database:
         self._synchronous = synchronous
         self._busy = busy
         self._local = threading.local()
-        self._openings = itertools.count()
         _databases.add(self)
 
     # queries
@@ -167,17 +173,35 @@ class Database:
         refused: errors.StoreUnavailable | None = self._local.refused
         if refused is not None:
             raise refused
-        if self._local.made_log:
-            self._local.made_log = False
-            try:
+        try:
+            if self._local.made_log:
+                self._local.made_log = False
                 self._local.unsynced = commits.start_log(
                     conn, self._location.log_is_empty
                 )
-            except Exception as exc:
-                raise self.translated(exc) from exc
-            if not self._local.unsynced:
-                self._set_synchronous(conn)
-        self.execute(statements.BEGIN)
+                if not self._local.unsynced:
+                    self._set_synchronous(conn)
+            conn.execute(statements.BEGIN)
+        except Exception as exc:
+            if failures.is_read_only(exc) and self.writable:
+                raise self._refused_by_readers() from exc
+            raise self.translated(exc) from exc
+
+    def _refused_by_readers(self) -> errors.StoreUnavailable:
+        """Return the error if other threads keep this one from writing.
+
+        All connections of a process share the index of the log. If a thread
+        opened it for reading only, because the disk was full, no other thread
+        can write. Such threads open the database anew before they read again.
+        """
+        global _outdated
+        self.close()
+        _outdated = next(_openings)
+        return errors.StoreUnavailable(
+            _(b'cannot write to %s: other threads of this process only read it')
+            % self.path,
+            hint=_(b'they could not write when they opened it; try again'),
+        )
 
     def commit(self, *, more: bool = False) -> None:
         """Commit the write transaction that ``begin`` began.
@@ -226,7 +250,7 @@ class Database:
         """Make ``conn`` this thread's connection."""
         self._local.conn = conn
         self._local.pid = os.getpid()
-        self._local.opening = next(self._openings)
+        self._local.opening = next(_openings)
 
     def _current(self) -> sqlite3.Connection | None:
         conn: sqlite3.Connection | None = getattr(self._local, 'conn', None)
@@ -256,10 +280,20 @@ class Database:
 
         The file may have been replaced, for example by a restored backup. Or
         another user changed a database that this process opened as immutable,
-        which SQLite does not notice.
+        which SQLite does not notice. Or there may be space again for the files
+        beside the database.
         """
-        if self.replaced or self._changed:
+        if self.replaced or self._changed or self._is_outdated:
             self.close()
+
+    @property
+    def _is_outdated(self) -> bool:
+        """Whether the connection keeps other threads from writing."""
+        return (
+            self._current() is not None
+            and self._local.mode == location.READ_ONLY
+            and self._local.opening < _outdated
+        )
 
     @property
     def _changed(self) -> bool:
@@ -334,10 +368,14 @@ class Database:
                 if self._location.signature() == seen:
                     raise (why or self.translated(exc)) from exc
                 # Its owner opened or closed it after the mode was chosen.
-            else:
-                self._local.seen = seen
-                self._local.refused = why
-                return conn
+                continue
+            if mode == location.ALONE and commits.copy_log(conn):
+                # Closing it removes the log.
+                conn.close()
+                continue
+            self._local.seen = seen
+            self._local.refused = why
+            return conn
         raise failures.changing(self.path)
 
     def _open_in(self, mode: str) -> sqlite3.Connection:
@@ -354,6 +392,8 @@ class Database:
         self._local.unsynced = False
         conn = self._connect(mode)
         try:
+            if mode == location.ALONE:
+                conn.execute(statements.LOCK_ALONE)
             self._check(conn)
             if mode == location.READ_WRITE:
                 self._set_synchronous(conn)
@@ -367,7 +407,7 @@ class Database:
         import sqlite3
 
         conn: sqlite3.Connection = sqlite3.connect(
-            uris.uri(self.path, mode),
+            uris.uri(self.path, location.PARAMETERS[mode]),
             uri=True,
             timeout=self._busy,
             isolation_level=None,

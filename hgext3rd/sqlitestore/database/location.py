@@ -18,12 +18,24 @@ from mercurial.i18n import _
 from ...amalgam import durable, sidefiles
 from .. import errors
 
-READ_WRITE = 'mode=rw'
-# Without the second parameter, SQLite would empty and rebuild the index of the
-# log if it may write to it. With it, SQLite reads the index if a writer keeps
-# it up to date, and otherwise builds one in memory, from the log.
-READ_ONLY = 'mode=ro&readonly_shm=1'
-IMMUTABLE = 'immutable=1'
+# How a database is opened.
+READ_WRITE = 'read-write'
+READ_ONLY = 'read-only'
+IMMUTABLE = 'immutable'
+# While no other process has it open.
+ALONE = 'alone'
+
+# The parameters of its URI in each mode.
+PARAMETERS = {
+    READ_WRITE: 'mode=rw',
+    # Without the second parameter, SQLite would empty and rebuild the index of
+    # the log if it may write to it. With it, SQLite reads the index if a writer
+    # keeps it up to date, and otherwise builds one in memory, from the log.
+    READ_ONLY: 'mode=ro&readonly_shm=1',
+    IMMUTABLE: 'immutable=1',
+    # The index of the log is in memory, too (statements.LOCK_ALONE).
+    ALONE: 'mode=rw',
+}
 
 # File systems note times of changes with the precision of a clock tick, at most
 # 10 ms. A file that changed less than this many nanoseconds ago may change
@@ -112,7 +124,7 @@ class Location:
         return found
 
     def reading_mode(self) -> str:
-        """Return how to open the file without writing anywhere.
+        """Return how to open the file without writing beside it.
 
         Raises StoreUnavailable for a log that cannot be read without writing.
         """
@@ -130,6 +142,9 @@ class Location:
             # The last process to close the database removes the index of the
             # log first, then the log.
             time.sleep(0.01)
+        if self.writable:
+            # There is no space for another file: not even an empty one.
+            return ALONE
         raise errors.StoreUnavailable(
             _(b'cannot read %s without %s') % (log, os.path.basename(shared)),
             hint=_(b'read the repository once as a user who may write to it'),
