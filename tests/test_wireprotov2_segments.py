@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.wireprotov2.segments import cut, record
+from hgext3rd.wireprotov2.segments import cut, record, spans
 from hgext3rd.wireprotov2.segments.record import ClosedSegments
 
 #: Estimated bytes of changesets, by revision.
@@ -178,3 +179,21 @@ def test_names() -> None:
     assert name != cut.segment_name(b'03', nodes)
     assert name == cut.segment_name(b'02', reversed(nodes))
     assert name != cut.segment_name(b'02', nodes[:1])
+
+
+class Counted(cut.Segment):
+    """A segment whose revisions must not be looked at."""
+
+    def revs(self) -> Iterator[int]:
+        raise AssertionError('the revisions are listed')
+
+
+def test_joining_segments_does_not_list_their_revisions() -> None:
+    segments = [
+        Counted(b'n' * 20, ranges, (b'h' * 20,), 3, 1000, b'l' * 20)
+        for ranges in (((0, 4), (6, 9)), ((5, 6), (9, 12)), ((14, 20),))
+    ]
+    span = spans.join(segments)
+    assert span.ranges == ((0, 4), (5, 12), (14, 20))
+    assert (span.changesets, span.size) == (9, 3000)
+    assert span.highest == 19

@@ -143,3 +143,14 @@ def as_ranges(revs: Iterable[int]) -> tuple[Range, ...]:
         else:
             ranges.append((rev, rev + 1))
     return tuple(ranges)
+
+
+def joined_ranges(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """Return ranges that do not overlap, sorted and with adjacent ones joined."""
+    joined: list[Range] = []
+    for start, stop in sorted(ranges):
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((start, stop))
+    return tuple(joined)
