@@ -91,7 +91,7 @@ def test_few_large_changesets_stay_together() -> None:
         (10_000, 100, 5, 5),
         (10_000, 10_000, 40, 60),
         (1_000_000, 200, 200, 500),
-        (1_000_000, 10_000, 400, 1000),
+        (1_000_000, 10_000, 2000, 3000),
     ],
 )
 def test_number_of_segments(
@@ -99,6 +99,17 @@ def test_number_of_segments(
 ) -> None:
     closed, _rest = cut.cut(range(changesets), lambda _rev: weight, 0, 0)
     assert least <= len(closed) <= most
+
+
+@pytest.mark.parametrize('before', [0, 10**9, 10**12])
+def test_size_of_a_segment_does_not_grow_with_history(before: int) -> None:
+    # The open segment is built anew after each push.
+    closed, rest = cut.cut(
+        range(10_000), lambda _rev: 1000, before, before // 1000
+    )
+    assert closed
+    for revs in (*closed, rest):
+        assert len(revs) * 1000 < cut.GROWN_BYTES + 1000
 
 
 def segment(*ranges: cut.Range) -> cut.Segment:
