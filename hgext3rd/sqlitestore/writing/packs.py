@@ -13,7 +13,9 @@ and its frame is compressed again. Packs of old history have none.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby, repeat
 from typing import Any, NamedTuple
 
 from mercurial import mdiff, policy
@@ -37,12 +39,6 @@ mpatch = policy.importmod('mpatch')
 _KINDS = {layout.FILE: schema.FILE, layout.MANIFEST: schema.DIRECTORY}
 
 
-# Bases come in the order of their frames, and each is read once. So the caches
-# of the store are emptied after this many; they would double the memory of a
-# clone.
-BASES_KEPT = 96
-
-
 class _Target(NamedTuple):
     """Where a line goes: its index, and the number of each revision there.
 
@@ -55,6 +51,21 @@ class _Target(NamedTuple):
     known: frozenset[int]
 
 
+class _Part(NamedTuple):
+    """Entries of one line: revisions, distances and content."""
+
+    revs: list[int]
+    distances: list[int]
+    entries: list[bytes]
+
+    def add(self, rev: int, base: int | None, entry: bytes) -> None:
+        """Add an entry, a delta of that at the place ``base`` or a text."""
+        place = len(self.revs)
+        self.revs.append(rev)
+        self.distances.append(0 if base is None else place - base)
+        self.entries.append(entry)
+
+
 class DatabaseSink:
     """Takes the manifests and files of packs in the transaction ``tr``.
 
@@ -65,7 +76,6 @@ class DatabaseSink:
         self._store = store
         self._writer: Writer = writer(store, tr)
         self._frames: list[PackedFrame] = []
-        self._bases_read = 0
         self._codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
         self._frame_codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
 
@@ -147,52 +157,104 @@ class DatabaseSink:
         Return the new frame id and place of each entry.
         """
         places: list[tuple[int, int]] = []
+        entries = frame.entries()
+        uses = Counter(frame.distances)
         made = OpenFrame(self._writer.next_frame())
-        previous = None
-        for place, (line, rev, distance, entry) in enumerate(
-            zip(
-                frame.lines,
-                frame.revs,
-                frame.distances,
-                frame.entries(),
-                strict=True,
-            )
-        ):
-            target = targets[line]
-            if line != previous and made.is_full(FRAME_SIZE):
+        start = 0
+        for line, group in groupby(frame.lines):
+            stop = start + len(list(group))
+            if made.is_full(FRAME_SIZE):
                 self._store_frame(made)
                 made = OpenFrame(self._writer.next_frame())
-            previous = line
-            base: int | None = None
-            if distance < 0:
-                number, node = frame.bases[-distance - 1]
-                if number != line:
-                    raise PackError('a delta of another line')
-                entry = self._full_text(target, node, entry)
-            elif distance:
-                if frame.lines[place - distance] != line:
-                    raise PackError('a delta of another line')
-                frame_id, base = places[place - distance]
-                if frame_id != made.id:
-                    raise PackError('a line is in a frame in several places')
-            gid = schema.global_id(target.path_id, target.revs[rev])
-            places.append((made.id, made.add(gid, entry, base)))
+            target = targets[line]
+            first = len(made.entries)
+            part = _Part(
+                [target.revs[rev] for rev in frame.revs[start:stop]],
+                list(frame.distances[start:stop]),
+                entries[start:stop],
+            )
+            moved: Sequence[int] = range(first, first + stop - start)
+            if min(part.distances) < 0:
+                part, found = self._rebased(frame, target, part, uses)
+                moved = [first + place for place in found]
+            made.extend(target.path_id, *part)
+            places += zip(repeat(made.id), moved, strict=False)
+            start = stop
         self._store_frame(made)
         return places
 
-    def _full_text(self, target: _Target, node: bytes, delta: bytes) -> bytes:
-        """Return the text that a delta makes of an older revision."""
+    def _rebased(
+        self,
+        frame: PackedFrame,
+        target: _Target,
+        part: _Part,
+        uses: Mapping[int, int],
+    ) -> tuple[_Part, list[int]]:
+        """Return entries of a line that need no outside bases; their places.
+
+        Several bases, and those of several entries, are put in front of the
+        entries. No revision refers to these copies. In histories whose branches
+        make the same changes, most revisions are small deltas of older ones,
+        and a full text of each would be most of the database. ``uses`` says how
+        many entries of the frame have a distance.
+        """
+        made = _Part([], [], [])
+        bases = self._copied_bases(frame, target, part, uses, made)
+        places: list[int] = []
+        for rev, distance, entry in zip(*part, strict=True):
+            base: int | None = None
+            if distance > 0:
+                base = places[-distance]
+            elif distance < 0:
+                base = bases.get(distance)
+                if base is None:
+                    node = frame.bases[-distance - 1][1]
+                    entry = self._patched(target, node, entry)
+            places.append(len(made.revs))
+            made.add(rev, base, entry)
+        return made, places
+
+    def _copied_bases(
+        self,
+        frame: PackedFrame,
+        target: _Target,
+        part: _Part,
+        uses: Mapping[int, int],
+        made: _Part,
+    ) -> dict[int, int]:
+        """Add to ``made`` the outside bases of ``part`` that are worth it.
+
+        Return the place of each, by its distance.
+        """
         idx = target.idx
-        rev = idx.core.get_rev(node)
-        if rev is None:
-            raise PackError('a delta base is missing')
-        if idx.flags(rev) & constants.REVIDX_ISCENSORED:
-            # The delta belongs to the text that was there before.
-            raise PackError('a delta base is censored')
-        text = self._store.chain_text(idx, rev)
-        self._bases_read += 1
-        if not self._bases_read % BASES_KEPT:
-            self._store.forget_content()
+        # By frame of the database: the place, revision and distance of bases.
+        groups: dict[int, list[tuple[int, int, int]]] = {}
+        for distance in set(part.distances):
+            if distance < 0:
+                rev = _base(target, frame.bases[-distance - 1][1])
+                groups.setdefault(idx.frames[rev], []).append(
+                    (idx.places[rev], rev, distance)
+                )
+        found: dict[int, int] = {}
+        for frame_id, members in sorted(groups.items()):
+            members.sort()
+            copied: dict[int, int] = {}
+            if frame_id and len(members) > 1:
+                sizes = {place: idx.rawsize(rev) for place, rev, _d in members}
+                copied = _copy_chains(
+                    self._store, frame_id, target.path_id, sizes, made
+                )
+            for place, rev, distance in members:
+                if place in copied:
+                    found[distance] = copied[place]
+                elif uses[distance] > 1:
+                    found[distance] = len(made.revs)
+                    made.add(rev, None, self._store.chain_text(idx, rev))
+        return found
+
+    def _patched(self, target: _Target, node: bytes, delta: bytes) -> bytes:
+        """Return the text that a delta makes of an older revision."""
+        text = self._store.chain_text(target.idx, _base(target, node))
         if not delta:
             return text
         try:
@@ -262,6 +324,70 @@ class DatabaseSink:
             idx.extend(table)
         self._store.keep_index(idx)
         return count
+
+
+def _base(target: _Target, node: bytes) -> int:
+    """Return the older revision of a line that others are deltas of."""
+    rev: int | None = target.idx.core.get_rev(node)
+    if rev is None:
+        raise PackError('a delta base is missing')
+    if target.idx.flags(rev) & constants.REVIDX_ISCENSORED:
+        # The delta belongs to the text that was there before.
+        raise PackError('a delta base is censored')
+    return rev
+
+
+def _copy_chains(
+    store: Store,
+    frame_id: int,
+    path_id: int,
+    sizes: Mapping[int, int],
+    made: _Part,
+) -> dict[int, int]:
+    """Copy entries of one path, and the deltas between them, to ``made``.
+
+    ``sizes`` are the bytes of the texts of these entries of the frame. Nothing
+    is copied if full texts of them would not take more. Return where each
+    copied entry is.
+    """
+    old = store.frame(frame_id)
+    # The entries from which there is a chain of deltas to one of ``sizes``. For
+    # each base, the entry that rests on it, or -1 if there are several.
+    needed: set[int] = set()
+    above: dict[int, int] = {}
+    roots = []
+    for place in sizes:
+        while place not in needed:
+            needed.add(place)
+            base = old.base(place)
+            if base < 0:
+                roots.append(place)
+                break
+            above[base] = -1 if base in above else place
+            place = base
+    for place in roots:
+        # All chains begin with the same deltas: start from what they make.
+        while place not in sizes and above[place] >= 0:
+            needed.discard(place)
+            place = above[place]
+    tops = {place for place in needed if old.base(place) not in needed}
+    order = sorted(needed)
+    entries = {place: old.entry(place) for place in order if place not in tops}
+    if (
+        sum(map(len, entries.values())) > sum(sizes.values()) // 2
+        or len(tops) >= len(sizes)
+        or any(old.paths[place] != path_id for place in order)
+    ):
+        return {}
+    copied: dict[int, int] = {}
+    for place in order:
+        copied[place] = len(made.revs)
+        if place in tops:
+            made.add(old.revs[place], None, store.sealed(frame_id, place))
+        else:
+            base = copied[old.base(place)]
+            made.add(old.revs[place], base, entries[place])
+    return copied
 
 
 def _parents(
