@@ -15,11 +15,10 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import groupby, repeat
+from itertools import compress, groupby, repeat
 from typing import Any, NamedTuple
 
 from mercurial import mdiff, policy
-from mercurial.node import nullrev
 from mercurial.revlogutils import constants, flagutil
 
 from ...amalgam.codecs import chunks
@@ -49,6 +48,29 @@ class _Target(NamedTuple):
     path_id: int
     revs: Sequence[int]
     known: frozenset[int]
+
+
+class _Placed(NamedTuple):
+    """Where the frames of a pack are in the database, by their numbers.
+
+    Those in ``ids`` were copied. Of others, ``moved`` has the new frame id and
+    place of each entry.
+    """
+
+    ids: dict[int, int]
+    moved: dict[int, list[tuple[int, int]]]
+
+    def find(self, line: Line) -> tuple[Sequence[int], Sequence[int]]:
+        """Return the frame ids and places of the revisions of a line."""
+        ids, moved = self.ids, self.moved
+        if moved.keys().isdisjoint(line.frames):
+            return list(map(ids.__getitem__, line.frames)), line.places
+        found = [
+            moved[number][place] if number in moved else (ids[number], place)
+            for number, place in zip(line.frames, line.places, strict=True)
+        ]
+        frame_ids, places = zip(*found, strict=True)
+        return frame_ids, places
 
 
 class _Part(NamedTuple):
@@ -89,23 +111,20 @@ class DatabaseSink:
         targets = {
             line.number: self._target(kind, line) for line in found.lines
         }
-        # By number of the frame: its id and None, or the new id and place of
-        # each of its entries.
-        stored: dict[int, tuple[int, list[tuple[int, int]] | None]] = {}
+        placed = _Placed({}, {})
         for frame in self._frames:
-            if any(number not in targets for number in frame.lines):
-                raise PackError('a frame of lines that are in no index')
             if frame.bases:
-                stored[frame.number] = 0, self._completed(frame, targets)
+                placed.moved[frame.number] = self._completed(frame, targets)
             else:
-                stored[frame.number] = self._copied(frame, targets), None
+                placed.ids[frame.number] = self._copied(frame, targets)
         self._frames = []
-        added = 0
-        for line in found.lines:
-            added += self._add_line(
-                line, targets[line.number], stored, linkrevs
+        try:
+            return sum(
+                self._add_line(line, targets[line.number], placed, linkrevs)
+                for line in found.lines
             )
-        return added
+        except OverflowError as exc:
+            raise PackError('a number is out of range') from exc
 
     def _target(self, kind: int, line: Line) -> _Target:
         """Prepare the path of a line for its revisions."""
@@ -275,53 +294,65 @@ class DatabaseSink:
         self,
         line: Line,
         target: _Target,
-        stored: dict[int, tuple[int, list[tuple[int, int]] | None]],
+        placed: _Placed,
         linkrevs: Sequence[int],
     ) -> int:
-        """Add the index of a line; return how many revisions are new."""
-        idx, revs, known = target.idx, target.revs, target.known
-        get_rev = idx.core.get_rev
-        outside = list(map(get_rev, line.outside))
+        """Add the index of a line; return how many revisions are new.
+
+        Whole columns, since this runs for each revision of a clone.
+        """
+        idx, known = target.idx, target.known
+        outside = list(map(idx.core.get_rev, line.outside))
         if None in outside:
             raise PackError('a parent of %r is missing' % line.name)
-        try:
-            places = [stored[number] for number in line.frames]
-        except KeyError:
-            raise PackError('a revision is in no frame') from None
-        # Whole columns, since this runs for each revision of a clone.
-        frame_ids: Sequence[int] = [frame_id for frame_id, _moved in places]
-        numbers: Sequence[int] = line.places
-        if not all(frame_ids):
-            found = [
-                (frame_id, place) if moved is None else moved[place]
-                for (frame_id, moved), place in zip(
-                    places, line.places, strict=True
-                )
-            ]
-            frame_ids, numbers = zip(*found, strict=True)
-        table = Table()
-        table.nodes = b''.join(line.nodes)
-        table.p1 = _parents(line.p1s, revs, outside)
-        table.p2 = _parents(line.p2s, revs, outside)
-        table.linkrevs = array('i', [linkrevs[link] for link in line.links])
-        table.flags = array('i', line.flags)
-        table.sizes = array('i', line.sizes)
-        table.frames = array('q', frame_ids)
-        table.places = array('q', numbers)
+        first = len(idx)
+        d1, d2 = (
+            # A reference to a revision of the line is the distance to it.
+            references
+            if not (outside or known)
+            else _distances(references, target.revs, outside)
+            for references in (line.p1s, line.p2s)
+        )
+        frame_ids, numbers = placed.find(line)
+        fields: list[Sequence[int]] = [
+            d1,
+            d2,
+            list(map(linkrevs.__getitem__, line.links)),
+            line.flags,
+            line.sizes,
+            frame_ids,
+            numbers,
+        ]
+        nodes = line.nodes
         if known:
-            table = Table([r for n, r in enumerate(table) if n not in known])
-        first, count = len(idx), len(table)
+            new = [n not in known for n in range(len(nodes))]
+            nodes = list(compress(nodes, new))
+            fields = [list(compress(column, new)) for column in fields]
+            d1, d2 = fields[:2]
+        count = len(nodes)
+        if not count:
+            return 0
+        table = Table()
+        table.nodes = b''.join(nodes)
+        table.p1 = index.parents_of(first, d1)
+        table.p2 = index.parents_of(first, d2)
+        table.linkrevs, table.flags, table.sizes = (
+            array('i', column) for column in fields[2:5]
+        )
+        table.frames, table.places = (
+            array('q', column) for column in fields[5:]
+        )
         for start in range(0, count, index.RUN_SIZE):
             stop = min(start + index.RUN_SIZE, count)
+            part = table if stop - start == count else table.part(start, stop)
             self._writer.add_run(
                 schema.global_id(target.path_id, first + start),
                 index.encode_table(
-                    first + start, table.part(start, stop), self._codec
+                    part, d1[start:stop], d2[start:stop], self._codec
                 ),
                 stop - start,
             )
-        if count:
-            idx.extend(table)
+        idx.extend(table)
         self._store.keep_index(idx)
         return count
 
@@ -390,20 +421,15 @@ def _copy_chains(
     return copied
 
 
-def _parents(
+def _distances(
     references: Sequence[int], revs: Sequence[int], outside: Sequence[int]
-) -> array[int]:
-    """Return the revisions that references to parents mean."""
-    if not any(references):
-        return array('i', [nullrev]) * len(references)
-    return array(
-        'i',
-        [
-            nullrev
-            if not reference
-            else revs[rev - reference]
-            if reference <= rev
-            else outside[reference - rev - 1]
-            for rev, reference in enumerate(references)
-        ],
-    )
+) -> list[int]:
+    """Return the distances to the parents that references mean, 0 for null."""
+    return [
+        0
+        if not reference
+        else revs[rev] - revs[rev - reference]
+        if reference <= rev
+        else revs[rev] - outside[reference - rev - 1]
+        for rev, reference in enumerate(references)
+    ]
