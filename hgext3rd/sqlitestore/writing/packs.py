@@ -30,10 +30,12 @@ from ..formats.index import Table
 from ..formats.openframe import OpenFrame
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
-from .sealer import FRAME_SIZE
 from .writer import Writer, writer
 
 mpatch = policy.importmod('mpatch')
+
+# Bytes of frames that are put together here: those of frames in packs.
+FRAME_BYTES = 1 << 20
 
 _KINDS = {layout.FILE: schema.FILE, layout.MANIFEST: schema.DIRECTORY}
 
@@ -182,7 +184,7 @@ class DatabaseSink:
         start = 0
         for line, group in groupby(frame.lines):
             stop = start + len(list(group))
-            if made.is_full(FRAME_SIZE):
+            if made.is_full(FRAME_BYTES):
                 self._store_frame(made)
                 made = OpenFrame(self._writer.next_frame())
             target = targets[line]

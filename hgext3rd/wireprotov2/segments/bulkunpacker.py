@@ -51,7 +51,7 @@ class BulkUnpacker(changegroup.cg3unpacker):
     def __init__(self, repo: Any, packs: Sequence[decoder.Decoder]) -> None:
         super().__init__(io.BytesIO(), b'UN')
         self._repo = repo.unfiltered()
-        self._packs = packs
+        self._packs = list(packs)
         #: how many revisions of files were added, and the files of the packs
         self.revisions = 0
         self.files: set[bytes] = set()
@@ -98,8 +98,9 @@ class BulkUnpacker(changegroup.cg3unpacker):
     def store(self, target: Any, tr: Any, added: Any) -> bool:
         """Store the packs; return whether there was anything in them."""
         stored = False
-        for pack in self._packs:
-            stored = self._store(target, tr, pack) or stored
+        while self._packs:
+            # What is known of a pack is forgotten when it has been applied.
+            stored = self._store(target, tr, self._packs.pop(0)) or stored
         return stored
 
     def _store(self, target: Any, tr: Any, pack: decoder.Decoder) -> bool:
