@@ -59,9 +59,7 @@ def warm(ui: Any, repo: Any) -> Outcome:
 def _fill(ui: Any, history: History, cache: service.ResponseCache) -> Outcome:
     outcome = Outcome()
     # Segments that are in a span are not needed by themselves.
-    segments = [
-        (span, bundle.LEVEL_AHEAD) for _start, span in history.joined()
-    ]
+    segments = [(span, bundle.LEVEL_AHEAD) for _start, span in history.joined()]
     rest = history.segments().rest
     if rest is not None:
         segments.append((rest, bundle.LEVEL_OPEN))
