@@ -21,6 +21,7 @@ from typing import Any
 from mercurial.node import nullid, nullrev
 
 from .. import compat
+from ..formats import index
 from ..formats.index import NODE_SIZE, Table
 from .fileindex import FIXED_BYTES, FileIndex
 
