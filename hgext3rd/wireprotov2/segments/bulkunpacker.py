@@ -9,6 +9,7 @@ everything, so nothing is left for the others.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from mercurial import changegroup, revlog
 from mercurial.node import nullrev
 from mercurial.revlogutils import flagutil
 
+from ...amalgam import compat
 from ...amalgam.packs import decoder, layout
 from ...amalgam.packs.contents import Changesets, Index, PackedFrame
 from ...amalgam.packs.errors import PackError
@@ -103,7 +105,7 @@ class BulkUnpacker(changegroup.cg3unpacker):
         sink = make(tr) if make is not None else None
         if sink is None:
             sink = RevlogSink(
-                repo, tr, lambda path: repo.file(path, writable=True)
+                repo, tr, functools.partial(compat.writable_file, repo)
             )
         stored = False
         while self._packs:
