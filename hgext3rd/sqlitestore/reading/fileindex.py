@@ -199,6 +199,8 @@ def _core_entries(table: Table, first: int = 0) -> bytes:
     changesets was spent on one entry after the other.
     """
     n = len(table)
+    if not n:
+        return b''
     entries = array('i', bytes(4 * _ENTRY)) * n
     entries[_FLAGS::_ENTRY] = table.flags
     entries[_SIZE::_ENTRY] = table.sizes
