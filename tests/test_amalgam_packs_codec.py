@@ -64,9 +64,13 @@ def changesets(texts: list[bytes], outside: bool = False) -> list[Revision]:
 
 
 def encoded(
-    first: list[Revision], lines: list[Line], frame_bytes: int = 1 << 20
+    first: list[Revision],
+    lines: list[Line],
+    frame_bytes: int = 1 << 20,
+    compare: bool = False,
 ) -> bytes:
-    made = encoder.Encoder(Texts(lines), 3, frame_bytes=frame_bytes)
+    sizes = {MANIFEST: frame_bytes, FILE: frame_bytes}
+    made = encoder.Encoder(Texts(lines), encoder.Effort(3, sizes, compare))
     for revision in first:
         made.changeset(revision)
     for kind, name, revisions in lines:
@@ -200,12 +204,12 @@ def histories(draw: st.DrawFn) -> tuple[list[Revision], list[Line]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(histories(), st.sampled_from([1, 100, 1 << 20]))
+@given(histories(), st.sampled_from([1, 100, 1 << 20]), st.booleans())
 def test_round_trip(
-    history: tuple[list[Revision], list[Line]], frame_bytes: int
+    history: tuple[list[Revision], list[Line]], frame_bytes: int, compare: bool
 ) -> None:
     first, lines = history
-    data = encoded(first, lines, frame_bytes)
+    data = encoded(first, lines, frame_bytes, compare)
     found = items(data)
     assert found[: len(first)] == first
     expected = [

@@ -41,9 +41,18 @@ SPOOL = 8 * 1024 * 1024
 LEVEL_NOW = 3
 #: zstd level when segments are built ahead of time.
 LEVEL_AHEAD = 19
-#: Bytes of frames when a client waits. Larger frames need fewer full texts,
-#: each of which must be read from the repository.
-FRAME_NOW = 8 * encoder.FRAME_BYTES
+#: When a client waits. Larger frames need fewer full texts, each of which must
+#: be read from the repository.
+_NOW = encoder.Effort(
+    LEVEL_NOW, {layout.MANIFEST: 8 << 20, layout.FILE: 8 << 20}
+)
+#: When segments are built ahead of time. The newest manifest is read by most
+#: commands, files are mostly read many at a time.
+_AHEAD = encoder.Effort(
+    LEVEL_AHEAD,
+    {layout.MANIFEST: 1 << 20, layout.FILE: 2 << 20},
+    compare=True,
+)
 #: log2 of the distance at which repetitions are found in a bundle. 8 MB is what
 #: all zstd decoders should support (RFC 8878, section 3.1.1.1.2).
 WINDOW_LOG = 23
@@ -83,9 +92,8 @@ def build(repo: Any, segment: Segment, version: bytes, level: int) -> Payload:
     if packing.packable(version):
         made = encoder.Encoder(
             packing.RepositoryTexts(repo),
-            level,
+            _AHEAD if level >= LEVEL_AHEAD else _NOW,
             tree,
-            FRAME_NOW if level < LEVEL_AHEAD else encoder.FRAME_BYTES,
         )
         return _stored(packing.pack(made, version, chunks), PACK_MEDIA_TYPE)
     head = BUNDLE_MAGIC + len(BUNDLE_PARAMETERS).to_bytes(4, 'big')
