@@ -30,9 +30,10 @@ class ChangesetWriter:
         self.positions: dict[bytes, int] = {}
         self._outside: dict[bytes, int] = {}
         self._outside_written = 0
-        self._pending: list[bytes] = []
+        # The texts that are in no block yet, each divided into three parts.
+        self._pending: list[tuple[bytes, bytes, bytes]] = []
         self._pending_size = 0
-        self._columns: list[list[int]] = [[], [], [], []]
+        self._columns: list[list[int]] = [[], [], [], [], []]
         self._last = (NULL, b'')
 
     @property
@@ -46,6 +47,7 @@ class ChangesetWriter:
         text = self._text(base, delta)
         self._last = (node, text)
         position = len(self.positions)
+        parts = divided(text)
         for column, value in zip(
             self._columns,
             (
@@ -53,12 +55,13 @@ class ChangesetWriter:
                 self._reference(p2, position),
                 flags,
                 len(text),
+                len(parts[1]),
             ),
             strict=True,
         ):
             column.append(value)
         self.positions[node] = position
-        self._pending.append(text)
+        self._pending.append(parts)
         self._pending_size += len(text)
         return text
 
@@ -97,10 +100,27 @@ class ChangesetWriter:
                 layout.join(
                     b'%d' % len(self._pending),
                     tablewriter.encode(self._codec, self._columns),
-                    self._codec.encode(b''.join(self._pending)),
+                    self._codec.encode(
+                        b''.join(
+                            b''.join(part)
+                            for part in zip(*self._pending, strict=True)
+                        )
+                    ),
                 ),
             )
         )
         self._pending, self._pending_size = [], 0
-        self._columns = [[], [], [], []]
+        self._columns = [[], [], [], [], []]
         return blocks
+
+
+def divided(text: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the three parts in which the text of a changeset is stored.
+
+    They are the node of the manifest, user and date, and the rest. Each part
+    resembles those of other changesets more than the parts beside it.
+    """
+    head = text[: layout.TEXT_HEAD]
+    rest = text[layout.TEXT_HEAD :]
+    end = rest.find(b'\n', rest.find(b'\n') + 1) + 1
+    return head, rest[:end], rest[end:]
