@@ -186,15 +186,6 @@ def open_repository(ui: Any, path: bytes, create: bool = False) -> Any:
     return factory.repository(ui, path, create=create)
 
 
-def writable_file(repo: Any, path: bytes) -> Any:
-    """Return the filelog of ``path``, opened for writing."""
-    try:
-        return repo.file(path, writable=True)
-    except TypeError:
-        # hg <= 7.0: every file is writable.
-        return repo.file(path)
-
-
 def inner_revlog(log: Any) -> Any:
     """Return the object with a revlog's interface of a filelog or manifest."""
     return log.get_revlog()

@@ -33,6 +33,17 @@ def preserve_volatiles(entry: Any, vfs: Any, volatiles: Any) -> None:
             volatiles(vfs.join(f.unencoded_path))
 
 
+def writable_revlog(**arguments: Any) -> Any:
+    """Return a revlog opened for writing, from the arguments of its class."""
+    from mercurial import revlog
+
+    try:
+        return revlog.revlog(writable=True, **arguments)
+    except TypeError:
+        # hg <= 7.0: every revlog is writable.
+        return revlog.revlog(**arguments)
+
+
 def clone_module() -> Any:
     """Return the module whose function ``clone`` clones a repository."""
     try:

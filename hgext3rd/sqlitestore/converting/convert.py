@@ -26,6 +26,7 @@ from mercurial import vfs as vfsmod
 from mercurial.i18n import _
 
 from ...amalgam import durable
+from ...amalgam.compat import writable_file
 from .. import compat, requirements
 from ..formats import schema
 from ..reading.store import Store
@@ -204,7 +205,7 @@ def _to_revlogs(
         if kind == schema.DIRECTORY:
             log = temporary.manifestlog.getstorage(path)
         else:
-            log = compat.writable_file(temporary, path)
+            log = writable_file(temporary, path)
         inner: sources.Destination = compat.inner_revlog(log)
         return inner
 

@@ -201,7 +201,7 @@ def extend(store: Any, get_store: Callable[[], Store | None]) -> None:
                 yield ManifestEntry(b'')
             for entry in super().top_entries(*args, **kwargs):
                 # A conversion that was interrupted leaves a revlog behind.
-                if not entry.is_manifestlog:
+                if not (entry.is_revlog and entry.is_manifestlog):
                     yield entry
 
         def walk(self, matcher: Any = None, **kwargs: Any) -> Iterator[Any]:

@@ -24,6 +24,7 @@ from . import fetch, listing
 from .ahead import Fetcher
 from .fetch import SegmentSource
 from .listing import ListedSegment
+from .parts import Parts
 from .report import Report
 from .session import PullSession
 
@@ -138,8 +139,29 @@ class _Application:
         self._segments = segments
         self._total = sum(segment.changesets for segment in segments)
         self._estimate = sum(segment.estimate for segment in segments)
+        self._parts = Parts(session.repo.vfs)
 
     def run(self) -> int:
+        """Apply all segments; return how many there were.
+
+        What has arrived of others is kept if it may be needed again: if the
+        connection breaks, if the list of segments has changed, or if the user
+        interrupts this.
+        """
+        self._parts.keep_only([segment.name for segment in self._segments])
+        try:
+            return self._run()
+        except (
+            failures.ConnectionFailure,
+            failures.CommandRefused,
+            KeyboardInterrupt,
+        ):
+            raise
+        except BaseException:
+            self._parts.forget()
+            raise
+
+    def _run(self) -> int:
         """Apply all segments; return how many there were."""
         session, repo = self._session, self._repo
         ui = repo.ui
@@ -175,6 +197,8 @@ class _Application:
                         streams.append(stack.enter_context(stream))
                     segments = self._segments[index : index + len(streams)]
                     self._apply(segments, streams)
+                    for segment in segments:
+                        self._parts.remove(segment.name)
                 index += len(segments)
                 position += sum(segment.changesets for segment in segments)
                 done.update(position)
@@ -206,6 +230,8 @@ class _Application:
             endpoint.separate_client(),
             redirects.acceptable(endpoint.api, secure),
             received,
+            self._parts,
+            endpoint.api.has_argument(b'segmentdata', b'offset'),
         )
 
     def _apply(

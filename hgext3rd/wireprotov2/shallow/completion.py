@@ -21,6 +21,7 @@ from mercurial import error, revlog, scmutil
 from mercurial import transaction as transactionmod
 from mercurial.i18n import _
 
+from .. import compat
 from ..requirements import SHALLOW
 from . import storage, texts
 
@@ -103,8 +104,8 @@ def _rewrite(repo: Any, tr: Any, old: Any, found: dict[int, bytes]) -> None:
     The new files replace the old ones by renaming. The transaction keeps the
     old ones until it ends.
     """
-    new = revlog.revlog(
-        old.opener,
+    new = compat.writable_revlog(
+        opener=old.opener,
         target=old.target,
         radix=old.radix,
         postfix=POSTFIX,
@@ -113,7 +114,6 @@ def _rewrite(repo: Any, tr: Any, old: Any, found: dict[int, bytes]) -> None:
         feature_config=old.feature_config,
         # An inline revlog that is split in a transaction cannot be renamed.
         may_inline=False,
-        writable=True,
     )
     if len(new):
         raise error.ProgrammingError(b'%s exists already' % new._indexfile)

@@ -107,6 +107,9 @@ def _checked(request: Request) -> Any:
 
 def _kind(entry: Any) -> bytes:
     """Return the kind of log that an entry of a store belongs to."""
+    if not entry.is_revlog:
+        # Up to Mercurial 7.0 such entries have no other properties.
+        return b'files'
     if entry.is_changelog:
         return b'changelog'
     return b'manifestlog' if entry.is_manifestlog else b'files'
