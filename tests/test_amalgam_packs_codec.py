@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mercurial import mdiff
 from mercurial.utils import storageutil
 
-from hgext3rd.amalgam.packs import decoder, encoder, layout
+from hgext3rd.amalgam.packs import contents, decoder, encoder, layout
 from hgext3rd.amalgam.packs.contents import PackedFrame
 from hgext3rd.amalgam.packs.derivation import Derivation
 from hgext3rd.amalgam.packs.errors import PackError
@@ -64,9 +64,13 @@ def changesets(texts: list[bytes], outside: bool = False) -> list[Revision]:
 
 
 def encoded(
-    first: list[Revision], lines: list[Line], frame_bytes: int = 1 << 20
+    first: list[Revision],
+    lines: list[Line],
+    frame_bytes: int = 1 << 20,
+    compare: bool = False,
 ) -> bytes:
-    made = encoder.Encoder(Texts(lines), 3, frame_bytes=frame_bytes)
+    sizes = {MANIFEST: frame_bytes, FILE: frame_bytes}
+    made = encoder.Encoder(Texts(lines), encoder.Effort(3, sizes, compare))
     for revision in first:
         made.changeset(revision)
     for kind, name, revisions in lines:
@@ -200,12 +204,12 @@ def histories(draw: st.DrawFn) -> tuple[list[Revision], list[Line]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(histories(), st.sampled_from([1, 100, 1 << 20]))
+@given(histories(), st.sampled_from([1, 100, 1 << 20]), st.booleans())
 def test_round_trip(
-    history: tuple[list[Revision], list[Line]], frame_bytes: int
+    history: tuple[list[Revision], list[Line]], frame_bytes: int, compare: bool
 ) -> None:
     first, lines = history
-    data = encoded(first, lines, frame_bytes)
+    data = encoded(first, lines, frame_bytes, compare)
     found = items(data)
     assert found[: len(first)] == first
     expected = [
@@ -283,7 +287,7 @@ def joined(found: list[tuple[bytes, bytes]]) -> bytes:
 def test_blocks() -> None:
     """The order of blocks, and what the heads of a small pack say."""
     data = encoded(*small())
-    assert data.startswith(b'HGPK\x01\0')
+    assert data.startswith(b'HGPK\x02\0')
     found = blocks(data)
     assert b''.join(kind for kind, _content in found) == b'CNFINFIE'
     assert joined(found) == data
@@ -366,3 +370,34 @@ def test_damaged_content_of_a_frame_is_a_pack_error() -> None:
     )
     with pytest.raises(PackError):
         frame.entries()
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        b'',
+        b'short',
+        b'0' * 40,
+        b'0' * 40 + b'\n',
+        b'0' * 40 + b'\nno end',
+        b'0' * 40 + b'\nuser\nno end',
+        b'0' * 40 + b'\nuser\n0 0\n',
+        b'0' * 40 + b'\nuser\n0 0\nfile\n\ndescription',
+        b'\n' * 50,
+    ],
+)
+def test_texts_of_changesets_of_any_form(text: bytes) -> None:
+    first = changesets([text, b'0' * 40 + b'\nuser\n0 0\n\nother', text])
+    found = items(encoded(first, []))
+    assert found[:3] == first
+
+
+@pytest.mark.parametrize(
+    ('lengths', 'middles'),
+    [([50], [10]), ([50], [-1]), ([50, 8], [3, 1]), ([-1, 59], [0, 0])],
+)
+def test_parts_that_do_not_match_their_texts(
+    lengths: list[int], middles: list[int]
+) -> None:
+    with pytest.raises(PackError):
+        contents.joined_texts(b'x' * 58, lengths, middles)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..codecs import chunks
 from .errors import PackError
-from .layout import NULL
+from .layout import NULL, TEXT_HEAD
 
 
 class Changesets(NamedTuple):
@@ -128,4 +128,34 @@ def split(data: bytes, lengths: Sequence[int]) -> list[bytes]:
     return [
         data[end - length : end]
         for end, length in zip(ends, lengths, strict=True)
+    ]
+
+
+def joined_texts(
+    data: bytes, lengths: Sequence[int], middles: Sequence[int]
+) -> list[bytes]:
+    """Return the texts of changesets, whose parts are stored apart.
+
+    ``data`` holds the heads of all texts, then the middle parts, then the rest.
+    ``lengths`` are those of texts, ``middles`` those of middle parts. Raises
+    ``PackError`` if they do not match.
+    """
+    check_range(lengths, 0, len(data))
+    check_range(middles, 0, len(data))
+    heads = [length if length < TEXT_HEAD else TEXT_HEAD for length in lengths]
+    rests = [
+        length - head - middle
+        for length, head, middle in zip(lengths, heads, middles, strict=True)
+    ]
+    check_range(rests, 0, len(data))
+    count = len(lengths)
+    parts = split(data, [*heads, *middles, *rests])
+    return [
+        head + middle + rest
+        for head, middle, rest in zip(
+            parts[:count],
+            parts[count : 2 * count],
+            parts[2 * count :],
+            strict=True,
+        )
     ]

@@ -122,10 +122,10 @@ class Decoder:
             raise PackError('changesets after files')
         head, table, packed = layout.cut(content, 3)
         (count,) = _numbers(head, 1)
-        p1s, p2s, flags, lengths = _table(table, 4, count)
+        p1s, p2s, flags, lengths, middles = _table(table, 5, count)
         contents.check_range(flags, 0, 0xFFFF)
-        texts = contents.split(
-            chunks.decode_limited([packed], layout.MOST_TABLE), lengths
+        texts = contents.joined_texts(
+            chunks.decode_limited([packed], layout.MOST_TABLE), lengths, middles
         )
         first = len(self._nodes)
         parents = []

@@ -29,7 +29,7 @@ from .errors import PackError
 
 MAGIC = b'HGPK'
 #: Every change that older readers would misread increases this.
-VERSION = 1
+VERSION = 2
 #: The flag of packs of repositories with tree manifests.
 TREES = 1
 
@@ -68,6 +68,11 @@ MOST_FRAME = 256 << 20
 #: The most bytes of a decompressed table or list of texts, in any block but
 #: those of frames. An encoder ends a block long before.
 MOST_TABLE = 256 << 20
+
+
+#: Bytes at the start of the text of a changeset: the node of its manifest as
+#: digits, and a line feed. They are stored apart from the rest.
+TEXT_HEAD = 41
 
 
 class Revision(NamedTuple):
