@@ -113,10 +113,10 @@ class Names:
 Event = Changesets | Names | PackedFrame | Index
 
 
-def check_range(values: Sequence[int], low: int, high: int) -> None:
+def check_range(values: Sequence[int], low: int, high: int, what: str) -> None:
     """Raise PackError unless all values are from ``low`` to ``high``."""
     if values and (min(values) < low or max(values) > high):
-        raise PackError('a number is out of range')
+        raise PackError(f'{what} is out of range')
 
 
 def split(data: bytes, lengths: Sequence[int]) -> list[bytes]:
@@ -124,7 +124,7 @@ def split(data: bytes, lengths: Sequence[int]) -> list[bytes]:
 
     Raises PackError if they are not.
     """
-    check_range(lengths, 0, len(data))
+    check_range(lengths, 0, len(data), 'the length of a text')
     ends = list(accumulate(lengths))
     if (ends[-1] if ends else 0) != len(data):
         raise PackError('texts do not match their lengths')

@@ -25,8 +25,12 @@ from .contents import Changesets, Event, Index, Line, Names, PackedFrame
 from .derivation import Derivation
 from .errors import PackError
 from .layout import NODE_SIZE, NULL
+from .names import are_right
 
 _INDEX_COLUMNS = 7
+
+# Bytes of an entry whose lines are counted before they are split.
+_LARGE = 1 << 20
 
 
 class Decoder:
@@ -53,12 +57,21 @@ class Decoder:
             layout.MANIFEST: [],
             layout.FILE: [],
         }
-        self._known_names: set[tuple[bytes, bytes]] = set()
+        self._known_names: dict[bytes, set[bytes]] = {
+            layout.MANIFEST: set(),
+            layout.FILE: set(),
+        }
         # How many lines of each kind an index has come for.
         self._indexed = {layout.MANIFEST: 0, layout.FILE: 0}
         self._frames = 0
-        # The frames since the last index.
+        # The frames since the last index, their number of entries, and the
+        # links of those of manifests.
         self._recent: list[PackedFrame] = []
+        self._entries = 0
+        self._links: list[Sequence[int]] = []
+        # Bytes of all names, and of the data of frames of manifests.
+        self._name_bytes = 0
+        self._manifest_bytes = 0
         self._kind = layout.MANIFEST
         self._revisions = 0
 
@@ -82,12 +95,20 @@ class Decoder:
             elif kind == layout.NAMES:
                 yield self._new_names(content)
             elif kind == layout.FRAME:
-                pieces: list[bytes] = []
+                frame, links = self._frame(content)
+                # Data that does not shrink becomes a little longer.
+                left = sum(frame.lengths) * 65 // 64 + 4096
+                left -= len(frame.pieces[0])
                 following = self._block()
                 while following[0] == layout.CONTINUATION:
-                    pieces.append(following[1])
+                    left -= len(following[1])
+                    if left < 0:
+                        raise PackError('the data of a frame is too large')
+                    frame.pieces.append(following[1])
                     following = self._block()
-                yield self._frame(content, pieces)
+                if frame.kind == layout.MANIFEST:
+                    self._learn(frame, links)
+                yield frame
             elif kind == layout.INDEX:
                 yield self._index(content)
             else:
@@ -120,10 +141,14 @@ class Decoder:
         head, table, packed = layout.cut(content, 3)
         (count,) = _numbers(head, 1)
         p1s, p2s, flags, lengths = _table(table, 4, count)
-        contents.check_range(flags, 0, 0xFFFF)
-        texts = contents.split(
-            chunks.decode_limited([packed], layout.MOST_TABLE), lengths
+        contents.check_range(flags, 0, 0xFFFF, 'the flags of a revision')
+        contents.check_range(
+            lengths, 0, layout.MOST_TEXT, 'the length of a changeset'
         )
+        size = sum(lengths)
+        if size - max(lengths, default=0) > layout.MOST_TEXTS:
+            raise PackError('a block of changesets is too large')
+        texts = contents.split(chunks.decode_limited([packed], size), lengths)
         first = len(self._nodes)
         parents = []
         known, outside = self._nodes, self._outside
@@ -155,30 +180,44 @@ class Decoder:
         if kind != self._kind and self._recent:
             raise PackError('an index is missing')
         (count,) = _numbers(head, 1)
-        names = chunks.decode_limited([packed], layout.MOST_TABLE).split(b'\0')
-        if len(names) != count:
+        joined = chunks.decode_limited([packed], layout.MOST_NAMES)
+        self._name_bytes += len(joined)
+        if joined.count(b'\0') + 1 != count:
             raise PackError('names are missing')
-        before = len(self._known_names)
-        self._known_names.update((kind, name) for name in names)
-        if len(self._known_names) != before + count:
-            raise PackError('a line comes twice')
-        for name in names:
-            if kind == layout.FILE:
-                right = bool(name) and not name.endswith(b'/')
-            else:
-                right = not name or name.endswith(b'/')
-            if not right or b'\n' in name or b'\r' in name:
-                raise PackError('a name that no file can have')
-        self._kind = kind
         first = len(self._names[kind])
+        if (
+            first + count - self._indexed[kind] > layout.MOST_ROWS
+            or self._name_bytes > layout.MOST_ALL_NAMES
+        ):
+            raise PackError('there are too many names')
+        names = joined.split(b'\0')
+        known = self._known_names[kind]
+        known.update(names)
+        if len(known) != first + count:
+            raise PackError('a line comes twice')
+        if kind == layout.MANIFEST:
+            directories = [name for name in names if name]
+            if directories and not self.trees:
+                raise PackError('a directory in a pack without trees')
+            right = all(name.endswith(b'/') for name in directories)
+            paths = [name[:-1] for name in directories]
+        else:
+            right, paths = True, names
+        if not right or (paths and not are_right(paths)):
+            raise PackError('a name that no file can have')
+        self._kind = kind
         self._names[kind].extend(names)
         return Names(kind, first, names)
 
-    def _frame(self, content: bytes, pieces: list[bytes]) -> PackedFrame:
+    def _frame(self, content: bytes) -> tuple[PackedFrame, Sequence[int]]:
+        """Return a frame with the first piece of its data, and its links."""
         head, base_table, base_nodes, table, first = layout.cut(content, 5)
         count, outside = _numbers(head, 2)
         kind = self._kind
         is_manifest = kind == layout.MANIFEST
+        self._entries += count
+        if self._entries > layout.MOST_ROWS:
+            raise PackError('an index is missing')
         lines, revs, distances, lengths, *links = _table(
             table, 5 if is_manifest else 4, count
         )
@@ -188,11 +227,13 @@ class Decoder:
         if len(base_nodes) != outside * NODE_SIZE:
             raise PackError('a list of nodes is cut short')
         names = len(self._names[kind])
-        contents.check_range(lines, 0, names - 1)
-        contents.check_range(bases, 0, names - 1)
-        contents.check_range(revs, 0, 1 << 31)
-        contents.check_range(lengths, 0, 1 << 31)
-        contents.check_range(distances, -outside, count)
+        contents.check_range(lines, 0, names - 1, 'the line of an entry')
+        contents.check_range(bases, 0, names - 1, 'the line of a delta base')
+        contents.check_range(revs, 0, layout.MOST_ROWS, 'a revision')
+        contents.check_range(
+            lengths, 0, layout.MOST_SIZE, 'the length of an entry'
+        )
+        contents.check_range(distances, -outside, count, 'the base of a delta')
         for place, distance in enumerate(distances):
             if distance > 0:
                 if distance > place or lines[place - distance] != lines[place]:
@@ -213,34 +254,56 @@ class Decoder:
             distances,
             lengths,
             list(zip(bases, _nodes(base_nodes), strict=True)),
-            [first, *pieces],
+            [first],
         )
         self._frames += 1
         self._recent.append(frame)
-        if is_manifest:
-            self._learn(frame, columns.undiff(links[0]))
-        return frame
+        if not is_manifest:
+            return frame, []
+        learned = columns.undiff(links[0])
+        contents.check_range(
+            learned, 0, len(self._nodes) - 1, 'the link of a manifest'
+        )
+        self._links.append(learned)
+        return frame, learned
 
     def _learn(self, frame: PackedFrame, links: Sequence[int]) -> None:
         """Learn the nodes that a frame of manifests names."""
         names = self._names[layout.MANIFEST]
         derivation = self._derivation
-        contents.check_range(links, 0, len(self._nodes) - 1)
+        size = sum(map(len, frame.pieces))
+        self._manifest_bytes += size
+        most = layout.FREE_LINES + self._manifest_bytes
         for line, link, distance, entry in zip(
             frame.lines, links, frame.distances, frame.entries(), strict=True
         ):
+            if len(entry) > _LARGE and (
+                entry.count(b'\n') > layout.FREE_LINES + size
+            ):
+                raise PackError('manifests have too many lines')
             if distance:
                 derivation.add_delta(names[line], link, entry)
+            elif self.trees and b'/' in entry:
+                raise PackError('a manifest of files in other directories')
             else:
                 derivation.add_text(names[line], link, entry)
+            if derivation.lines > most:
+                raise PackError('manifests have too many lines')
 
     def _index(self, content: bytes) -> Index:
         head, counts, table, outside, places, explicit = layout.cut(content, 6)
         count, outsiders, unknown = _numbers(head, 3)
         revisions, outsides = _table(counts, 2, count)
-        contents.check_range(revisions, 0, 1 << 31)
-        contents.check_range(outsides, 0, outsiders)
+        # A line without revisions would be known by its name alone.
+        contents.check_range(
+            revisions, 1, layout.MOST_ROWS, 'the number of revisions of a line'
+        )
+        contents.check_range(
+            outsides, 0, outsiders, 'the number of outside nodes of a line'
+        )
         total = sum(revisions)
+        if total != self._entries:
+            raise PackError('the index does not match the frames')
         rows = _table(table, _INDEX_COLUMNS, total)
         if (
             len(outside) != outsiders * NODE_SIZE
@@ -250,7 +313,9 @@ class Decoder:
             raise PackError('a list of nodes is cut short')
         (numbers,) = _table(places, 1, unknown)
         numbers = columns.undiff(numbers)
-        contents.check_range(numbers, 0, total - 1)
+        contents.check_range(
+            numbers, 0, total - 1, 'the place of an explicit node'
+        )
         given = dict(zip(numbers, _nodes(explicit), strict=True))
         outside_nodes = _nodes(outside)
         kind = self._kind
@@ -293,6 +358,8 @@ class Decoder:
         always has a base that comes before it.
         """
         recent, self._recent = self._recent, []
+        links, self._links = self._links, []
+        self._entries = 0
         lines_in = [number for frame in recent for number in frame.lines]
         revs_in = [rev for frame in recent for rev in frame.revs]
         frames = [f.number for f in recent for _entry in f.lines]
@@ -302,6 +369,11 @@ class Decoder:
             or revs_in != [rev for ln in lines for rev in range(len(ln.nodes))]
             or frames != [number for ln in lines for number in ln.frames]
             or places != [place for ln in lines for place in ln.places]
+            or (
+                links
+                and [link for column in links for link in column]
+                != [link for ln in lines for link in ln.links]
+            )
         ):
             raise PackError('the index does not match the frames')
         sizes = [size for ln in lines for size in ln.sizes]
@@ -327,7 +399,9 @@ class Decoder:
         links, sizes = columns.undiff(links), columns.undiff(sizes)
         frames, places = columns.undiff(frames), columns.undiff(places)
         name = self._names[kind][number]
-        contents.check_range(links, 0, len(self._nodes) - 1)
+        contents.check_range(
+            links, 0, len(self._nodes) - 1, 'the link of a revision'
+        )
         if kind == layout.MANIFEST and not name:
             digits = self._derivation.roots(links)
         else:
@@ -345,10 +419,12 @@ class Decoder:
         distinct = set(nodes)
         if len(distinct) != len(nodes) or NULL in distinct:
             raise PackError('a revision comes twice')
-        contents.check_range(sizes, 0, 1 << 40)
-        contents.check_range(flags, 0, 0xFFFF)
+        contents.check_range(sizes, 0, layout.MOST_SIZE, 'the size of a text')
+        contents.check_range(flags, 0, 0xFFFF, 'the flags of a revision')
         for references in (p1s, p2s):
-            contents.check_range(references, 0, len(links) + len(outside))
+            contents.check_range(
+                references, 0, len(links) + len(outside), 'a parent'
+            )
             if any(
                 reference - rev > len(outside)
                 for rev, reference in enumerate(references)

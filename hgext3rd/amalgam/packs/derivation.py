@@ -36,6 +36,8 @@ class Derivation:
         # The lines of the current directory that came.
         self._seen: set[bytes] = set()
         self._directory = b''
+        #: How many lines were learned, or seen to be none, so far.
+        self.lines = 0
 
     def add_changeset(self, text: bytes) -> None:
         """Learn from the text of the next changeset."""
@@ -52,6 +54,7 @@ class Derivation:
             self._seen.clear()
         found = self._found
         seen = self._seen
+        before = len(seen)
         for line in text.split(b'\n'):
             # What a node belongs to came first. Deltas bring it again where
             # branches alternate, which is most of the lines of some histories.
@@ -73,6 +76,7 @@ class Derivation:
             else:
                 known[0].append(link)
                 known[1].extend(digits)
+        self.lines += len(seen) - before
 
     def add_delta(self, directory: bytes, link: int, delta: bytes) -> None:
         """Learn from a delta of a manifest.
