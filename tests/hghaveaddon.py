@@ -12,6 +12,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 
 #: The check and the description of each feature by name, for pytest.
@@ -112,3 +113,33 @@ def has_hg60() -> bool:
         [hg, 'version', '-q'], capture_output=True, check=False
     )
     return b'(version 6.0' in done.stdout
+
+
+@check('strace', 'strace, and permission to trace a process')
+def has_strace() -> bool:
+    if not has_program('strace'):
+        return False
+    done = subprocess.run(
+        ['strace', '-e', 'trace=none', 'true'], capture_output=True, check=False
+    )
+    return not done.returncode
+
+
+@check('ext4-image', 'permission to mount the image of an ext4 file system')
+def has_ext4_image() -> bool:
+    if not has_program('mkfs.ext4') or not has_program('mount'):
+        return False
+    path = os.environ.get('PATH', '') + os.pathsep + '/usr/sbin'
+    script = """
+        truncate -s 4M image && mkfs.ext4 -q image && mkdir folder &&
+        mount -o loop image folder && umount folder
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            ['sh', '-c', script],
+            cwd=folder,
+            env={**os.environ, 'PATH': path},
+            capture_output=True,
+            check=False,
+        )
+    return not done.returncode

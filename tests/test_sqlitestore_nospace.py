@@ -211,7 +211,7 @@ print(repo[1][b'f'].data()[:1], db._local.mode)
 def test_space_comes_back(path: bytes) -> None:
     """One process, as a command server: it reads, and writes when it can."""
     said = in_child(SPACE_COMES_BACK, path, limited=False)
-    assert said == b"b'3'\nTrue True\nb'0'\nb'1' mode=rw\n"
+    assert said == b"b'3'\nTrue True\nb'0'\nb'1' read-write\n"
 
 
 def test_query_that_cannot_write(
@@ -257,9 +257,60 @@ def test_commands(path: bytes) -> None:
     assert b'Traceback' not in out
 
 
+THREADS = """
+import resource, sys, threading
+from hgext3rd.sqlitestore import errors
+from hgext3rd.sqlitestore.database import connection
+path = sys.argv[1].encode() + b'/.hg/store/history.sqlite'
+first, second = connection.Database(path), connection.Database(path)
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+print(first.row('SELECT count(*) FROM path'), first._local.mode)
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+def write():
+    try:
+        second.begin()
+        second.execute('ROLLBACK')
+        print('could write')
+    except errors.StoreUnavailable as exc:
+        print('other threads' in exc.message.decode(), exc.hint[-9:])
+    second.close()
+
+def in_thread():
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+
+in_thread()
+first.refresh()
+print(first.row('SELECT count(*) FROM path'), first._local.mode)
+in_thread()
+"""
+
+
+def test_another_thread_reads(path: bytes) -> None:
+    """A thread that found the disk full does not keep others from writing."""
+    leave_log(path)
+    os.truncate(os.path.join(path, DATABASE + b'-shm'), 0)
+    lines = in_child(THREADS, path, limited=False).splitlines()
+    assert lines == [
+        b'(2,) read-only',
+        b"True b'try again'",
+        b'(2,) read-write',
+        b'could write',
+    ]
+
+
+@pytest.mark.parametrize('log', ['none', 'without index'])
 @pytest.mark.parametrize('options', ['size=2M', 'nr_inodes=100'])
-def test_full_tmpfs(path: bytes, tmp_path: pathlib.Path, options: str) -> None:
+def test_full_tmpfs(
+    path: bytes, tmp_path: pathlib.Path, options: str, log: str
+) -> None:
     """The file system has no more blocks, or no more inodes."""
+    if log != 'none':
+        leave_log(path)
+        os.unlink(os.path.join(path, DATABASE + b'-shm'))
     folder = tmp_path / 'small'
     folder.mkdir()
     mount = ['mount', '-t', 'tmpfs', '-o', options, 'none', str(folder)]
@@ -270,7 +321,7 @@ def test_full_tmpfs(path: bytes, tmp_path: pathlib.Path, options: str) -> None:
     if done.returncode:
         pytest.skip(f'cannot mount: {done.stderr.decode().strip()}')
     try:
-        wanted = in_child(READ, path, limited=False)
+        wanted = expected(path)
         there = folder / 'repo'
         shutil.copytree(os.fsdecode(path), there)
         with pytest.raises(OSError, match='No space'):
@@ -295,6 +346,36 @@ def fill(folder: pathlib.Path) -> None:
             with open(folder / 'ballast', 'wb', buffering=0) as file:
                 while True:
                     file.write(b'\0' * 4096)
+
+
+@pytest.mark.needs('strace')
+@pytest.mark.parametrize('error', ['EDQUOT', 'ENOSPC', 'EROFS', 'EIO'])
+@pytest.mark.parametrize('log', ['none', 'whole', 'without index'])
+def test_calls_that_fail(
+    path: bytes, tmp_path: pathlib.Path, error: str, log: str
+) -> None:
+    """Nothing can be written beside the database, as with a full quota."""
+    base = os.fsdecode(os.path.join(path, DATABASE))
+    if log != 'none':
+        leave_log(path)
+    if log == 'without index':
+        os.unlink(base + '-shm')
+    wanted = expected(path)
+    names = [base, base + '-wal', base + '-shm']
+    done = subprocess.run(
+        [
+            'strace',
+            *('-f', '-o', str(tmp_path / 'calls')),
+            *(word for name in names for word in ('-P', name)),
+            *('-e', f'inject=pwrite64,ftruncate,fallocate:error={error}'),
+            *(sys.executable, '-B', '-c', READ, os.fsdecode(path)),
+        ],
+        cwd=os.path.dirname(__file__),
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == wanted
+    assert 'INJECTED' in (tmp_path / 'calls').read_text()
 
 
 @pytest.mark.parametrize('with_code', [False, True])

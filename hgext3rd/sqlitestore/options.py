@@ -26,8 +26,9 @@ OPTIONS: tuple[Option, ...] = (
         default=b'full',
         kind='text',
         help="""When SQLite waits until data is on the disk: ``off``,
-        ``normal``, ``full`` or ``extra``. With ``full``, a commit survives a
-        power failure once the command has ended.""",
+        ``normal``, ``full`` or ``extra``. With ``full``, the files and
+        manifests of a commit survive a power failure once it has written the
+        changelog. Mercurial itself does not wait for the changelog.""",
     ),
     Option(
         section='storage',

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mercurial import pycompat
 from mercurial.i18n import _
 
+from ...amalgam import durable
 from .. import errors
 from ..formats import schema, statements
-from . import failures, links, location, uris
+from . import commits, failures, links, location, uris
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,10 +39,21 @@ T = TypeVar('T')
 # Only other tools, a checkpoint or a backup can hold the file.
 BUSY_SECONDS = 60.0
 
+# The values of ``synchronous`` with which a commit survives a power failure once
+# it has returned.
+_DURABLE = (b'full', b'extra')
+
 # Connections that were inherited through a fork. Closing one would run a
 # checkpoint on behalf of the parent, so they stay, unused, until the process
 # ends.
 _inherited: list[Any] = []
+
+# Numbers of connections, in the order in which they were opened.
+_openings = itertools.count()
+
+# Connections below this number that do not write beside the file should be
+# opened anew: see Database._refused_by_readers.
+_outdated = 0
 
 # All instances of Database. _before_fork closes their connections.
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -72,10 +84,9 @@ class Database:
             )
         self.path = path
         self._location = location.Location(path, mode)
-        self._set_synchronous = statements.SET_SYNCHRONOUS[synchronous]
+        self._synchronous = synchronous
         self._busy = busy
         self._local = threading.local()
-        self._openings = itertools.count()
         _databases.add(self)
 
     # queries
@@ -158,11 +169,66 @@ class Database:
             self.close()
         if links.is_linked(self.path) and self.writable:
             links.separate(self)
-        self.connection()
+        conn = self.connection()
         refused: errors.StoreUnavailable | None = self._local.refused
         if refused is not None:
             raise refused
-        self.execute(statements.BEGIN)
+        try:
+            if self._local.made_log:
+                self._local.made_log = False
+                self._local.unsynced = commits.start_log(
+                    conn, self._location.log_is_empty
+                )
+                if not self._local.unsynced:
+                    self._set_synchronous(conn)
+            conn.execute(statements.BEGIN)
+        except Exception as exc:
+            if failures.is_read_only(exc) and self.writable:
+                raise self._refused_by_readers() from exc
+            raise self.translated(exc) from exc
+
+    def _refused_by_readers(self) -> errors.StoreUnavailable:
+        """Return the error if other threads keep this one from writing.
+
+        All connections of a process share the index of the log. If a thread
+        opened it for reading only, because the disk was full, no other thread
+        can write. Such threads open the database anew before they read again.
+        """
+        global _outdated
+        self.close()
+        _outdated = next(_openings)
+        return errors.StoreUnavailable(
+            _(b'cannot write to %s: other threads of this process only read it')
+            % self.path,
+            hint=_(b'they could not write when they opened it; try again'),
+        )
+
+    def commit(self, *, more: bool = False) -> None:
+        """Commit the write transaction that ``begin`` began.
+
+        It is durable afterwards, unless ``synchronous`` does not demand that.
+        With ``more``, other transactions follow at once. Raises
+        StoreUnavailable if the transaction could not be committed, or perhaps
+        is not durable.
+        """
+        conn = self.connection()
+        self.execute(statements.COMMIT)
+        if self._local.unsynced:
+            self._local.unsynced = False
+            try:
+                if more or not commits.copy_log(conn):
+                    self._location.sync_log()
+            except OSError as exc:
+                raise errors.StoreUnavailable(
+                    _(b'cannot sync the write-ahead log of %s: %s')
+                    % (self.path, pycompat.bytestr(exc.strerror)),
+                    hint=_(b'check the disk'),
+                ) from exc
+            finally:
+                self._set_synchronous(conn)
+
+    def _set_synchronous(self, conn: sqlite3.Connection) -> None:
+        conn.execute(statements.SET_SYNCHRONOUS[self._synchronous])
 
     @property
     def in_transaction(self) -> bool:
@@ -184,7 +250,7 @@ class Database:
         """Make ``conn`` this thread's connection."""
         self._local.conn = conn
         self._local.pid = os.getpid()
-        self._local.opening = next(self._openings)
+        self._local.opening = next(_openings)
 
     def _current(self) -> sqlite3.Connection | None:
         conn: sqlite3.Connection | None = getattr(self._local, 'conn', None)
@@ -214,10 +280,20 @@ class Database:
 
         The file may have been replaced, for example by a restored backup. Or
         another user changed a database that this process opened as immutable,
-        which SQLite does not notice.
+        which SQLite does not notice. Or there may be space again for the files
+        beside the database.
         """
-        if self.replaced or self._changed:
+        if self.replaced or self._changed or self._is_outdated:
             self.close()
+
+    @property
+    def _is_outdated(self) -> bool:
+        """Whether the connection keeps other threads from writing."""
+        return (
+            self._current() is not None
+            and self._local.mode == location.READ_ONLY
+            and self._local.opening < _outdated
+        )
 
     @property
     def _changed(self) -> bool:
@@ -292,10 +368,14 @@ class Database:
                 if self._location.signature() == seen:
                     raise (why or self.translated(exc)) from exc
                 # Its owner opened or closed it after the mode was chosen.
-            else:
-                self._local.seen = seen
-                self._local.refused = why
-                return conn
+                continue
+            if mode == location.ALONE and commits.copy_log(conn):
+                # Closing it removes the log.
+                conn.close()
+                continue
+            self._local.seen = seen
+            self._local.refused = why
+            return conn
         raise failures.changing(self.path)
 
     def _open_in(self, mode: str) -> sqlite3.Connection:
@@ -304,11 +384,19 @@ class Database:
         self._local.mode = mode
         self._local.seen = self._local.refused = None
         self._local.file = self._location.file_id()
+        self._local.made_log = (
+            mode == location.READ_WRITE
+            and self._synchronous in _DURABLE
+            and not self._location.has_log()
+        )
+        self._local.unsynced = False
         conn = self._connect(mode)
         try:
+            if mode == location.ALONE:
+                conn.execute(statements.LOCK_ALONE)
             self._check(conn)
             if mode == location.READ_WRITE:
-                conn.execute(self._set_synchronous)
+                self._set_synchronous(conn)
         except BaseException:
             # The exception would keep it open.
             conn.close()
@@ -319,7 +407,7 @@ class Database:
         import sqlite3
 
         conn: sqlite3.Connection = sqlite3.connect(
-            uris.uri(self.path, mode),
+            uris.uri(self.path, location.PARAMETERS[mode]),
             uri=True,
             timeout=self._busy,
             isolation_level=None,
@@ -377,9 +465,10 @@ class Database:
         conn = None
         try:
             conn = self._connect(location.READ_WRITE)
+            # The file is synced as a whole.
+            conn.execute(statements.SET_SYNCHRONOUS[b'off'])
             conn.execute(statements.SET_PAGE_SIZE)
             conn.execute(statements.SET_WAL_MODE)
-            conn.execute(self._set_synchronous)
             conn.execute(statements.BEGIN)
             for statement in schema.CREATE:
                 conn.execute(statement)
@@ -389,6 +478,9 @@ class Database:
         finally:
             if conn is not None:
                 conn.close()
+        if self._synchronous != b'off':
+            # Later commits sync the log only, and the name with the log.
+            durable.sync_file(self.path)
 
     def wipe(self) -> bool:
         """Overwrite deleted bytes in free pages and the log, if requested.
@@ -410,7 +502,8 @@ class Database:
     def copy(self, path: bytes) -> None:
         """Write a consistent copy to ``path``, even while others write.
 
-        The copy is complete by itself: it has no write-ahead log.
+        The copy is complete by itself: it has no write-ahead log. It is not
+        synced.
         """
         import sqlite3
 
@@ -418,6 +511,7 @@ class Database:
         try:
             target = sqlite3.connect(os.fsdecode(path), isolation_level=None)
             try:
+                target.execute(statements.SET_SYNCHRONOUS[b'off'])
                 source.backup(target)
                 self.check_unchanged()
                 # Readers of a copy must not have to write beside it, whatever

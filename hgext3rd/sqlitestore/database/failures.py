@@ -69,6 +69,14 @@ def cannot_write(exc: Exception) -> bool:
     return code_of(exc) & 0xFF in _CANNOT_WRITE
 
 
+def is_read_only(exc: Exception) -> bool:
+    """Return whether SQLite refused to write to what was opened for reading.
+
+    Extended codes have other reasons, such as a file that was moved.
+    """
+    return code_of(exc) == READ_ONLY
+
+
 def translated(path: bytes, exc: Exception) -> Exception:
     """Return the error to raise for an exception that ``sqlite3`` raised.
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The database as a file: who may write to it, and whether it changed.
 
-Knows nothing of connections and never opens the file. SQLite keeps its log
+Knows nothing of connections and never opens the database. SQLite keeps its log
 beside the file that a symbolic link leads to. The checks whether the file is in
 use, or was changed, therefore follow links.
 """
@@ -15,15 +15,27 @@ from typing import Any
 
 from mercurial.i18n import _
 
-from ...amalgam import sidefiles
+from ...amalgam import durable, sidefiles
 from .. import errors
 
-READ_WRITE = 'mode=rw'
-# Without the second parameter, SQLite would empty and rebuild the index of the
-# log if it may write to it. With it, SQLite reads the index if a writer keeps
-# it up to date, and otherwise builds one in memory, from the log.
-READ_ONLY = 'mode=ro&readonly_shm=1'
-IMMUTABLE = 'immutable=1'
+# How a database is opened.
+READ_WRITE = 'read-write'
+READ_ONLY = 'read-only'
+IMMUTABLE = 'immutable'
+# While no other process has it open.
+ALONE = 'alone'
+
+# The parameters of its URI in each mode.
+PARAMETERS = {
+    READ_WRITE: 'mode=rw',
+    # Without the second parameter, SQLite would empty and rebuild the index of
+    # the log if it may write to it. With it, SQLite reads the index if a writer
+    # keeps it up to date, and otherwise builds one in memory, from the log.
+    READ_ONLY: 'mode=ro&readonly_shm=1',
+    IMMUTABLE: 'immutable=1',
+    # The index of the log is in memory, too (statements.LOCK_ALONE).
+    ALONE: 'mode=rw',
+}
 
 # File systems note times of changes with the precision of a clock tick, at most
 # 10 ms. A file that changed less than this many nanoseconds ago may change
@@ -57,6 +69,26 @@ class Location:
         return os.access(real, os.W_OK) and os.access(
             os.path.dirname(real), os.W_OK
         )
+
+    @property
+    def _log(self) -> bytes:
+        return sidefiles.beside(self._real, sidefiles.LOG)
+
+    def has_log(self) -> bool:
+        """Return whether a process has the database open, or died with it."""
+        return os.path.exists(self._log)
+
+    def log_is_empty(self) -> bool:
+        """Return whether nothing was written to the log."""
+        return not _size(self._log)
+
+    def sync_log(self) -> None:
+        """Wait until the log and its name are on the disk.
+
+        SQLite locks neither of them, so they can be opened here.
+        """
+        durable.sync_file(self._log)
+        durable.sync_directory(os.path.dirname(self._log))
 
     def file_id(self) -> tuple[int, int] | None:
         """Return (device, inode) of the file at the path, or None."""
@@ -92,11 +124,11 @@ class Location:
         return found
 
     def reading_mode(self) -> str:
-        """Return how to open the file without writing anywhere.
+        """Return how to open the file without writing beside it.
 
         Raises StoreUnavailable for a log that cannot be read without writing.
         """
-        log = sidefiles.beside(self._real, sidefiles.LOG)
+        log = self._log
         shared = sidefiles.beside(self._real, sidefiles.SHARED)
         if _size(sidefiles.beside(self._real, sidefiles.JOURNAL)):
             # Another tool changed the journal mode. SQLite knows what to do.
@@ -110,6 +142,9 @@ class Location:
             # The last process to close the database removes the index of the
             # log first, then the log.
             time.sleep(0.01)
+        if self.writable:
+            # There is no space for another file: not even an empty one.
+            return ALONE
         raise errors.StoreUnavailable(
             _(b'cannot read %s without %s') % (log, os.path.basename(shared)),
             hint=_(b'read the repository once as a user who may write to it'),

@@ -69,10 +69,28 @@ def encode_run(
     return b''.join(nodes) + codec.encode(_pack(first, *fields))
 
 
-def encode_table(first: int, table: Table, codec: chunks.Codec) -> bytes:
-    """Return ``idx.data`` for the revisions of a table from ``first`` on."""
-    fields = [getattr(table, name) for name in _COLUMN_NAMES]
-    return table.nodes + codec.encode(_pack(first, *fields))
+def encode_table(
+    table: Table,
+    d1: Sequence[int],
+    d2: Sequence[int],
+    codec: chunks.Codec,
+) -> bytes:
+    """Return ``idx.data`` for the revisions of a table.
+
+    ``d1`` and ``d2`` are the distances to their parents, 0 for null.
+    """
+    packed = columns.pack(
+        (
+            columns.diff(table.linkrevs),
+            d1,
+            d2,
+            table.flags,
+            columns.diff(table.sizes),
+            columns.diff(table.frames),
+            columns.diff(table.places),
+        )
+    )
+    return table.nodes + codec.encode(packed)
 
 
 def _pack(
@@ -205,8 +223,8 @@ def _decode_table(first: int, n: int, data: bytes) -> Table:
     )
     table = Table()
     table.nodes = data[:split]
-    table.p1 = _parents(first, d1)
-    table.p2 = _parents(first, d2)
+    table.p1 = parents_of(first, d1)
+    table.p2 = parents_of(first, d2)
     table.linkrevs = array('i', accumulate(links))
     table.flags = array('i', flags)
     table.sizes = array('i', accumulate(sizes))
@@ -215,7 +233,7 @@ def _decode_table(first: int, n: int, data: bytes) -> Table:
     return table
 
 
-def _parents(first: int, distances: array[int]) -> array[int]:
+def parents_of(first: int, distances: Sequence[int]) -> array[int]:
     """Return the parents of the revisions from number ``first`` on.
 
     Raises ColumnError if a distance leads to no earlier revision.

@@ -33,6 +33,10 @@ SELECT_PAGE_SIZE = 'PRAGMA page_size'
 SELECT_FREE_PAGES = 'PRAGMA freelist_count'
 SET_PAGE_SIZE = 'PRAGMA page_size = %d' % schema.PAGE_SIZE
 SET_WAL_MODE = 'PRAGMA journal_mode = WAL'
+# Writes the first page as it is.
+REWRITE_FIRST_PAGE = 'PRAGMA user_version = %d' % schema.SCHEMA_VERSION
+# Before anything is read: SQLite then needs no file for the index of the log.
+LOCK_ALONE = 'PRAGMA locking_mode = exclusive'
 SET_UNTRUSTED = 'PRAGMA trusted_schema = OFF'
 # By value of storage.sqlite.synchronous; a PRAGMA takes no bound parameters.
 SET_SYNCHRONOUS = {

@@ -13,6 +13,7 @@ from typing import Any
 
 from mercurial import util
 
+from ...amalgam import durable
 from .. import requirements
 from ..formats import schema
 from . import storeentries
@@ -61,6 +62,7 @@ def copy_database(source: bytes, target: bytes) -> None:
     util.tryunlink(target)
     try:
         db.copy(target)
+        durable.sync_file(target)
     finally:
         db.close()
 

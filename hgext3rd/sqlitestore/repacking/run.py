@@ -117,7 +117,7 @@ def locked(repo: Any, store: Store) -> Iterator[None]:
                     db.execute(statements.UPDATE_TXN_KIND, (statements.STRIP,))
                     db.execute(statements.DELETE_MARKS)
             yield
-            db.execute(statements.COMMIT)
+            db.commit(more=True)
         finally:
             if db.in_transaction:
                 db.execute(statements.ROLLBACK)

@@ -72,6 +72,8 @@ def _copy(
     try:
         target = sqlite3.connect(uris.uri(dest), uri=True, isolation_level=None)
         try:
+            # The file is synced as a whole.
+            target.execute(statements.SET_SYNCHRONOUS[b'off'])
             db.execute(statements.BEGIN_SNAPSHOT)
             try:
                 # The snapshot is taken by the first read.

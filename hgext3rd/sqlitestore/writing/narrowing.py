@@ -77,7 +77,7 @@ def remove_files(path: bytes) -> None:
                 db.execute(
                     statements.DELETE_PIECES, schema.piece_bounds(frame_id)
                 )
-        db.execute(statements.COMMIT)
+        db.commit()
         db.execute(statements.VACUUM)
     finally:
         db.close()

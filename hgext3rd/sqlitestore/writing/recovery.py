@@ -29,7 +29,7 @@ def recover(store: Store) -> bool:
     except BaseException:
         db.execute(statements.ROLLBACK)
         raise
-    db.execute(statements.COMMIT)
+    db.commit()
     return undone
 
 

@@ -140,7 +140,7 @@ class Writer:
             if self._kind is None:
                 db.begin()
                 self._record(statements.STRIP, changesets)
-                db.execute(statements.COMMIT)
+                db.commit(more=True)
             self._kind = statements.STRIP
         self.begin()
 
@@ -171,7 +171,7 @@ class Writer:
         """Commit what was written so far, for hooks in other processes."""
         if self.store.db.in_transaction:
             self._write_out()
-            self.store.db.execute(statements.COMMIT)
+            self.store.db.commit()
             self._on_record = True
         return True
 
@@ -187,7 +187,7 @@ class Writer:
         ):
             db.execute(statements.DELETE_TXN)
             db.execute(statements.DELETE_MARKS)
-        db.execute(statements.COMMIT)
+        db.commit()
         self._on_record = True
 
     def _write_out(self) -> None:
@@ -207,7 +207,7 @@ class Writer:
             # Remove what was committed for hooks to see.
             db.begin()
             recovery.resolve(self.store, 0)
-            db.execute(statements.COMMIT)
+            db.commit()
         self._release()
 
     def _release(self) -> None:
