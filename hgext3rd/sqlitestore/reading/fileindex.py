@@ -65,8 +65,9 @@ class FileIndex:
         self.stored: dict[int, int] = {}
         # What ``core`` was made of, unless that was changed. It refers to these
         # bytes, so they take no more memory.
-        self._entries: bytes | None = _core_entries(table)
-        self.core: Any = compat.make_index(self._entries)
+        entries = _core_entries(table)
+        self._entries: bytes | None = entries
+        self.core: Any = compat.make_index(entries)
 
     @property
     def memory(self) -> int:
