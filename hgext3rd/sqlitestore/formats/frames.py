@@ -189,13 +189,31 @@ def split(
     return head, [*parts, *table.planes()]
 
 
-def entries_above(distances: Sequence[int]) -> dict[int, list[int]]:
-    """Return the entries that are deltas of each entry, from all distances."""
-    above: dict[int, list[int]] = {}
-    for n, distance in enumerate(distances):
-        if distance:
-            above.setdefault(n - distance, []).append(n)
-    return above
+class _Above:
+    """The entries that are deltas of each entry of a frame.
+
+    Two arrays: lists would be thousands of objects for the garbage collector to
+    visit.
+    """
+
+    __slots__ = ('_first', '_next')
+
+    def __init__(self, distances: Sequence[int]) -> None:
+        self._first = first = array('i', [-1]) * len(distances)
+        self._next = following = array('i', [-1]) * len(distances)
+        for n, distance in enumerate(distances):
+            if 0 < distance <= n:
+                following[n] = first[n - distance]
+                first[n - distance] = n
+
+    def of(self, n: int) -> list[int]:
+        """Return the entries that are deltas of entry ``n``."""
+        found = []
+        n = self._first[n]
+        while n >= 0:
+            found.append(n)
+            n = self._next[n]
+        return found
 
 
 class Frame:
@@ -239,7 +257,7 @@ class Frame:
         self._hunks = None
         if counts is not None:
             self._hunks = hunks.Hunks(counts, data[content:])
-        self._children: dict[int, list[int]] | None = None
+        self._children: _Above | None = None
         self._data = data
         self._id = frame_id
         # The entry that was read last.
@@ -264,8 +282,8 @@ class Frame:
     def above(self, n: int) -> Sequence[int]:
         """Return the entries that are deltas of entry ``n``."""
         if self._children is None:
-            self._children = entries_above(self.distances)
-        return self._children.get(n, ())
+            self._children = _Above(self.distances)
+        return self._children.of(n)
 
     def entry(self, n: int) -> bytes:
         """Return entry ``n`` as stored: a full text or a delta."""
@@ -309,8 +327,11 @@ class Frame:
             part = chain[-step:]
             del chain[-step:]
             text = self._applied(part, text)
-        while wanted:
-            text = self._applied([wanted.pop()], text)
+        for m in reversed(wanted):
+            delta = self.entry(m)
+            if delta:
+                text = bytes(mdiff.patches(text, [delta]))
+            texts.keep((frame_id, m), text)
         return text
 
     def _applied(self, chain: list[int], text: bytes) -> bytes:

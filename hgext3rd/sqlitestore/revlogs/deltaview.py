@@ -35,9 +35,10 @@ class DeltaView:
         if rev == nullrev:
             return nullrev
         idx = self._view.idx
-        last = self._last
-        if last[0] == rev and last[1:3] == (idx.frames[rev], idx.places[rev]):
-            return last[3]
+        last, frame_id, place, parent = self._last
+        if last == rev and frame_id == idx.frames[rev]:
+            if place == idx.places[rev]:
+                return parent
         try:
             parent = storeddeltas.parent_of(self._store, idx, rev)
         except errors.Moved:
