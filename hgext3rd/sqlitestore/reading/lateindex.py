@@ -107,6 +107,8 @@ class LateIndex(FileIndex):
         #: The ordinary index, once it was needed.
         self.whole: FileIndex | None = None
         super().__init__(path_id)
+        # The bytes of core's object do not exist yet.
+        self._entries = None
         count = parts[-1].first + parts[-1].n
         self._left = int(count / PATIENCE)
         self._core = _LateCore(self, count)
@@ -328,6 +330,9 @@ class _LateColumn:
 
     def __eq__(self, other: object) -> bool:
         return self._decoded() == other
+
+    def __add__(self, other: array[int]) -> array[int]:
+        return self._decoded() + other
 
     def append(self, value: int) -> None:
         """Add a value at the end."""
