@@ -110,10 +110,10 @@ class Names(NamedTuple):
 Event = Changesets | Names | PackedFrame | Index
 
 
-def check_range(values: Sequence[int], low: int, high: int) -> None:
+def check_range(values: Sequence[int], low: int, high: int, what: str) -> None:
     """Raise PackError unless all values are from ``low`` to ``high``."""
     if values and (min(values) < low or max(values) > high):
-        raise PackError('a number is out of range')
+        raise PackError(f'{what} is out of range')
 
 
 def split(data: bytes, lengths: Sequence[int]) -> list[bytes]:
@@ -121,7 +121,7 @@ def split(data: bytes, lengths: Sequence[int]) -> list[bytes]:
 
     Raises PackError if they are not.
     """
-    check_range(lengths, 0, len(data))
+    check_range(lengths, 0, len(data), 'the length of a text')
     ends = list(accumulate(lengths))
     if (ends[-1] if ends else 0) != len(data):
         raise PackError('texts do not match their lengths')
@@ -140,14 +140,14 @@ def joined_texts(
     ``lengths`` are those of texts, ``middles`` those of middle parts. Raises
     ``PackError`` if they do not match.
     """
-    check_range(lengths, 0, len(data))
-    check_range(middles, 0, len(data))
+    check_range(lengths, 0, len(data), 'the length of a changeset')
+    check_range(middles, 0, len(data), 'the length of a part of a changeset')
     heads = [length if length < TEXT_HEAD else TEXT_HEAD for length in lengths]
     rests = [
         length - head - middle
         for length, head, middle in zip(lengths, heads, middles, strict=True)
     ]
-    check_range(rests, 0, len(data))
+    check_range(rests, 0, len(data), 'the length of a part of a changeset')
     count = len(lengths)
     parts = split(data, [*heads, *middles, *rests])
     return [

@@ -46,7 +46,14 @@ class Derivation:
         self._lines: dict[bytes, int] = {}
         # How many of these were taken apart.
         self._learned = 0
+        # How many lines of other directories came.
+        self._before = 0
         self._directory = b''
+
+    @property
+    def lines(self) -> int:
+        """How many different manifest lines came so far."""
+        return self._before + len(self._lines)
 
     def add_changesets(self, texts: Iterable[bytes]) -> None:
         """Learn from the texts of the next changesets."""
@@ -97,6 +104,7 @@ class Derivation:
     def end_directory(self) -> None:
         """Forget which lines came: a manifest of another directory follows."""
         self._learn()
+        self._before += len(self._lines)
         self._lines.clear()
         self._learned = 0
 

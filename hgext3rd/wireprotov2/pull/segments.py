@@ -13,11 +13,10 @@ import struct
 from collections.abc import Sequence
 from typing import IO, Any
 
-from mercurial import bundle2, changegroup, error, phases
+from mercurial import bundle2, changegroup, error, phases, policy
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from ...amalgam.packs.errors import PackError
 from ..client import failures, redirects
 from ..segments import bundle
 from . import fetch, listing
@@ -27,6 +26,8 @@ from .listing import ListedSegment
 from .parts import Parts
 from .report import Report
 from .session import PullSession
+
+mpatch = policy.importmod('mpatch')
 
 COMMANDS = (b'segments', b'segmentdata')
 
@@ -39,13 +40,16 @@ MOST_TOGETHER = 32 * 1024 * 1024
 # Segments smaller than this are applied one by one: that costs next to nothing.
 LEAST_TOGETHER = 256 * 1024
 
-# Exceptions whose cause is the bundle that is applied, not a hook or the disk.
-_BAD_BUNDLE = (
+#: Exceptions whose cause is the bundle that is applied, not a hook or the disk.
+#: PackError is a ValueError. Others are raised by Mercurial when it reads
+#: changesets and manifests to check them.
+BAD_BUNDLE = (
     bundle2.AbortFromPart,
     error.BundleValueError,
     error.StorageError,
-    PackError,
+    mpatch.mpatchError,
     struct.error,
+    ValueError,
 )
 
 
@@ -243,7 +247,7 @@ class _Application:
         with self._session.transaction() as tr:
             try:
                 self._apply_streams(tr, segments, streams)
-            except _BAD_BUNDLE as exc:
+            except BAD_BUNDLE as exc:
                 raise self._failure(
                     _(b'a segment cannot be applied: %s')
                     % stringutil.forcebytestr(exc)

@@ -145,9 +145,20 @@ def _use_trees(repo: Any) -> None:
         return
     if len(repo.unfiltered()):
         raise PackError('tree manifests for a repository without them')
-    repo.requirements.add(requirements.TREEMANIFEST_REQUIREMENT)
-    repo.svfs.options = store_options(repo)
-    scmutil.writereporequirements(repo)
+    requirement = requirements.TREEMANIFEST_REQUIREMENT
+    repo.requirements.add(requirement)
+
+    def changed(_tr: Any = None) -> None:
+        repo.svfs.options = store_options(repo)
+        scmutil.writereporequirements(repo)
+
+    def undo(tr: Any) -> None:
+        repo.requirements.discard(requirement)
+        changed(tr)
+
+    changed()
+    # The pack may turn out to be wrong, and what comes instead may be flat.
+    repo.currenttransaction().addabort(b'wireprotov2-trees', undo)
 
 
 def container(ui: Any, stream: IO[bytes]) -> Any:
