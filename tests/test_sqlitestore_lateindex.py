@@ -198,3 +198,27 @@ def test_any_changes(steps: list[Callable[[Any], None]]) -> None:
         assert len(late) == len(wanted)
         assert late.stored == wanted.stored
     same(late, wanted)
+
+
+@pytest.mark.parametrize('before', ['nothing', 'asked', 'decoded', 'changed'])
+def test_extending(before: str) -> None:
+    """Packs add whole tables, after whatever was done with the index."""
+    late = make([])
+    expected = ordinary()
+    if before == 'asked':
+        assert late.core.get_rev(REVISIONS[1].node) == 1
+    elif before == 'decoded':
+        late.decode_all()
+    elif before == 'changed':
+        for idx in (late, expected):
+            idx.truncate(COUNT - 1)
+            idx.append(REVISIONS[0]._replace(node=b'x' * 20))
+    more = [revision(rev)._replace(p1=rev - 1) for rev in range(50, 54)]
+    for tables in (more[:2], more[2:]):
+        late.extend(Table(tables))
+        expected.extend(Table(tables))
+        assert len(late) == len(expected)
+        assert [late.revision(r) for r in range(len(late))] == [
+            expected.revision(r) for r in range(len(expected))
+        ]
+        assert late.core.get_rev(tables[-1].node) == len(late) - 1

@@ -107,7 +107,6 @@ class LateIndex(FileIndex):
         #: The ordinary index, once it was needed.
         self.whole: FileIndex | None = None
         super().__init__(path_id)
-        self._entries = None
         count = parts[-1].first + parts[-1].n
         self._left = int(count / PATIENCE)
         self._core = _LateCore(self, count)

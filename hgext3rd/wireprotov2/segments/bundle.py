@@ -104,11 +104,9 @@ def build(repo: Any, segment: Segment, version: bytes, level: int) -> Payload:
 
 def _effort(level: int) -> encoder.Effort:
     """Return how small a pack becomes at zstd's ``level``."""
-    return encoder.Effort(
-        level,
-        _FRAMES_NOW if level <= LEVEL_NOW else _FRAMES_AHEAD,
-        compare=level >= LEVEL_AHEAD,
-    )
+    if level <= LEVEL_NOW:
+        return encoder.Effort(level, _FRAMES_NOW)
+    return encoder.Effort(level, _FRAMES_AHEAD, compare=True)
 
 
 def opened(repo: Any, streams: Sequence[IO[bytes]]) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...amalgam.packs import layout
 from .. import censoring
 from ..access import visibility
 from ..access.requester import Requester
@@ -139,7 +140,7 @@ class History:
             api=b'',
             framing=b'',
             command=b'segmentdata',
-            args={b'name': name},
+            args={b'name': name, b'pack': layout.VERSION},
             encoding=b'identity',
             repository=identity.of(self._repo),
             censored=censoring.generation(self._repo),
