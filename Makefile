@@ -12,6 +12,7 @@ TESTS      ?=
 # them.
 CONFORMANCE ?= 8
 # For "make conformance": options of tests/conformance/run.py, such as --subset.
+# For "make bench-scale": options of benchmarks/scale.py, such as --factors 1 4.
 ARGS       ?=
 # For benchmarks: paths of Mercurial repositories to measure on.
 HISTORIES  ?=
@@ -28,7 +29,8 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check install -q -c constrai
 EDIT  := --config-settings editable_mode=compat -e
 PIN   := $(if $(HG_VERSION),"mercurial==$(HG_VERSION).*")
 
-.PHONY: help demo tests tests-interactive coverage conformance lint docs format bench bench-quick dist clean
+.PHONY: help demo tests tests-interactive coverage conformance lint docs format bench bench-quick bench-scale dist \
+	clean
 
 help:
 	@echo "make demo               show all three extensions at work on real content"
@@ -43,6 +45,8 @@ help:
 	@echo "                        (HISTORIES=... for repositories of your own)"
 	@echo "make bench              run the whole benchmark in about 20 minutes and"
 	@echo "                        rewrite docs/benchmarks and the table in README.rst"
+	@echo "make bench-scale        measure how costs grow with history, in half an hour"
+	@echo "                        or more, and rewrite the curves in docs/benchmarks"
 	@echo "make dist               build sdist and wheel into dist/"
 	@echo "make clean              remove everything that make has created"
 	@echo "Variables: PYTHON=$(PYTHON) HG_VERSION=$(HG_VERSION) JOBS=$(JOBS)"
@@ -121,6 +125,9 @@ bench-quick: $(VENV)/.bench
 bench: $(VENV)/.bench
 	@$(BENCH) --publish docs/benchmarks --readme README.rst \
 	  $(PACKAGES:%=--package %) $(HISTORIES)
+
+bench-scale: $(VENV)/.bench
+	@$(BENCH).scale --publish docs/benchmarks $(ARGS)
 
 dist: $(VENV)/.dev
 	$(BIN)/python -m build

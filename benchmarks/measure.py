@@ -19,9 +19,11 @@ from benchmarks.processes import CommandError, OutOfTime
 #: The values from one run of one variant: metric -> value.
 Sample = dict[str, float]
 
-# Metrics; each name ends with a unit.  MB means 10**6 bytes; for memory, it
+# Metrics; each name ends with a unit.  "slow" is over a line of 50 Mbit/s and
+# 30 ms.  MB means 10**6 bytes; for memory, it
 # means 2**20 bytes.
 WALL = 'wall s'
+SLOW_WALL = 'slow wall s'
 CPU = 'cpu s'
 PEAK = 'peak MB'
 SERVER_CPU = 'server cpu s'

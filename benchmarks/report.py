@@ -91,6 +91,40 @@ def _line(result: Result, variant: str, metric: str, median: float) -> str:
     return text.rstrip()
 
 
+def curves(grown: Mapping[int, Sequence[Result]]) -> str:
+    """Return how the medians of each row grow with the size.
+
+    ``grown`` has the rows by size, a multiple of the smallest. The last column
+    is the last median divided by the first.
+    """
+    sizes = sorted(grown)
+    medians: dict[tuple[str, str, str], dict[int, float]] = {}
+    for size in sizes:
+        for result in grown[size]:
+            name = result.row.name.rpartition(': ')[2]
+            for variant, cells in result.cells.items():
+                for metric, cell in cells.items():
+                    found = medians.setdefault((name, variant, metric), {})
+                    found[size] = cell.median
+    lines = []
+    row = ''
+    head = ''.join(f'{f"{size}x":>9}' for size in sizes)
+    for (name, variant, metric), found in medians.items():
+        if name != row:
+            lines += ['', f'{name:32}{head}   growth']
+            row = name
+        line = f'  {variant:16}{metric:14}'
+        line += ''.join(
+            f'{found[size]:9.3f}' if size in found else f'{"-":>9}'
+            for size in sizes
+        )
+        first, last = found.get(sizes[0]), found.get(sizes[-1])
+        if len(sizes) > 1 and first and last is not None:
+            line += f'{last / first:9.2f}'
+        lines.append(line)
+    return '\n'.join(lines).lstrip('\n')
+
+
 def plot_rows(results: Sequence[Result], folder: pathlib.Path) -> None:
     """Draw a PNG for each row, with a bar for the ratio of each cell."""
     import matplotlib

@@ -12,6 +12,8 @@ import http.client
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from benchmarks import histories
 from benchmarks.histories import History
@@ -22,92 +24,166 @@ from benchmarks.measure import (
     REQUESTS,
     SERVER_CPU,
     SERVER_PEAK,
+    SLOW_WALL,
     WALL,
     Maker,
     Row,
     Sample,
 )
-from benchmarks.network import counting_proxy
+from benchmarks.network import Counter, proxy, usual_link
 from benchmarks.processes import CommandError, process_cpu, process_peak
 from benchmarks.workspace import Server, Workspace
 
 CACHE = pathlib.Path('.hg', 'cache', 'wireprotov2')
 
 
+#: The types of clone bundles that a server of stock clients offers.
+BUNDLES = {'zstd bundle': 'zstd-v2', 'stream bundle': 'none-v2;stream=v2'}
+BUNDLE_MANIFEST = pathlib.Path('.hg', 'clonebundles.manifest')
+
+
+@dataclass(frozen=True)
+class Served:
+    """The running server of a clone.
+
+    ``files`` is the server of files that has the clone bundle, ``bundle`` its
+    path and its bundlespec.
+    """
+
+    server: Server
+    repository: pathlib.Path
+    files: Server | None = None
+    bundle: tuple[str, str] = ('', '')
+
+    def servers(self) -> list[Server]:
+        return [self.server] + ([self.files] if self.files else [])
+
+    def cpu(self) -> float:
+        return sum(process_cpu(server.pid) for server in self.servers())
+
+    def requests(self) -> int:
+        return sum(server.requests() for server in self.servers())
+
+    def advertise(self, port: int) -> None:
+        """Tell clients to fetch the clone bundle from a port."""
+        path, spec = self.bundle
+        line = f'http://127.0.0.1:{port}/{path} BUNDLESPEC={spec}\n'
+        manifest = self.repository / BUNDLE_MANIFEST
+        manifest.write_text(line, encoding='utf-8')
+
+
 def _cloned(
-    workspace: Workspace, config: str, server: Server, *options: str
+    workspace: Workspace, config: str, served: Served, *options: str
 ) -> Sample:
     """Clone once; return the cost for both ends and the number of requests."""
+    if served.files is not None:
+        served.advertise(served.files.port)
     with workspace.scratch() as copy:
-        before = process_cpu(server.pid)
-        asked = server.requests()
-        words = ('clone', '-q', '-U', *options, server.url, copy)
+        before = served.cpu()
+        asked = served.requests()
+        words = ('clone', '-q', '-U', *options, served.server.url, copy)
         sample = workspace.hg(config, *words)
-        sample[SERVER_CPU] = process_cpu(server.pid) - before
-        sample[REQUESTS] = server.requests() - asked
+        sample[SERVER_CPU] = served.cpu() - before
+        sample[REQUESTS] = served.requests() - asked
         return sample
 
 
-def _bytes_down(
-    workspace: Workspace, config: str, server: Server, *options: str
-) -> float:
-    """Clone once more; return how many MB the client received."""
-    with (
-        counting_proxy(server.port) as (port, counter),
-        workspace.scratch() as copy,
-    ):
-        url = f'http://127.0.0.1:{port}/'
-        workspace.hg(config, 'clone', '-q', '-U', *options, url, copy)
-        return counter.bytes / 1e6
+def _cloned_slowly(
+    workspace: Workspace, config: str, served: Served, *options: str
+) -> Sample:
+    """Clone over a slow line; return the time, and the MB received."""
+    counter = Counter()
+    link = usual_link()
+    with ExitStack() as stack:
+        ports = [
+            stack.enter_context(proxy(server.port, counter, link))
+            for server in served.servers()
+        ]
+        if served.files is not None:
+            served.advertise(ports[1])
+        copy = stack.enter_context(workspace.scratch())
+        url = f'http://127.0.0.1:{ports[0]}/'
+        words = ('clone', '-q', '-U', *options, url, copy)
+        wall = workspace.hg(config, *words)[WALL]
+        return {SLOW_WALL: wall, DOWN: counter.bytes / 1e6}
+
+
+class Clones:
+    """The ways to clone a history, each with a server that is ready for it."""
+
+    def __init__(self, workspace: Workspace, history: History) -> None:
+        self._workspace = workspace
+        self._history = history
+        self._once: dict[tuple[str, ...], Sample] = {}
+
+    @functools.cache  # noqa: B019
+    def _repository(self, source: str) -> pathlib.Path:
+        """Return a repository that only one kind of clones uses."""
+        workspace = self._workspace
+        repository = workspace.fresh('served')
+        history = self._history
+        origin = history.sqlite if source == 'sqlite' else history.revlog
+        shutil.copytree(origin, repository)
+        if source == 'warm':
+            # After a push, a hook runs this command.  It warms the segments; a
+            # clone warms all other responses.
+            fill = ('-R', repository, 'admin::wire-warm', '-q')
+            workspace.hg('v2-cached', *fill)
+            with workspace.serve('v2-cached', repository) as running:
+                _cloned(workspace, 'v2', Served(running, repository))
+        elif source in BUNDLES:
+            folder = workspace.fresh('bundles')
+            folder.mkdir()
+            kind = ('-t', BUNDLES[source], folder / 'bundle.hg')
+            workspace.hg('core', '-R', repository, 'bundle', '-q', '-a', *kind)
+            self._folders[source] = folder
+        return repository
+
+    @functools.cached_property
+    def _folders(self) -> dict[str, pathlib.Path]:
+        return {}
+
+    @contextmanager
+    def _serve(self, server: str, source: str) -> Iterator[Served]:
+        workspace = self._workspace
+        repository = self._repository(source)
+        cache = repository / CACHE
+        if source != 'warm':
+            shutil.rmtree(cache, ignore_errors=True)
+        with ExitStack() as stack:
+            running = stack.enter_context(workspace.serve(server, repository))
+            if source not in BUNDLES:
+                yield Served(running, repository)
+                return
+            folder = self._folders[source]
+            files = stack.enter_context(workspace.serve_files(folder))
+            words = ('debugbundle', '--spec', folder / 'bundle.hg')
+            spec = workspace.output('core', *words).strip()
+            yield Served(running, repository, files, ('bundle.hg', spec))
+
+    def way(
+        self, client: str, server: str, *options: str, source: str = 'cold'
+    ) -> Callable[[], Sample]:
+        """Return a variant: a clone, and once also one over a slow line."""
+        key = (client, source, *options)
+
+        def sample() -> Sample:
+            with self._serve(server, source) as served:
+                result = _cloned(self._workspace, client, served, *options)
+                result[SERVER_PEAK] = process_peak(served.server.pid)
+            if key not in self._once:
+                with self._serve(server, source) as served:
+                    self._once[key] = _cloned_slowly(
+                        self._workspace, client, served, *options
+                    )
+            return {**result, **self._once[key]}
+
+        return sample
 
 
 def clone(workspace: Workspace, history: History) -> Row:
     """Clone in every way; only this row uses the repositories it serves."""
-    served = {
-        'cold': workspace.fresh('served'),
-        'warm': workspace.fresh('served'),
-        'sqlite': workspace.fresh('served'),
-    }
-    shutil.copytree(history.revlog, served['cold'])
-    shutil.copytree(history.revlog, served['warm'])
-    shutil.copytree(history.sqlite, served['sqlite'])
-    down: dict[tuple[str, ...], float] = {}
-
-    @functools.cache
-    def warm_up() -> None:
-        # After a push, a hook runs this command.  It warms the segments; a
-        # clone warms all other responses.
-        fill = ('-R', served['warm'], 'admin::wire-warm', '-q')
-        workspace.hg('v2-cached', *fill)
-        with workspace.serve('v2-cached', served['warm']) as running:
-            _cloned(workspace, 'v2', running)
-
-    def way(
-        client: str, server: str, *options: str, source: str = 'cold'
-    ) -> Callable[[], Sample]:
-        repository = served[source]
-
-        def sample() -> Sample:
-            if source == 'warm':
-                warm_up()
-            else:
-                shutil.rmtree(repository / CACHE, ignore_errors=True)
-            with workspace.serve(server, repository) as running:
-                result = _cloned(workspace, client, running, *options)
-                result[SERVER_PEAK] = process_peak(running.pid)
-                if source != 'warm':
-                    shutil.rmtree(repository / CACHE, ignore_errors=True)
-                # Bytes do not vary, so they are counted once.
-                key = (client, source, *options)
-                if key not in down:
-                    down[key] = _bytes_down(
-                        workspace, client, running, *options
-                    )
-                result[DOWN] = down[key]
-                return result
-
-        return sample
-
+    way = Clones(workspace, history).way
     variants = {
         'v1': way('core', 'core'),
         'v1 into sqlite': way('sqlite', 'core'),
@@ -115,6 +191,8 @@ def clone(workspace: Workspace, history: History) -> Row:
         'v2 cold into sqlite': way('v2-sqlite', 'v2-cached'),
         'v2 warm': way('v2', 'v2-cached', source='warm'),
         'v2 warm into sqlite': way('v2-sqlite', 'v2-cached', source='warm'),
+        'zstd bundle': way('core', 'bundles', source='zstd bundle'),
+        'stream bundle': way('core', 'bundles', source='stream bundle'),
         'stream': way('core', 'core', '--stream'),
         'stream of sqlite': way(
             'sqlite', 'sqlite', '--stream', source='sqlite'
@@ -122,14 +200,18 @@ def clone(workspace: Workspace, history: History) -> Row:
     }
     goals = {
         ('v2 cold', SERVER_CPU): 1.2,
-        ('v2 warm', SERVER_CPU): 0.05,
-        ('v2 warm', WALL): 1.0,
-        ('v2 warm', CPU): 1.0,
-        ('v2 warm', DOWN): 0.8,
-        ('v2 warm into sqlite', WALL): 0.8,
-        ('v2 warm into sqlite', CPU): 0.8,
+        ('v2 warm', SERVER_CPU): 0.03,
+        ('v2 warm', WALL): 0.5,
+        ('v2 warm', CPU): 0.5,
+        ('v2 warm', PEAK): 1.3,
+        ('v2 warm', DOWN): 0.65,
+        ('v2 warm into sqlite', WALL): 0.15,
+        ('v2 warm into sqlite', CPU): 0.15,
+        ('v2 warm into sqlite', PEAK): 1.3,
+        ('v2 warm into sqlite', SLOW_WALL): 0.35,
     }
     metrics = [WALL, CPU, PEAK, SERVER_CPU, SERVER_PEAK, DOWN, REQUESTS]
+    metrics.insert(1, SLOW_WALL)
     return Row(f'{history.name}: clone over HTTP', variants, metrics, goals)
 
 

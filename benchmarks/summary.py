@@ -21,8 +21,8 @@ from benchmarks.measure import (
     PEAK,
     RATE,
     SERVER_CPU,
-    SERVER_PEAK,
     SIZE,
+    SLOW_WALL,
     WALL,
     Result,
 )
@@ -35,14 +35,6 @@ PLOTS = 'plots of "make bench"'
 #: first variant of a row stands for Mercurial.
 Line = tuple[str, str, str, str]
 LINES: Sequence[Line] = (
-    ('File history after a clone', 'file history', 'sqlite after clone', SIZE),
-    ('File history, repacked', 'file history', 'sqlite repacked', SIZE),
-    (
-        'File history, repacked with ``--max``',
-        'file history',
-        'sqlite repacked --max',
-        SIZE,
-    ),
     ('``clone --stream``, 20,000 files: wall', 'clone --st', 'sqlite', WALL),
     ('``clone --pull``: CPU', 'clone --pull', 'sqlite', CPU),
     ('``clone --pull``: memory', 'clone --pull', 'sqlite', PEAK),
@@ -52,25 +44,6 @@ LINES: Sequence[Line] = (
     ('``annotate``: CPU', 'annotate', 'sqlite', CPU),
     ('``cat`` of an old revision: CPU', 'cat', 'sqlite', CPU),
     ('``verify``: CPU', 'verify', 'sqlite', CPU),
-    ('HTTP clone, cached: server CPU', 'clone over', 'v2 warm', SERVER_CPU),
-    ('HTTP clone, cached: bytes sent', 'clone over', 'v2 warm', DOWN),
-    ('HTTP clone, cached: wall', 'clone over', 'v2 warm', WALL),
-    ('HTTP clone, cached: client memory', 'clone over', 'v2 warm', PEAK),
-    ('HTTP clone, cached: server memory', 'clone over', 'v2 warm', SERVER_PEAK),
-    (
-        'HTTP clone, cached, into SQLite: wall',
-        'clone over',
-        'v2 warm into sqlite',
-        WALL,
-    ),
-    (
-        'HTTP clone, cached, into SQLite: memory',
-        'clone over',
-        'v2 warm into sqlite',
-        PEAK,
-    ),
-    ('HTTP clone, not cached: server CPU', 'clone over', 'v2 cold', SERVER_CPU),
-    ('HTTP clone, not cached: wall', 'clone over', 'v2 cold', WALL),
     ('LFS download of 1 GiB', 'GET ', 'lfsserver', RATE),
     ('LFS upload of 1 GiB', 'PUT ', 'lfsserver', RATE),
     ('Small LFS files: ``hg clone``', 'hg clone', 'lfsserver', OBJECTS),
@@ -79,6 +52,47 @@ LINES: Sequence[Line] = (
 
 #: Widths of the columns.
 WIDTHS = (40, 15, 14, 5)
+
+#: The table of clones and the text after it.  Lines are a label, and a variant
+#: of the row.
+CLONES: Sequence[tuple[str, str]] = (
+    ('version 1', 'v1'),
+    ('``clone --stream``', 'stream'),
+    ('clone bundle, zstd-v2', 'zstd bundle'),
+    ('clone bundle, streamv2', 'stream bundle'),
+    ('ours, into revlogs', 'v2 warm'),
+    ('ours, into SQLite', 'v2 warm into sqlite'),
+    ('ours, nothing cached', 'v2 cold'),
+    ('``--stream`` of SQLite', 'stream of sqlite'),
+)
+CLONES_TEXT = (
+    'All clients but ours are Mercurial without extensions.  Ours fetch packs'
+    ' that ``hg admin::wire-warm`` has built ahead of time, or that the server'
+    ' builds while they wait ("nothing cached").  "Slow line" is the wall time'
+    ' over 50 Mbit/s and 30 ms.'
+)
+#: Its columns: a heading, a metric, and the width.
+CLONE_COLUMNS: Sequence[tuple[str, str, int]] = (
+    ('wall', WALL, 8),
+    ('slow line', SLOW_WALL, 9),
+    ('CPU', CPU, 8),
+    ('memory', PEAK, 7),
+    ('server CPU', SERVER_CPU, 10),
+    ('received', DOWN, 8),
+)
+
+#: The lines of the table of sizes.
+STORES: Sequence[tuple[str, str]] = (
+    ('Mercurial, revlogs', 'revlog'),
+    ('SQLite, after a clone', 'sqlite after clone'),
+    ('SQLite, repacked', 'sqlite repacked'),
+    ('SQLite, repacked with ``--max``', 'sqlite repacked --max'),
+    ('git, ``repack -adf``, depth and window 250', 'git'),
+    ('fossil', 'fossil'),
+)
+STORE_WIDTHS = (42, 8, 5)
+#: The width of the first column of the table of clones.
+WAY_WIDTH = 22
 
 
 def rewrite(
@@ -134,10 +148,48 @@ def figures(results: Sequence[Result], history: History | None) -> str:
     heading = _line(
         'what', f'Mercurial {version}', 'with Amalgam', 'ratio'
     ).rstrip()
-    table = _table(rows)
-    return '\n'.join(
-        [textwrap.fill(text, 79), '', rule, heading, rule, *table, rule, '']
-    )
+    paragraphs = [
+        textwrap.fill(text, 79),
+        '\n'.join([rule, heading, rule, *_table(rows), rule]),
+    ]
+    for name, result in rows.items():
+        if name.startswith('store'):
+            paragraphs.append('\n'.join(_stores(result)))
+        if name.startswith('clone over'):
+            paragraphs.append('\n'.join(_clones(result)))
+            paragraphs.append(textwrap.fill(CLONES_TEXT, 79))
+    return '\n\n'.join(paragraphs) + '\n'
+
+
+def _stores(result: Result) -> list[str]:
+    """Return the table of the sizes of whole stores."""
+    rule = '  '.join('=' * width for width in STORE_WIDTHS)
+    lines = [rule, _cells(STORE_WIDTHS, 'the whole history', 'size', 'ratio')]
+    lines.append(rule)
+    for label, variant in STORES:
+        if SIZE in result.cells.get(variant, {}):
+            size = _figure(result.cells[variant][SIZE].median, SIZE)
+            ratio = result.ratio(variant, SIZE)
+            shown = '' if ratio is None else f'{ratio:.2f}'
+            lines.append(_cells(STORE_WIDTHS, label, size, shown))
+    return [*lines, rule]
+
+
+def _clones(result: Result) -> list[str]:
+    """Return the table of the ways to clone, with figures and no ratios."""
+    widths = [WAY_WIDTH, *(width for _name, _metric, width in CLONE_COLUMNS)]
+    names = [name for name, _metric, _width in CLONE_COLUMNS]
+    rule = '  '.join('=' * width for width in widths)
+    lines = [rule, _cells(widths, 'clone over HTTP', *names), rule]
+    for label, variant in CLONES:
+        cells = result.cells.get(variant, {})
+        figures = [
+            _figure(cells[metric].median, metric) if metric in cells else '-'
+            for _name, metric, _width in CLONE_COLUMNS
+        ]
+        if cells:
+            lines.append(_cells(widths, label, *figures))
+    return [*lines, rule]
 
 
 def _table(rows: Mapping[str, Result]) -> Iterator[str]:
@@ -158,11 +210,16 @@ def _table(rows: Mapping[str, Result]) -> Iterator[str]:
 
 
 def _line(*cells: str) -> str:
+    return _cells(WIDTHS, *cells)
+
+
+def _cells(widths: Sequence[int], *cells: str) -> str:
+    """Return a line of a table; all columns but the first are to the right."""
     label, *figures = (
         f'{cell:{width}}' if not column else f'{cell:>{width}}'
-        for column, (cell, width) in enumerate(zip(cells, WIDTHS, strict=True))
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
     )
-    return '  '.join([label, *figures])
+    return '  '.join([label, *figures]).rstrip()
 
 
 def _figure(value: float, metric: str) -> str:

@@ -31,6 +31,10 @@ CONFIGS: Mapping[str, str] = {
     '[storage]\nnew-repo-backend = sqlite\n',
     'v2-cached': '[extensions]\nwireprotov2 =\n'
     '[wireprotov2]\ncacher = directory\n',
+    'v2-sqlite-cached': '[extensions]\nwireprotov2 =\nsqlitestore =\n'
+    '[storage]\nnew-repo-backend = sqlite\n'
+    '[wireprotov2]\ncacher = directory\n',
+    'bundles': '[extensions]\nclonebundles =\n',
     'lfs': '[extensions]\nlfs =\n',
     'lfsserver': '[extensions]\nlfs =\nlfsserver =\n',
     'lfsserver-alone': '[extensions]\nlfsserver =\n',
@@ -54,7 +58,7 @@ lfs.disableusercache = yes
 
 @dataclass(frozen=True)
 class Server:
-    """A running ``hg serve``."""
+    """A running HTTP server, whose log has a line for each request."""
 
     port: int
     pid: int
@@ -147,18 +151,38 @@ class Workspace:
             *(HG, '-R', str(repository), 'serve', '-a', '127.0.0.1'),
             *('-p', str(port), '-A', str(log), *options),
         ]
-        process = subprocess.Popen(
-            command,
-            env=self.environment(config),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            network.wait_for(port)
-            server = Server(port, process.pid, log)
+        with self._running(command, config, port, log) as server:
             # Importing modules and opening the repository are not measured.
             self.output(config, 'identify', server.url)
             yield server
+
+    @contextmanager
+    def serve_files(self, folder: pathlib.Path) -> Iterator[Server]:
+        """Serve the files in a folder, with Python's own HTTP server."""
+        port = network.free_port()
+        log = self.fresh('access')
+        command = [
+            *(sys.executable, '-m', 'http.server', '--bind', '127.0.0.1'),
+            *('--directory', str(folder), str(port)),
+        ]
+        with self._running(command, 'core', port, log) as server:
+            yield server
+
+    @contextmanager
+    def _running(
+        self, command: Sequence[str], config: str, port: int, log: pathlib.Path
+    ) -> Iterator[Server]:
+        """Run a server, and stop it at the end."""
+        with log.open('a') as errors:
+            process = subprocess.Popen(
+                command,
+                env=self.environment(config),
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+        try:
+            network.wait_for(port)
+            yield Server(port, process.pid, log)
         finally:
             process.terminate()
             process.wait()

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
+from helpers.packs import zstd_that_says
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mercurial import mdiff
 from mercurial.utils import storageutil
 
-from hgext3rd.amalgam.packs import decoder, encoder, layout
+from hgext3rd.amalgam.codecs import chunks, columns
+from hgext3rd.amalgam.packs import contents, decoder, encoder, layout, names
 from hgext3rd.amalgam.packs.contents import PackedFrame
 from hgext3rd.amalgam.packs.derivation import Derivation
 from hgext3rd.amalgam.packs.errors import PackError
@@ -64,9 +68,15 @@ def changesets(texts: list[bytes], outside: bool = False) -> list[Revision]:
 
 
 def encoded(
-    first: list[Revision], lines: list[Line], frame_bytes: int = 1 << 20
+    first: list[Revision],
+    lines: list[Line],
+    frame_bytes: int = 1 << 20,
+    compare: bool = False,
 ) -> bytes:
-    made = encoder.Encoder(Texts(lines), 3, frame_bytes=frame_bytes)
+    sizes = {MANIFEST: frame_bytes, FILE: frame_bytes}
+    effort = encoder.Effort(3, sizes, compare)
+    trees = any(kind == MANIFEST and name for kind, name, _revisions in lines)
+    made = encoder.Encoder(Texts(lines), effort, trees)
     for revision in first:
         made.changeset(revision)
     for kind, name, revisions in lines:
@@ -155,9 +165,9 @@ def histories(draw: st.DrawFn) -> tuple[list[Revision], list[Line]]:
         draw(st.booleans()),
     )
     lines: list[Line] = []
-    names = [(MANIFEST, b''), (MANIFEST, b'd/'), (FILE, b'a'), (FILE, b'd/b')]
+    kinds = [(MANIFEST, b''), (MANIFEST, b'd/'), (FILE, b'a'), (FILE, b'd/b')]
     number = 0
-    for kind, name in names:
+    for kind, name in kinds:
         revisions: list[tuple[Revision, bytes]] = []
         known = {NULL: b'', OUTSIDE: BEFORE}
         for link in range(count):
@@ -200,12 +210,12 @@ def histories(draw: st.DrawFn) -> tuple[list[Revision], list[Line]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(histories(), st.sampled_from([1, 100, 1 << 20]))
+@given(histories(), st.sampled_from([1, 100, 1 << 20]), st.booleans())
 def test_round_trip(
-    history: tuple[list[Revision], list[Line]], frame_bytes: int
+    history: tuple[list[Revision], list[Line]], frame_bytes: int, compare: bool
 ) -> None:
     first, lines = history
-    data = encoded(first, lines, frame_bytes)
+    data = encoded(first, lines, frame_bytes, compare)
     found = items(data)
     assert found[: len(first)] == first
     expected = [
@@ -283,7 +293,7 @@ def joined(found: list[tuple[bytes, bytes]]) -> bytes:
 def test_blocks() -> None:
     """The order of blocks, and what the heads of a small pack say."""
     data = encoded(*small())
-    assert data.startswith(b'HGPK\x01\0')
+    assert data.startswith(b'HGPK\x02\0')
     found = blocks(data)
     assert b''.join(kind for kind, _content in found) == b'CNFINFIE'
     assert joined(found) == data
@@ -294,7 +304,27 @@ def test_blocks() -> None:
 
 @pytest.mark.parametrize(
     'name',
-    [b'', b'a/', b'a\nb', b'a\rb'],
+    [
+        b'',
+        b'a/',
+        b'a\nb',
+        b'a\rb',
+        b'/a',
+        b'//a',
+        b'a//b',
+        b'.',
+        b'..',
+        b'../a',
+        b'a/../b',
+        b'a/..',
+        b'a/./b',
+        b'.hg/hgrc',
+        b'.hg',
+        b'a/.HG/hgrc',
+        b'a/.hG./hgrc',
+        'a/.h\u200cg/hgrc'.encode(),
+        b'\xff/../a',
+    ],
 )
 def test_names_that_no_file_can_have(name: bytes) -> None:
     found = blocks(encoded(*small()))
@@ -366,3 +396,363 @@ def test_damaged_content_of_a_frame_is_a_pack_error() -> None:
     )
     with pytest.raises(PackError):
         frame.entries()
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        b'',
+        b'short',
+        b'0' * 40,
+        b'0' * 40 + b'\n',
+        b'0' * 40 + b'\nno end',
+        b'0' * 40 + b'\nuser\nno end',
+        b'0' * 40 + b'\nuser\n0 0\n',
+        b'0' * 40 + b'\nuser\n0 0\nfile\n\ndescription',
+        b'\n' * 50,
+    ],
+)
+def test_texts_of_changesets_of_any_form(text: bytes) -> None:
+    first = changesets([text, b'0' * 40 + b'\nuser\n0 0\n\nother', text])
+    found = items(encoded(first, []))
+    assert found[:3] == first
+
+
+@pytest.mark.parametrize(
+    ('lengths', 'middles'),
+    [([50], [10]), ([50], [-1]), ([50, 8], [3, 1]), ([-1, 59], [0, 0])],
+)
+def test_parts_that_do_not_match_their_texts(
+    lengths: list[int], middles: list[int]
+) -> None:
+    with pytest.raises(PackError):
+        contents.joined_texts(b'x' * 58, lengths, middles)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        b'a',
+        b'.a',
+        b'..a',
+        b'a..',
+        b'.hga',
+        b'a.hg',
+        b'a/.hgtags',
+        b'.h/g',
+        b'...',
+    ],
+)
+def test_names_that_files_can_have(name: bytes) -> None:
+    assert names.are_right([b'a/b', name, b'c'])
+    assert not names.are_right([b'a/b', name, b'..'])
+
+
+def reframed(content: bytes, **changes: bytes | list[list[int]]) -> bytes:
+    """Return the content of a block with a frame, with other values."""
+    keys = ('head', 'bases', 'nodes', 'table', 'chunk')
+    values = dict(zip(keys, layout.cut(content, 5), strict=True))
+    for key, value in changes.items():
+        if isinstance(value, list):
+            value = b'u' + columns.pack(value)
+        values[key] = value
+    return layout.join(*values.values())
+
+
+def refused(found: list[tuple[bytes, bytes]], reason: str) -> None:
+    with pytest.raises(PackError, match=reason):
+        items(joined(found))
+
+
+def test_directory_without_the_flag_for_trees() -> None:
+    found = blocks(encoded(*small()))
+    found[1] = b'N', layout.join(b'm', b'2', b'u\0d/')
+    refused(found, 'a directory in a pack without trees')
+
+
+def test_line_without_revisions() -> None:
+    """Names alone would take memory, and no bytes of content."""
+    found = blocks(encoded(*small()))
+    found[4] = b'N', layout.join(b'f', b'2', b'ua\0b')
+    refused(found, 'an index is missing')
+    head, _counts, *rest = layout.cut(found[6][1], 6)
+    counts = b'u' + columns.pack([[2, 0], [0, 0]])
+    found[6] = b'I', layout.join(b'2 0 0', counts, *rest)
+    refused(found, 'out of range')
+
+
+def test_links_of_manifests_that_the_index_does_not_have() -> None:
+    """Nodes of files would be those of other changesets."""
+    found = blocks(encoded(*small()))
+    assert found[2][0] == b'F'
+    head, table = (layout.cut(found[2][1], 5)[n] for n in (0, 3))
+    lines, revs, distances, lengths, _links = columns.unpack(
+        chunks.decode(table), 5, 2
+    )
+    found[2] = (
+        b'F',
+        reframed(
+            found[2][1],
+            table=[[*lines], [*revs], [*distances], [*lengths], [1, -1]],
+        ),
+    )
+    refused(found, 'does not match')
+    found[2] = (
+        b'F',
+        reframed(
+            found[2][1],
+            table=[[*lines], [*revs], [*distances], [*lengths], [0, 9]],
+        ),
+    )
+    refused(found, 'out of range')
+
+
+def test_names_are_limited_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = blocks(encoded(*small()))
+    monkeypatch.setattr(layout, 'MOST_ALL_NAMES', 10)
+    for number in range(4):
+        name = b'u%d' % number * 3
+        found.insert(1, (b'N', layout.join(b'm', b'1', b'')))
+        found[1] = b'N', layout.join(b'f', b'1', name)
+    refused(found, 'too many names')
+
+
+def test_names_without_an_index_are_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = blocks(encoded(*small()))
+    monkeypatch.setattr(layout, 'MOST_ROWS', 2)
+    found[4] = b'N', layout.join(b'f', b'3', b'ua\0b\0c')
+    refused(found, 'too many names')
+
+
+def test_entries_without_an_index_are_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Frames are kept until then."""
+    found = blocks(encoded(*small()))
+    found[5:6] = [found[5]] * 3
+    refused(found, 'does not match')
+    monkeypatch.setattr(layout, 'MOST_ROWS', 5)
+    refused(found, 'an index is missing')
+
+
+def test_manifests_of_equal_lines_are_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A few bytes must not become a million nodes."""
+    monkeypatch.setattr(layout, 'FREE_LINES', 1000)
+    monkeypatch.setattr(decoder, '_LARGE', 1000)
+    for count, fits in ((900, True), (100_000, False)):
+        text = b''.join(b'%05d\0%s\n' % (n, b'a' * 40) for n in range(count))
+        node = b'\1' * 20
+        first = changesets([node.hex().encode() + b'\nme\n0 0\n\n'])
+        root = Revision(
+            node, NULL, NULL, first[0].node, NULL, insertion(text), 0
+        )
+        data = encoded(first, [(MANIFEST, b'', [(root, text)])])
+        if fits:
+            items(data)
+            continue
+        assert len(data) < count * 4
+        with pytest.raises(PackError, match='too many lines'):
+            items(data)
+        # Also if it comes in many deltas.
+        deltas = [
+            struct.pack('>lll', 0, 0, len(part)) + part
+            for part in (text[n : n + 470] for n in range(0, len(text), 470))
+        ]
+        links = first[0].node
+        revisions = [(root, b'')] + [
+            (
+                Revision(
+                    bytes([n // 250 + 2, n % 250]) * 10,
+                    node,
+                    NULL,
+                    links,
+                    node,
+                    delta,
+                    0,
+                ),
+                b'',
+            )
+            for n, delta in enumerate(deltas)
+        ]
+        revisions[0] = (root._replace(delta=insertion(b'')), b'')
+        with pytest.raises(PackError, match='too many lines'):
+            items(encoded(first, [(MANIFEST, b'', revisions)]))
+
+
+def test_blocks_of_changesets_are_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = encoded(*small())
+    monkeypatch.setattr(layout, 'MOST_TEXTS', 10)
+    with pytest.raises(PackError, match='too large'):
+        items(data)
+    monkeypatch.setattr(layout, 'MOST_TEXT', 10)
+    with pytest.raises(PackError, match='out of range'):
+        items(data)
+
+
+# -- content that is larger than it says
+
+
+@pytest.mark.parametrize('says', [65_536, 4 << 20])
+def test_decoding_stops_at_the_size_that_is_stated(says: int) -> None:
+    bomb = zstd_that_says(says, bytes(200 << 20))
+    assert len(bomb) < 50_000
+    for pieces in ([bomb], [bomb[:1000], bomb[1000:]]):
+        tracemalloc.start()
+        with pytest.raises(chunks.ChunkError):
+            chunks.decode_limited(pieces, says)
+        _now, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 20 << 20
+
+
+@pytest.mark.parametrize('count', [2, 3, 50])
+def test_chunk_in_pieces(count: int) -> None:
+    data = random.Random(3).randbytes(70_000) * 3
+    chunk = chunks.Codec('zstd', 3).encode(data)
+    step = len(chunk) // count + 1
+    pieces = [chunk[n : n + step] for n in range(0, len(chunk), step)]
+    assert chunks.decode_limited(pieces, len(data)) == data
+    with pytest.raises(chunks.ChunkError):
+        chunks.decode_limited(pieces, len(data) - 1)
+    with pytest.raises(chunks.ChunkError):
+        chunks.decode_limited(pieces[:-1], len(data))
+    for wrong in (len(data) - 1, len(data) + 1):
+        lie = zstd_that_says(wrong, data)
+        with pytest.raises(chunks.ChunkError):
+            chunks.decode_limited([lie[:100], lie[100:]], wrong)
+        with pytest.raises(chunks.ChunkError):
+            chunks.decode_limited([lie], wrong)
+
+
+def test_continuations_are_limited() -> None:
+    """Data that no entry needs must not pile up in memory."""
+    found = blocks(encoded(*small()))
+    found[6:6] = [(b'P', bytes(2000))] * 3
+    refused(found, 'data of a frame is too large')
+
+
+def names_block(names: bytes, count: int, kind: bytes = b'f') -> bytes:
+    chunk = chunks.Codec('zstd', 3).encode(names)
+    return layout.block(layout.NAMES, layout.join(kind, b'%d' % count, chunk))
+
+
+#: Why each of the packs below is refused.
+HOSTILE = {
+    'rows': 'table is too large',
+    'more rows': 'table is too large',
+    'wide rows': 'chunk is too large',
+    'a text': 'chunk is too large',
+    'two texts': 'block of changesets is too large',
+    'names': 'chunk is too large',
+    'equal names': 'comes twice',
+    'many names': 'too many names',
+    "entries b'f'": 'an index is missing',
+    "entries b'm'": 'an index is missing',
+    'an index': 'does not match the frames',
+    'lines of a manifest': 'too many lines',
+}
+
+
+def hostile() -> Iterator[tuple[str, bytes]]:
+    """Yield small packs that ask for much memory."""
+    head = layout.HEAD.pack(layout.MAGIC, layout.VERSION, 0)
+    zstd = chunks.Codec('zstd', 3)
+
+    def changesets(count: int, columns: bytes, texts: bytes) -> bytes:
+        return head + layout.block(
+            layout.CHANGESETS, layout.join(b'%d' % count, columns, texts)
+        )
+
+    many = layout.MOST_ROWS
+    yield 'rows', changesets(99_999_999, b'u' + bytes(5), b'')
+    yield 'more rows', changesets(many + 1, b'u' + bytes(5), b'')
+    yield 'wide rows', changesets(10, zstd.encode(bytes(64 << 20)), b'')
+    yield (
+        'a text',
+        changesets(
+            1,
+            b'u' + columns.pack([[0], [0], [0], [100], [0]]),
+            zstd.encode(bytes(200 << 20)),
+        ),
+    )
+    half = 100 << 20
+    yield (
+        'two texts',
+        changesets(
+            2,
+            b'u' + columns.pack([[0, 0], [0, 0], [0, 0], [half, half], [0, 0]]),
+            zstd.encode(bytes(2 * half)),
+        ),
+    )
+    yield 'names', head + names_block(b'\0' * (200 << 20), (200 << 20) + 1)
+    yield 'equal names', head + names_block(b'a\0' * 999_999 + b'a', 10**6)
+    some = b'\0'.join(b'%07d' % n for n in range(1_500_000))
+    yield 'many names', head + names_block(some, 1_500_000)
+    name = names_block(b'a', 1)
+    for kind in (b'f', b'm'):
+        start = head + changesets(1, b'u' + bytes(5), b'')[len(head) :]
+        start += names_block(b'a' if kind == b'f' else b'', 1, kind)
+        width = 4 if kind == b'f' else 5
+        yield (
+            f'entries {kind!r}',
+            start
+            + layout.block(
+                layout.FRAME,
+                layout.join(b'%d 0' % many, b'', b'', b'u' + bytes(width), b''),
+            )
+            * 40,
+        )
+    yield (
+        'an index',
+        head
+        + name
+        + layout.block(
+            layout.INDEX,
+            layout.join(
+                b'1 0 0',
+                b'u' + columns.pack([[many], [0]]),
+                b'u' + bytes(7),
+                b'',
+                b'',
+                b'',
+            ),
+        ),
+    )
+    lines = b'\n' * (20 << 20)
+    yield (
+        'lines of a manifest',
+        changesets(1, b'u' + bytes(5), b'')
+        + names_block(b'', 1, b'm')
+        + layout.block(
+            layout.FRAME,
+            layout.join(
+                b'1 0',
+                b'',
+                b'',
+                b'u' + columns.pack([[0], [0], [0], [len(lines)], [0]]),
+                zstd.encode(lines),
+            ),
+        )
+        + layout.block(layout.END, b'1 1 1'),
+    )
+
+
+def test_hostile_packs_take_little_memory() -> None:
+    """A pack of some kB is refused before it takes 100 MB."""
+    for name, data in hostile():
+        assert len(data) < 2 << 20, name
+        tracemalloc.start()
+        try:
+            with pytest.raises(PackError, match=HOSTILE[name]):
+                for _event in decoder.Decoder(io.BytesIO(data)).events():
+                    pass
+            _now, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 100 << 20, name

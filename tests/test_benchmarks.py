@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import pathlib
 import signal
+import socket
 import sys
 import threading
 import time
@@ -17,12 +19,15 @@ import pytest
 
 from benchmarks import (
     __main__,
+    generate,
     histories,
     measure,
+    network,
     processes,
     report,
     rows_storage,
     runner,
+    scale,
     summary,
 )
 from benchmarks.histories import History
@@ -228,8 +233,8 @@ def test_readme_shows_figures_of_one_history(tmp_path: pathlib.Path) -> None:
     block = f'.. {name} begin\nold\n.. {name} end\n'
     readme.write_text(f'before\n{block}after\n')
     results = [
-        size_row('ours: file history', 0.25),
-        size_row('other: file history', 0.75),
+        size_row('ours: store', 0.25),
+        size_row('other: store', 0.75),
     ]
     history = History('ours', tmp_path, tmp_path, 321, 'tip')
     summary.rewrite(readme, results, history)
@@ -248,6 +253,7 @@ def test_readme_shows_figures_of_one_history(tmp_path: pathlib.Path) -> None:
     [
         ('README.rst', summary.FIGURES),
         ('docs/benchmarks.rst', summary.PLOTS),
+        ('docs/benchmarks.rst', scale.CURVES),
     ],
 )
 def test_documents_have_a_place_for_results(document: str, name: str) -> None:
@@ -440,3 +446,131 @@ def test_interrupted_run_keeps_what_it_measured(
     # An incomplete run publishes nothing.
     assert not published.exists()
     assert readme.read_text() == 'figures'
+
+
+# -- the slow line
+
+
+def test_bytes_take_turns_on_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    line = network.Line(speed=100, delay=2)
+    assert line.arrival(50) == 2.5
+    # The line is busy until 0.5.
+    assert line.arrival(100) == 3.5
+    clock.now = 10
+    assert line.arrival(0) == 12
+
+
+@pytest.mark.parametrize('slow', [False, True])
+def test_proxy_forwards_and_counts(slow: bool) -> None:
+    # A line so fast that the test does not wait for it.
+    fast = network.Link(network.Line(1e12, 0), network.Line(1e12, 0))
+    sent = os.urandom(1 << 20)
+    counter = network.Counter()
+    received = bytearray()
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                while data := connection.recv(1 << 16):
+                    received.extend(data)
+                connection.sendall(sent[::-1])
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        link = fast if slow else None
+        port = listener.getsockname()[1]
+        with (
+            network.proxy(port, counter, link) as front,
+            socket.create_connection(('127.0.0.1', front)) as client,
+        ):
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+            answered = b''.join(iter(lambda: client.recv(1 << 16), b''))
+        thread.join()
+    assert received == sent
+    assert answered == sent[::-1]
+    assert counter.bytes == len(sent)
+
+
+# -- made-up histories
+
+
+def make_bundle(out: pathlib.Path, shape: generate.Shape) -> bytes:
+    generate.write_bundle(shape, out)
+    return out.read_bytes()
+
+
+def test_made_up_history_is_the_same_each_time(tmp_path: pathlib.Path) -> None:
+    shape = generate.Shape(changesets=60, files=20)
+    first = make_bundle(tmp_path / 'a', shape)
+    assert first == make_bundle(tmp_path / 'b', shape)
+    other = dataclasses.replace(shape, seed=2)
+    assert first != make_bundle(tmp_path / 'b', other)
+
+
+@pytest.mark.parametrize('config', ['core', 'sqlite'])
+def test_made_up_history_is_valid(config: str, tmp_path: pathlib.Path) -> None:
+    workspace = Workspace(tmp_path)
+    bundle, repository = tmp_path / 'bundle', tmp_path / 'repository'
+    generate.write_bundle(generate.Shape(changesets=150, files=40), bundle)
+    workspace.hg(config, 'init', repository)
+    where = (config, '-R', repository)
+    workspace.hg(*where, 'unbundle', '-q', bundle)
+    workspace.hg(*where, 'verify', '-q')
+
+    def count(revset: str) -> int:
+        words = ('log', '-r', revset, '-T', 'x')
+        return len(workspace.output(*where, *words))
+
+    assert count('all()') == 150
+    assert count('public()') == 150
+    assert count('heads(all())') == 1
+    assert count('merge()') > 5
+    # Files are added, changed and removed.
+    assert count('adds("re:.")') > 5
+    assert count('removes("re:.")') > 1
+    files = workspace.output(*where, 'files', '-r', 'tip').splitlines()
+    assert 20 < len(files) < 40
+    assert any('/' in path for path in files)
+
+
+def test_growth_is_measured(tmp_path: pathlib.Path) -> None:
+    document = tmp_path / 'figures.rst'
+    name = scale.CURVES
+    document.write_text(f'.. {name} begin\nold\n.. {name} end\n')
+    words = ['--kind', 'long', '--smallest', '25', '--factors', '2']
+    words += ['--rounds', '1', '--record', str(tmp_path / 'record')]
+    words += ['--publish', str(tmp_path / 'figures')]
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert scale.main(words) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    text = (tmp_path / 'figures' / 'scale.txt').read_text()
+    assert '2x: 50 changesets, 10 files' in text
+    for title in (
+        *('clone over HTTP', 'store', 'update', 'status', 'diff', 'commit'),
+        *('push', 'wire-warm after a push', 'segments', 'pull', 'repack'),
+    ):
+        assert f'\n{title}' in text
+    figures = [line.split() for line in text.splitlines() if ' s  ' in line]
+    assert len(figures) > 30
+    assert all(float(line[-1]) > 0 for line in figures)
+    shown = document.read_text()
+    assert 'old' not in shown and 'wire-warm after a push' in shown
+
+
+def test_curves_show_growth() -> None:
+    def measured(ratio: float) -> measure.Result:
+        return size_row('long: store', ratio)
+
+    text = report.curves({1: [measured(2)], 16: [measured(3)]})
+    head, first, second = text.splitlines()
+    assert head.split() == ['store', '1x', '16x', 'growth']
+    assert first.split() == ['revlog', 'size', 'MB', '1.000', '1.000', '1.00']
+    assert second.split()[-3:] == ['2.000', '3.000', '1.50']
+    # A row that is missing at one size leaves a gap.
+    text = report.curves({1: [measured(2)], 4: []})
+    assert text.splitlines()[1].split()[-2:] == ['1.000', '-']

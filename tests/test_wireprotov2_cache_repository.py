@@ -17,8 +17,10 @@ from hgext3rd.wireprotov2.cache import base, factory, identity, keys
 from hgext3rd.wireprotov2.cache import state as cachestate
 from hgext3rd.wireprotov2.cache.directory import DirectoryCacher
 from hgext3rd.wireprotov2.cache.memory import MemoryCacher
+from hgext3rd.wireprotov2.segments import bundle, cut
 from hgext3rd.wireprotov2.segments.agreement import CacheAgreement
 from hgext3rd.wireprotov2.segments.history import History
+from hgext3rd.wireprotov2.server import warm
 
 try:
     from mercurial.repo.factory import repository
@@ -291,3 +293,31 @@ def test_nothing_is_carried_across_a_fork(repo: Any) -> None:
     os.close(reading)
     os.close(writing)
     assert cacher(repo) is first
+
+
+def test_the_open_segment_is_warmed_with_less_effort(
+    ui: Any, repo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cut, 'LEAST_CHANGESETS', 2)
+    publish(repo, 2)
+    repo.ui.setconfig(b'wireprotov2', b'cacher', b'directory')
+    outcome = warm.warm(repo.ui, repo)
+    assert (outcome.built, outcome.present) == (2, 0)
+    history = History(Requester(repo.filtered(b'served')))
+    [closed, rest] = history.segments().segments()
+    cache = factory.for_repo(repo)
+    assert cache is not None
+
+    def has(segment: cut.Segment, quality: int) -> bool:
+        state = history.key_state(segment.name)
+        assert state is not None and cache is not None
+        key = cache.key(state)
+        assert key is not None
+        return cache.has(key, quality)
+
+    assert has(closed, bundle.LEVEL_AHEAD)
+    assert has(rest, bundle.LEVEL_OPEN)
+    assert not has(rest, bundle.LEVEL_OPEN + 1)
+    # What is there is not built again.
+    outcome = warm.warm(repo.ui, repo)
+    assert (outcome.built, outcome.present) == (0, 2)

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgext3rd.wireprotov2.segments import cut, record
+from hgext3rd.wireprotov2.segments import cut, record, spans
 from hgext3rd.wireprotov2.segments.record import ClosedSegments
 
 #: Estimated bytes of changesets, by revision.
@@ -90,7 +91,7 @@ def test_few_large_changesets_stay_together() -> None:
         (10_000, 100, 5, 5),
         (10_000, 10_000, 40, 60),
         (1_000_000, 200, 200, 500),
-        (1_000_000, 10_000, 400, 1000),
+        (1_000_000, 10_000, 2000, 3000),
     ],
 )
 def test_number_of_segments(
@@ -98,6 +99,17 @@ def test_number_of_segments(
 ) -> None:
     closed, _rest = cut.cut(range(changesets), lambda _rev: weight, 0, 0)
     assert least <= len(closed) <= most
+
+
+@pytest.mark.parametrize('before', [0, 10**9, 10**12])
+def test_size_of_a_segment_does_not_grow_with_history(before: int) -> None:
+    # The open segment is built anew after each push.
+    closed, rest = cut.cut(
+        range(10_000), lambda _rev: 1000, before, before // 1000
+    )
+    assert closed
+    for revs in (*closed, rest):
+        assert len(revs) * 1000 < cut.GROWN_BYTES + 1000
 
 
 def segment(*ranges: cut.Range) -> cut.Segment:
@@ -178,3 +190,21 @@ def test_names() -> None:
     assert name != cut.segment_name(b'03', nodes)
     assert name == cut.segment_name(b'02', reversed(nodes))
     assert name != cut.segment_name(b'02', nodes[:1])
+
+
+class Counted(cut.Segment):
+    """A segment whose revisions must not be looked at."""
+
+    def revs(self) -> Iterator[int]:
+        raise AssertionError('the revisions are listed')
+
+
+def test_joining_segments_does_not_list_their_revisions() -> None:
+    segments = [
+        Counted(b'n' * 20, ranges, (b'h' * 20,), 3, 1000, b'l' * 20)
+        for ranges in (((0, 4), (6, 9)), ((5, 6), (9, 12)), ((14, 20),))
+    ]
+    span = spans.join(segments)
+    assert span.ranges == ((0, 4), (5, 12), (14, 20))
+    assert (span.changesets, span.size) == (9, 3000)
+    assert span.highest == 19

@@ -249,11 +249,53 @@ def decode_limited(pieces: Sequence[bytes], most: int) -> bytes:
         data = (
             decode(pieces[0])
             if len(pieces) == 1
-            else decode_stream(iter(pieces))
+            else _unzstd_pieces(pieces, size)
         )
     if len(data) > most:
         raise ChunkError('a chunk is too large')
     return data
+
+
+def _unzstd_pieces(pieces: Sequence[bytes], size: int) -> bytes:
+    """Return the data of a zstd frame that says that it has ``size`` bytes.
+
+    A decoder of streams compares that with the content at the end only, when
+    any number of bytes has come out.
+    """
+    zstandard = _zstandard()
+    data = bytearray(size)
+    view = memoryview(data)
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(
+            _Pieces(pieces)
+        ) as reader:
+            while view:
+                count = reader.readinto(view)
+                if not count:
+                    raise ChunkError('a chunk is smaller than it says')
+                view = view[count:]
+            if reader.read(1):
+                raise ChunkError('a chunk is larger than it says')
+    except zstandard.ZstdError as exc:
+        raise ChunkError(str(exc)) from exc
+    return bytes(data)
+
+
+class _Pieces:
+    """Pieces of bytes as a file."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._piece = memoryview(b'')
+
+    def read(self, size: int) -> memoryview:
+        while not self._piece:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            self._piece = memoryview(piece)
+        found, self._piece = self._piece[:size], self._piece[size:]
+        return found
 
 
 def _unzstd(chunk: bytes) -> bytes:

@@ -21,7 +21,7 @@ import operator
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain, islice, repeat
 from typing import Any
 
 _TYPES = {1: 'b', 2: 'h', 4: 'i', 8: 'q'}
@@ -143,5 +143,22 @@ def undiff(values: Iterable[int]) -> array[int]:
     """
     try:
         return array('q', accumulate(values))
+    except OverflowError as exc:
+        raise ColumnError(str(exc)) from exc
+
+
+def undiff_parts(values: Iterable[int], lengths: Sequence[int]) -> array[int]:
+    """Return what ``undiff`` makes of each part of ``values``, joined.
+
+    ``lengths`` are the lengths of the parts. Raises ColumnError for values of
+    more than 64 bits.
+    """
+    sums = list(accumulate(values, initial=0))
+    starts = accumulate(lengths, initial=0)
+    before = chain.from_iterable(
+        map(repeat, map(sums.__getitem__, starts), lengths)
+    )
+    try:
+        return array('q', map(operator.sub, islice(sums, 1, None), before))
     except OverflowError as exc:
         raise ColumnError(str(exc)) from exc

@@ -13,8 +13,11 @@ This module performs no I/O except that it reads from the file it is given.
 from __future__ import annotations
 
 import binascii
+import operator
 import struct
+from array import array
 from collections.abc import Iterator, Sequence
+from itertools import chain, compress, repeat
 from typing import IO
 
 from mercurial.utils import storageutil
@@ -25,8 +28,12 @@ from .contents import Changesets, Event, Index, Line, Names, PackedFrame
 from .derivation import Derivation
 from .errors import PackError
 from .layout import NODE_SIZE, NULL
+from .names import are_right
 
 _INDEX_COLUMNS = 7
+
+# Bytes of an entry whose lines are counted before they are split.
+_LARGE = 1 << 20
 
 
 class Decoder:
@@ -53,12 +60,21 @@ class Decoder:
             layout.MANIFEST: [],
             layout.FILE: [],
         }
-        self._known_names: set[tuple[bytes, bytes]] = set()
+        self._known_names: dict[bytes, set[bytes]] = {
+            layout.MANIFEST: set(),
+            layout.FILE: set(),
+        }
         # How many lines of each kind an index has come for.
         self._indexed = {layout.MANIFEST: 0, layout.FILE: 0}
         self._frames = 0
-        # The frames since the last index.
+        # The frames since the last index, their number of entries, and the
+        # links of those of manifests.
         self._recent: list[PackedFrame] = []
+        self._entries = 0
+        self._links: list[Sequence[int]] = []
+        # Bytes of all names, and of the data of frames of manifests.
+        self._name_bytes = 0
+        self._manifest_bytes = 0
         self._kind = layout.MANIFEST
         self._revisions = 0
 
@@ -82,12 +98,20 @@ class Decoder:
             elif kind == layout.NAMES:
                 yield self._new_names(content)
             elif kind == layout.FRAME:
-                pieces: list[bytes] = []
+                frame, links = self._frame(content)
+                # Data that does not shrink becomes a little longer.
+                left = sum(frame.lengths) * 65 // 64 + 4096
+                left -= len(frame.pieces[0])
                 following = self._block()
                 while following[0] == layout.CONTINUATION:
-                    pieces.append(following[1])
+                    left -= len(following[1])
+                    if left < 0:
+                        raise PackError('the data of a frame is too large')
+                    frame.pieces.append(following[1])
                     following = self._block()
-                yield self._frame(content, pieces)
+                if frame.kind == layout.MANIFEST:
+                    self._learn(frame, links)
+                yield frame
             elif kind == layout.INDEX:
                 yield self._index(content)
             else:
@@ -119,31 +143,44 @@ class Decoder:
             raise PackError('changesets after files')
         head, table, packed = layout.cut(content, 3)
         (count,) = _numbers(head, 1)
-        p1s, p2s, flags, lengths = _table(table, 4, count)
-        contents.check_range(flags, 0, 0xFFFF)
-        texts = contents.split(
-            chunks.decode_limited([packed], layout.MOST_TABLE), lengths
+        p1s, p2s, flags, lengths, middles = _table(table, 5, count)
+        contents.check_range(flags, 0, 0xFFFF, 'the flags of a changeset')
+        contents.check_range(
+            lengths, 0, layout.MOST_TEXT, 'the length of a changeset'
+        )
+        size = sum(lengths)
+        if size - max(lengths, default=0) > layout.MOST_TEXTS:
+            raise PackError('a block of changesets is too large')
+        texts = contents.joined_texts(
+            chunks.decode_limited([packed], size), lengths, middles
         )
         first = len(self._nodes)
         parents = []
         known, outside = self._nodes, self._outside
         hashed = storageutil.hashrevisionsha1
-        learn = self._derivation.add_changeset
+        # A plain loop: it runs for each changeset of a clone.
         try:
-            for number, text in enumerate(texts):
-                p1, p2 = (
-                    NULL
-                    if not reference
-                    else known[first + number - reference]
-                    if 0 < reference <= first + number
-                    else outside[_positive(reference - first - number - 1)]
-                    for reference in (p1s[number], p2s[number])
-                )
+            for position, p1_reference, p2_reference, text in zip(
+                range(first, first + count), p1s, p2s, texts, strict=True
+            ):
+                p1 = p2 = NULL
+                if p1_reference:
+                    p1 = (
+                        known[position - p1_reference]
+                        if 0 < p1_reference <= position
+                        else outside[_positive(p1_reference - position - 1)]
+                    )
+                if p2_reference:
+                    p2 = (
+                        known[position - p2_reference]
+                        if 0 < p2_reference <= position
+                        else outside[_positive(p2_reference - position - 1)]
+                    )
                 parents.append((p1, p2))
                 known.append(hashed(text, p1, p2))
-                learn(text)
         except IndexError:
             raise PackError('a changeset has an unknown parent') from None
+        self._derivation.add_changesets(texts)
         return Changesets(first, known[first:], parents, flags, texts)
 
     def _new_names(self, content: bytes) -> Names:
@@ -155,30 +192,47 @@ class Decoder:
         if kind != self._kind and self._recent:
             raise PackError('an index is missing')
         (count,) = _numbers(head, 1)
-        names = chunks.decode_limited([packed], layout.MOST_TABLE).split(b'\0')
-        if len(names) != count:
+        joined = chunks.decode_limited([packed], layout.MOST_NAMES)
+        self._name_bytes += len(joined)
+        if joined.count(b'\0') + 1 != count:
             raise PackError('names are missing')
-        before = len(self._known_names)
-        self._known_names.update((kind, name) for name in names)
-        if len(self._known_names) != before + count:
-            raise PackError('a line comes twice')
-        for name in names:
-            if kind == layout.FILE:
-                right = bool(name) and not name.endswith(b'/')
-            else:
-                right = not name or name.endswith(b'/')
-            if not right or b'\n' in name or b'\r' in name:
-                raise PackError('a name that no file can have')
-        self._kind = kind
         first = len(self._names[kind])
+        if (
+            first + count - self._indexed[kind] > layout.MOST_ROWS
+            or self._name_bytes > layout.MOST_ALL_NAMES
+        ):
+            raise PackError('there are too many names')
+        names = joined.split(b'\0')
+        known = self._known_names[kind]
+        known.update(names)
+        if len(known) != first + count:
+            raise PackError('a line comes twice')
+        if kind == layout.MANIFEST:
+            directories = [name for name in names if name]
+            if directories and not self.trees:
+                raise PackError('a directory in a pack without trees')
+            right = all(name.endswith(b'/') for name in directories)
+            paths = [name[:-1] for name in directories]
+        else:
+            right, paths = True, names
+        if not right or (paths and not are_right(paths)):
+            raise PackError('a name that no file can have')
+        if kind != self._kind:
+            # No more manifests follow.
+            self._derivation.end_directory()
+        self._kind = kind
         self._names[kind].extend(names)
         return Names(kind, first, names)
 
-    def _frame(self, content: bytes, pieces: list[bytes]) -> PackedFrame:
+    def _frame(self, content: bytes) -> tuple[PackedFrame, Sequence[int]]:
+        """Return a frame with the first piece of its data, and its links."""
         head, base_table, base_nodes, table, first = layout.cut(content, 5)
         count, outside = _numbers(head, 2)
         kind = self._kind
         is_manifest = kind == layout.MANIFEST
+        self._entries += count
+        if self._entries > layout.MOST_ROWS:
+            raise PackError('an index is missing')
         lines, revs, distances, lengths, *links = _table(
             table, 5 if is_manifest else 4, count
         )
@@ -188,17 +242,14 @@ class Decoder:
         if len(base_nodes) != outside * NODE_SIZE:
             raise PackError('a list of nodes is cut short')
         names = len(self._names[kind])
-        contents.check_range(lines, 0, names - 1)
-        contents.check_range(bases, 0, names - 1)
-        contents.check_range(revs, 0, 1 << 31)
-        contents.check_range(lengths, 0, 1 << 31)
-        contents.check_range(distances, -outside, count)
-        for place, distance in enumerate(distances):
-            if distance > 0:
-                if distance > place or lines[place - distance] != lines[place]:
-                    raise PackError('a delta without its base')
-            elif distance < 0 and bases[-distance - 1] != lines[place]:
-                raise PackError('a delta of another line')
+        contents.check_range(lines, 0, names - 1, 'the line of an entry')
+        contents.check_range(bases, 0, names - 1, 'the line of a delta base')
+        contents.check_range(revs, 0, layout.MOST_ROWS, 'a revision')
+        contents.check_range(
+            lengths, 0, layout.MOST_SIZE, 'the length of an entry'
+        )
+        contents.check_range(distances, -outside, count, 'the base of a delta')
+        _check_bases(distances, lines, bases)
         size = sum(lengths)
         if size > layout.MOST_FRAME + max(lengths, default=0):
             raise PackError('a frame is too large')
@@ -213,35 +264,59 @@ class Decoder:
             distances,
             lengths,
             list(zip(bases, _nodes(base_nodes), strict=True)),
-            [first, *pieces],
+            [first],
         )
         self._frames += 1
         self._recent.append(frame)
-        if is_manifest:
-            self._learn(frame, columns.undiff(links[0]))
-        return frame
+        if not is_manifest:
+            return frame, []
+        learned = columns.undiff(links[0])
+        contents.check_range(
+            learned, 0, len(self._nodes) - 1, 'the link of a manifest'
+        )
+        self._links.append(learned)
+        return frame, learned
 
     def _learn(self, frame: PackedFrame, links: Sequence[int]) -> None:
         """Learn the nodes that a frame of manifests names."""
         names = self._names[layout.MANIFEST]
         derivation = self._derivation
-        contents.check_range(links, 0, len(self._nodes) - 1)
+        size = sum(map(len, frame.pieces))
+        self._manifest_bytes += size
+        most = layout.FREE_LINES + self._manifest_bytes
         for line, link, distance, entry in zip(
             frame.lines, links, frame.distances, frame.entries(), strict=True
         ):
+            if len(entry) > _LARGE and (
+                entry.count(b'\n') > layout.FREE_LINES + size
+            ):
+                raise PackError('manifests have too many lines')
             if distance:
                 derivation.add_delta(names[line], link, entry)
+            elif self.trees and b'/' in entry:
+                raise PackError('a manifest of files in other directories')
             else:
                 derivation.add_text(names[line], link, entry)
+            if derivation.lines > most:
+                raise PackError('manifests have too many lines')
 
     def _index(self, content: bytes) -> Index:
         head, counts, table, outside, places, explicit = layout.cut(content, 6)
         count, outsiders, unknown = _numbers(head, 3)
         revisions, outsides = _table(counts, 2, count)
-        contents.check_range(revisions, 0, 1 << 31)
-        contents.check_range(outsides, 0, outsiders)
+        # A line without revisions would be known by its name alone.
+        contents.check_range(
+            revisions, 1, layout.MOST_ROWS, 'the number of revisions of a line'
+        )
+        contents.check_range(
+            outsides, 0, outsiders, 'the number of outside nodes of a line'
+        )
         total = sum(revisions)
-        rows = _table(table, _INDEX_COLUMNS, total)
+        if total != self._entries:
+            raise PackError('the index does not match the frames')
+        links, p1s, p2s, flags, sizes, frames, entries = _table(
+            table, _INDEX_COLUMNS, total
+        )
         if (
             len(outside) != outsiders * NODE_SIZE
             or sum(outsides) != outsiders
@@ -250,42 +325,80 @@ class Decoder:
             raise PackError('a list of nodes is cut short')
         (numbers,) = _table(places, 1, unknown)
         numbers = columns.undiff(numbers)
-        contents.check_range(numbers, 0, total - 1)
+        contents.check_range(
+            numbers, 0, total - 1, 'the place of an explicit node'
+        )
         given = dict(zip(numbers, _nodes(explicit), strict=True))
-        outside_nodes = _nodes(outside)
         kind = self._kind
         first = self._indexed[kind]
         self._indexed[kind] += count
-        if self._indexed[kind] > len(self._names[kind]):
+        names = self._names[kind][first : self._indexed[kind]]
+        if len(names) != count:
             raise PackError('an index of no line')
+        self._revisions += total
+        # Whole columns: an index has many lines of few revisions, or few lines
+        # of many.
+        links = columns.undiff_parts(links, revisions)
+        sizes = columns.undiff_parts(sizes, revisions)
+        frames = columns.undiff_parts(frames, revisions)
+        entries = columns.undiff_parts(entries, revisions)
+        contents.check_range(
+            links, 0, len(self._nodes) - 1, 'the link of a revision'
+        )
+        contents.check_range(sizes, 0, layout.MOST_SIZE, 'the size of a text')
+        contents.check_range(flags, 0, 0xFFFF, 'the flags of a revision')
+        for references in (p1s, p2s):
+            # A revision may refer to those before it, and to outside nodes.
+            limits = chain.from_iterable(
+                map(range, outsides, map(operator.add, outsides, revisions))
+            )
+            contents.check_range(references, 0, 1 << 62, 'a parent')
+            if any(map(operator.gt, references, limits)):
+                raise PackError('a revision has an unknown parent')
+        numbers_of_lines = range(first, first + count)
+        self._check_content(
+            numbers_of_lines, revisions, links, frames, entries, sizes
+        )
+        nodes = self._derived(kind, names, revisions, links, given)
+        outside_nodes = _nodes(outside)
         lines = []
         start = taken = 0
-        for offset, (size, others) in enumerate(
-            zip(revisions, outsides, strict=True)
+        for number, name, size, others in zip(
+            numbers_of_lines, names, revisions, outsides, strict=True
         ):
             end = start + size
+            own = nodes[start:end]
+            if len(set(own)) != size:
+                raise PackError('a revision comes twice')
             lines.append(
-                self._line(
+                Line(
                     kind,
-                    first + offset,
-                    [column[start:end] for column in rows],
+                    name,
+                    number,
+                    own,
                     outside_nodes[taken : taken + others],
-                    {
-                        rev: given[start + rev]
-                        for rev in range(size)
-                        if start + rev in given
-                    }
-                    if given
-                    else {},
+                    links[start:end],
+                    p1s[start:end],
+                    p2s[start:end],
+                    flags[start:end],
+                    sizes[start:end],
+                    frames[start:end],
+                    entries[start:end],
                 )
             )
             start = end
             taken += others
-        self._revisions += total
-        self._check_content(lines)
         return Index(kind, lines)
 
-    def _check_content(self, lines: list[Line]) -> None:
+    def _check_content(
+        self,
+        lines: range,
+        revisions: Sequence[int],
+        links: Sequence[int],
+        frames: array[int],
+        entries: array[int],
+        sizes: Sequence[int],
+    ) -> None:
         """Check that the frames since the last index are those of ``lines``.
 
         Their entries are the revisions of the lines, in the same order. So no
@@ -293,48 +406,56 @@ class Decoder:
         always has a base that comes before it.
         """
         recent, self._recent = self._recent, []
-        lines_in = [number for frame in recent for number in frame.lines]
-        revs_in = [rev for frame in recent for rev in frame.revs]
-        frames = [f.number for f in recent for _entry in f.lines]
-        places = [place for f in recent for place in range(len(f.lines))]
+        stated, self._links = self._links, []
+        self._entries = 0
+        counts = [len(frame.lines) for frame in recent]
+        join = chain.from_iterable
         if (
-            lines_in != [ln.number for ln in lines for _node in ln.nodes]
-            or revs_in != [rev for ln in lines for rev in range(len(ln.nodes))]
-            or frames != [number for ln in lines for number in ln.frames]
-            or places != [place for ln in lines for place in ln.places]
+            list(join(frame.lines for frame in recent))
+            != list(join(map(repeat, lines, revisions)))
+            or list(join(frame.revs for frame in recent))
+            != list(join(map(range, revisions)))
+            or list(frames)
+            != list(join(map(repeat, (f.number for f in recent), counts)))
+            or list(entries) != list(join(map(range, counts)))
+            # Of manifests: nodes were learned with these links.
+            or (stated and list(links) != list(join(stated)))
         ):
             raise PackError('the index does not match the frames')
-        sizes = [size for ln in lines for size in ln.sizes]
-        lengths = [length for f in recent for length in f.lengths]
-        distances = [distance for f in recent for distance in f.distances]
-        if any(
-            not distance and size != length
-            for distance, size, length in zip(
-                distances, sizes, lengths, strict=True
-            )
-        ):
+        full = list(map(operator.not_, join(f.distances for f in recent)))
+        lengths = join(frame.lengths for frame in recent)
+        if list(compress(sizes, full)) != list(compress(lengths, full)):
             raise PackError('a text has another size than the index says')
 
-    def _line(
+    def _derived(
         self,
         kind: bytes,
-        number: int,
-        rows: list[Sequence[int]],
-        outside: list[bytes],
+        names: list[bytes],
+        revisions: Sequence[int],
+        links: array[int],
         given: dict[int, bytes],
-    ) -> Line:
-        links, p1s, p2s, flags, sizes, frames, places = rows
-        links, sizes = columns.undiff(links), columns.undiff(sizes)
-        frames, places = columns.undiff(frames), columns.undiff(places)
-        name = self._names[kind][number]
-        contents.check_range(links, 0, len(self._nodes) - 1)
-        if kind == layout.MANIFEST and not name:
-            digits = self._derivation.roots(links)
-        else:
-            digits = self._derivation.take(name, links)
-        for rev, node in given.items():
-            digits[rev] = node.hex().encode()
-        joined = b''.join(digits)
+    ) -> list[bytes]:
+        """Return the nodes of lines, those of one after those of another.
+
+        ``given`` has the nodes of some rows.
+        """
+        derivation = self._derivation
+        found: list[bytes] = []
+        start = 0
+        for name, size in zip(names, revisions, strict=True):
+            own = links[start : start + size]
+            if kind == layout.MANIFEST and not name:
+                digits = derivation.roots(own)
+            elif given:
+                digits = derivation.take(name, own)
+            else:
+                digits = [derivation.take_joined(name, own)]
+            found += digits
+            start += size
+        if given:
+            for row, node in given.items():
+                found[row] = node.hex().encode()
+        joined = b''.join(found)
         if len(joined) != 2 * NODE_SIZE * len(links):
             raise PackError('a node is missing')
         try:
@@ -342,32 +463,36 @@ class Decoder:
             nodes = _nodes(binascii.unhexlify(joined))
         except ValueError:
             raise PackError('a node is damaged') from None
-        distinct = set(nodes)
-        if len(distinct) != len(nodes) or NULL in distinct:
+        if NULL in nodes:
             raise PackError('a revision comes twice')
-        contents.check_range(sizes, 0, 1 << 40)
-        contents.check_range(flags, 0, 0xFFFF)
-        for references in (p1s, p2s):
-            contents.check_range(references, 0, len(links) + len(outside))
-            if any(
-                reference - rev > len(outside)
-                for rev, reference in enumerate(references)
-            ):
-                raise PackError('a revision has an unknown parent')
-        return Line(
-            kind,
-            name,
-            number,
-            nodes,
-            outside,
-            links,
-            p1s,
-            p2s,
-            flags,
-            sizes,
-            frames,
-            places,
+        return nodes
+
+
+def _check_bases(
+    distances: Sequence[int], lines: Sequence[int], bases: Sequence[int]
+) -> None:
+    """Raise PackError unless each delta of a frame is of its own line.
+
+    ``lines`` are the lines of entries, ``bases`` those of outside bases.
+    """
+    inside = [distance > 0 for distance in distances]
+    found = list(
+        map(
+            operator.sub,
+            compress(range(len(distances)), inside),
+            compress(distances, inside),
         )
+    )
+    if found and (
+        min(found) < 0
+        or [lines[place] for place in found] != list(compress(lines, inside))
+    ):
+        raise PackError('a delta without its base')
+    if bases and any(
+        distance < 0 and bases[-distance - 1] != line
+        for distance, line in zip(distances, lines, strict=True)
+    ):
+        raise PackError('a delta of another line')
 
 
 def _nodes(joined: bytes) -> list[bytes]:

@@ -29,7 +29,7 @@ from .errors import PackError
 
 MAGIC = b'HGPK'
 #: Every change that older readers would misread increases this.
-VERSION = 1
+VERSION = 2
 #: The flag of packs of repositories with tree manifests.
 TREES = 1
 
@@ -57,17 +57,42 @@ LENGTH = struct.Struct('>I')
 #: smaller, and all tables of a block together stay below it by far.
 MOST_BLOCK = 80 << 20
 
-#: The most rows of a table. There is one for each revision of an index, which
-#: has 16,000 or a single line, or for each changeset of 4 MB of texts. A
-#: segment has at most 50,000 changesets, and four or more lines share a frame.
-MOST_ROWS = 1 << 21
+#: The most rows of a table, and the most entries of frames and lines that wait
+#: for an index. An index has 16,000 revisions or a single line, and no line has
+#: more revisions than its segments have changesets. A segment has at most
+#: 50,000 of them, and a span of 64 MB hardly a third of this number.
+MOST_ROWS = 1 << 20
 
 #: The most bytes of a frame, decompressed, without its largest entry.
 MOST_FRAME = 256 << 20
 
-#: The most bytes of a decompressed table or list of texts, in any block but
-#: those of frames. An encoder ends a block long before.
-MOST_TABLE = 256 << 20
+#: The most bytes of the texts of a block of changesets without the largest. An
+#: encoder ends a block at 4 MB.
+MOST_TEXTS = 16 << 20
+
+#: The most bytes of one text of a changeset.
+MOST_TEXT = 256 << 20
+
+#: The most bytes of the names in a block.
+MOST_NAMES = 32 << 20
+
+#: The most bytes of all names. Each takes up to ten times its bytes in memory,
+#: but a line also has content, which takes more bytes in the pack.
+MOST_ALL_NAMES = 256 << 20
+
+#: How many lines manifests may have in addition to the bytes that these take in
+#: the pack. A line has a digest, so it takes 20 bytes or more, except for files
+#: of the same content; these have paths that take a byte or more. In memory,
+#: 65,536 lines take about 20 MB.
+FREE_LINES = 1 << 16
+
+#: The largest size of a text, which is what Mercurial's storages can express.
+MOST_SIZE = (1 << 31) - 1
+
+
+#: Bytes at the start of the text of a changeset: the node of its manifest as
+#: digits, and a line feed. They are stored apart from the rest.
+TEXT_HEAD = 41
 
 
 class Revision(NamedTuple):

@@ -25,7 +25,7 @@ from __future__ import annotations
 import operator
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, compress
+from itertools import accumulate
 from typing import NamedTuple
 
 from mercurial.node import nullrev
@@ -69,10 +69,28 @@ def encode_run(
     return b''.join(nodes) + codec.encode(_pack(first, *fields))
 
 
-def encode_table(first: int, table: Table, codec: chunks.Codec) -> bytes:
-    """Return ``idx.data`` for the revisions of a table from ``first`` on."""
-    fields = [getattr(table, name) for name in _COLUMN_NAMES]
-    return table.nodes + codec.encode(_pack(first, *fields))
+def encode_table(
+    table: Table,
+    d1: Sequence[int],
+    d2: Sequence[int],
+    codec: chunks.Codec,
+) -> bytes:
+    """Return ``idx.data`` for the revisions of a table.
+
+    ``d1`` and ``d2`` are the distances to their parents, 0 for null.
+    """
+    packed = columns.pack(
+        (
+            columns.diff(table.linkrevs),
+            d1,
+            d2,
+            table.flags,
+            columns.diff(table.sizes),
+            columns.diff(table.frames),
+            columns.diff(table.places),
+        )
+    )
+    return table.nodes + codec.encode(packed)
 
 
 def _pack(
@@ -205,17 +223,22 @@ def _decode_table(first: int, n: int, data: bytes) -> Table:
     )
     table = Table()
     table.nodes = data[:split]
-    table.p1 = _parents(first, d1)
-    table.p2 = _parents(first, d2)
+    table.p1 = parents_of(first, d1)
+    table.p2 = parents_of(first, d2)
     table.linkrevs = array('i', accumulate(links))
-    table.flags = array('i', flags)
+    # These columns are constant for most files, which is faster to see than to
+    # add up differences.
+    table.flags = array('i', flags if any(flags) else bytes(4 * n))
     table.sizes = array('i', accumulate(sizes))
-    table.frames = columns.undiff(frames)
+    if any(frames[1:]):
+        table.frames = columns.undiff(frames)
+    else:
+        table.frames = array('q', frames[:1]) * n
     table.places = columns.undiff(places)
     return table
 
 
-def _parents(first: int, distances: array[int]) -> array[int]:
+def parents_of(first: int, distances: Sequence[int]) -> array[int]:
     """Return the parents of the revisions from number ``first`` on.
 
     Raises ColumnError if a distance leads to no earlier revision.
@@ -227,8 +250,10 @@ def _parents(first: int, distances: array[int]) -> array[int]:
     parents = array('i', map(operator.sub, range(first, first + n), distances))
     if min(distances) < 0 or min(parents) < 0:
         raise columns.ColumnError('parent out of range')
-    for i in compress(range(n), map(operator.not_, distances)):
-        parents[i] = nullrev
+    null = -1
+    for _ in range(distances.count(0)):
+        null = distances.index(0, null + 1)
+        parents[null] = nullrev
     return parents
 
 

@@ -7,6 +7,9 @@ Nothing here knows the database.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import count
+
 from mercurial import mdiff
 
 from ...amalgam.codecs import chunks
@@ -74,6 +77,31 @@ class OpenFrame:
         if base is None and len(data) > self._largest:
             self._largest = len(data)
         return place
+
+    def extend(
+        self,
+        path_id: int,
+        revs: Sequence[int],
+        distances: Sequence[int],
+        entries: Sequence[bytes],
+    ) -> None:
+        """Add revisions of one path at once.
+
+        All lists have an item for each; a distance is 0 for a full text.
+        """
+        first = len(self.entries)
+        self.paths += [path_id] * len(entries)
+        self.revs += revs
+        self.distances += distances
+        self.entries += entries
+        gid = schema.global_id(path_id, 0)
+        self._places.update(
+            zip([gid + rev for rev in revs], count(first), strict=False)
+        )
+        self.size += sum(map(len, entries))
+        for distance, entry in zip(distances, entries, strict=True):
+            if not distance and len(entry) > self._largest:
+                self._largest = len(entry)
 
     def is_full(self, size: int) -> bool:
         """Return whether the frame should end, if frames have ``size`` bytes."""

@@ -43,10 +43,18 @@ class FileIndex:
     ``path_id`` is None until the file has a revision. ``core`` is core's index
     object. ``frames`` and ``places`` have one value per revision. ``stored``
     maps each loose revision to the number of bytes in its row. ``grown`` is
-    true when revisions were added since the index was read.
+    true when revisions were added one by one since the index was read.
     """
 
-    __slots__ = ('core', 'frames', 'grown', 'path_id', 'places', 'stored')
+    __slots__ = (
+        '_entries',
+        'core',
+        'frames',
+        'grown',
+        'path_id',
+        'places',
+        'stored',
+    )
 
     def __init__(self, path_id: int | None, table: Table | None = None) -> None:
         table = Table() if table is None else table
@@ -55,7 +63,10 @@ class FileIndex:
         self.frames = table.frames
         self.places = table.places
         self.stored: dict[int, int] = {}
-        self.core: Any = compat.make_index(_core_entries(table))
+        # What ``core`` was made of, unless that was changed. It refers to these
+        # bytes, so they take no more memory.
+        self._entries: bytes | None = _core_entries(table)
+        self.core: Any = compat.make_index(self._entries)
 
     @property
     def memory(self) -> int:
@@ -107,6 +118,7 @@ class FileIndex:
         """
         rev = len(self.frames)
         self.grown = True
+        self._entries = None
         self.core.append(
             compat.index_entry(
                 r.flags, r.rawsize, rev, r.linkrev, r.p1, r.p2, r.node
@@ -120,17 +132,36 @@ class FileIndex:
 
     def extend(self, table: Table) -> None:
         """Add the sealed revisions of a table."""
-        if not len(self):
-            self.core = compat.make_index(_core_entries(table))
-            self.frames = table.frames[:]
-            self.places = table.places[:]
+        if self._entries is None:
+            for revision in table:
+                self.append(revision)
             return
-        for revision in table:
-            self.append(revision)
+        # Core's object takes much more memory once revisions are added to it.
+        self._entries += _core_entries(table, len(self))
+        self.core = compat.make_index(self._entries)
+        self.frames = self.frames + table.frames
+        self.places = self.places + table.places
+
+    def compact(self) -> None:
+        """Free the memory that is reserved for more revisions.
+
+        Call this after the last of several revisions was added. Indexes that
+        fill most of that memory stay as they are, so that the time this takes
+        is bounded.
+        """
+        n = len(self)
+        if not self.grown or not n or n > GROWN_BYTES // (8 * _ENTRY):
+            return
+        # Core leaves out the header of a revlog, which is in the first entry.
+        parts = [b'\0\0\0\0', *map(self.core.entry_binary, range(n))]
+        self._entries = b''.join(parts)
+        self.core = compat.make_index(self._entries)
+        self.grown = False
 
     def truncate(self, n: int) -> None:
         """Remove all revisions from number ``n`` on."""
         if n < len(self.frames):
+            self._entries = None
             del self.core[n:-1]
             del self.frames[n:]
             del self.places[n:]
@@ -139,6 +170,7 @@ class FileIndex:
     def replace(self, fresh: FileIndex) -> None:
         """Copy all revisions from ``fresh``, an index that was read again."""
         self.core = fresh.core
+        self._entries = fresh._entries
         self.frames = fresh.frames
         self.places = fresh.places
         self.stored = fresh.stored
@@ -175,17 +207,20 @@ class FileIndex:
             rev -= place
 
 
-def _core_entries(table: Table) -> bytes:
+def _core_entries(table: Table, first: int = 0) -> bytes:
     """Return the entries of Mercurial's index object for the revisions.
 
+    ``first`` is the number of the first.
     Whole columns are copied at once: most of the time of commands on a range of
     changesets was spent on one entry after the other.
     """
     n = len(table)
+    if not n:
+        return b''
     entries = array('i', bytes(4 * _ENTRY)) * n
     entries[_FLAGS::_ENTRY] = table.flags
     entries[_SIZE::_ENTRY] = table.sizes
-    entries[_BASE::_ENTRY] = array('i', range(n))
+    entries[_BASE::_ENTRY] = array('i', range(first, first + n))
     entries[_LINKREV::_ENTRY] = table.linkrevs
     entries[_P1::_ENTRY] = table.p1
     entries[_P2::_ENTRY] = table.p2

@@ -8,6 +8,7 @@ flag processors, which turn raw texts into others.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 
 from mercurial import error, pycompat
@@ -93,8 +94,10 @@ class TextReader:
             return
         self.last = None
         path = self._view.display_id
-        if storageutil.iscensoredtext(text):
-            raise error.CensoredNodeError(path, node, text)
+        with contextlib.suppress(ValueError):
+            # Damaged metadata of a file, which are no tombstone.
+            if storageutil.iscensoredtext(text):
+                raise error.CensoredNodeError(path, node, text)
         where = short(node) if rev is None else pycompat.bytestr(rev)
         raise error.RevlogError(
             _(b'integrity check failed on %s:%s') % (path, where)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mercurial import error, keepalive, pycompat, url, util
@@ -37,6 +37,18 @@ _PORTS = {b'http': b'80', b'https': b'443'}
 
 class RedirectFailure(failures.RemoteFailure):
     """The content cannot be fetched, or is not what was announced."""
+
+
+class WrongContent(RedirectFailure):
+    """The content is not what was announced."""
+
+
+class BrokenOff(RedirectFailure):
+    """The connection broke."""
+
+
+class NoRange(RedirectFailure):
+    """The target does not send a part of the content."""
 
 
 def acceptable(api: OfferedAPI, secure: bool) -> tuple[OfferedTarget, ...]:
@@ -153,18 +165,19 @@ def _opener(ui: Any) -> Any:
 
 
 def fetch(
-    ui: Any, location: events.Location, targets: Sequence[OfferedTarget]
+    ui: Any,
+    location: events.Location,
+    targets: Sequence[OfferedTarget],
+    start: int = 0,
+    known: Iterable[bytes] = (),
 ) -> Iterator[bytes]:
-    """Yield the content of ``location`` in chunks.
+    """Yield the content of ``location`` in chunks, from byte ``start`` on.
 
-    The content is verified after the last chunk. Do not use any of it before
-    the iteration has ended. Raises ``RedirectFailure``.
+    ``known`` are the bytes before. The whole is verified after the last chunk.
+    Do not use any of it before the iteration has ended. Raises
+    ``RedirectFailure``, which is ``NoRange`` if only the whole can be fetched.
     """
-    where = urlutil.hidepassword(location.url.partition(b'?')[0])
-    if not is_advertised(location.url, targets):
-        raise RedirectFailure(
-            where, _(b'redirected to a target the server did not announce')
-        )
+    where = _checked(location, targets)
     hashers = []
     for name, digest in location.fullhashes or ():
         if name in HASHES:
@@ -176,47 +189,101 @@ def fetch(
             where, _(b'redirected without a hash that can be verified')
         )
     size = 0
-    for chunk in _read(ui, location.url, where):
+    for chunk in known:
+        size += len(chunk)
+        for hasher, _digest in hashers:
+            hasher.update(chunk)
+    for chunk in _read(ui, location.url, where, start):
         size += len(chunk)
         if location.size is not None and size > location.size:
-            raise RedirectFailure(
+            raise WrongContent(
                 where, _(b'the content is larger than announced')
             )
         for hasher, _digest in hashers:
             hasher.update(chunk)
         yield chunk
     if location.size is not None and size != location.size:
-        raise RedirectFailure(
-            where, _(b'the content is smaller than announced')
-        )
+        # Servers and proxies that die may end a body as if it were complete.
+        raise BrokenOff(where, _(b'the content is smaller than announced'))
     for hasher, digest in hashers:
         if hasher.digest() != digest:
-            raise RedirectFailure(where, _(b'the content has a wrong hash'))
+            raise WrongContent(where, _(b'the content has a wrong hash'))
 
 
-def _read(ui: Any, address: bytes, where: bytes) -> Iterator[bytes]:
-    """Yield the body of a GET request for ``address``.
+def beginning(
+    ui: Any,
+    location: events.Location,
+    targets: Sequence[OfferedTarget],
+    size: int,
+) -> bytes:
+    """Return the first ``size`` bytes of ``location``, which are not verified.
 
-    Raises ``RedirectFailure``, whose message shows the address as ``where``.
+    Raises ``RedirectFailure``.
+    """
+    where = _checked(location, targets)
+    found = b''.join(_read(ui, location.url, where, 0, size))
+    if len(found) > size:
+        raise NoRange(where, _(b'the target sends more than it was asked for'))
+    return found
+
+
+def _checked(
+    location: events.Location, targets: Sequence[OfferedTarget]
+) -> bytes:
+    """Return how messages name ``location``, which must be below a target."""
+    where: bytes = urlutil.hidepassword(location.url.partition(b'?')[0])
+    if not is_advertised(location.url, targets):
+        raise RedirectFailure(
+            where, _(b'redirected to a target the server did not announce')
+        )
+    return where
+
+
+def _read(
+    ui: Any,
+    address: bytes,
+    where: bytes,
+    start: int = 0,
+    size: int | None = None,
+) -> Iterator[bytes]:
+    """Yield the body of a GET request for ``address``, or a part of it.
+
+    ``start`` and ``size`` ask for a part. Raises ``RedirectFailure``, whose
+    message shows the address as ``where``.
     """
     opener = _opener(ui)
     request = urlreq.request(pycompat.strurl(address))
     request.paced = True
+    status = 200
+    if start or size is not None:
+        status = 206
+        last = '' if size is None else str(start + size - 1)
+        request.add_header('Range', f'bytes={start}-{last}')
     try:
         response = opener.open(request)
         try:
-            if response.code != 200 or response.geturl() != pycompat.strurl(
-                address
+            if response.geturl() != pycompat.strurl(address) or (
+                response.code not in (200, status)
             ):
                 raise RedirectFailure(
                     where,
                     _(b'the target does not answer with the whole content'),
+                )
+            if response.code != status or (
+                status == 206
+                and not response.headers.get('Content-Range', '').startswith(
+                    f'bytes {start}-'
+                )
+            ):
+                raise NoRange(
+                    where, _(b'the target does not send a part of the content')
                 )
             while chunk := response.read(READ_SIZE):
                 yield chunk
         finally:
             response.close_connection()
     except urlerr.httperror as exc:
-        raise RedirectFailure(where, _(b'HTTP error %d') % exc.code) from exc
+        kind = NoRange if exc.code == 416 else RedirectFailure
+        raise kind(where, _(b'HTTP error %d') % exc.code) from exc
     except (OSError, util.httplib.HTTPException, error.SecurityError) as exc:
-        raise RedirectFailure(where, stringutil.forcebytestr(exc)) from exc
+        raise BrokenOff(where, stringutil.forcebytestr(exc)) from exc

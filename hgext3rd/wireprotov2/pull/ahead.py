@@ -63,7 +63,7 @@ class Fetcher:
             self.bytes += size
 
     def _work(self, source: SegmentSource) -> None:
-        """Fetch segments until none is left: the body of a thread."""
+        """Fetch segments until none is left or one fails: runs in a thread."""
         while True:
             with self._changed:
                 while (
@@ -90,6 +90,8 @@ class Fetcher:
                     return
                 self._ready[index] = result
                 self._changed.notify_all()
+            if isinstance(result, BaseException):
+                return
 
     def take(self, index: int, waiting: Callable[[], None]) -> IO[bytes]:
         """Return the file of segment ``index``. Take segments in order.

@@ -17,6 +17,7 @@ from mercurial.i18n import _
 from mercurial.utils import urlutil
 
 from ..requirements import UNFINISHED
+from .parts import Parts
 
 # The content of the marker. Code that expects another cannot continue.
 VERSION = b'1\n'
@@ -61,6 +62,7 @@ class Resumption:
         repo = self._repo
         # As in begin(), the mark must not outlive the path.
         repo.vfs.tryunlink(UNFINISHED)
+        Parts(repo.vfs).forget()
         # "hg clone" writes its own hgrc in front of the content it finds.
         content = self._clone_hgrc()
         if content is not None and repo.vfs.tryread(b'hgrc') == content:
@@ -77,6 +79,11 @@ class Resumption:
             repo.ui.warn(
                 _(b"(kept %d changesets in %s; 'hg pull' there continues)\n")
                 % (count, repo.root)
+            )
+        elif kept := Parts(repo.vfs).size():
+            repo.ui.warn(
+                _(b"(kept %s in %s; 'hg pull' there continues)\n")
+                % (util.bytecount(kept), repo.root)
             )
         elif self.new_clone or not repo.svfs.exists(b'journal'):
             self.end()

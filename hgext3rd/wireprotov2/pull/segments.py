@@ -13,19 +13,21 @@ import struct
 from collections.abc import Sequence
 from typing import IO, Any
 
-from mercurial import bundle2, changegroup, error, phases
+from mercurial import bundle2, changegroup, error, phases, policy
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from ...amalgam.packs.errors import PackError
 from ..client import failures, redirects
 from ..segments import bundle
 from . import fetch, listing
 from .ahead import Fetcher
 from .fetch import SegmentSource
 from .listing import ListedSegment
+from .parts import Parts
 from .report import Report
 from .session import PullSession
+
+mpatch = policy.importmod('mpatch')
 
 COMMANDS = (b'segments', b'segmentdata')
 
@@ -38,13 +40,16 @@ MOST_TOGETHER = 32 * 1024 * 1024
 # Segments smaller than this are applied one by one: that costs next to nothing.
 LEAST_TOGETHER = 256 * 1024
 
-# Exceptions whose cause is the bundle that is applied, not a hook or the disk.
-_BAD_BUNDLE = (
+#: Exceptions whose cause is the bundle that is applied, not a hook or the disk.
+#: PackError is a ValueError. Others are raised by Mercurial when it reads
+#: changesets and manifests to check them.
+BAD_BUNDLE = (
     bundle2.AbortFromPart,
     error.BundleValueError,
     error.StorageError,
-    PackError,
+    mpatch.mpatchError,
     struct.error,
+    ValueError,
 )
 
 
@@ -138,8 +143,29 @@ class _Application:
         self._segments = segments
         self._total = sum(segment.changesets for segment in segments)
         self._estimate = sum(segment.estimate for segment in segments)
+        self._parts = Parts(session.repo.vfs)
 
     def run(self) -> int:
+        """Apply all segments; return how many there were.
+
+        What has arrived of others is kept if it may be needed again: if the
+        connection breaks, if the list of segments has changed, or if the user
+        interrupts this.
+        """
+        self._parts.keep_only([segment.name for segment in self._segments])
+        try:
+            return self._run()
+        except (
+            failures.ConnectionFailure,
+            failures.CommandRefused,
+            KeyboardInterrupt,
+        ):
+            raise
+        except BaseException:
+            self._parts.forget()
+            raise
+
+    def _run(self) -> int:
         """Apply all segments; return how many there were."""
         session, repo = self._session, self._repo
         ui = repo.ui
@@ -175,6 +201,8 @@ class _Application:
                         streams.append(stack.enter_context(stream))
                     segments = self._segments[index : index + len(streams)]
                     self._apply(segments, streams)
+                    for segment in segments:
+                        self._parts.remove(segment.name)
                 index += len(segments)
                 position += sum(segment.changesets for segment in segments)
                 done.update(position)
@@ -206,6 +234,8 @@ class _Application:
             endpoint.separate_client(),
             redirects.acceptable(endpoint.api, secure),
             received,
+            self._parts,
+            endpoint.api.has_argument(b'segmentdata', b'offset'),
         )
 
     def _apply(
@@ -217,7 +247,7 @@ class _Application:
         with self._session.transaction() as tr:
             try:
                 self._apply_streams(tr, segments, streams)
-            except _BAD_BUNDLE as exc:
+            except BAD_BUNDLE as exc:
                 raise self._failure(
                     _(b'a segment cannot be applied: %s')
                     % stringutil.forcebytestr(exc)

@@ -22,6 +22,7 @@ from ..client import failures
 from ..client.endpoint import endpoint_of
 from ..shallow import storage
 from . import abilities, batches, deepen, segments
+from .parts import Parts
 from .session import PullSession
 
 # Exceptions of applying revisions that are well-formed but wrong.
@@ -154,7 +155,10 @@ def _run(session: PullSession, pull: Callable[[], int]) -> None:
     try:
         session.applied = pull()
     except failures.RemoteFailure as exc:
-        if len(session.repo.unfiltered()) > start:
+        if len(session.repo.unfiltered()) > start or (
+            isinstance(exc, failures.ConnectionFailure)
+            and Parts(session.repo.vfs).size()
+        ):
             raise
         session.endpoint.give_up(exc)
 

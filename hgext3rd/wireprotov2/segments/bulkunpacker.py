@@ -14,7 +14,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mercurial import changegroup, changelog, revlog
+from mercurial import changegroup, revlog
 from mercurial.node import nullrev
 from mercurial.revlogutils import flagutil
 
@@ -22,42 +22,9 @@ from ...amalgam import compat
 from ...amalgam.packs import decoder, layout
 from ...amalgam.packs.contents import Changesets, Index, PackedFrame
 from ...amalgam.packs.errors import PackError
-from .revlogs import Appender, RevlogSink
-
-_DEFAULT_BRANCH = (b'default', False)
-
-
-class LateChangeset:
-    """Stands for a changeset that was added; reads it when asked for more.
-
-    Mercurial notes the branch of each changeset. Parsing the whole text takes
-    as long as storing the changeset.
-    """
-
-    __slots__ = ('_changelog', '_text', 'branchinfo')
-
-    def __init__(self, changelog: Any, text: bytes) -> None:
-        self._changelog = changelog
-        self._text = text
-        # The third line has the date, and extras such as the branch.
-        lines = text.split(b'\n', 3)
-        if len(lines) < 3:
-            raise PackError('a changeset is damaged')
-        if b'branch:' in lines[2] or b'close:' in lines[2]:
-            try:
-                self.branchinfo = self._parsed().branchinfo
-            except ValueError as exc:
-                raise PackError('a changeset is damaged') from exc
-        else:
-            self.branchinfo = _DEFAULT_BRANCH
-
-    def _parsed(self) -> Any:
-        return changelog.changelogrevision(
-            self._changelog, self._text, {}, False
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._parsed(), name)
+from ...amalgam.packs.sinks import PackSink
+from . import branches
+from .revlogs import Appender, Entry, RevlogSink
 
 
 def suitable(repo: Any) -> bool:
@@ -87,7 +54,7 @@ class BulkUnpacker(changegroup.cg3unpacker):
     def __init__(self, repo: Any, packs: Sequence[decoder.Decoder]) -> None:
         super().__init__(io.BytesIO(), b'UN')
         self._repo = repo.unfiltered()
-        self._packs = packs
+        self._packs = list(packs)
         #: how many revisions of files were added, and the files of the packs
         self.revisions = 0
         self.files: set[bytes] = set()
@@ -133,12 +100,6 @@ class BulkUnpacker(changegroup.cg3unpacker):
 
     def store(self, target: Any, tr: Any, added: Any) -> bool:
         """Store the packs; return whether there was anything in them."""
-        stored = False
-        for pack in self._packs:
-            stored = self._store(target, tr, pack) or stored
-        return stored
-
-    def _store(self, target: Any, tr: Any, pack: decoder.Decoder) -> bool:
         repo = self._repo
         make = getattr(repo, 'pack_sink', None)
         sink = make(tr) if make is not None else None
@@ -146,6 +107,16 @@ class BulkUnpacker(changegroup.cg3unpacker):
             sink = RevlogSink(
                 repo, tr, functools.partial(compat.writable_file, repo)
             )
+        stored = False
+        while self._packs:
+            # What is known of a pack is forgotten when it has been applied.
+            stored = self._store(target, tr, self._packs.pop(0), sink) or stored
+        sink.finish()
+        return stored
+
+    def _store(
+        self, target: Any, tr: Any, pack: decoder.Decoder, sink: PackSink
+    ) -> bool:
         linkrevs: list[int] = []
         for event in pack.events():
             if isinstance(event, Changesets):
@@ -163,43 +134,46 @@ class BulkUnpacker(changegroup.cg3unpacker):
         self, target: Any, tr: Any, event: Changesets
     ) -> list[int]:
         """Append changesets to the changelog; return their revisions."""
-        register = self._repo.register_changeset
-        get_rev = target.index.get_rev
-        step: Callable[[], None] = self.callback or (lambda: None)
         if any(flags & ~flagutil.REVIDX_KNOWN_FLAGS for flags in event.flags):
             raise PackError('unknown flags')
-        revs = []
+        first = len(target.index)
+        revs: list[int] = []
         with target._writing(tr):
             appender = Appender(target, tr)
-            for node, parents, flags, text in zip(
-                event.nodes,
-                event.parents,
-                event.flags,
-                event.texts,
-                strict=True,
-            ):
-                rev = get_rev(node)
-                if rev is None:
-                    numbers = [
-                        nullrev if parent == layout.NULL else get_rev(parent)
-                        for parent in parents
-                    ]
-                    if None in numbers:
-                        raise PackError('a changeset has an unknown parent')
-                    rev = appender.append(
-                        (
-                            node,
-                            numbers[0],
-                            numbers[1],
-                            len(target.index),
-                            flags,
-                            len(text),
-                            None,
-                            text,
-                        )
-                    )
-                    register(rev, LateChangeset(target, text))
-                revs.append(rev)
-                step()
+            appender.extend(self._changesets(target, event, revs))
             appender.flush()
+        branches.note(
+            self._repo,
+            target,
+            (
+                added
+                for added in zip(revs, event.nodes, event.texts, strict=True)
+                if added[0] >= first
+            ),
+        )
         return revs
+
+    def _changesets(
+        self, target: Any, event: Changesets, revs: list[int]
+    ) -> Iterator[Entry]:
+        """Yield the changesets that ``target`` does not have.
+
+        Add the revisions of all to ``revs``.
+        """
+        get_rev = target.index.get_rev
+        step: Callable[[], None] = self.callback or (lambda: None)
+        following = len(target.index)
+        for node, (p1, p2), flags, text in zip(
+            event.nodes, event.parents, event.flags, event.texts, strict=True
+        ):
+            step()
+            rev = get_rev(node)
+            if rev is None:
+                rev = following
+                following += 1
+                p1_rev = nullrev if p1 == layout.NULL else get_rev(p1)
+                p2_rev = nullrev if p2 == layout.NULL else get_rev(p2)
+                if p1_rev is None or p2_rev is None:
+                    raise PackError('a changeset has an unknown parent')
+                yield node, p1_rev, p2_rev, rev, flags, len(text), None, text
+            revs.append(rev)

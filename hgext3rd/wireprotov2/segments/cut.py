@@ -25,10 +25,11 @@ VERSION = 1
 #: within one segment only.
 LEAST_BYTES = 2 * 1024 * 1024
 LEAST_CHANGESETS = 2000
-#: ... or at 1/GROWTH of everything before it, if that is more. So the number of
-#: segments grows with the logarithm of the history: 128 for the first 256 MB,
-#: then 89 for each doubling.
+#: ... or at 1/GROWTH of everything before it, if that is more, up to
+#: GROWN_BYTES. The bytes are limited because the open segment is built anew after
+#: each push, which must not cost more as history grows.
 GROWTH = 128
+GROWN_BYTES = 2 * LEAST_BYTES
 #: A segment of fewer changesets is not closed because of its bytes: successive
 #: releases have most in common, and applying a segment opens all files again.
 FEW_CHANGESETS = 16
@@ -127,7 +128,7 @@ def cut(
 def _limits(before_bytes: int, before_changesets: int) -> tuple[int, int]:
     """Return the bytes and changesets at which the next segment is closed."""
     return (
-        min(max(before_bytes // GROWTH, LEAST_BYTES), MOST_BYTES),
+        min(max(before_bytes // GROWTH, LEAST_BYTES), GROWN_BYTES),
         min(
             max(before_changesets // GROWTH, LEAST_CHANGESETS), MOST_CHANGESETS
         ),
@@ -143,3 +144,14 @@ def as_ranges(revs: Iterable[int]) -> tuple[Range, ...]:
         else:
             ranges.append((rev, rev + 1))
     return tuple(ranges)
+
+
+def joined_ranges(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """Return ranges that do not overlap, sorted and with adjacent ones joined."""
+    joined: list[Range] = []
+    for start, stop in sorted(ranges):
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((start, stop))
+    return tuple(joined)

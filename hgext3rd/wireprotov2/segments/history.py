@@ -146,12 +146,12 @@ class History:
         )
 
     def fill(
-        self, cache: service.ResponseCache, segment: Segment
+        self, cache: service.ResponseCache, segment: Segment, level: int
     ) -> int | None:
-        """Put a segment into ``cache``, strongly compressed.
+        """Put a segment into ``cache``, compressed at zstd's ``level``.
 
         Returns the number of bytes built, 0 if the cache has the segment
-        strongly compressed already, or None if the cache must not hold it.
+        compressed as well already, or None if the cache must not hold it.
         Raises ``CacherError`` if the cacher does not work.
         """
         state = self.key_state(segment.name)
@@ -162,9 +162,9 @@ class History:
 
         def produce() -> bytes:
             nonlocal size
-            body = b''.join(self.build(segment, bundle.LEVEL_AHEAD))
+            body = b''.join(self.build(segment, level))
             size = len(body)
             return body
 
-        cache.fill(key, produce, bundle.LEVEL_AHEAD)
+        cache.fill(key, produce, level)
         return size

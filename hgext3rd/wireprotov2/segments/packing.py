@@ -8,6 +8,7 @@ holds for packs, and they can be made from any storage.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -89,11 +90,13 @@ def _group(reader: ChunkReader, header: int) -> Iterator[layout.Revision]:
 
 def _with_censor_flag(revision: layout.Revision) -> layout.Revision:
     """Return a revision with the flag that version 02 cannot carry."""
-    header = mdiff.trivialdiffheader(0)
-    if revision.base == layout.NULL and storageutil.iscensoredtext(
-        revision.delta[len(header) :]
-    ):
-        return revision._replace(flags=REVIDX_ISCENSORED)
+    if revision.base != layout.NULL:
+        return revision
+    text = revision.delta[len(mdiff.trivialdiffheader(0)) :]
+    # Damaged metadata are no tombstone.
+    with contextlib.suppress(ValueError):
+        if storageutil.iscensoredtext(text):
+            return revision._replace(flags=REVIDX_ISCENSORED)
     return revision
 
 

@@ -10,7 +10,7 @@ always.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from mercurial import revlogutils
@@ -52,7 +52,6 @@ class Appender:
         self._tr = tr
         self._entries: list[bytes] = []
         self._data: list[bytes] = []
-        self._size = 0
         # What one revision takes is computed from the last one.
         index = revlog.index
         last = len(index) - 1
@@ -62,38 +61,45 @@ class Appender:
         self._first = last + 1
         self._start = self._offset
 
-    def append(self, entry: Entry) -> int:
-        """Append a revision and return its number."""
-        node, p1, p2, link, flags, size, base, content = entry
+    def extend(self, entries: Iterable[Entry]) -> None:
+        """Append revisions; each is in the index when the next is asked for.
+
+        A plain loop, since it runs for each revision of a clone.
+        """
         revlog = self._revlog
         index = revlog.index
+        add, binary = index.append, index.entry_binary
+        compress = revlog._inner.compress
+        packed, contents = self._entries, self._data
         rev = len(index)
-        header, data = revlog._inner.compress(content)
-        length = len(header) + len(data)
-        index.append(
-            (
-                self._offset << 16 | flags,
-                length,
-                size,
-                rev if base is None else base,
-                link,
-                p1,
-                p2,
-                node,
-                *_REST,
+        for node, p1, p2, link, flags, size, base, content in entries:
+            header, data = compress(content)
+            if header:
+                data = header + data
+            length = len(data)
+            add(
+                (
+                    self._offset << 16 | flags,
+                    length,
+                    size,
+                    rev if base is None else base,
+                    link,
+                    p1,
+                    p2,
+                    node,
+                    *_REST,
+                )
             )
-        )
-        packed = index.entry_binary(rev)
-        if not rev:
-            form = revlog._format_flags | revlog._format_version
-            packed = index.pack_header(form) + packed
-        self._entries.append(packed)
-        self._data.append(header + data if header else data)
-        self._offset += length
-        self._size += length
-        if self._size >= BATCH_BYTES:
-            self.flush()
-        return rev
+            entry = binary(rev)
+            if not rev:
+                form = revlog._format_flags | revlog._format_version
+                entry = index.pack_header(form) + entry
+            packed.append(entry)
+            contents.append(data)
+            self._offset += length
+            rev += 1
+            if self._offset - self._start >= BATCH_BYTES:
+                self.flush()
 
     def flush(self) -> None:
         """Write what was appended."""
@@ -116,7 +122,8 @@ class Appender:
             tr.add(inner.canonical_index_file, self._first * entry_size)
             entry, data = b''.join(self._entries), (b'', b''.join(self._data))
         revlog._writeentry(tr, entry, data, 0, self._start, b'', 0)
-        self._entries, self._data, self._size = [], [], 0
+        self._entries.clear()
+        self._data.clear()
         self._first = len(revlog.index)
         self._start = self._offset
 
@@ -157,6 +164,9 @@ class RevlogSink:
         self._contents.clear()
         return added
 
+    def finish(self) -> None:
+        """Do nothing: nothing is kept between indexes."""
+
 
 def _append_line(
     revlog: Any,
@@ -166,10 +176,22 @@ def _append_line(
     linkrevs: Sequence[int],
 ) -> int:
     """Append the revisions of a line that the revlog does not have."""
+    if any(flags & ~flagutil.REVIDX_KNOWN_FLAGS for flags in line.flags):
+        raise PackError('unknown flags')
+    first = len(revlog.index)
+    appender.extend(_entries(revlog, line, contents, linkrevs))
+    added: int = len(revlog.index) - first
+    return added
+
+
+def _entries(
+    revlog: Any,
+    line: Line,
+    contents: unpacking.FrameContents,
+    linkrevs: Sequence[int],
+) -> Iterator[Entry]:
+    """Yield the revisions of a line that the revlog does not have."""
     get_rev = revlog.index.get_rev
-    # The numbers that revisions of the pack have in the revlog.
-    revs: list[int] = []
-    added = 0
 
     def local(node: bytes) -> int:
         found: int | None = get_rev(node)
@@ -177,13 +199,18 @@ def _append_line(
             raise PackError('a revision of %r is missing' % line.name)
         return found
 
-    if any(flags & ~flagutil.REVIDX_KNOWN_FLAGS for flags in line.flags):
-        raise PackError('unknown flags')
-    first = len(revlog.index)
+    first = following = len(revlog.index)
     outside = list(map(local, line.outside))
-    for rev, (node, (entry, base)) in enumerate(
+    # The numbers that revisions of the pack have in the revlog.
+    revs: list[int] = []
+    for rev, (node, p1, p2, link, flags, size, (entry, base)) in enumerate(
         zip(
             line.nodes,
+            line.p1s,
+            line.p2s,
+            line.links,
+            line.flags,
+            line.sizes,
             contents.entries_of(line),
             strict=True,
         )
@@ -193,34 +220,29 @@ def _append_line(
             # Two branches made the same change.
             revs.append(known)
             continue
-        parents = [
-            nullrev
-            if not reference
-            else revs[rev - reference]
-            if reference <= rev
-            else outside[reference - rev - 1]
-            for reference in (line.p1s[rev], line.p2s[rev])
-        ]
-        if base is None:
-            base_rev = None
-        else:
+        base_rev: int | None = None
+        if base is not None:
             base_rev = revs[base] if isinstance(base, int) else local(base)
             if base_rev < first and revlog.iscensored(base_rev):
                 # The delta belongs to the text that was there before.
                 raise PackError('a delta base is censored')
-        revs.append(
-            appender.append(
-                (
-                    node,
-                    parents[0],
-                    parents[1],
-                    linkrevs[line.links[rev]],
-                    line.flags[rev],
-                    line.sizes[rev],
-                    base_rev,
-                    entry,
-                )
-            )
+        revs.append(following)
+        following += 1
+        yield (
+            node,
+            nullrev
+            if not p1
+            else revs[rev - p1]
+            if p1 <= rev
+            else outside[p1 - rev - 1],
+            nullrev
+            if not p2
+            else revs[rev - p2]
+            if p2 <= rev
+            else outside[p2 - rev - 1],
+            linkrevs[link],
+            flags,
+            size,
+            base_rev,
+            entry,
         )
-        added += 1
-    return added

@@ -64,10 +64,11 @@ def join(segments: Sequence[Segment]) -> Segment:
     hasher.update(b'amalgam-span %d\n' % cut.VERSION)
     for segment in segments:
         hasher.update(segment.name)
-    revs = sorted(rev for segment in segments for rev in segment.revs())
     return Segment(
         name=hasher.digest(),
-        ranges=cut.as_ranges(revs),
+        # Not by way of revisions: spans are found anew for each request, and
+        # together they hold the whole history.
+        ranges=cut.joined_ranges(r for s in segments for r in s.ranges),
         # Some may have children in later segments of the span. That does no
         # harm: whoever has all of them has everything.
         heads=tuple(head for s in segments for head in s.heads),

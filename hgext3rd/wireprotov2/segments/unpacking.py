@@ -130,27 +130,21 @@ class FrameContents:
         """Yield the entry of each revision of a line, and its base.
 
         The base is the number of an earlier revision of the line, the node of
-        an outside revision, or None for a full text.
+        an outside revision, or None for a full text. The decoder has checked
+        that these are of the same line.
         """
-        number = line.number
-        get = self.get
-        for rev, (frame_number, place) in enumerate(
-            zip(line.frames, line.places, strict=True)
-        ):
-            frame, entries = get(frame_number)
-            distance = frame.distances[place]
+        current = -1
+        for number, place in zip(line.frames, line.places, strict=True):
+            if number != current:
+                current = number
+                frame, entries = self.get(number)
+                distances, revs = frame.distances, frame.revs
+            distance = distances[place]
             base: int | bytes | None = None
-            if distance < 0:
-                base_line, base = frame.bases[-distance - 1]
-                if base_line != number:
-                    raise PackError('a delta of another line')
+            if distance > 0:
+                base = revs[place - distance]
             elif distance:
-                before = place - distance
-                base = frame.revs[before]
-                if frame.lines[before] != number:
-                    raise PackError('a delta of another line')
-                if base >= rev:
-                    raise PackError('a delta of a later revision')
+                base = frame.bases[-distance - 1][1]
             yield entries[place], base
 
 

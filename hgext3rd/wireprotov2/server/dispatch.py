@@ -71,6 +71,17 @@ class _Call:
         self, encoding: bytes, redirect: events.AcceptedRedirects | None
     ) -> _Encoded | events.Location:
         """Return the body of the response, or where the client gets it."""
+        found = self._answer(encoding, redirect)
+        shorten = self.command.shorten
+        if shorten is None or isinstance(found, events.Location):
+            return found
+        body, encoding = found
+        return shorten(self.args, body), encoding
+
+    def _answer(
+        self, encoding: bytes, redirect: events.AcceptedRedirects | None
+    ) -> _Encoded | events.Location:
+        """Return the whole response, or where the client gets it."""
         request = self.request
         cache = factory.for_repo(
             request.repo, lambda line: self.report(line, False)

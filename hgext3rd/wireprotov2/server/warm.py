@@ -15,6 +15,7 @@ from mercurial.i18n import _
 
 from ..access import requester
 from ..cache import base, factory, service
+from ..segments import bundle
 from ..segments.history import History
 
 
@@ -31,7 +32,7 @@ class Outcome:
 
 
 def warm(ui: Any, repo: Any) -> Outcome:
-    """Fill the cache with all segments, strongly compressed.
+    """Fill the cache with all segments, the closed ones strongly compressed.
 
     If this is interrupted, the next run continues. Raises ``Abort`` if there is
     no cache that outlives this process, or if access to the repository is
@@ -58,19 +59,19 @@ def warm(ui: Any, repo: Any) -> Outcome:
 def _fill(ui: Any, history: History, cache: service.ResponseCache) -> Outcome:
     outcome = Outcome()
     # Segments that are in a span are not needed by themselves.
-    segments = [span for _start, span in history.joined()]
+    segments = [(span, bundle.LEVEL_AHEAD) for _start, span in history.joined()]
     rest = history.segments().rest
     if rest is not None:
-        segments.append(rest)
-    changesets = sum(segment.changesets for segment in segments)
+        segments.append((rest, bundle.LEVEL_OPEN))
+    changesets = sum(segment.changesets for segment, _level in segments)
     limit = ui.configbytes(b'wireprotov2', b'limit.response-buffer')
     with ui.makeprogress(
         _(b'building segments'), unit=_(b'changesets'), total=changesets
     ) as progress:
-        for segment in segments:
+        for segment, level in segments:
             if segment.size <= limit:
                 try:
-                    built = history.fill(cache, segment)
+                    built = history.fill(cache, segment, level)
                 except base.CacherError as e:
                     raise error.Abort(encoding.strtolocal(str(e))) from None
                 if built:

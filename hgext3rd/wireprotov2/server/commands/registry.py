@@ -116,6 +116,8 @@ class Command:
     further entries for the description of the command. ``available`` tells
     whether a repository offers the command at all. ``key_state`` returns what a
     response depends on, for commands that do not follow ``cache.policy``.
+    ``shorten`` makes the response that the arguments ask for of the whole one,
+    which is what ``run`` yields and the cache keeps.
     """
 
     name: bytes
@@ -130,6 +132,13 @@ class Command:
     key_state: Callable[[Request, dict[bytes, Any]], KeyState | None] | None = (
         None
     )
+    shorten: (
+        Callable[
+            [dict[bytes, Any], Iterable[bytes | memoryview]],
+            Iterable[bytes | memoryview],
+        ]
+        | None
+    ) = None
 
     def check_args(self, given: Mapping[bytes, Any]) -> dict[bytes, Any]:
         """Return all arguments with defaults filled in.

@@ -7,7 +7,7 @@ history and builds the bytes of a segment.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mercurial.node import hex
@@ -16,7 +16,7 @@ from ...cache.keys import KeyState
 from ...proto import cbor
 from ...proto.errors import CommandError
 from ...segments import bundle
-from ...segments.history import History
+from ...segments.history import CHUNK, History
 from .registry import Argument, Command, Request
 
 #: Version of the two responses.
@@ -56,13 +56,63 @@ def segments(request: Request) -> Iterator[bytes]:
         )
 
 
-def segmentdata(request: Request, name: bytes) -> Iterator[bytes]:
-    """Send one segment, or a span of several."""
+def segmentdata(
+    request: Request, name: bytes, offset: int, sha256: bytes
+) -> Iterator[bytes]:
+    """Send one segment, or a span of several.
+
+    ``_rest`` does what ``offset`` and ``sha256`` ask for.
+    """
+    if offset < 0:
+        raise CommandError(b'offset must not be negative')
     history = History(request.requester)
     segment = history.find(name)
     if segment is None:
         raise CommandError(b'unknown segment: %s', (hex(name),))
     yield from history.build(segment, bundle.LEVEL_NOW)
+
+
+def _rest(
+    args: dict[bytes, Any], body: Iterable[bytes | memoryview]
+) -> Iterable[bytes | memoryview]:
+    """Return a response without the bytes of the payload before ``offset``.
+
+    That is the whole response unless it has the payload that ``sha256`` is the
+    digest of.
+    """
+    if not args[b'offset'] or not args[b'sha256']:
+        return body
+    return _skipping(args[b'offset'], args[b'sha256'], body)
+
+
+def _skipping(
+    offset: int, sha256: bytes, body: Iterable[bytes | memoryview]
+) -> Iterator[bytes]:
+    decoder = cbor.Decoder(chunked=True)
+    values = (
+        value
+        for chunk in body
+        # A body from the cache is a single chunk.
+        for start in range(0, len(chunk), CHUNK)
+        for value in decoder.feed(bytes(chunk[start : start + CHUNK]))
+    )
+    about = next(values)
+    assert isinstance(about, dict)
+    if about[b'sha256'] != sha256 or offset >= about[b'size']:
+        offset = 0
+    else:
+        about[b'offset'] = offset
+    yield cbor.encode(about)
+
+    def rest() -> Iterator[bytes]:
+        left = offset
+        for value in values:
+            assert isinstance(value, cbor.BytesChunk)
+            skipped = min(left, len(value.data))
+            left -= skipped
+            yield value.data[skipped:]
+
+    yield from cbor.encode_indefinite_bytes(rest())
 
 
 def _key_state(request: Request, args: dict[bytes, Any]) -> KeyState | None:
@@ -76,10 +126,15 @@ COMMANDS = {
         Command(
             b'segmentdata',
             segmentdata,
-            args={b'name': Argument(b'bytes')},
+            args={
+                b'name': Argument(b'bytes'),
+                b'offset': Argument(b'int', 0),
+                b'sha256': Argument(b'bytes', b''),
+            },
             outgoing=True,
             compressed=True,
             key_state=_key_state,
+            shorten=_rest,
         ),
     )
 }
