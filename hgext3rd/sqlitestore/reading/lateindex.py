@@ -146,11 +146,25 @@ class LateIndex(FileIndex):
             self.whole.places = value
 
     @property
+    def _entries(self) -> bytes | None:
+        return None if self.whole is None else self.whole._entries
+
+    @_entries.setter
+    def _entries(self, value: bytes | None) -> None:
+        if self.whole is not None:
+            self.whole._entries = value
+
+    @property
     def memory(self) -> int:
         """The approximate number of bytes of memory that this index takes."""
         if self.whole is not None:
             return super().memory
         return FIXED_BYTES + STORED_BYTES * len(self)
+
+    def extend(self, table: Table) -> None:
+        """Add the sealed revisions of a table."""
+        self.decode_all()
+        super().extend(table)
 
     def truncate(self, n: int) -> None:
         """Remove all revisions from number ``n`` on."""
@@ -192,6 +206,8 @@ class LateIndex(FileIndex):
         """Return the ordinary index, with the revisions added since."""
         if self.whole is None:
             whole = FileIndex(self.path_id, joined(self._parts))
+            if self._core.added:
+                whole._entries = None
             for entry in self._core.added:
                 whole.core.append(entry)
             whole.frames.extend(self._frames.added)
