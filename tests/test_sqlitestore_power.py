@@ -261,3 +261,16 @@ def test_new_files_are_synced_once(
             'backup': ['new.part', tmp_path.name],
         }[kind]
     )
+
+
+def test_large_transaction_is_written_once(
+    repo: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """SQLite need not go back to what it wrote to the log before."""
+    (repo / 'new').write_bytes(os.urandom(4_000_000))
+    arguments = ['--cwd', str(repo), 'commit', '-qm', 'large']
+    calls = power.trace(COMMAND, arguments, tmp_path / 'calls')
+    log = str(repo / DATABASE) + '-wal'
+    offsets = [c.number for c in calls if (c.name, c.path) == ('write', log)]
+    assert max(offsets) > 4_000_000
+    assert len(offsets) == len(set(offsets))

@@ -100,6 +100,12 @@ class Writer:
         self._counters: dict[str, int] = {}
         self._first_path = 0
         self._marked: set[int] = set()
+        # Rows of ``mark``, and whether those of the last transaction are still
+        # there. They are changed last: SQLite would otherwise write the page of
+        # that table early and late in a large transaction, and compute the
+        # checksums of everything between once more.
+        self._marks: list[tuple[int, int]] = []
+        self._old_marks = False
         self._kind: str | None = None
         self._on_record = False
         # By kind of path, because a frame holds revisions of one kind.
@@ -149,8 +155,8 @@ class Writer:
         db = self.store.db
         self._counters = dict(db.rows(statements.SELECT_COUNTERS))
         self._first_path = self._counters['path']
+        self._old_marks = True
         db.execute(statements.DELETE_TXN)
-        db.execute(statements.DELETE_MARKS)
         db.execute(
             statements.INSERT_TXN,
             (kind, changesets, self._counters['path'], self._counters['frame']),
@@ -191,8 +197,13 @@ class Writer:
         self._on_record = True
 
     def _write_out(self) -> None:
-        """Write what is held in memory: the open frame, and counters."""
+        """Write what is held in memory: the open frame, marks, counters."""
         self.flush()
+        if self._old_marks:
+            self.store.db.execute(statements.DELETE_MARKS)
+            self._old_marks = False
+        self.store.db.execute_many(statements.INSERT_MARK, self._marks)
+        self._marks.clear()
         self.store.db.execute_many(
             statements.UPDATE_COUNTER,
             [(value, name) for name, value in self._counters.items()],
@@ -229,8 +240,7 @@ class Writer:
             self.store.add_path(key, path_id, idx)
         elif path_id < self._first_path and path_id not in self._marked:
             self._marked.add(path_id)
-            mark = (path_id, len(idx))
-            self.store.db.execute(statements.INSERT_MARK, mark)
+            self._marks.append((path_id, len(idx)))
 
     def truncate(self, key: tuple[int, bytes], idx: FileIndex, n: int) -> None:
         """Remove all revisions of the path ``key`` from number ``n`` on."""
