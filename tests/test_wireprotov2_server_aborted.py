@@ -73,6 +73,24 @@ def test_body_is_closed(
     assert responses[0]._bodygen is None
 
 
+def test_content_is_dropped(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A response does not keep its content, whatever refers to it."""
+    responses: list[Any] = []
+
+    def setbodybytes(self: Any, data: bytes) -> None:
+        responses.append(self)
+        original(self, data)
+
+    original = hgwebrequest.wsgiresponse.setbodybytes
+    monkeypatch.setattr(hgwebrequest.wsgiresponse, 'setbodybytes', setbodybytes)
+    answer = server.call('/raw-file/0/a', method='GET')
+    assert answer.body == b'1'
+    (response,) = responses
+    assert response._bodybytes is None
+
+
 @pytest.fixture
 def serving(tmp_path: pathlib.Path) -> Iterator[tuple[int, int, bytes]]:
     """Run ``hg serve``; yield its process, its port and a large request."""

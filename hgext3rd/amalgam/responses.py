@@ -16,11 +16,13 @@ def send(orig: Any, response: Any) -> Iterator[bytes]:
     Wraps ``wsgiresponse.sendresponse`` of Mercurial, which leaves a body to the
     garbage collector if the client goes away. Until then, anything that refers
     to the response would keep what the body holds: memory, open files, slots.
+    Several extensions may wrap it.
     """
     try:
         yield from orig(response)
     finally:
         body, response._bodygen = response._bodygen, None
+        response._bodybytes = None
         # Templates of hgweb yield strings by iterators that cannot be closed.
         close = getattr(body, 'close', None)
         if close is not None:

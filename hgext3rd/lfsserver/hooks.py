@@ -14,7 +14,7 @@ from typing import Any
 
 from mercurial import commands, extensions
 
-from ..amalgam import loading, responses, wrapping
+from ..amalgam import loading, memory, responses, wrapping
 
 # Modules that only requests need. Most of them import further modules.
 REQUEST_MODULES = (
@@ -51,6 +51,7 @@ def _wrap_hgweb() -> None:
     if _wrapped:
         return
     _wrapped = True
+    memory.return_large_blocks()
 
     from mercurial import hg, wireprotoserver
     from mercurial.hgweb import request, server

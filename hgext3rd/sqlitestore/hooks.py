@@ -45,11 +45,12 @@ from mercurial import (
     wireprotoserver,
     wireprotov1server,
 )
+from mercurial.hgweb import request as hgweb_request
 from mercurial.hgweb import server as hgweb_server
 from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import nodemap, rewrite
 
-from ..amalgam import loading, wrapping
+from ..amalgam import loading, memory, responses, wrapping
 from . import requirements
 from .integration import coremodules
 
@@ -63,6 +64,7 @@ REQUEST_MODULES = (
     f'{__package__}.integration.storeentries',
     f'{__package__}.integration.streams',
     f'{__package__}.reading.prefetch',
+    f'{__package__}.reading.resting',
     f'{__package__}.repacking.automatic',
     f'{__package__}.writing.filewriter',
     f'{__package__}.writing.ingest',
@@ -77,7 +79,7 @@ def uisetup(ui: Any) -> None:
     everything it imports, and add a quarter to the time of ``hg version``.
     """
     if loading.is_serving():
-        loading.stop_lazy_loading(REQUEST_MODULES)
+        _prepare_server()
     else:
         # To load all modules before the threads of a server start. An hg
         # process can become a server only by this command.
@@ -96,6 +98,7 @@ def uisetup(ui: Any) -> None:
         (wireprotov1server, _change_wireprotov1server),
         (wireprotoserver, _change_wireprotoserver),
         (coremodules.hgweb_module(), _change_hgweb),
+        (hgweb_request, _change_hgweb_request),
         (hgweb_server, _change_hgweb_server),
         (verify, _change_verify),
         (upgrade, _change_upgrade),
@@ -111,8 +114,13 @@ def uisetup(ui: Any) -> None:
 
 def _serve(orig: Any, *args: Any, **opts: Any) -> Any:
     if loading.serves_http(opts):
-        loading.stop_lazy_loading(REQUEST_MODULES)
+        _prepare_server()
     return orig(*args, **opts)
+
+
+def _prepare_server() -> None:
+    loading.stop_lazy_loading(REQUEST_MODULES)
+    memory.return_large_blocks()
 
 
 def reposetup(ui: Any, repo: Any) -> None:
@@ -294,11 +302,18 @@ def _handle_request(orig: Any, *args: Any) -> bool:
 def _change_hgweb(module: Any) -> None:
     from .integration import serving
 
-    # hgweb would take trouble of the storage for a lack of permission.
+    # hgweb would take trouble of the storage for a lack of permission. Between
+    # requests, repositories keep little open and in memory.
     extensions.wrapfunction(module.hgweb, '_runwsgi', serving.run_wsgi)
     extensions.wrapfunction(
         module.requestcontext, 'sendtemplate', serving.send_template
     )
+
+
+def _change_hgweb_request(module: Any) -> None:
+    # A body that reads the database ends with its response, also if the client
+    # goes away.
+    extensions.wrapfunction(module.wsgiresponse, 'sendresponse', responses.send)
 
 
 def _change_hgweb_server(module: Any) -> None:

@@ -44,7 +44,7 @@ from mercurial.hgweb import server as hgwebserver
 from mercurial.i18n import _
 from mercurial.revlogutils import rewrite
 
-from ..amalgam import loading, responses, wrapping
+from ..amalgam import loading, memory, responses, wrapping
 from . import censoring, compat, peer, requirements
 from .client import connections, handshake, pace
 from .pull import parents, resume, steps
@@ -107,7 +107,7 @@ def reposetup(ui: object, repo: Any) -> None:
 
 def _setup_server() -> None:
     """Wrap the functions that answer requests."""
-    hgserve.return_large_blocks()
+    memory.return_large_blocks()
     # /api/ and the upgrade handshake exist beside the version 1 commands.
     extensions.wrapfunction(
         wireprotoserver, 'handlewsgirequest', _handlewsgirequest

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Small SQLite databases: one connection per thread, process and file.
 
-Connections are neither shared between threads nor used after a fork. This
-module knows nothing about the content of a database except its format.
+Connections are neither shared between threads nor used after a fork, and they
+are closed when their thread ends. This module knows nothing about the content of a database except its format.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ...amalgam.held import Held
 from .. import errors
 
 # Seconds that a writer waits for another one. Transactions here take
@@ -51,7 +52,7 @@ class UnknownFormat(errors.LfsServerError):
 _local = threading.local()
 
 
-def _pool() -> dict[str, sqlite3.Connection]:
+def _pool() -> dict[str, Held]:
     """Return this thread's connections by path, in order of use."""
     pid = os.getpid()
     if getattr(_local, 'pid', None) != pid:
@@ -59,7 +60,7 @@ def _pool() -> dict[str, sqlite3.Connection]:
         # https://www.sqlite.org/howtocorrupt.html, section 2.6.
         _local.pid = pid
         _local.pool = {}
-    pool: dict[str, sqlite3.Connection] = _local.pool
+    pool: dict[str, Held] = _local.pool
     return pool
 
 
@@ -72,12 +73,13 @@ def connection(path: str, wanted: DatabaseFormat) -> sqlite3.Connection:
     pool = _pool()
     known = pool.pop(path, None)
     if known is None or not os.path.exists(path):
-        known = _open(path, wanted)
+        known = Held(_open(path, wanted))
     pool[path] = known
     # The pool is in order of use: the first connection is the oldest.
     while len(pool) > MAX_OPEN:
         pool.pop(next(iter(pool))).close()
-    return known
+    opened: sqlite3.Connection = known.conn
+    return opened
 
 
 def forget(path: str) -> None:
@@ -89,7 +91,13 @@ def forget(path: str) -> None:
 
 def _open(path: str, wanted: DatabaseFormat) -> sqlite3.Connection:
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    opened = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    opened = sqlite3.connect(
+        path,
+        timeout=BUSY_TIMEOUT,
+        isolation_level=None,
+        # Another thread may close it, but none uses it.
+        check_same_thread=False,
+    )
     try:
         if not wanted.durable:
             opened.execute('PRAGMA journal_mode=WAL')

@@ -6,6 +6,7 @@ This module does not know what the tables mean. It keeps these rules:
 * nothing is opened before the first query, and ``sqlite3`` is not imported;
 * each thread has its own connection, and a connection is never used across a
   fork: Mercurial's update workers and command servers fork;
+* a connection is closed when its thread or its ``Database`` ends;
 * a database that this process cannot write to is still read: on read-only
   media, of another user, or on a full disk;
 * every exception of ``sqlite3`` becomes an error of this package that names the
@@ -25,6 +26,7 @@ from mercurial import pycompat
 from mercurial.i18n import _
 
 from ...amalgam import durable
+from ...amalgam.held import Held
 from .. import errors
 from ..formats import schema, statements
 from . import commits, failures, links, location, uris
@@ -42,11 +44,6 @@ BUSY_SECONDS = 60.0
 # The values of ``synchronous`` with which a commit survives a power failure once
 # it has returned.
 _DURABLE = (b'full', b'extra')
-
-# Connections that were inherited through a fork. Closing one would run a
-# checkpoint on behalf of the parent, so they stay, unused, until the process
-# ends.
-_inherited: list[Any] = []
 
 # Numbers of connections, in the order in which they were opened.
 _openings = itertools.count()
@@ -248,23 +245,31 @@ class Database:
 
     def _keep(self, conn: sqlite3.Connection) -> None:
         """Make ``conn`` this thread's connection."""
-        self._local.conn = conn
-        self._local.pid = os.getpid()
+        self._local.held = Held(conn)
         self._local.opening = next(_openings)
 
     def _current(self) -> sqlite3.Connection | None:
-        conn: sqlite3.Connection | None = getattr(self._local, 'conn', None)
-        if conn is not None and self._local.pid != os.getpid():
-            _keep_forever(conn)
-            self._local.conn = conn = None
+        held: Held | None = getattr(self._local, 'held', None)
+        if held is None:
+            return None
+        if held.inherited:
+            self._local.held = None
+            return None
+        conn: sqlite3.Connection = held.conn
         return conn
 
     def close(self) -> None:
         """Close this thread's connection; the next query opens another."""
-        conn = self._current()
-        if conn is not None:
-            self._local.conn = None
-            conn.close()
+        if self._current() is not None:
+            held, self._local.held = self._local.held, None
+            held.close()
+
+    def pause(self) -> None:
+        """Close this thread's connection if it may keep others from writing."""
+        if self._current() is not None and (
+            self._local.mode != location.READ_WRITE
+        ):
+            self.close()
 
     def version(self) -> tuple[int, int]:
         """Return a value that changes when another process may have written.
@@ -411,6 +416,8 @@ class Database:
             uri=True,
             timeout=self._busy,
             isolation_level=None,
+            # Another thread may close it, but none uses it.
+            check_same_thread=False,
         )
         return conn
 
@@ -505,9 +512,11 @@ class Database:
         The copy is complete by itself: it has no write-ahead log. It is not
         synced.
         """
+        self._copy(self.connection(), path)
+
+    def _copy(self, source: sqlite3.Connection, path: bytes) -> None:
         import sqlite3
 
-        source = self.connection()
         try:
             target = sqlite3.connect(os.fsdecode(path), isolation_level=None)
             try:
@@ -521,6 +530,46 @@ class Database:
                 target.close()
         except sqlite3.Error as exc:
             raise self.translated(exc) from exc
+
+    def snapshot(self) -> Snapshot | None:
+        """Return the database as it is now, to be copied later.
+
+        Return None if the file was opened in a way in which others may change
+        it under the reader.
+        """
+        import sqlite3
+
+        self.connection()
+        if self._local.mode != location.READ_WRITE:
+            return None
+        try:
+            held = Held(self._connect(location.READ_WRITE))
+            held.conn.execute(statements.BEGIN_SNAPSHOT)
+            # The first read takes the snapshot.
+            held.conn.execute(statements.COUNT_SCHEMA).fetchone()
+            (size,) = held.conn.execute(statements.SELECT_SIZE).fetchone()
+        except sqlite3.Error as exc:
+            raise self.translated(exc) from exc
+        return Snapshot(self, held, size)
+
+
+class Snapshot:
+    """The state of a database at one moment; others may write meanwhile.
+
+    ``size`` is the number of bytes of a copy.
+    """
+
+    def __init__(self, database: Database, held: Held, size: int) -> None:
+        self._database = database
+        self._held = held
+        self.size = size
+
+    def copy(self, path: bytes) -> None:
+        """Write a copy as ``Database.copy`` does, and end the snapshot."""
+        try:
+            self._database._copy(self._held.conn, path)
+        finally:
+            self._held.close()
 
 
 def _before_fork() -> None:
@@ -538,13 +587,3 @@ def _before_fork() -> None:
 
 if hasattr(os, 'register_at_fork'):
     os.register_at_fork(before=_before_fork)
-
-
-def _keep_forever(conn: Any) -> None:
-    """Make sure that ``conn`` is never closed in this process."""
-    import ctypes
-
-    _inherited.append(conn)
-    # The interpreter clears the list above at shutdown, which would close the
-    # connection after all.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(conn))

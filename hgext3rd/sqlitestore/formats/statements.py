@@ -55,6 +55,9 @@ QUICK_CHECK = 'PRAGMA quick_check(1)'
 INTEGRITY_CHECK = 'PRAGMA integrity_check(20)'
 
 COUNT_SCHEMA = 'SELECT count(*) FROM sqlite_schema'
+SELECT_SIZE = (
+    'SELECT page_count * page_size FROM pragma_page_count, pragma_page_size'
+)
 HAS_CODE = """
     SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"""
 

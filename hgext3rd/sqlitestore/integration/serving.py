@@ -41,7 +41,21 @@ def open_store(repo: Any) -> None:
 def run_wsgi(
     orig: Any, app: Any, req: Any, res: Any, repo: Any
 ) -> Iterator[bytes]:
-    """Yield the response to a request, or an error if nothing was sent."""
+    """Yield the response to a request, or an error if nothing was sent.
+
+    The caches and the connection of the repository are bounded meanwhile and
+    afterwards.
+    """
+    if not requirements.uses_sqlite(repo):
+        yield from _run(orig, app, req, res, repo)
+        return
+    from ..reading import resting
+
+    with resting.used(repo.unfiltered().sqlitestore):
+        yield from _run(orig, app, req, res, repo)
+
+
+def _run(orig: Any, app: Any, req: Any, res: Any, repo: Any) -> Iterator[bytes]:
     try:
         yield from orig(app, req, res, repo)
     except _TROUBLE as exc:

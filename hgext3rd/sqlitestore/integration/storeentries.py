@@ -24,6 +24,7 @@ from mercurial.i18n import _
 from ..formats import schema
 
 if TYPE_CHECKING:
+    from ..database.connection import Snapshot
     from ..reading.store import Store
 
 
@@ -96,7 +97,10 @@ class DatabaseEntry(storemod.BaseStoreEntry):
         super().__init__()
         self._store = store
         self._with_files = files
-        self._snapshot: Any = None
+        # The state to send, until it is copied.
+        self._snapshot: Snapshot | None = None
+        # An open copy.
+        self._copied: Any = None
         self._files: list[Any] | None = None
 
     def files(self, vfs: Any = None) -> list[Any]:
@@ -108,27 +112,40 @@ class DatabaseEntry(storemod.BaseStoreEntry):
         return self._files
 
     def preserve_volatiles(self, vfs: Any, volatiles: Any) -> None:
-        """Take the snapshot. Mercurial calls this with the store locked."""
+        """Take the snapshot. Mercurial calls this with the store locked.
+
+        The database is copied later, without the lock, where that is possible.
+        """
+        if self._with_files:
+            self._snapshot = self._store.db.snapshot()
+        if self._snapshot is not None:
+            size = self._snapshot.size
+        else:
+            size = self._copy()
+        self._files = [
+            storemod.StoreFile(
+                schema.FILENAME, file_size=size, is_volatile=True
+            )
+        ]
+
+    def _copy(self) -> int:
+        """Copy the database to a file without a name, and return its size."""
         directory = tempfile.mkdtemp(prefix='hg-sqlite-')
         path = os.path.join(os.fsencode(directory), schema.FILENAME)
         try:
-            self._store.db.copy(path)
+            (self._snapshot or self._store.db).copy(path)
             if not self._with_files:
                 from ..writing import narrowing
 
                 narrowing.remove_files(path)
             # An open file can be removed, and then nothing is left behind when
             # the process dies.
-            self._snapshot = open(path, 'rb')
-            size = os.fstat(self._snapshot.fileno()).st_size
+            self._copied = open(path, 'rb')
+            return os.fstat(self._copied.fileno()).st_size
         finally:
+            self._snapshot = None
             util.tryunlink(path)
             os.rmdir(directory)
-        self._files = [
-            storemod.StoreFile(
-                schema.FILENAME, file_size=size, is_volatile=True
-            )
-        ]
 
     def get_streams(
         self,
@@ -138,12 +155,14 @@ class DatabaseEntry(storemod.BaseStoreEntry):
         **kwargs: Any,
     ) -> list[Any]:
         """Return [(name, chunks, size in bytes)] of the snapshot."""
-        if self._snapshot is None:
+        if self._snapshot is None and self._copied is None:
             self.preserve_volatiles(vfs, volatiles)
         (file_,) = self.files(vfs)
 
         def chunks() -> Iterator[bytes]:
-            with self._snapshot as fp:
+            if self._copied is None:
+                self._copy()
+            with self._copied as fp:
                 yield from util.filechunkiter(fp)
 
         return [(schema.FILENAME, chunks(), file_.file_size(None))]

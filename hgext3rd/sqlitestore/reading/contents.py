@@ -61,14 +61,36 @@ class Contents:
         self._texts = frames.TextCache()
         self._few_frames = FEW_FRAMES
         self._small_frames = SMALL_FRAMES
+        self._writing = False
+        # How many stores share the limits, and for how many they were set last.
+        # Another thread may change the first number.
+        self.users = self._set_for = 1
         self.open_frame: OpenFrame | None = None
 
     def keep_less(self, writing: bool) -> None:
         """Use the small limits of a transaction, or the usual ones."""
-        self._few_frames = WRITING_FEW_FRAMES if writing else FEW_FRAMES
-        self._small_frames = WRITING_SMALL_FRAMES if writing else SMALL_FRAMES
-        self._texts.resize(WRITING_TEXTS if writing else frames.TEXT_CACHE)
+        self._writing = writing
+        self._set_limits()
+
+    def _set_limits(self) -> None:
+        """Set the limits, and drop what exceeds them.
+
+        Stores in use at the same time share them (see ``resting``), but each
+        has at least those of a transaction.
+        """
+        self._set_for = users = self.users
+        few, small, texts = FEW_FRAMES, SMALL_FRAMES, frames.TEXT_CACHE
+        if self._writing:
+            few = small = texts = 0
+        self._few_frames = max(few // users, WRITING_FEW_FRAMES)
+        self._small_frames = max(small // users, WRITING_SMALL_FRAMES)
+        self._texts.resize(max(texts // users, WRITING_TEXTS))
         self._drop_frames()
+
+    @property
+    def cached_bytes(self) -> int:
+        """The bytes of all cached content."""
+        return self._frames.used + self._texts.size
 
     def clear(self) -> None:
         """Drop all cached content."""
@@ -139,6 +161,8 @@ class Contents:
         if size > kept.limit:
             return
         kept.put(frame_id, frame, size)
+        if self.users != self._set_for:
+            self._set_limits()
         self._drop_frames()
 
     def _drop_frames(self) -> None:

@@ -127,6 +127,15 @@ class Indexes:
             idx.frames[rev] = idx.places[rev] = 0
             idx.stored[rev] = stored
 
+    @property
+    def cached_bytes(self) -> int:
+        """The bytes of all cached indexes."""
+        return self._cache.used
+
+    def share_limit(self, users: int) -> None:
+        """Use a part of the limit; see ``Store.share_limits``."""
+        self._cache.share_limit(users)
+
     def clear(self) -> None:
         """Drop everything that was read."""
         self._paths.clear()

@@ -122,9 +122,8 @@ class Store:
         self.db.refresh()
         version = self.db.version()
         if version != self._version:
-            self._indexes.clear()
             # Frame ids are not reused, but censoring rewrites frames in place.
-            self.forget_content()
+            self.drop_caches()
             if self._version is not None:
                 self.generation += 1
             self._version = version
@@ -140,6 +139,27 @@ class Store:
         self._indexes.clear_new()
         self.forget_content()
         self.generation += 1
+
+    # limits, see "resting"
+
+    @property
+    def cached_bytes(self) -> int:
+        """The bytes that all caches take."""
+        return self._contents.cached_bytes + self._indexes.cached_bytes
+
+    def share_limits(self, users: int) -> None:
+        """Let the caches grow to their part if ``users`` stores are in use.
+
+        Other threads call this while a thread uses the store. The caches get
+        smaller when that thread adds something.
+        """
+        self._contents.users = users
+        self._indexes.share_limit(users)
+
+    def drop_caches(self) -> None:
+        """Drop what is cached, before the store is used again."""
+        self._indexes.clear()
+        self.forget_content()
 
     @contextlib.contextmanager
     def naming_damage(self) -> Iterator[None]:

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a serving process needs besides answering requests.
 
-Modules are loaded before the first request, memory is returned after requests,
-and the HTTP server of ``hg serve`` is corrected where it is wrong for this
-protocol; ``hooks`` installs the corrections. Nothing here knows what a request
-asks for.
+Modules are loaded before the first request, and the HTTP server of ``hg serve``
+is corrected where it is wrong for this protocol; ``hooks`` installs the
+corrections. Nothing here knows what a request asks for.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
 import re
 import socket
 import time
@@ -25,14 +22,6 @@ _DIGITS = re.compile('[0-9]{1,18}')
 # Seconds for which a connection is kept after an answer that came before the
 # request was read.
 _LINGER = 2.0
-
-# glibc's number of the parameter M_MMAP_THRESHOLD. Blocks of this size (in bytes)
-# and more are returned to the system when they are freed.
-_M_MMAP_THRESHOLD = -3
-_RETURNED_SIZE = 1024 * 1024
-
-# The environment variables that set parameters of glibc's allocator.
-_ALLOCATOR_VARIABLES = ('MALLOC_MMAP_THRESHOLD_', 'GLIBC_TUNABLES')
 
 # Modules that only requests import. Most of them import further modules.
 REQUEST_MODULES = (
@@ -49,21 +38,6 @@ def load_modules() -> None:
     at the same moment, requests fail at random.
     """
     loading.stop_lazy_loading(REQUEST_MODULES)
-
-
-def return_large_blocks() -> None:
-    """Have large blocks of memory returned to the system when they are freed.
-
-    glibc stops doing so after the first large block was freed: it keeps blocks
-    up to 32 MB for the next request, in an arena for each few threads. A server
-    that once sent 20 large responses at the same time keeps their memory for
-    ever. Other allocators, and settings in the environment, are left alone.
-    """
-    if any(name in os.environ for name in _ALLOCATOR_VARIABLES):
-        return
-    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _RETURNED_SIZE)
 
 
 def do_hgweb(orig: Any, handler: Any) -> None:
