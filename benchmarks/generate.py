@@ -38,6 +38,8 @@ REMOVING = 0.25
 FILE_SIZE = 1500
 FILE_SIGMA = 1.3
 MOST_FILE = 200_000
+#: A file of this size or more gets no larger.
+LARGE_FILE = 60_000
 #: The same for messages.
 MESSAGE_SIZE = 60
 MESSAGE_SIGMA = 0.8
@@ -354,9 +356,14 @@ class FileTexts:
             start = rng.randrange(at, len(text) + 1)
             start = text.rfind(b'\n', at, start) + 1 or at
             end = start
-            for _line in range(min(int(rng.expovariate(0.6)), 30)):
+            removed = min(int(rng.expovariate(0.6)), 30)
+            for _line in range(removed):
                 end = text.find(b'\n', end) + 1 or len(text)
-            new = self._content.lines(min(int(rng.paretovariate(1.0)), 40))
+            added = min(int(rng.paretovariate(1.0)), 40)
+            if len(text) > LARGE_FILE:
+                # Files do not grow for ever.
+                added = min(added, removed)
+            new = self._content.lines(added)
             hunks.append((start, end, new))
             at = end
             if at >= len(text):

@@ -59,6 +59,33 @@ files are opened
   2
   indexes opened: 2
 
+A diff reads each text twice, but only once from the database
+
+  $ hgc diff -r null -r 1 | grep -v '^[-+ d@]'
+  indexes opened: 0
+
+Commands on several changesets announce all of them at first, and then each one:
+only the latter are read ahead
+
+  $ cat > ../loads.py << EOF
+  > from mercurial import extensions
+  > from hgext3rd.sqlitestore.reading import prefetch
+  > def uisetup(ui):
+  >     def load(orig, store, wanted):
+  >         orig(store, wanted)
+  >         ui.write(b'%d texts read ahead\n' % len(store.ready))
+  >     extensions.wrapfunction(prefetch, '_load', load)
+  > EOF
+  $ hg init ../three
+  $ hg -R ../three pull -q -r 1 .
+  $ cd ../three
+  $ hg update -q 1
+  $ echo more >> 1
+  $ hg commit -qm 2
+  $ hg export --config extensions.loads=../loads.py 0 1 2 | grep ahead
+  20 texts read ahead
+  $ cd ../r
+
 A few files, or loose revisions, are read one by one
 
   $ echo loose > 3

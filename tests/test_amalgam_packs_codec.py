@@ -17,7 +17,7 @@ from mercurial import mdiff
 from mercurial.utils import storageutil
 
 from hgext3rd.amalgam.codecs import chunks, columns
-from hgext3rd.amalgam.packs import decoder, encoder, layout, names
+from hgext3rd.amalgam.packs import contents, decoder, encoder, layout, names
 from hgext3rd.amalgam.packs.contents import PackedFrame
 from hgext3rd.amalgam.packs.derivation import Derivation
 from hgext3rd.amalgam.packs.errors import PackError
@@ -68,10 +68,16 @@ def changesets(texts: list[bytes], outside: bool = False) -> list[Revision]:
 
 
 def encoded(
-    first: list[Revision], lines: list[Line], frame_bytes: int = 1 << 20
+    first: list[Revision],
+    lines: list[Line],
+    frame_bytes: int = 1 << 20,
+    compare: bool = False,
 ) -> bytes:
     trees = any(kind == MANIFEST and name for kind, name, _revisions in lines)
-    made = encoder.Encoder(Texts(lines), 3, trees, frame_bytes=frame_bytes)
+    sizes = {MANIFEST: frame_bytes, FILE: frame_bytes}
+    made = encoder.Encoder(
+        Texts(lines), encoder.Effort(3, sizes, compare), trees
+    )
     for revision in first:
         made.changeset(revision)
     for kind, name, revisions in lines:
@@ -205,12 +211,12 @@ def histories(draw: st.DrawFn) -> tuple[list[Revision], list[Line]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(histories(), st.sampled_from([1, 100, 1 << 20]))
+@given(histories(), st.sampled_from([1, 100, 1 << 20]), st.booleans())
 def test_round_trip(
-    history: tuple[list[Revision], list[Line]], frame_bytes: int
+    history: tuple[list[Revision], list[Line]], frame_bytes: int, compare: bool
 ) -> None:
     first, lines = history
-    data = encoded(first, lines, frame_bytes)
+    data = encoded(first, lines, frame_bytes, compare)
     found = items(data)
     assert found[: len(first)] == first
     expected = [
@@ -288,7 +294,7 @@ def joined(found: list[tuple[bytes, bytes]]) -> bytes:
 def test_blocks() -> None:
     """The order of blocks, and what the heads of a small pack say."""
     data = encoded(*small())
-    assert data.startswith(b'HGPK\x01\0')
+    assert data.startswith(b'HGPK\x02\0')
     found = blocks(data)
     assert b''.join(kind for kind, _content in found) == b'CNFINFIE'
     assert joined(found) == data
@@ -634,14 +640,14 @@ def hostile() -> Iterator[tuple[str, bytes]]:
         )
 
     many = layout.MOST_ROWS
-    yield 'rows', changesets(99_999_999, b'u' + bytes(4), b'')
-    yield 'more rows', changesets(many + 1, b'u' + bytes(4), b'')
+    yield 'rows', changesets(99_999_999, b'u' + bytes(5), b'')
+    yield 'more rows', changesets(many + 1, b'u' + bytes(5), b'')
     yield 'wide rows', changesets(10, zstd.encode(bytes(64 << 20)), b'')
     yield (
         'a text',
         changesets(
             1,
-            b'u' + columns.pack([[0], [0], [0], [100]]),
+            b'u' + columns.pack([[0], [0], [0], [100], [0]]),
             zstd.encode(bytes(200 << 20)),
         ),
     )
@@ -650,7 +656,7 @@ def hostile() -> Iterator[tuple[str, bytes]]:
         'two texts',
         changesets(
             2,
-            b'u' + columns.pack([[0, 0], [0, 0], [0, 0], [half, half]]),
+            b'u' + columns.pack([[0, 0], [0, 0], [0, 0], [half, half], [0, 0]]),
             zstd.encode(bytes(2 * half)),
         ),
     )
@@ -660,7 +666,7 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     yield 'many names', head + names_block(some, 1_500_000)
     name = names_block(b'a', 1)
     for kind in (b'f', b'm'):
-        start = head + changesets(1, b'u' + bytes(4), b'')[len(head) :]
+        start = head + changesets(1, b'u' + bytes(5), b'')[len(head) :]
         start += names_block(b'a' if kind == b'f' else b'', 1, kind)
         width = 4 if kind == b'f' else 5
         yield (
@@ -691,7 +697,7 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     lines = b'\n' * (20 << 20)
     yield (
         'lines of a manifest',
-        changesets(1, b'u' + bytes(4), b'')
+        changesets(1, b'u' + bytes(5), b'')
         + names_block(b'', 1, b'm')
         + layout.block(
             layout.FRAME,
@@ -720,3 +726,34 @@ def test_hostile_packs_take_little_memory() -> None:
         finally:
             tracemalloc.stop()
         assert peak < 100 << 20, name
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        b'',
+        b'short',
+        b'0' * 40,
+        b'0' * 40 + b'\n',
+        b'0' * 40 + b'\nno end',
+        b'0' * 40 + b'\nuser\nno end',
+        b'0' * 40 + b'\nuser\n0 0\n',
+        b'0' * 40 + b'\nuser\n0 0\nfile\n\ndescription',
+        b'\n' * 50,
+    ],
+)
+def test_texts_of_changesets_of_any_form(text: bytes) -> None:
+    first = changesets([text, b'0' * 40 + b'\nuser\n0 0\n\nother', text])
+    found = items(encoded(first, []))
+    assert found[:3] == first
+
+
+@pytest.mark.parametrize(
+    ('lengths', 'middles'),
+    [([50], [10]), ([50], [-1]), ([50, 8], [3, 1]), ([-1, 59], [0, 0])],
+)
+def test_parts_that_do_not_match_their_texts(
+    lengths: list[int], middles: list[int]
+) -> None:
+    with pytest.raises(PackError):
+        contents.joined_texts(b'x' * 58, lengths, middles)

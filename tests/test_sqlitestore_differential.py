@@ -44,11 +44,22 @@ SIDES = ('revlogv1', 'sqlite')
 NAMES = [f'd{d}/f{f}' for d in range(3) for f in range(4)]
 
 
+#: An extension that makes all indexes late, as only those of long histories are.
+LATE = """
+from hgext3rd.sqlitestore.reading import lateindex
+lateindex.LEAST_REVISIONS = 1
+"""
+
+
 class Server:
     """``hg serve --cmdserver pipe``: one process for many commands."""
 
-    def __init__(self, side: str) -> None:
+    def __init__(self, side: str, late: bool) -> None:
         config = dict(CONFIG, **{'storage.new-repo-backend': side})
+        if late:
+            extension = pathlib.Path('late.py').resolve()
+            extension.write_text(LATE, encoding='utf-8')
+            config['extensions.late'] = str(extension)
         words = [f'--config={key}={value}' for key, value in config.items()]
         hg = str(pathlib.Path(sys.executable).with_name('hg'))
         self._process = subprocess.Popen(
@@ -105,7 +116,8 @@ class Pair:
         self.servers = {}
         for side in SIDES:
             os.mkdir(side)
-            self.servers[side] = Server(side)
+            # Half of the series have late indexes.
+            self.servers[side] = Server(side, late=bool(seed % 2))
         self.both('init', 'r0', top=True)
 
     def run(self, side: str, *words: str, top: bool = False) -> str:
@@ -304,7 +316,7 @@ def run_series(seed: int, steps: int) -> None:
         server.close()
 
 
-@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('seed', range(4))
 def test_both_backends_answer_alike(seed: int, tmp_path: pathlib.Path) -> None:
     env = dict(os.environ, HGRCPATH='', HGENCODING='utf-8')
     env['PYTHONPATH'] = os.pathsep.join([str(ROOT), *sys.path[1:]])

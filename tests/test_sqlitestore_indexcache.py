@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hgext3rd.sqlitestore.formats.index import Revision, Table
 from hgext3rd.sqlitestore.reading.fileindex import (
     FIXED_BYTES,
@@ -97,3 +99,58 @@ def test_the_memory_of_an_index_follows_its_revisions() -> None:
     assert index.memory == FIXED_BYTES + 10 * REVISION_BYTES
     index.append(REVISION, stored=1)
     assert index.memory > GROWN_BYTES
+
+
+def revisions(count: int) -> list[Revision]:
+    return [
+        Revision(
+            b'%020d' % n,
+            n - 1,
+            max(-1, n - 2),
+            5 * n,
+            (n & 1) << 15,
+            100 + n,
+            7,
+            n,
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize('first', [0, 1, 3])
+def test_a_compacted_index_is_the_same_and_smaller(first: int) -> None:
+    revs = revisions(6)
+    index = FileIndex(1, Table(revs[:first]))
+    for rev in revs[first:]:
+        index.append(rev)
+    grown = index.memory
+    index.compact()
+    assert index.memory == grown - GROWN_BYTES
+    assert [index.revision(n) for n in range(6)] == revs
+    assert [index.core.rev(rev.node) for rev in revs] == list(range(6))
+    index.append(revisions(7)[6])
+    assert index.revision(6) == revisions(7)[6]
+
+
+def test_an_index_that_fills_its_memory_is_not_compacted() -> None:
+    index = FileIndex(1)
+    for rev in revisions(GROWN_BYTES // 128 + 1):
+        index.append(rev)
+    core = index.core
+    index.compact()
+    assert index.core is core
+
+
+@pytest.mark.parametrize('first', [0, 1, 3])
+@pytest.mark.parametrize('grown', [False, True])
+def test_an_index_is_extended_by_a_table(first: int, grown: bool) -> None:
+    revs = revisions(6)
+    index = FileIndex(1, Table(revs[:first]))
+    if grown:
+        index.append(revs[first])
+        first += 1
+    index.extend(Table(revs[first:]))
+    assert [index.revision(n) for n in range(6)] == revs
+    assert [index.core.rev(rev.node) for rev in revs] == list(range(6))
+    assert list(index.frames) == [7] * 6
+    assert list(index.places) == list(range(6))

@@ -62,7 +62,7 @@ class History:
 
     def pack(self, revisions: list[Revision]) -> bytes:
         """Return a pack with a changeset for each of these revisions."""
-        made = encoder.Encoder(self, 3)
+        made = encoder.Encoder(self, encoder.Effort(3))
         links = []
         for revision in revisions:
             text = b'%s\nme\n0 0\nf\n\nc' % revision.node.hex().encode()

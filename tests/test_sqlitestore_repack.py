@@ -171,6 +171,38 @@ def test_texts_of_a_long_chain(jumps: bool, order: str) -> None:
             assert frame.text(n) == texts[n]
 
 
+def test_large_texts_of_a_chain_are_made_few_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are not dropped from the cache before they are read."""
+    count = 128
+    texts = [b'%4d\n' % n + b'same\n' * 100 for n in range(count)]
+    entries = [texts[0]] + [
+        mdiff.textdiff(old, new)
+        for old, new in zip(texts, texts[1:], strict=False)
+    ]
+    head = frames.encode_head(
+        [1] * count,
+        list(range(count)),
+        [0] + [1] * (count - 1),
+        [len(entry) for entry in entries],
+        chunks.Codec('zstd'),
+    )
+    cache = frames.TextCache(16 * len(texts[0]))
+    frame = frames.Frame(head, b''.join(entries), 1, cache)
+    made = []
+    patches = mdiff.patches
+
+    def counted(text: bytes, deltas: list[bytes]) -> bytes:
+        made.append(len(deltas))
+        return bytes(patches(text, deltas))
+
+    monkeypatch.setattr(mdiff, 'patches', counted)
+    for n in range(count - 1, -1, -1):
+        assert frame.text(n) == texts[n]
+    assert len(made) < 2 * count
+
+
 def test_reading_towards_the_base_applies_each_delta_few_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

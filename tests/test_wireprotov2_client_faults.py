@@ -218,7 +218,7 @@ def test_request_is_repeated_when_the_connection_breaks(
 
     def edit(data: bytes) -> bytes:
         # The response with a segment breaks, once.
-        if not lost and b'HGPK\x01' in data:
+        if not lost and b'HGPK\x02' in data:
             lost.append(True)
             raise OSError('cut')
         return data
@@ -237,7 +237,7 @@ def test_damaged_segment_is_fetched_again(
     damaged: list[int] = []
 
     def edit(data: bytes) -> bytes:
-        place = data.find(b'HGPK\x01')
+        place = data.find(b'HGPK\x02')
         if place >= 0 and not damaged:
             damaged.append(place)
             data = data[: place + 60] + b'!!!!' + data[place + 64 :]
@@ -255,7 +255,7 @@ def test_pull_replaces_segments_that_stay_damaged(
     proxy: Proxy, tmp_path: pathlib.Path
 ) -> None:
     def edit(data: bytes) -> bytes:
-        return data.replace(b'HGPK\x01', b'HG99\x01')
+        return data.replace(b'HGPK\x02', b'HG99\x01')
 
     proxy.reset(edit=edit)
     outcome = Outcome(proxy.url, tmp_path / 'd')

@@ -39,6 +39,20 @@ def inserted_text(delta: bytes) -> bytes | None:
     return None
 
 
+def replacing_text(delta: bytes, size: int) -> bytes | None:
+    """Return the text of a delta that replaces all of a base of ``size`` bytes.
+
+    Return None for a delta of any other form.
+    """
+    if not delta:
+        return None if size else b''
+    if len(delta) >= HUNK.size:
+        start, end, inserted = HUNK.unpack_from(delta)
+        if (start, end, inserted) == (0, size, len(delta) - HUNK.size):
+            return delta[HUNK.size :]
+    return None
+
+
 def invert(delta: bytes, text: bytes) -> bytes:
     """Return the delta that undoes ``delta``.
 

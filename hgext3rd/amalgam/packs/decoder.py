@@ -143,7 +143,7 @@ class Decoder:
             raise PackError('changesets after files')
         head, table, packed = layout.cut(content, 3)
         (count,) = _numbers(head, 1)
-        p1s, p2s, flags, lengths = _table(table, 4, count)
+        p1s, p2s, flags, lengths, middles = _table(table, 5, count)
         contents.check_range(flags, 0, 0xFFFF, 'the flags of a changeset')
         contents.check_range(
             lengths, 0, layout.MOST_TEXT, 'the length of a changeset'
@@ -151,7 +151,9 @@ class Decoder:
         size = sum(lengths)
         if size - max(lengths, default=0) > layout.MOST_TEXTS:
             raise PackError('a block of changesets is too large')
-        texts = contents.split(chunks.decode_limited([packed], size), lengths)
+        texts = contents.joined_texts(
+            chunks.decode_limited([packed], size), lengths, middles
+        )
         first = len(self._nodes)
         parents = []
         known, outside = self._nodes, self._outside

@@ -29,7 +29,7 @@ from .errors import PackError
 
 MAGIC = b'HGPK'
 #: Every change that older readers would misread increases this.
-VERSION = 1
+VERSION = 2
 #: The flag of packs of repositories with tree manifests.
 TREES = 1
 
@@ -88,6 +88,11 @@ FREE_LINES = 1 << 16
 
 #: The largest size of a text, which is what Mercurial's storages can express.
 MOST_SIZE = (1 << 31) - 1
+
+
+#: Bytes at the start of the text of a changeset: the node of its manifest as
+#: digits, and a line feed. They are stored apart from the rest.
+TEXT_HEAD = 41
 
 
 class Revision(NamedTuple):

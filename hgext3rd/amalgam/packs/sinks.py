@@ -17,7 +17,7 @@ from .contents import Index, PackedFrame
 class PackSink(Protocol):
     """Takes the manifests and files of packs, in their order.
 
-    Both methods raise ``PackError`` for content that cannot be stored.
+    The first two methods raise ``PackError`` for content that cannot be stored.
     """
 
     def add_frame(self, frame: PackedFrame) -> None:
@@ -29,3 +29,6 @@ class PackSink(Protocol):
         ``linkrevs`` are the revisions of the changesets of the pack, by
         position.
         """
+
+    def finish(self) -> None:
+        """Free memory: no more packs follow in this transaction."""

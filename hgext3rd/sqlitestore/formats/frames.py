@@ -41,7 +41,7 @@ _SPLIT_COLUMNS = 5
 
 # Bytes of texts to keep, so that reading the revisions of a file one after the
 # other applies each delta about once.
-TEXT_CACHE = 16 << 20
+TEXT_CACHE = 8 << 20
 
 # Bytes of memory that an entry takes beside its data.
 ENTRY_BYTES = 32
@@ -50,6 +50,11 @@ ENTRY_BYTES = 32
 # bottom of a chain and the oldest at its top, so reading from the oldest to the
 # newest would otherwise apply the whole chain for each revision.
 STRIDE = 32
+
+# The texts of one chain take at most one in SHARE bytes of the cache. If they
+# took all of it, each text would be dropped before it is read. Making a large
+# text takes longer than applying many deltas.
+SHARE = 2
 
 
 class TextCache:
@@ -289,58 +294,32 @@ class Frame:
                 text = self.entry(chain.pop())
             else:
                 text = texts.get((frame_id, base))
-        if self._is_costly(chain, text):
-            return self._at_once(chain, text)
+        # How many texts of this size may be kept.
+        most = texts.limit // SHARE // (len(text) or 1)
+        # A reader that goes from an entry to its base, and on to the base of
+        # that, as a reader of the history from its beginning does, will want
+        # the next texts as well.
+        single = 0
         if above >= 0 and self.base(above) == n:
-            return self._texts_below(chain, text)
-        jump = self._jump(chain)
+            single = min(len(chain), most)
+        step = STRIDE if len(chain) // STRIDE <= most else len(chain)
+        wanted = chain[:single]
+        del chain[:single]
         while chain:
-            start = -STRIDE if len(chain) - STRIDE > jump else jump
-            part = chain[start:]
-            del chain[start:]
-            deltas = [d for d in map(self.entry, reversed(part)) if d]
-            if deltas:
-                text = bytes(mdiff.patches(text, deltas))
-            texts.keep((frame_id, part[0]), text)
-            if start == jump:
-                jump = 0
+            part = chain[-step:]
+            del chain[-step:]
+            text = self._applied(part, text)
+        while wanted:
+            text = self._applied([wanted.pop()], text)
         return text
 
-    def _jump(self, chain: list[int]) -> int:
-        """Return where the first jump in a chain is, 0 if there is none.
+    def _applied(self, chain: list[int], text: bytes) -> bytes:
+        """Return the text of ``chain[0]``, and keep it.
 
-        A repack bounds chains by deltas that leave out STRIDE entries or more.
-        The text that such a delta makes serves all entries above it.
+        ``text`` is that of the base of the last entry of the chain.
         """
-        for i, n in enumerate(chain):
-            if self.distances[n] >= STRIDE:
-                return i
-        return 0
-
-    def _texts_below(self, chain: list[int], text: bytes) -> bytes:
-        """Return the text of ``chain[0]``, and keep those of all of the chain.
-
-        This is for a reader that goes from an entry to its base, and on to the
-        base of that, as a reader of the history from its beginning does.
-        """
-        patches, texts = mdiff.patches, self._texts
-        for n in reversed(chain):
-            delta = self.entry(n)
-            if delta:
-                text = bytes(patches(text, [delta]))
-            texts.keep((self._id, n), text)
-        return text
-
-    def _is_costly(self, chain: list[int], text: bytes) -> bool:
-        """Return whether the texts to keep would not fit into the cache.
-
-        Making a large text takes longer than applying many deltas.
-        """
-        return len(chain) // STRIDE * len(text) > self._texts.limit
-
-    def _at_once(self, chain: list[int], text: bytes) -> bytes:
-        """Return the text of ``chain[0]``, and keep only that."""
         deltas = [delta for delta in map(self.entry, reversed(chain)) if delta]
-        text = bytes(mdiff.patches(text, deltas))
+        if deltas:
+            text = bytes(mdiff.patches(text, deltas))
         self._texts.keep((self._id, chain[0]), text)
         return text

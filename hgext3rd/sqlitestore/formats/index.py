@@ -25,7 +25,7 @@ from __future__ import annotations
 import operator
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, compress
+from itertools import accumulate
 from typing import NamedTuple
 
 from mercurial.node import nullrev
@@ -226,9 +226,14 @@ def _decode_table(first: int, n: int, data: bytes) -> Table:
     table.p1 = parents_of(first, d1)
     table.p2 = parents_of(first, d2)
     table.linkrevs = array('i', accumulate(links))
-    table.flags = array('i', flags)
+    # These columns are constant for most files, which is faster to see than to
+    # add up differences.
+    table.flags = array('i', flags if any(flags) else bytes(4 * n))
     table.sizes = array('i', accumulate(sizes))
-    table.frames = columns.undiff(frames)
+    if any(frames[1:]):
+        table.frames = columns.undiff(frames)
+    else:
+        table.frames = array('q', frames[:1]) * n
     table.places = columns.undiff(places)
     return table
 
@@ -245,8 +250,10 @@ def parents_of(first: int, distances: Sequence[int]) -> array[int]:
     parents = array('i', map(operator.sub, range(first, first + n), distances))
     if min(distances) < 0 or min(parents) < 0:
         raise columns.ColumnError('parent out of range')
-    for i in compress(range(n), map(operator.not_, distances)):
-        parents[i] = nullrev
+    null = -1
+    for _ in range(distances.count(0)):
+        null = distances.index(0, null + 1)
+        parents[null] = nullrev
     return parents
 
 

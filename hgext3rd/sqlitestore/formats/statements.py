@@ -157,7 +157,10 @@ SELECT_FRAME_SIZES = f"""
         WHERE p.id > f.id << {schema.PIECE_BITS}
         AND p.id < (f.id + 1) << {schema.PIECE_BITS}), 0)
     FROM frame AS f"""
-COUNT_FRAMES = 'SELECT count(*), coalesce(sum(length(data)), 0) FROM frame'
+# The newest frames only, so that it takes no longer as history grows.
+COUNT_NEW_FRAMES = """
+    SELECT count(*), coalesce(sum(size), 0) FROM (
+        SELECT length(data) AS size FROM frame ORDER BY id DESC LIMIT ?)"""
 INSERT_FRAME = 'INSERT INTO frame VALUES (?, ?, ?)'
 DELETE_FRAME = 'DELETE FROM frame WHERE id = ?'
 DELETE_FRAMES_FROM = 'DELETE FROM frame WHERE id >= ?'

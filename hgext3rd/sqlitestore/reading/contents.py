@@ -55,6 +55,9 @@ class Contents:
         self._db = db
         self._indexes = indexes
         self._frames: LRU[int, frames.Frame] = LRU(FRAME_CACHE)
+        # The frame that was used last, and its id: what is sent for a revision
+        # and the next one is mostly in the same frame.
+        self._last: tuple[int, frames.Frame] | None = None
         self._texts = frames.TextCache()
         self._few_frames = FEW_FRAMES
         self._small_frames = SMALL_FRAMES
@@ -70,6 +73,7 @@ class Contents:
     def clear(self) -> None:
         """Drop all cached content."""
         self._frames.clear()
+        self._last = None
         self._texts.clear()
 
     # frames
@@ -83,11 +87,20 @@ class Contents:
             open_frame = self.open_frame(frame_id)
             if open_frame is not None:
                 return open_frame
+        last = self._last
+        if last is not None and last[0] == frame_id:
+            return last[1]
         frame = self._frames.get(frame_id)
         if frame is None:
             frame = self.read_frame(frame_id, self._texts)
             self._keep_frame(frame_id, frame)
+        if frame_id in self._frames:
+            self._last = frame_id, frame
         return frame
+
+    def cached_frame(self, frame_id: int) -> frames.Frame | None:
+        """Return a frame if it is cached; this does not count as a use."""
+        return self._frames.peek(frame_id)
 
     def read_frame(
         self, frame_id: int, texts: frames.TextCache | None = None

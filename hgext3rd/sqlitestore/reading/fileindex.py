@@ -142,6 +142,22 @@ class FileIndex:
         self.frames = self.frames + table.frames
         self.places = self.places + table.places
 
+    def compact(self) -> None:
+        """Free the memory that is reserved for more revisions.
+
+        Call this after the last of several revisions was added. Indexes that
+        fill most of that memory stay as they are, so that the time this takes
+        is bounded.
+        """
+        n = len(self)
+        if not self.grown or not n or n > GROWN_BYTES // (8 * _ENTRY):
+            return
+        # Core leaves out the header of a revlog, which is in the first entry.
+        parts = [b'\0\0\0\0', *map(self.core.entry_binary, range(n))]
+        self._entries = b''.join(parts)
+        self.core = compat.make_index(self._entries)
+        self.grown = False
+
     def truncate(self, n: int) -> None:
         """Remove all revisions from number ``n`` on."""
         if n < len(self.frames):
@@ -199,6 +215,8 @@ def _core_entries(table: Table, first: int = 0) -> bytes:
     changesets was spent on one entry after the other.
     """
     n = len(table)
+    if not n:
+        return b''
     entries = array('i', bytes(4 * _ENTRY)) * n
     entries[_FLAGS::_ENTRY] = table.flags
     entries[_SIZE::_ENTRY] = table.sizes

@@ -8,6 +8,7 @@ whether what was read is still valid.
 from __future__ import annotations
 
 import contextlib
+import functools
 import struct
 from collections.abc import Iterator
 
@@ -17,6 +18,7 @@ from ...amalgam.codecs import columns
 from .. import errors
 from ..database.connection import Database
 from ..formats import index, schema, statements
+from . import lateindex
 from .fileindex import FileIndex
 from .indexcache import IndexCache
 
@@ -142,51 +144,71 @@ class Indexes:
         if path_id is None:
             return FileIndex(None)
         bounds = schema.file_bounds(path_id)
-        # The runs, and tables of consecutive loose rows, with the number of the
-        # first revision of each.
-        found: list[tuple[int, index.Table]] = []
-        stored = {}
-        loose: list[index.Revision] = []
+        parts = []
         with self._naming_damage(path_id):
             for gid, n, data in self._db.rows(statements.SELECT_RUNS, bounds):
                 _path, first = schema.split_id(gid)
-                found.append((first, index.decode_table(first, n, data)))
-            end = 0
-            for row in self._db.rows(statements.SELECT_LOOSE, bounds):
-                _path, rev = schema.split_id(row[0])
-                stored[rev] = row[9]
-                revision = index.Revision(*row[1:9])
-                index.check_parents(rev, revision.p1, revision.p2)
-                if len(revision.node) != index.NODE_SIZE:
-                    raise columns.ColumnError('bad length of a node')
-                if not 0 <= revision.flags <= index.MOST_FLAGS:
-                    raise columns.ColumnError('flags out of range')
-                if revision.place > rev and not revision.frame:
-                    raise columns.ColumnError('base out of range')
-                if loose and rev != end:
-                    found.append((end - len(loose), index.Table(loose)))
-                    loose = []
-                loose.append(revision)
-                end = rev + 1
-            if loose:
-                found.append((end - len(loose), index.Table(loose)))
-        found.sort(key=lambda item: item[0])
-        table = index.Table()
-        for first, run in found:
-            if first != len(table):
+                decode = functools.partial(
+                    self._decoded_run, path_id, first, n, data
+                )
+                parts.append(lateindex.Part(first, n, data, decode))
+            stored, tables = self._loose_rows(bounds)
+        for first, table in tables:
+            parts.append(lateindex.Part.of_table(first, table))
+        parts.sort(key=lambda part: part.first)
+        count = 0
+        for part in parts:
+            if part.first != count:
                 raise errors.CorruptStore(
                     _(b'damaged index of %s: revision %d is missing')
-                    % (self.path_of(path_id), min(first, len(table))),
+                    % (self.path_of(path_id), min(part.first, count)),
                     hint=_(b'restore %s from a backup') % self._db.path,
                 )
-            if len(table):
-                table.extend(run)
-            else:
-                table = run
-        with self._naming_damage(path_id):
-            result = FileIndex(path_id, table)
+            count += part.n
+        if count >= lateindex.LEAST_REVISIONS:
+            result: FileIndex = lateindex.LateIndex(path_id, parts)
+        else:
+            with self._naming_damage(path_id):
+                result = FileIndex(path_id, lateindex.joined(parts))
         result.stored = stored
         return result
+
+    def _decoded_run(
+        self, path_id: int, first: int, n: int, data: bytes
+    ) -> index.Table:
+        with self._naming_damage(path_id):
+            return index.decode_table(first, n, data)
+
+    def _loose_rows(
+        self, bounds: tuple[int, int]
+    ) -> tuple[dict[int, int], list[tuple[int, index.Table]]]:
+        """Return the bytes in each loose row of a file, and tables of rows.
+
+        Each table has consecutive rows; it comes with the number of the first.
+        """
+        stored = {}
+        tables: list[tuple[int, index.Table]] = []
+        loose: list[index.Revision] = []
+        end = 0
+        for row in self._db.rows(statements.SELECT_LOOSE, bounds):
+            _path, rev = schema.split_id(row[0])
+            stored[rev] = row[9]
+            revision = index.Revision(*row[1:9])
+            index.check_parents(rev, revision.p1, revision.p2)
+            if len(revision.node) != index.NODE_SIZE:
+                raise columns.ColumnError('bad length of a node')
+            if not 0 <= revision.flags <= index.MOST_FLAGS:
+                raise columns.ColumnError('flags out of range')
+            if revision.place > rev and not revision.frame:
+                raise columns.ColumnError('base out of range')
+            if loose and rev != end:
+                tables.append((end - len(loose), index.Table(loose)))
+                loose = []
+            loose.append(revision)
+            end = rev + 1
+        if loose:
+            tables.append((end - len(loose), index.Table(loose)))
+        return stored, tables
 
     @contextlib.contextmanager
     def _naming_damage(self, path_id: int) -> Iterator[None]:

@@ -27,6 +27,10 @@ from .store import Store
 # Fewer files than this are faster to read one by one.
 MIN_FILES = 16
 
+# The most revisions to read ahead. Commands on many changesets announce all of
+# them, and then again each one together with its parent.
+MOST_REVISIONS = 2
+
 # Bytes of texts to read ahead; core reads the other files one by one.
 BUDGET = 128 << 20
 
@@ -70,8 +74,12 @@ def prefetch(repo: Any, store: Store, revmatches: Iterable[Any]) -> None:
     This is core's file prefetch hook: ``revmatches`` has pairs of a revision
     and a matcher.
     """
+    store.ready.clear()
+    announced = list(revmatches)
+    if len(announced) > MOST_REVISIONS:
+        return
     wanted: set[Key] = set()
-    for rev, match in revmatches:
+    for rev, match in announced:
         if rev is None or match is None:
             continue
         manifest = repo[rev].manifest()
@@ -80,7 +88,6 @@ def prefetch(repo: Any, store: Store, revmatches: Iterable[Any]) -> None:
             node = manifest.get(name)
             if node is not None:
                 wanted.add((name, node))
-    store.ready.clear()
     if len(wanted) < MIN_FILES or not store.exists:
         return
     # Otherwise the first index that is read might find the store outdated and
@@ -105,7 +112,7 @@ def _load(store: Store, wanted: set[Key]) -> None:
     for frame_id, places in itertools.groupby(found, lambda place: place.frame):
         # Frames are not cached here: otherwise update workers would be forked
         # with all frames in their memory.
-        frame = store.read_frame(frame_id)
+        frame = store.cached_frame(frame_id) or store.read_frame(frame_id)
         for place in places:
             held += place.size
             if held > BUDGET:

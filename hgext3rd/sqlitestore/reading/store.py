@@ -77,6 +77,7 @@ class Store:
         self.update_places = indexes.update_places
         self.note_full_text = indexes.note_full_text
         self.frame = contents.frame
+        self.cached_frame = contents.cached_frame
         self.read_frame = contents.read_frame
         self.sealed = contents.sealed
         self.loose = contents.loose

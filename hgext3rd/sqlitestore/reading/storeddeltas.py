@@ -3,11 +3,15 @@
 
 A stored delta is one, and so is the inverse of one. Knows nothing of what
 revisions mean.
+
+These functions run for each revision that is sent, so they take what they need
+from a frame at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from mercurial.node import nullrev
 
@@ -15,31 +19,6 @@ from ...amalgam.codecs import deltas
 from .. import errors
 from .fileindex import FileIndex
 from .store import Store
-
-
-def base_of(store: Store, idx: FileIndex, rev: int) -> int | None:
-    """Return the revision of the same path that ``rev`` is a delta of.
-
-    The base may be older or newer. Return None for a full text, and for a
-    delta of a revision of another path. Raises Moved if a repack has just moved
-    the revision.
-    """
-    frame_id, place = idx.frames[rev], idx.places[rev]
-    if not frame_id:
-        return rev - place if place > 0 else None
-    frame = store.frame(frame_id)
-    base = frame.base(place)
-    if base < 0 or frame.paths[base] != idx.path_id:
-        return None
-    found: int = frame.revs[base]
-    if (
-        found >= len(idx)
-        or idx.frames[found] != frame_id
-        or idx.places[found] != base
-    ):
-        # The entry belongs to a revision that was stripped, or is shared.
-        return None
-    return found
 
 
 def parent_of(store: Store, idx: FileIndex, rev: int) -> int:
@@ -51,34 +30,43 @@ def parent_of(store: Store, idx: FileIndex, rev: int) -> int:
     for a full text that no earlier revision is a delta of. Raises Moved if a
     repack has just moved the revision.
     """
-    base = base_of(store, idx, rev)
-    if base is not None and base < rev:
-        return base
-    frame_id = idx.frames[rev]
+    frame_id, place = idx.frames[rev], idx.places[rev]
+    if not frame_id:
+        if place >= 0:
+            return rev - place if place else nullrev
+        parent: int = idx.core[rev][5]
+        return parent
+    frame = store.frame(frame_id)
+    base = frame.base(place)
+    if base >= 0:
+        found = _owner(idx, frame_id, frame, base)
+        if nullrev < found < rev:
+            return found
     best: int = nullrev
-    if frame_id:
-        frame = store.frame(frame_id)
-        for place in frame.above(idx.places[rev]):
-            other = frame.revs[place]
-            if (
-                best < other < rev
-                and frame.paths[place] == idx.path_id
-                and idx.frames[other] == frame_id
-                and idx.places[other] == place
-            ):
-                best = other
-    if best == nullrev and not is_full_text(store, idx, rev):
+    for above in frame.above(place):
+        found = _owner(idx, frame_id, frame, above)
+        if best < found < rev:
+            best = found
+    if best == nullrev and base >= 0:
         best = idx.core[rev][5]
     return best
 
 
-def is_full_text(store: Store, idx: FileIndex, rev: int) -> bool:
-    """Return whether a revision is stored as a full text."""
-    frame_id, place = idx.frames[rev], idx.places[rev]
-    if not frame_id:
-        return not place
-    full: bool = store.frame(frame_id).base(place) < 0
-    return full
+def _owner(idx: FileIndex, frame_id: int, frame: Any, place: int) -> int:
+    """Return the revision of this path that an entry of a frame belongs to.
+
+    Return -1 for an entry of another path, and for one whose revision was
+    stripped or has its content elsewhere.
+    """
+    rev: int = frame.revs[place]
+    if (
+        frame.paths[place] == idx.path_id
+        and rev < len(idx.frames)
+        and idx.frames[rev] == frame_id
+        and idx.places[rev] == place
+    ):
+        return rev
+    return nullrev
 
 
 def stored(store: Store, idx: FileIndex, rev: int) -> bytes | None:
@@ -108,12 +96,20 @@ def between(
 
     ``text`` returns the text of ``rev``.
     """
-    try:
-        if base_of(store, idx, rev) == base:
-            return stored(store, idx, rev)
-        if base_of(store, idx, base) == rev:
-            delta = stored(store, idx, base)
-            return None if delta is None else deltas.invert(delta, text())
-    except errors.Moved:
+    frame_id, place = idx.frames[rev], idx.places[rev]
+    if not frame_id:
+        is_base = place > 0 and rev - place == base
+        return stored(store, idx, rev) if is_base else None
+    if idx.frames[base] != frame_id:
         return None
+    base_place = idx.places[base]
+    try:
+        frame = store.frame(frame_id)
+        if frame.base(place) == base_place:
+            entry: bytes = frame.entry(place)
+            return entry
+        if frame.base(base_place) == place:
+            return deltas.invert(frame.entry(base_place), text())
+    except errors.Moved:
+        pass
     return None

@@ -2,8 +2,9 @@
 """Suggest or start a repack after a transaction.
 
 Every transaction that adds changesets ends with this check, so it must be
-cheap: it stops counting loose revisions as soon as there are enough. With 2,000
-of them it takes 0.6 ms.
+cheap, however long the history is: it looks at the newest frames only, stops
+counting loose revisions as soon as there are enough, and counts sealed ones only
+if there are many loose ones. With 2,000 of these it takes 0.6 ms.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from ..reading.store import Store
 MIN_LOOSE = 2000
 MIN_PART = 8
 
-# A repack also pays if there are at least MIN_FRAMES frames, with fewer than
-# SMALL_FRAME bytes on average. Small pulls leave small frames.
+# A repack also pays if there are at least MIN_FRAMES frames, and the newest (up
+# to NEWEST) have fewer than SMALL_FRAME bytes on average. Small pulls leave small
+# frames.
 MIN_FRAMES = 100
+NEWEST = 1000
 SMALL_FRAME = 32 << 10
 
 # The values of ``storage.sqlite.auto-repack``.
@@ -34,9 +37,11 @@ CHOICES = (b'yes', b'suggest', b'no')
 
 def pays(store: Store) -> bool:
     """Return whether enough was added since the last repack."""
-    row = store.db.row(statements.COUNT_FRAMES)
+    row = store.db.row(statements.COUNT_NEW_FRAMES, (NEWEST,))
     if row and row[0] >= MIN_FRAMES and row[1] < row[0] * SMALL_FRAME:
         return True
+    if store.db.row(statements.HAS_MORE_LOOSE, (MIN_LOOSE - 1,)) is None:
+        return False
     row = store.db.row(statements.COUNT_SEALED)
     sealed: int = row[0] if row else 0
     # One in MIN_PART of all is one for MIN_PART - 1 sealed ones; rounded up.

@@ -9,7 +9,7 @@ takes no lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from mercurial import mdiff
@@ -191,14 +191,11 @@ class Rewriter:
     ) -> tuple[int | None, bytes]:
         """Return (place of the base, delta), or (None, full text)."""
         best: tuple[int | None, bytes] = (None, text)
-        for base in dict.fromkeys(candidates):
+        for base, place in self._bases(idx, candidates):
             # Not get(), which marks a text as used: the oldest texts must go
             # first, because all revisions near them are stored already.
             base_text = recent.peek(base)
             if base_text is None:
-                continue
-            place = self._box.place(idx.gid(base))
-            if place is None:
                 continue
             best = min(best, _delta(place, base_text, text), key=_size)
             if len(best[1]) <= GOOD_DELTA:
@@ -206,10 +203,20 @@ class Rewriter:
         previous = self._previous
         if best[0] is None and previous is not None and len(text) >= plan.LARGE:
             # This file may be a copy of the previous one.
-            place = self._box.place(previous[0])
-            if place is not None:
-                best = min(best, _delta(place, previous[1], text), key=_size)
+            previous_place = self._box.place(previous[0])
+            if previous_place is not None:
+                delta = _delta(previous_place, previous[1], text)
+                best = min(best, delta, key=_size)
         return best
+
+    def _bases(
+        self, idx: FileIndex, candidates: Iterable[int]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield the candidates in the frame being filled, with their places."""
+        for base in dict.fromkeys(candidates):
+            place = self._box.place(idx.gid(base))
+            if place is not None:
+                yield base, place
 
     def _matches(self, place: Place, digest: int) -> bool:
         """Return whether the text at a place has the digest."""
@@ -253,12 +260,7 @@ class ManifestRewriter(Rewriter):
         """Return (place of the base, delta), or (None, full text)."""
         best: tuple[int | None, bytes] = (None, text)
         others = []
-        for base in dict.fromkeys(candidates):
-            place = None
-            if base < len(idx):
-                place = self._box.place(idx.gid(base))
-            if place is None:
-                continue
+        for base, place in self._bases(idx, candidates):
             delta = storeddeltas.between(
                 self._store, idx, base, rev, lambda: text
             )

@@ -13,18 +13,17 @@ from .. import errors
 from ..reading import storeddeltas
 from ..reading.store import Store
 from .indexview import IndexView
-from .textreader import TextReader
 
 
 class DeltaView:
     """The stored deltas of the file that ``view`` is the index of."""
 
-    def __init__(
-        self, store: Store, view: IndexView, reader: TextReader
-    ) -> None:
+    def __init__(self, store: Store, view: IndexView) -> None:
         self._store = store
         self._view = view
-        self._reader = reader
+        # The last answer of ``deltaparent``: revision, its frame and place, and
+        # the answer. Core asks twice for each revision that it sends.
+        self._last = (nullrev, 0, 0, nullrev)
 
     def deltaparent(self, rev: int) -> int:
         """Return the earlier revision from which a stored delta leads to ``rev``.
@@ -36,11 +35,16 @@ class DeltaView:
         if rev == nullrev:
             return nullrev
         idx = self._view.idx
+        last = self._last
+        if last[0] == rev and last[1:3] == (idx.frames[rev], idx.places[rev]):
+            return last[3]
         try:
-            return storeddeltas.parent_of(self._store, idx, rev)
+            parent = storeddeltas.parent_of(self._store, idx, rev)
         except errors.Moved:
             self._store.update_places(idx)
-        return storeddeltas.parent_of(self._store, idx, rev)
+            parent = storeddeltas.parent_of(self._store, idx, rev)
+        self._last = rev, idx.frames[rev], idx.places[rev], parent
+        return parent
 
     def issnapshot(self, rev: int) -> bool:
         """Return whether a revision is stored as a full text."""
@@ -58,13 +62,13 @@ class DeltaView:
         """
         if nullrev in (rev1, rev2):
             return None
-        return storeddeltas.between(
-            self._store,
-            self._view.idx,
-            rev1,
-            rev2,
-            lambda: self._reader.raw_text(rev2)[0],
-        )
+        store, idx = self._store, self._view.idx
+
+        def text() -> bytes:
+            # A delta is inverted only if both revisions are in one frame.
+            return store.sealed(idx.frames[rev2], idx.places[rev2])
+
+        return storeddeltas.between(store, idx, rev1, rev2, text)
 
     def stored_delta(self, rev: int) -> bytes | None:
         """Return the stored full text or delta of a revision.

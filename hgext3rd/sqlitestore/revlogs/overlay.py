@@ -79,11 +79,10 @@ class OverlayDeltas(DeltaView):
         self,
         store: Store,
         view: IndexView,
-        reader: TextReader,
         overlay: Overlay,
         tip: int,
     ) -> None:
-        super().__init__(store, view, reader)
+        super().__init__(store, view)
         self._overlay = overlay
         self._tip = tip
 
@@ -133,7 +132,7 @@ class OverlayStore(SQLiteRevlog):
     def _lay_over(self, overlay: Overlay) -> None:
         store, view, tip = self.store, self.view, self.repotiprev
         self.reader = OverlayReader(store, view, overlay, tip)
-        self.deltas = OverlayDeltas(store, view, self.reader, overlay, tip)
+        self.deltas = OverlayDeltas(store, view, overlay, tip)
 
     def addgroup(self, *args: Any, **kwargs: Any) -> bool:
         """Raise ProgrammingError: overlays are read-only."""
@@ -315,30 +314,44 @@ class OverlayFilelog(SQLiteFilelog):
         self.repotiprev = overlay.repotiprev
 
 
+def _bundle_store(repo: Any, path: bytes, kind: int) -> BundleStore:
+    """Return a path of a bundle repository on top of SQLite."""
+    unfiltered = repo.unfiltered()
+    return BundleStore(
+        unfiltered.sqlitestore,
+        repo.svfs,
+        path,
+        repo._cgunpacker,
+        unfiltered.changelog.rev,
+        kind,
+    )
+
+
+def _union_store(repo: Any, path: bytes, other: Any, kind: int) -> UnionStore:
+    """Return a path of a union repository on top of SQLite.
+
+    ``other`` is the filelog or manifest in the other repository.
+    """
+    unfiltered = repo.unfiltered()
+    return UnionStore(
+        unfiltered.sqlitestore,
+        repo.svfs,
+        path,
+        other._revlog,
+        unfiltered._clrev,
+        kind,
+    )
+
+
 def bundle_file(repo: Any, path: bytes) -> Any:
     """Return the filelog of a file that the bundle of a repository contains."""
-    return OverlayFilelog(
-        BundleStore(
-            repo.unfiltered().sqlitestore,
-            repo.svfs,
-            path,
-            repo._cgunpacker,
-            repo.unfiltered().changelog.rev,
-        )
-    )
+    return OverlayFilelog(_bundle_store(repo, path, schema.FILE))
 
 
 def union_file(repo: Any, path: bytes) -> Any:
     """Return the filelog of a file in a union repository on top of SQLite."""
-    return OverlayFilelog(
-        UnionStore(
-            repo.unfiltered().sqlitestore,
-            repo.svfs,
-            path,
-            repo.repo2.file(path)._revlog,
-            repo.unfiltered()._clrev,
-        )
-    )
+    other = repo.repo2.file(path)
+    return OverlayFilelog(_union_store(repo, path, other, schema.FILE))
 
 
 def union_with_ours(repo: Any, path: bytes) -> Any:
@@ -363,7 +376,27 @@ def union_with_ours(repo: Any, path: bytes) -> Any:
     return unionfilelog(base._revlog, repo.repo2.file(path)._revlog)
 
 
-class BundleManifest(SQLiteManifest):
+class OverlayManifest(SQLiteManifest):
+    """The manifests of one directory, around an OverlayStore."""
+
+    def __init__(
+        self,
+        repo: Any,
+        overlay: OverlayStore,
+        dirlogcache: dict[bytes, Any] | None,
+    ) -> None:
+        super().__init__(
+            overlay.store,
+            repo.nodeconstants,
+            repo.svfs,
+            overlay.filename,
+            dirlogcache,
+            overlay,
+        )
+        self._repo = repo
+
+
+class BundleManifest(OverlayManifest):
     """The manifests of one directory, with those in a bundle on top.
 
     ``starts`` are the positions of the deltas of other directories in the
@@ -377,24 +410,8 @@ class BundleManifest(SQLiteManifest):
         starts: dict[bytes, int],
         dirlogcache: dict[bytes, Any] | None = None,
     ) -> None:
-        unfiltered = repo.unfiltered()
-        inner = BundleStore(
-            unfiltered.sqlitestore,
-            repo.svfs,
-            tree,
-            repo._cgunpacker,
-            unfiltered.changelog.rev,
-            schema.DIRECTORY,
-        )
-        super().__init__(
-            unfiltered.sqlitestore,
-            repo.nodeconstants,
-            repo.svfs,
-            tree,
-            dirlogcache,
-            inner,
-        )
-        self._repo = repo
+        overlay = _bundle_store(repo, tree, schema.DIRECTORY)
+        super().__init__(repo, overlay, dirlogcache)
         self._starts = starts
 
     def _open(self, tree: bytes) -> Any:
@@ -404,7 +421,7 @@ class BundleManifest(SQLiteManifest):
         return BundleManifest(self._repo, tree, self._starts, self._dirlogcache)
 
 
-class UnionManifest(SQLiteManifest):
+class UnionManifest(OverlayManifest):
     """The manifests of one directory in a union repository on top of SQLite."""
 
     def __init__(
@@ -413,24 +430,9 @@ class UnionManifest(SQLiteManifest):
         tree: bytes,
         dirlogcache: dict[bytes, Any] | None = None,
     ) -> None:
-        unfiltered = repo.unfiltered()
-        inner = UnionStore(
-            unfiltered.sqlitestore,
-            repo.svfs,
-            tree,
-            repo.repo2.manifestlog.getstorage(tree)._revlog,
-            unfiltered._clrev,
-            schema.DIRECTORY,
-        )
-        super().__init__(
-            unfiltered.sqlitestore,
-            repo.nodeconstants,
-            repo.svfs,
-            tree,
-            dirlogcache,
-            inner,
-        )
-        self._repo = repo
+        other = repo.repo2.manifestlog.getstorage(tree)
+        overlay = _union_store(repo, tree, other, schema.DIRECTORY)
+        super().__init__(repo, overlay, dirlogcache)
 
     def _open(self, tree: bytes) -> Any:
         return UnionManifest(self._repo, tree, self._dirlogcache)

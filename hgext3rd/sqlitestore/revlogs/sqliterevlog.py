@@ -70,6 +70,9 @@ class SQLiteRevlog(RevlogShape):
     """
 
     _adding_group = False
+    # The node and the text that ``revision`` took last from those that were
+    # read ahead. A diff reads each text twice.
+    _read_ahead: tuple[bytes, bytes] | None = None
 
     def __init__(
         self,
@@ -109,7 +112,7 @@ class SQLiteRevlog(RevlogShape):
     @util.propertycache
     def deltas(self) -> DeltaView:
         """The file's stored deltas."""
-        return DeltaView(self.store, self.view, self.reader)
+        return DeltaView(self.store, self.view)
 
     @util.propertycache
     def idx(self) -> FileIndex:
@@ -183,14 +186,35 @@ class SQLiteRevlog(RevlogShape):
     def revision(self, nodeorrev: bytes | int) -> bytes:
         """Return the text of a revision."""
         ready = self.store.ready
-        if ready and not isinstance(nodeorrev, int):
-            found = ready.pop((self.filename, nodeorrev), None)
-            if found is not None:
-                text: bytes
-                text, p1, p2 = found
-                if textreader.has_node(nodeorrev, text, p1, p2):
-                    return text
+        if ready or self._read_ahead is not None:
+            text = self._ready_text(nodeorrev)
+            if text is not None:
+                return text
         return self._revisiondata(nodeorrev)
+
+    def _ready_text(self, nodeorrev: bytes | int) -> bytes | None:
+        """Return a text that was read ahead, or None."""
+        ready = self.store.ready
+        # Mercurial asks by number to see whether a file is a copy, and reads it
+        # later, through another object.
+        take: Callable[..., Any] = ready.pop
+        if isinstance(nodeorrev, int):
+            take = ready.get
+            node: bytes = self.node(nodeorrev)
+        else:
+            node = nodeorrev
+        ahead = self._read_ahead
+        if ahead is not None and ahead[0] == node:
+            return ahead[1]
+        found = take((self.filename, node), None)
+        if found is None:
+            return None
+        text: bytes
+        text, p1, p2 = found
+        if not textreader.has_node(node, text, p1, p2):
+            return None
+        self._read_ahead = node, text
+        return text
 
     def rawdata(self, nodeorrev: bytes | int, validate: bool = True) -> bytes:
         """Return the text as stored, before flag processors such as lfs."""
@@ -247,6 +271,7 @@ class SQLiteRevlog(RevlogShape):
 
     def clearcaches(self, clear_persisted_data: bool = False) -> None:
         """Forget the text that was read last."""
+        self._read_ahead = None
         self.reader.forget()
 
     # core's interface ifilemutation
@@ -427,7 +452,7 @@ class SQLiteRevlog(RevlogShape):
         if rev == len(self):
             return
         self._file_writer(transaction).strip(minlink, rev)
-        self.reader.forget()
+        self.clearcaches()
 
     def censorrevision(
         self, tr: Any, censor_nodes: Any, tombstone: bytes = b''
@@ -440,7 +465,7 @@ class SQLiteRevlog(RevlogShape):
             censor_nodes = [censor_nodes]
         revs = set(map(self.rev, censor_nodes))
         censor.censor(self._file_writer(tr), revs, tombstone)
-        self.reader.forget()
+        self.clearcaches()
 
     def fill_revisions(self, tr: Any, texts: Mapping[int, bytes]) -> None:
         """Store the texts of revisions that were stored empty without them.
@@ -449,7 +474,7 @@ class SQLiteRevlog(RevlogShape):
         cleared.
         """
         fill.fill(self._file_writer(tr), texts, constants.REVIDX_EXTSTORED)
-        self.reader.forget()
+        self.clearcaches()
 
     # checks and statistics
 

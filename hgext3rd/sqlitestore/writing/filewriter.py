@@ -193,6 +193,7 @@ class FileWriter:
         """Store the index run of the revisions sealed last."""
         if self._runs is not None:
             self._runs.end()
+        self.index.compact()
         self.store.keep_index(self.index)
 
     def store_alone(

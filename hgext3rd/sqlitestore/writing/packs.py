@@ -101,7 +101,6 @@ class DatabaseSink:
         self._writer: Writer = writer(store, tr)
         self._frames: list[PackedFrame] = []
         self._codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
-        self._frame_codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
 
     def add_frame(self, frame: PackedFrame) -> None:
         """Take a frame. It is stored when the index comes."""
@@ -127,6 +126,11 @@ class DatabaseSink:
             )
         except OverflowError as exc:
             raise PackError('a number is out of range') from exc
+
+    def finish(self) -> None:
+        """Forget indexes and content, which little of a clone reads again."""
+        self._writer.flush()
+        self._store.forget()
 
     def _target(self, kind: int, line: Line) -> _Target:
         """Prepare the path of a line for its revisions."""
@@ -285,7 +289,7 @@ class DatabaseSink:
 
     def _store_frame(self, made: OpenFrame) -> None:
         """Store a frame that was put together here."""
-        codec = self._frame_codec
+        codec = self._codec
         self._writer.add_frame(
             made.id,
             made.encode_head(codec),

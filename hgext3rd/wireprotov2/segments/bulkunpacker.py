@@ -22,6 +22,7 @@ from ...amalgam import compat
 from ...amalgam.packs import decoder, layout
 from ...amalgam.packs.contents import Changesets, Index, PackedFrame
 from ...amalgam.packs.errors import PackError
+from ...amalgam.packs.sinks import PackSink
 from . import branches
 from .revlogs import Appender, Entry, RevlogSink
 
@@ -99,13 +100,6 @@ class BulkUnpacker(changegroup.cg3unpacker):
 
     def store(self, target: Any, tr: Any, added: Any) -> bool:
         """Store the packs; return whether there was anything in them."""
-        stored = False
-        while self._packs:
-            # What is known of a pack is forgotten when it has been applied.
-            stored = self._store(target, tr, self._packs.pop(0)) or stored
-        return stored
-
-    def _store(self, target: Any, tr: Any, pack: decoder.Decoder) -> bool:
         repo = self._repo
         make = getattr(repo, 'pack_sink', None)
         sink = make(tr) if make is not None else None
@@ -113,6 +107,16 @@ class BulkUnpacker(changegroup.cg3unpacker):
             sink = RevlogSink(
                 repo, tr, functools.partial(compat.writable_file, repo)
             )
+        stored = False
+        while self._packs:
+            # What is known of a pack is forgotten when it has been applied.
+            stored = self._store(target, tr, self._packs.pop(0), sink) or stored
+        sink.finish()
+        return stored
+
+    def _store(
+        self, target: Any, tr: Any, pack: decoder.Decoder, sink: PackSink
+    ) -> bool:
         linkrevs: list[int] = []
         for event in pack.events():
             if isinstance(event, Changesets):

@@ -44,9 +44,12 @@ LEVEL_AHEAD = 19
 #: ... and for the open segment, which every push replaces. It takes a third of
 #: the CPU time, for about as many bytes.
 LEVEL_OPEN = 12
-#: Bytes of frames when a client waits. Larger frames need fewer full texts,
-#: each of which must be read from the repository.
-FRAME_NOW = 8 * encoder.FRAME_BYTES
+#: Bytes of frames when a client waits. Larger frames need fewer full texts, each
+#: of which must be read from the repository.
+_FRAMES_NOW = {layout.MANIFEST: 8 << 20, layout.FILE: 8 << 20}
+#: ... and ahead of time. Most commands read the newest manifest; files are
+#: mostly read many at a time.
+_FRAMES_AHEAD = {layout.MANIFEST: 1 << 20, layout.FILE: 2 << 20}
 #: log2 of the distance at which repetitions are found in a bundle. 8 MB is what
 #: all zstd decoders should support (RFC 8878, section 3.1.1.1.2).
 WINDOW_LOG = 23
@@ -86,9 +89,8 @@ def build(repo: Any, segment: Segment, version: bytes, level: int) -> Payload:
     if packing.packable(version):
         made = encoder.Encoder(
             packing.RepositoryTexts(repo),
-            level,
+            _effort(level),
             tree,
-            FRAME_NOW if level <= LEVEL_NOW else encoder.FRAME_BYTES,
         )
         return _stored(packing.pack(made, version, chunks), PACK_MEDIA_TYPE)
     head = BUNDLE_MAGIC + len(BUNDLE_PARAMETERS).to_bytes(4, 'big')
@@ -97,6 +99,15 @@ def build(repo: Any, segment: Segment, version: bytes, level: int) -> Payload:
     parts = _without(parts, len(BUNDLE_MAGIC) + 4)
     return _stored(
         _compressed(head + BUNDLE_PARAMETERS, parts, level), BUNDLE_MEDIA_TYPE
+    )
+
+
+def _effort(level: int) -> encoder.Effort:
+    """Return how small a pack becomes at zstd's ``level``."""
+    return encoder.Effort(
+        level,
+        _FRAMES_NOW if level <= LEVEL_NOW else _FRAMES_AHEAD,
+        compare=level >= LEVEL_AHEAD,
     )
 
 

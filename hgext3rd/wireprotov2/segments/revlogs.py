@@ -164,6 +164,9 @@ class RevlogSink:
         self._contents.clear()
         return added
 
+    def finish(self) -> None:
+        """Do nothing: nothing is kept between indexes."""
+
 
 def _append_line(
     revlog: Any,

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Write a frame of a pack.
+
+Which delta an entry is was decided before (see ``choosing``). This module
+performs no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..codecs import chunks, columns
+from . import layout, tablewriter
+
+#: A frame ends at this many times the largest full text in it, if that is more
+#: than its usual size. Otherwise full texts would be most of what is stored.
+TEXTS_PER_FRAME = 4
+#: Bytes of one block of a frame; a larger frame takes several blocks.
+PIECE_BYTES = 64 << 20
+
+
+class FrameWriter:
+    """The frame that is being filled."""
+
+    __slots__ = (
+        '_bases',
+        '_distances',
+        '_entries',
+        '_largest',
+        '_lines',
+        '_links',
+        '_revs',
+        '_size',
+        'kind',
+        'number',
+    )
+
+    def __init__(self, number: int, kind: bytes) -> None:
+        self.number = number
+        self.kind = kind
+        self._lines: list[int] = []
+        self._revs: list[int] = []
+        self._links: list[int] = []
+        self._distances: list[int] = []
+        self._entries: list[bytes] = []
+        # The outside revisions that entries are deltas of: line, node.
+        self._bases: dict[tuple[int, bytes], int] = {}
+        self._size = 0
+        self._largest = 0
+
+    def add(
+        self,
+        line: int,
+        rev: int,
+        link: int,
+        data: bytes,
+        base: int | bytes | None,
+    ) -> int:
+        """Add an entry and return its place.
+
+        It is revision ``rev`` of the line. ``base`` is the place of an entry
+        that ``data`` is a delta of, or the node of an outside revision, or None
+        for a full text.
+        """
+        place = len(self._entries)
+        if base is None:
+            distance = 0
+        elif isinstance(base, bytes):
+            distance = -1 - self._bases.setdefault(
+                (line, base), len(self._bases)
+            )
+        else:
+            distance = place - base
+        self._lines.append(line)
+        self._revs.append(rev)
+        self._links.append(link)
+        self._distances.append(distance)
+        self._entries.append(data)
+        self._size += len(data)
+        if distance <= 0 and len(data) > self._largest:
+            self._largest = len(data)
+        return place
+
+    def is_full(self, size: int) -> bool:
+        """Return whether the frame ends, if frames have ``size`` bytes."""
+        return self._size >= min(
+            max(size, TEXTS_PER_FRAME * self._largest), layout.MOST_FRAME
+        )
+
+    def blocks(self, codec: chunks.Codec) -> Iterator[bytes]:
+        """Yield the blocks of the frame."""
+        table = [
+            columns.diff(self._lines),
+            columns.diff(self._revs),
+            self._distances,
+            list(map(len, self._entries)),
+        ]
+        if self.kind == layout.MANIFEST:
+            # Deriving nodes needs them before the index comes.
+            table.append(columns.diff(self._links))
+        pieces = self._pieces(codec)
+        yield layout.block(
+            layout.FRAME,
+            layout.join(
+                b'%d %d' % (len(self._entries), len(self._bases)),
+                tablewriter.encode(
+                    codec, [columns.diff([line for line, _ in self._bases])]
+                ),
+                b''.join(node for _line, node in self._bases),
+                tablewriter.encode(codec, table),
+                next(pieces, b''),
+            ),
+        )
+        for piece in pieces:
+            yield layout.block(layout.CONTINUATION, piece)
+
+    def _pieces(self, codec: chunks.Codec) -> Iterator[bytes]:
+        if self._size < PIECE_BYTES:
+            yield codec.encode(b''.join(self._entries))
+        else:
+            yield from codec.encode_stream(
+                self._entries, self._size, PIECE_BYTES
+            )
