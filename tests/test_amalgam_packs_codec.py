@@ -73,10 +73,11 @@ def encoded(
     frame_bytes: int = 1 << 20,
     compare: bool = False,
 ) -> bytes:
-    sizes = {MANIFEST: frame_bytes, FILE: frame_bytes}
-    effort = encoder.Effort(3, sizes, compare)
     trees = any(kind == MANIFEST and name for kind, name, _revisions in lines)
-    made = encoder.Encoder(Texts(lines), effort, trees)
+    sizes = {MANIFEST: frame_bytes, FILE: frame_bytes}
+    made = encoder.Encoder(
+        Texts(lines), encoder.Effort(3, sizes, compare), trees
+    )
     for revision in first:
         made.changeset(revision)
     for kind, name, revisions in lines:
@@ -396,37 +397,6 @@ def test_damaged_content_of_a_frame_is_a_pack_error() -> None:
     )
     with pytest.raises(PackError):
         frame.entries()
-
-
-@pytest.mark.parametrize(
-    'text',
-    [
-        b'',
-        b'short',
-        b'0' * 40,
-        b'0' * 40 + b'\n',
-        b'0' * 40 + b'\nno end',
-        b'0' * 40 + b'\nuser\nno end',
-        b'0' * 40 + b'\nuser\n0 0\n',
-        b'0' * 40 + b'\nuser\n0 0\nfile\n\ndescription',
-        b'\n' * 50,
-    ],
-)
-def test_texts_of_changesets_of_any_form(text: bytes) -> None:
-    first = changesets([text, b'0' * 40 + b'\nuser\n0 0\n\nother', text])
-    found = items(encoded(first, []))
-    assert found[:3] == first
-
-
-@pytest.mark.parametrize(
-    ('lengths', 'middles'),
-    [([50], [10]), ([50], [-1]), ([50, 8], [3, 1]), ([-1, 59], [0, 0])],
-)
-def test_parts_that_do_not_match_their_texts(
-    lengths: list[int], middles: list[int]
-) -> None:
-    with pytest.raises(PackError):
-        contents.joined_texts(b'x' * 58, lengths, middles)
 
 
 @pytest.mark.parametrize(
@@ -756,3 +726,34 @@ def test_hostile_packs_take_little_memory() -> None:
         finally:
             tracemalloc.stop()
         assert peak < 100 << 20, name
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        b'',
+        b'short',
+        b'0' * 40,
+        b'0' * 40 + b'\n',
+        b'0' * 40 + b'\nno end',
+        b'0' * 40 + b'\nuser\nno end',
+        b'0' * 40 + b'\nuser\n0 0\n',
+        b'0' * 40 + b'\nuser\n0 0\nfile\n\ndescription',
+        b'\n' * 50,
+    ],
+)
+def test_texts_of_changesets_of_any_form(text: bytes) -> None:
+    first = changesets([text, b'0' * 40 + b'\nuser\n0 0\n\nother', text])
+    found = items(encoded(first, []))
+    assert found[:3] == first
+
+
+@pytest.mark.parametrize(
+    ('lengths', 'middles'),
+    [([50], [10]), ([50], [-1]), ([50, 8], [3, 1]), ([-1, 59], [0, 0])],
+)
+def test_parts_that_do_not_match_their_texts(
+    lengths: list[int], middles: list[int]
+) -> None:
+    with pytest.raises(PackError):
+        contents.joined_texts(b'x' * 58, lengths, middles)

@@ -19,7 +19,7 @@ from helpers import wireprotov2_network as network
 from helpers.wireprotov2_conversation import URL, Outcome, Wire, nodes
 from mercurial import commands, localrepo, phases
 
-from hgext3rd.amalgam.packs import encoder
+from hgext3rd.amalgam.packs import framewriter
 from hgext3rd.wireprotov2.pull import parts
 from hgext3rd.wireprotov2.segments import cut
 
@@ -226,7 +226,7 @@ def test_server_with_other_bytes(
     configure(server, 'cacher =')
     wire = conversation.connect(monkeypatch, server)
     outcome = interrupted(wire, tmp_path / 'd')
-    monkeypatch.setattr(encoder, 'PIECE_BYTES', 300_000)
+    monkeypatch.setattr(framewriter, 'PIECE_BYTES', 300_000)
     repo = conversation.pull(outcome.ui, outcome.dest)
     assert conversation.check(repo) == CHANGESETS
     assert wire.sent > TOTAL

@@ -12,8 +12,7 @@ import os
 import pathlib
 import shutil
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,6 +25,8 @@ from helpers.wireprotov2_conversation import (
     Wire,
     check,
     nodes,
+    recover_without_extension,
+    run_apart,
 )
 from mercurial import commands, localrepo, phases
 
@@ -194,39 +195,6 @@ class Watch(Steps):
         self.seen.append(
             [f.stat().st_size if f.exists() else -1 for f in self._files]
         )
-
-
-def run_apart(steps: Steps, function: Callable[[], object]) -> int:
-    """Run ``function`` in a child process and return its wait status.
-
-    The child counts its ``steps``.
-    """
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid:
-        return os.waitpid(pid, 0)[1]
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        steps.install()
-        function()
-    except BaseException:
-        os._exit(1)
-    os._exit(0)
-
-
-def recover_without_extension(ui: Any, path: pathlib.Path) -> int:
-    """Run ``hg recover`` and ``hg verify`` as Mercurial alone does.
-
-    Return the number of changesets. ``localrepo.instance`` does not call
-    ``reposetup`` of extensions, so nothing is repaired before.
-    """
-    repo = localrepo.instance(ui, os.fsencode(path), False)
-    if repo.svfs.exists(b'journal'):
-        repo.ui.pushbuffer(error=True)
-        assert repo.recover()
-        repo.ui.popbuffer()
-        repo = localrepo.instance(ui, os.fsencode(path), False)
-    return check(repo)
 
 
 @pytest.mark.parametrize('storage', STORAGES)

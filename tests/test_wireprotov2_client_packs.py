@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import random
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -17,11 +16,11 @@ from typing import Any
 import pytest
 from helpers import packs
 from helpers import wireprotov2_conversation as conversation
-from helpers.packs import Block
+from helpers.packs import STORAGES, Block, make_history
 from helpers.wireprotov2_conversation import URL, Outcome, nodes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mercurial import context, error, localrepo, phases, verify
+from mercurial import error, localrepo, verify
 
 from hgext3rd.amalgam.packs import layout
 from hgext3rd.wireprotov2.access import requester
@@ -32,92 +31,7 @@ from hgext3rd.wireprotov2.segments.history import History
 PER_SEGMENT = 6
 TOTAL = 2 * PER_SEGMENT
 
-#: The configuration of clients with each storage.
-STORAGES: dict[str, dict[bytes, bytes]] = {
-    'revlog': {},
-    'sqlite': {
-        b'extensions.sqlitestore': b'',
-        b'storage.new-repo-backend': b'sqlite',
-    },
-}
-
 NODE = b'\x42' * 20
-
-
-def make_history(path: pathlib.Path, seed: int, total: int) -> Any:
-    """Create a repository with branches, merges, copies, and the same changes.
-
-    Branches make the same changes, files are removed and come back, and some
-    are in directories below others.
-    """
-    ui = conversation.make_ui()
-    repo = localrepo.instance(ui, os.fsencode(path), True)
-    noise = random.Random(seed)
-    names = [b'a', b'd/b', b'd/e/c', b'd.x', b'f']
-    #: The files of each changeset.
-    files: list[dict[bytes, bytes]] = []
-    for number in range(total):
-        p1 = number - 1
-        p2 = -1
-        if number > 2 and noise.random() < 0.4:
-            p1 = noise.randrange(number)
-        if number > 3 and noise.random() < 0.3:
-            p2 = noise.randrange(number)
-            ancestors = repo.changelog.ancestors([p1], inclusive=True)
-            if p2 in ancestors or p1 in repo.changelog.ancestors([p2]):
-                p2 = -1
-        now = dict(files[p1]) if p1 >= 0 else {}
-        if p2 >= 0:
-            now |= files[p2]
-        copied = {}
-        for name in noise.sample(names, 2):
-            if name in now and noise.random() < 0.2:
-                del now[name]
-                continue
-            lines = now.get(name, b'line\n' * 40).splitlines(True)
-            lines[noise.randrange(40)] = b'%d\n' % noise.randrange(3)
-            now[name] = b''.join(lines)
-        if number % 4 == 3 and b'f' in now and p1 >= 0 and b'f' in files[p1]:
-            now[b'c%d' % number] = now[b'f']
-            copied[b'c%d' % number] = b'f'
-        now[b'log'] = now.get(b'log', b'') + b'%d\n' % number
-        before = files[p1] if p1 >= 0 else {}
-        changed = sorted(
-            name
-            for name in {*now, *before, *(files[p2] if p2 >= 0 else ())}
-            if now.get(name) != before.get(name)
-        )
-
-        def get(
-            repo: Any,
-            ctx: Any,
-            name: bytes,
-            now: Any = now,
-            copied: Any = copied,
-        ) -> Any:
-            if name not in now:
-                return None
-            return context.memfilectx(
-                repo, ctx, name, now[name], copysource=copied.get(name)
-            )
-
-        node = repo.changelog.node
-        repo.commitctx(
-            context.memctx(
-                repo,
-                (node(p1), node(p2)),
-                b'c%d' % number,
-                changed,
-                get,
-                user=b'test',
-                date=b'%d 0' % number,
-            )
-        )
-        files.append(now)
-    with repo.lock(), repo.transaction(b'publish') as tr:
-        phases.advanceboundary(repo, tr, phases.public, repo.heads())
-    (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
-    return conversation.open_repo(ui, path)
 
 
 @pytest.fixture(scope='module')

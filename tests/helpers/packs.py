@@ -1,19 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Taking packs apart, changing them, and putting them together again."""
+"""Histories for packs; taking packs apart and putting them together again."""
 
 from __future__ import annotations
 
 import io
+import os
+import pathlib
+import random
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mercurial import phases
+from helpers import wireprotov2_conversation as conversation
+from mercurial import context, localrepo, phases
 
 from hgext3rd.amalgam.codecs import chunks, columns
 from hgext3rd.amalgam.packs import layout
 from hgext3rd.amalgam.packs.errors import PackError
 from hgext3rd.wireprotov2.segments import bundle
+
+#: The configuration of clients with each storage.
+STORAGES: dict[str, dict[bytes, bytes]] = {
+    'revlog': {},
+    'sqlite': {
+        b'extensions.sqlitestore': b'',
+        b'storage.new-repo-backend': b'sqlite',
+    },
+}
 
 #: The values of a block of each kind, and the columns of its tables.
 VALUES = {
@@ -122,3 +135,84 @@ def altered(change: Callable[[bytes], bytes]) -> Callable[..., Any]:
         return bundle._stored([data], payload.mediatype)
 
     return build
+
+
+def make_history(
+    path: pathlib.Path,
+    seed: int,
+    total: int,
+    settings: Mapping[bytes, bytes] | None = None,
+) -> Any:
+    """Create a repository with branches, merges, copies, and the same changes.
+
+    Branches make the same changes, files are removed and come back, and some
+    are in directories below others.
+    """
+    ui = conversation.make_ui(settings)
+    repo = localrepo.instance(ui, os.fsencode(path), True)
+    noise = random.Random(seed)
+    names = [b'a', b'd/b', b'd/e/c', b'd.x', b'f']
+    #: The files of each changeset.
+    files: list[dict[bytes, bytes]] = []
+    for number in range(total):
+        p1 = number - 1
+        p2 = -1
+        if number > 2 and noise.random() < 0.4:
+            p1 = noise.randrange(number)
+        if number > 3 and noise.random() < 0.3:
+            p2 = noise.randrange(number)
+            ancestors = repo.changelog.ancestors([p1], inclusive=True)
+            if p2 in ancestors or p1 in repo.changelog.ancestors([p2]):
+                p2 = -1
+        now = dict(files[p1]) if p1 >= 0 else {}
+        if p2 >= 0:
+            now |= files[p2]
+        copied = {}
+        for name in noise.sample(names, 2):
+            if name in now and noise.random() < 0.2:
+                del now[name]
+                continue
+            lines = now.get(name, b'line\n' * 40).splitlines(True)
+            lines[noise.randrange(40)] = b'%d\n' % noise.randrange(3)
+            now[name] = b''.join(lines)
+        if number % 4 == 3 and b'f' in now and p1 >= 0 and b'f' in files[p1]:
+            now[b'c%d' % number] = now[b'f']
+            copied[b'c%d' % number] = b'f'
+        now[b'log'] = now.get(b'log', b'') + b'%d\n' % number
+        before = files[p1] if p1 >= 0 else {}
+        changed = sorted(
+            name
+            for name in {*now, *before, *(files[p2] if p2 >= 0 else ())}
+            if now.get(name) != before.get(name)
+        )
+
+        def get(
+            repo: Any,
+            ctx: Any,
+            name: bytes,
+            now: Any = now,
+            copied: Any = copied,
+        ) -> Any:
+            if name not in now:
+                return None
+            return context.memfilectx(
+                repo, ctx, name, now[name], copysource=copied.get(name)
+            )
+
+        node = repo.changelog.node
+        repo.commitctx(
+            context.memctx(
+                repo,
+                (node(p1), node(p2)),
+                b'c%d' % number,
+                changed,
+                get,
+                user=b'test',
+                date=b'%d 0' % number,
+            )
+        )
+        files.append(now)
+    with repo.lock(), repo.transaction(b'publish') as tr:
+        phases.advanceboundary(repo, tr, phases.public, repo.heads())
+    (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
+    return conversation.open_repo(ui, path)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import io
 import os
 import pathlib
+import signal
+import sys
 import threading
 import urllib.error
 import urllib.parse
@@ -19,7 +21,16 @@ from typing import Any
 
 from conftest import PATIENCE
 from helpers import wireprotov2_wsgi  # noqa: F401  (initializes Mercurial)
-from mercurial import commands, error, extensions, hg, keepalive, verify
+from helpers.sqlitestore_crashes import Steps
+from mercurial import (
+    commands,
+    error,
+    extensions,
+    hg,
+    keepalive,
+    localrepo,
+    verify,
+)
 from mercurial import ui as uimod
 from mercurial import url as urlmod
 from mercurial.hgweb import hgweb
@@ -128,6 +139,39 @@ def pull(ui: Any, dest: pathlib.Path) -> Any:
     run(b'pull', repo)
     repo.ui.popbuffer()
     return repo
+
+
+def run_apart(steps: Steps, function: Callable[[], object]) -> int:
+    """Run ``function`` in a child process and return its wait status.
+
+    The child counts its ``steps``.
+    """
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        return os.waitpid(pid, 0)[1]
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        steps.install()
+        function()
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+def recover_without_extension(ui: Any, path: pathlib.Path) -> int:
+    """Run ``hg recover`` and ``hg verify`` as Mercurial alone does.
+
+    Return the number of changesets. ``localrepo.instance`` does not call
+    ``reposetup`` of extensions, so nothing is repaired before.
+    """
+    repo = localrepo.instance(ui, os.fsencode(path), False)
+    if repo.svfs.exists(b'journal'):
+        repo.ui.pushbuffer(error=True)
+        assert repo.recover()
+        repo.ui.popbuffer()
+        repo = localrepo.instance(ui, os.fsencode(path), False)
+    return check(repo)
 
 
 def nodes(repo: Any) -> list[bytes]:

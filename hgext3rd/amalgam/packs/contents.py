@@ -141,13 +141,13 @@ def joined_texts(
     ``PackError`` if they do not match.
     """
     check_range(lengths, 0, len(data), 'the length of a changeset')
-    check_range(middles, 0, len(data), 'the length of a part of a changeset')
+    check_range(middles, 0, len(data), 'a part of a changeset')
     heads = [length if length < TEXT_HEAD else TEXT_HEAD for length in lengths]
     rests = [
         length - head - middle
         for length, head, middle in zip(lengths, heads, middles, strict=True)
     ]
-    check_range(rests, 0, len(data), 'the length of a part of a changeset')
+    check_range(rests, 0, len(data), 'a part of a changeset')
     count = len(lengths)
     parts = split(data, [*heads, *middles, *rests])
     return [

@@ -12,10 +12,10 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mercurial import mdiff
 from mercurial.revlogutils.constants import REVIDX_ISCENSORED
 from mercurial.utils import storageutil
 
+from ...amalgam.codecs import deltas
 from ...amalgam.packs import encoder, layout
 from ...amalgam.packs.errors import PackError
 from .chunkreader import ChunkReader
@@ -23,6 +23,9 @@ from .chunkreader import ChunkReader
 #: Bytes of a delta header by version (mercurial.changegroup): the node, two
 #: parents, the delta base, the changeset; 03 has 16 bits of flags after them.
 _HEADERS = {b'02': 100, b'03': 102}
+
+#: What the text of a file with metadata begins with.
+_METADATA = b'\1\n'
 
 
 def packable(version: bytes) -> bool:
@@ -90,10 +93,15 @@ def _group(reader: ChunkReader, header: int) -> Iterator[layout.Revision]:
 
 def _with_censor_flag(revision: layout.Revision) -> layout.Revision:
     """Return a revision with the flag that version 02 cannot carry."""
-    if revision.base != layout.NULL:
+    delta = revision.delta
+    if len(delta) < deltas.HUNK.size:
         return revision
-    text = revision.delta[len(mdiff.trivialdiffheader(0)) :]
-    # Damaged metadata are no tombstone.
+    start, _end, size = deltas.HUNK.unpack_from(delta)
+    text = delta[deltas.HUNK.size :]
+    if start or size != len(text) or not text.startswith(_METADATA):
+        return revision
+    # Of a file or of nothing, Mercurial replaces the whole by a tombstone.
+    # Damaged metadata are none.
     with contextlib.suppress(ValueError):
         if storageutil.iscensoredtext(text):
             return revision._replace(flags=REVIDX_ISCENSORED)
