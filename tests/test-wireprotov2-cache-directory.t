@@ -69,10 +69,10 @@ The list of segments is not cached. A segment is, and survives a restart
   $ cmp one.hg two.hg
   $ events
   cacher constructed for segmentdata
-  cache miss for 4d1f487f9d4458022a7cf2e7131455a71a05ffd9
-  storing cache entry for 4d1f487f9d4458022a7cf2e7131455a71a05ffd9
+  cache miss for 708c60b1fb151906b090ce5fd14b640e7a085d6c
+  storing cache entry for 708c60b1fb151906b090ce5fd14b640e7a085d6c
   cacher constructed for segmentdata
-  cache hit for 4d1f487f9d4458022a7cf2e7131455a71a05ffd9
+  cache hit for 708c60b1fb151906b090ce5fd14b640e7a085d6c
   $ hg init copy
   $ hg -R copy unbundle one.hg
   adding changesets
@@ -96,7 +96,7 @@ A request for an unknown segment is an error, and is not cached
   abort: argument name must be of type bytes
   $ events
   cacher constructed for segmentdata
-  cache miss for bf9d733b3372af1035e64f70f28eb0f4698db697
+  cache miss for 3b43cb74510758c0a245e6ea3398407473653b28
   cacher exiting due to error
   $ find server/.hg/cache/wireprotov2/entries -type f | wc -l
   1
@@ -115,7 +115,7 @@ admin::wire-warm replaces weakly compressed segments, once
   $ hg -R copy unbundle -q three.hg
   $ events
   cacher constructed for segmentdata
-  cache hit for 4d1f487f9d4458022a7cf2e7131455a71a05ffd9
+  cache hit for 708c60b1fb151906b090ce5fd14b640e7a085d6c
 
 A hook builds new segments before a client asks for them
 
@@ -136,7 +136,7 @@ A hook builds new segments before a client asks for them
   3 changesets, changegroup 02, application/x-mercurial-pack
   $ events
   cacher constructed for segmentdata
-  cache hit for c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5
+  cache hit for 602a02a99819d3345ef96534fa5ab27c718a61bc
 
 A damaged entry is logged and replaced
 
@@ -149,13 +149,13 @@ A damaged entry is logged and replaced
   3 changesets, changegroup 02, application/x-mercurial-pack
   $ events
   cacher constructed for segmentdata
-  ignoring cache entry c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5: entry has the wrong length
-  cache miss for c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5
-  storing cache entry for c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5
+  ignoring cache entry 602a02a99819d3345ef96534fa5ab27c718a61bc: entry has the wrong length
+  cache miss for 602a02a99819d3345ef96534fa5ab27c718a61bc
+  storing cache entry for 602a02a99819d3345ef96534fa5ab27c718a61bc
   cacher constructed for segmentdata
-  cache hit for c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5
+  cache hit for 602a02a99819d3345ef96534fa5ab27c718a61bc
   $ cat error.log
-  $LOCALIP - - [*] HG error:  wireprotov2: $LOCALIP: ignoring cache entry c7a539a9a8ea6388caf44550d88dd47b0a1ec7f5: entry has the wrong length (glob)
+  $LOCALIP - - [*] HG error:  wireprotov2: $LOCALIP: ignoring cache entry 602a02a99819d3345ef96534fa5ab27c718a61bc: entry has the wrong length (glob)
   $ rm error.log
   $ killdaemons.py
 
