@@ -89,8 +89,8 @@ If a store lost its bodies, the server fills it again
 
   $ rm store/bodies/*
   $ hg clone -q -U http://localhost:$HGPORT/ two 2>&1 | sort
-  (http://$LOCALIP:$HGPORT1/bodies/788b063ffb649d9f39e07a2613a79a53df28f93c: HTTP error 404; fetching from the server itself)
-  (http://$LOCALIP:$HGPORT1/bodies/a17ce362ac52de6596cbbf80766ef1695710cc95: HTTP error 404; fetching from the server itself)
+  (http://$LOCALIP:$HGPORT1/bodies/51f298c6cb7b5509ce74fe9a70792b4541c378d6: HTTP error 404; fetching from the server itself)
+  (http://$LOCALIP:$HGPORT1/bodies/675a2b9568d55a2be2012b164232f9b86542d57c: HTTP error 404; fetching from the server itself)
   $ hg -R two log -T '{rev}\n'
   2
   1
@@ -111,15 +111,15 @@ The client notices bodies that were changed
   >     echo changed > $body
   > done
   $ hg clone -q -U http://localhost:$HGPORT/ four 2>&1 | sort
-  (http://$LOCALIP:$HGPORT1/bodies/788b063ffb649d9f39e07a2613a79a53df28f93c: CBOR text strings are not supported; fetching from the server itself)
-  (http://$LOCALIP:$HGPORT1/bodies/a17ce362ac52de6596cbbf80766ef1695710cc95: CBOR text strings are not supported; fetching from the server itself)
+  (http://$LOCALIP:$HGPORT1/bodies/51f298c6cb7b5509ce74fe9a70792b4541c378d6: CBOR text strings are not supported; fetching from the server itself)
+  (http://$LOCALIP:$HGPORT1/bodies/675a2b9568d55a2be2012b164232f9b86542d57c: CBOR text strings are not supported; fetching from the server itself)
   $ hg -R four log -T '{rev}\n'
   2
   1
   0
   $ sed 's/.*ignoring/ignoring/' error.log | sort
-  ignoring cache entry 788b063ffb649d9f39e07a2613a79a53df28f93c: entry has the wrong length
-  ignoring cache entry a17ce362ac52de6596cbbf80766ef1695710cc95: entry has the wrong length
+  ignoring cache entry 51f298c6cb7b5509ce74fe9a70792b4541c378d6: entry has the wrong length
+  ignoring cache entry 675a2b9568d55a2be2012b164232f9b86542d57c: entry has the wrong length
 
 #if hg60
 
