@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from helpers import wireprotov2_conversation as conversation
 from helpers.wireprotov2_conversation import ERRORS, URL, check, open_repo, run
-from mercurial import commands, context, localrepo, match, revlogutils
+from mercurial import commands, context, filelog, localrepo, match, revlogutils
 from mercurial.node import nullrev
 
 from hgext3rd.wireprotov2 import compat, requirements
@@ -344,3 +344,115 @@ def test_changeset_on_top_of_a_reused_file(
     assert clone.pull() is None
     compare(server, clone.repo)
     assert complete(clone.repo) == [2, 3, 4]
+
+
+def forbid_opening_while_adding(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Fail if a file is opened a second time while revisions are added to it.
+
+    Parts of them are on disk then, so that the file may not be a valid revlog.
+    Return the list of the files that were added to.
+    """
+    adding: list[bytes] = []
+    added: list[bytes] = []
+    addgroup = filelog.filelog.addgroup
+    guarded = storage.guarded
+
+    def watched_addgroup(self: Any, *args: Any, **kwargs: Any) -> Any:
+        adding.append(self._revlog.target[1])
+        try:
+            return addgroup(self, *args, **kwargs)
+        finally:
+            added.append(adding.pop())
+
+    def watched_guarded(repo: Any, opened: Any) -> Any:
+        assert opened._revlog.target[1] not in adding
+        return guarded(repo, opened)
+
+    monkeypatch.setattr(filelog.filelog, 'addgroup', watched_addgroup)
+    monkeypatch.setattr(storage, 'guarded', watched_guarded)
+    return added
+
+
+def commit_texts(server: Any, parent: int, texts: dict[bytes, bytes]) -> None:
+    def get(repo: Any, ctx: Any, path: bytes) -> Any:
+        return context.memfilectx(repo, ctx, path, texts[path])
+
+    context.memctx(
+        server,
+        [server[parent].node(), server.nullid],
+        b'm',
+        sorted(texts),
+        get,
+        user=b'test',
+        date=(len(server), 0),
+    ).commit()
+
+
+@pytest.mark.parametrize('sqlite', [False, True])
+def test_clone_with_deltas_to_files_that_are_being_written(
+    sqlite: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / 'server'
+    server = localrepo.instance(conversation.make_ui(), os.fsencode(path), True)
+    (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
+    rng = random.Random(1)
+    names = [b'%d' % number for number in range(12)]
+    # Larger than a chunk of the bundle, so that the delta comes after it.
+    large = {name: rng.randbytes(5000) * 14 for name in names}
+    with server.wlock(), server.lock():
+        for number in range(3):
+            # The clone has these without data.
+            commit_texts(
+                server, len(server) - 1, dict.fromkeys(names, b'%d' % number)
+            )
+        commit_texts(server, len(server) - 1, large)
+        for name in names:
+            large[name] += b'more'
+        commit_texts(server, len(server) - 1, large)
+    conversation.connect(monkeypatch, path)
+    added = forbid_opening_while_adding(monkeypatch)
+    clone = Clone(tmp_path / 'clone', 2, sqlite)
+    assert sorted(added) == sorted(names)
+    assert check(clone.repo) == len(server)
+    for name in names:
+        for rev in range(len(server) - 2, len(server)):
+            assert clone.repo[rev][name].data() == server[rev][name].data()
+
+
+@pytest.mark.parametrize('sqlite', [False, True])
+def test_pull_of_deltas_to_missing_data_into_files_that_are_being_written(
+    sqlite: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / 'server'
+    server = localrepo.instance(conversation.make_ui(), os.fsencode(path), True)
+    (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
+    rng = random.Random(1)
+    names = [b'%d' % number for number in range(40)]
+
+    def texts() -> dict[bytes, bytes]:
+        return {name: rng.randbytes(8150) for name in names}
+
+    first = texts()
+    commit_texts(server, nullrev, first)
+    commit_texts(server, 0, texts())
+    wire = conversation.connect(monkeypatch, path)
+    clone = Clone(tmp_path / 'clone', 1, sqlite)
+    lacking = compare(server, clone.repo)
+    assert lacking == len(names)
+    commit_texts(server, 1, texts())
+    # On a branch of its own, based on what the clone lacks.
+    commit_texts(server, 0, {name: first[name] + b'more' for name in names})
+    added = forbid_opening_while_adding(monkeypatch)
+    # Without version 2, there is no way to get the texts.
+    failed = clone.pull(os.fsencode(path))
+    assert isinstance(failed, storage.MissingFileData), failed
+    assert check(clone.repo) == 2
+    wire.live = True
+    requests = len(wire.requests)
+    failed = clone.pull()
+    assert failed is None, failed
+    assert set(added) == set(names)
+    assert sum('/filedata' in name for name in wire.requests[requests:]) == len(
+        names
+    )
+    assert compare(server, clone.repo) == lacking

@@ -19,7 +19,6 @@ from .client import failures
 from .client.endpoint import Endpoint
 from .pull import abilities, widen
 from .pull.getbundle import getbundle
-from .pull.session import PullSession
 
 NARROW = wireprototypes.NARROWCAP
 
@@ -67,7 +66,6 @@ class HybridPeer(httppeer.httppeer):
             wanted = {name: kwargs.get(name) for name in names}
             return httppeer.httppeer.getbundle(self, source, cg=False, **wanted)
 
-        session = PullSession.of(self)
         try:
             return getbundle(
                 self.ui,
@@ -75,7 +73,6 @@ class HybridPeer(httppeer.httppeer):
                 api,
                 args,
                 obsmarkers,
-                None if session is None else session.completer(),
             )
         except failures.RemoteFailure as exc:
             if needs_version2(args):

@@ -28,7 +28,6 @@ from .stepwise import Stepwise
 from .wanted import Wanted
 
 PullSource = OneRequest | Stepwise
-Complete = Callable[[bytes, RevisionRecord], RevisionRecord]
 
 # The characters that separate keys and values in the part that holds them.
 _SEPARATORS = re.compile(b'[\r\n\t]')
@@ -75,16 +74,13 @@ def getbundle(
     api: OfferedAPI,
     kwargs: Mapping[bytes, Any],
     obsmarkers: Callable[[], Any],
-    complete: Complete | None = None,
 ) -> Any:
     """Return an unbundler, as ``getbundle`` of a peer does.
 
     ``kwargs`` are the arguments of ``getbundle``, accepted by
     ``abilities.can_pull``. ``obsmarkers`` returns an unbundler with
-    obsolescence markers, for which version 2 has no command. ``complete`` takes
-    the path and the record of a file revision, and returns a record whose delta
-    the repository can apply. Raises ``failures.RemoteFailure``, as reading the
-    bundle does.
+    obsolescence markers, for which version 2 has no command. Raises
+    ``failures.RemoteFailure``, as reading the bundle does.
     """
     namespaces = list(kwargs.get(b'listkeys') or ())
     listed = namespaces + [b'bookmarks'] * bool(kwargs.get(b'bookmarks'))
@@ -108,7 +104,6 @@ def getbundle(
         namespaces=namespaces,
         bookmarks=bool(kwargs.get(b'bookmarks')),
         obsmarkers=obsmarkers if kwargs.get(b'obsmarkers') else None,
-        complete=complete,
     )
     return bundle2.getunbundler(ui, util.chunkbuffer(stream.chunks()))
 
@@ -118,8 +113,7 @@ class _Bundle:
     """A bundle2 stream made from ``source``.
 
     ``url`` is that of the server, ``version`` that of the changegroup. The
-    other fields say which parts follow the changegroup, and how file revisions
-    are completed; see ``getbundle``.
+    other fields say which parts follow the changegroup; see ``getbundle``.
     """
 
     url: bytes
@@ -129,7 +123,6 @@ class _Bundle:
     namespaces: list[bytes]
     bookmarks: bool
     obsmarkers: Callable[[], Any] | None
-    complete: Complete | None
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes of the bundle. Raises ``failures.RemoteFailure``."""
@@ -215,8 +208,6 @@ class _Bundle:
                 if link in links:
                     raise CBORError(b'sent a file of a changeset twice')
                 links.add(link)
-                if self.complete is not None:
-                    record = self.complete(path, record)
                 yield self._revision(record, link)
             yield bundle.close_group()
         yield bundle.close_group()

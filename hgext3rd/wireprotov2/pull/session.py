@@ -17,8 +17,7 @@ from mercurial import hook
 from mercurial.utils import urlutil
 
 from ..client.endpoint import endpoint_of
-from ..shallow import storage
-from .complete import Completer
+from .missing import TextFetcher
 from .report import Report
 from .resume import Resumption
 
@@ -87,12 +86,16 @@ class PullSession:
             self._subclass = _pulling_class(type(repo), self)
             self._inherited = type(repo)
             repo.__class__ = self._subclass
+            # Used if the repository has or gets a limited depth.
+            self._outer_fetch = vars(repo).get('shallow_fetch')
+            repo.shallow_fetch = TextFetcher(self.endpoint)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._running.remove(self)
         if self.endpoint is not None:
             repo = self.repo.unfiltered()
+            repo.shallow_fetch = self._outer_fetch
             # If another extension has put a subclass on top in the meantime,
             # the class of this session stays. It does nothing any more.
             if type(repo) is self._subclass:
@@ -102,12 +105,6 @@ class PullSession:
     def running(self) -> bool:
         """Whether the pull has begun and not ended."""
         return any(session is self for session in self._running)
-
-    def completer(self) -> Completer | None:
-        """Return what replaces deltas against missing data, or None."""
-        if self.endpoint is None or not storage.is_shallow(self.repo):
-            return None
-        return Completer(self.repo, self.endpoint)
 
     def can_run_ahead(self, pullop: Any) -> bool:
         """Return whether history may be applied ahead of the pull proper.

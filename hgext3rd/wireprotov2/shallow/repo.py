@@ -49,6 +49,10 @@ def _put_on_top(repo: Any) -> None:
         #: the number of file revisions without data that ``verify`` has met
         shallow_missing = 0
 
+        #: returns the text of a file revision, given its path, node and
+        #: parents, or None; set while a pull runs that can request texts
+        shallow_fetch: storage.Fetch | None = None
+
         def file(self, *args: Any, **kwargs: Any) -> Any:
             return storage.guarded(self, super().file(*args, **kwargs))
 

@@ -14,7 +14,7 @@ Nothing here knows the wire, nor which changesets lack files (see ``extent``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mercurial import error, mdiff
@@ -24,6 +24,8 @@ from mercurial.revlogutils.constants import REVIDX_EXTSTORED
 
 from ..requirements import SHALLOW
 from . import texts
+
+Fetch = Callable[[bytes, bytes, bytes, bytes], bytes | None]
 
 
 class MissingFileData(error.StorageError):
@@ -115,8 +117,11 @@ def _reopened(storage: Any, node: bytes) -> Any:
     Another process may have completed the repository (see ``completion``) since
     ``storage`` was opened. None says that ``storage`` is that new already, or
     that the revision has no data now.
+
+    While ``storage`` adds revisions, it is new, because the repository is
+    locked, and parts of what it adds are on disk already.
     """
-    if storage.shallow_reopened:
+    if storage.shallow_reopened or storage._adding_group:
         return None
     fresh = of_file(storage.shallow_repo, storage.target[1])
     fresh.shallow_reopened = True
@@ -163,13 +168,46 @@ def _brings_data(storage: Any, rev: int | None, delta: Any, flags: int) -> bool:
     )
 
 
-def _with_parents_noted(storage: Any, deltas: Iterable[Any]) -> Iterator[Any]:
-    """Yield ``deltas``, and note the parents of revisions without data.
+def _fetched(storage: Any, data: Any) -> Any:
+    """Return an incoming revision, as a full text if its base lacks data.
 
-    Mercurial corrects parents in a wrong order (its issue 6528). It decides
-    that by the text, which is missing here, so its result must be undone.
+    ``storage`` itself decides whether it does. Another object of the same file
+    must not be opened for that: while revisions are added, parts of them are on
+    disk.
     """
-    for data in deltas:
+    is_tuple = isinstance(data, tuple)  # hg <= 7.0
+    base = data[4] if is_tuple else data.delta_base
+    rev = storage.index.get_rev(base)
+    repo = storage.shallow_repo
+    if (
+        rev is None
+        or not is_absent(storage, rev)
+        or repo.shallow_fetch is None
+        or texts.has_text(repo, base)
+    ):
+        return data
+    node, p1, p2 = data[:3] if is_tuple else (data.node, data.p1, data.p2)
+    text = repo.shallow_fetch(storage.target[1], node, p1, p2)
+    if text is None:
+        return data
+    delta = mdiff.replacediffheader(0, len(text)) + text
+    # The text is complete, whatever flags the server stores it with.
+    if is_tuple:
+        return (*data[:4], nullid, delta, 0, *data[7:])
+    data.delta_base, data.delta, data.flags = nullid, delta, 0
+    return data
+
+
+def _prepared(storage: Any, deltas: Iterable[Any]) -> Iterator[Any]:
+    """Yield ``deltas`` before Mercurial looks at them.
+
+    Fetches texts of which only a delta came that cannot be applied, and notes
+    the parents of revisions without data. Mercurial corrects parents in a wrong
+    order (its issue 6528). It decides that by the text, which is missing here,
+    so its result must be undone.
+    """
+    for incoming in deltas:
+        data = _fetched(storage, incoming)
         if isinstance(data, tuple):  # hg <= 7.0
             node, p1, p2 = data[:3]
             flags = data[6]
@@ -259,8 +297,8 @@ def _filelog_class(kind: Any) -> type:
         is_shallow = True
 
         def addgroup(self, deltas: Any, *args: Any, **kwargs: Any) -> Any:
-            noted = _with_parents_noted(self._revlog, deltas)
-            return super().addgroup(noted, *args, **kwargs)
+            prepared = _prepared(self._revlog, deltas)
+            return super().addgroup(prepared, *args, **kwargs)
 
         def renamed(self, node: bytes) -> Any:
             # Only the data tells whether this is a copy. Most commands would be
