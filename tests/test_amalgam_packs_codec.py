@@ -18,7 +18,7 @@ from mercurial.utils import storageutil
 
 from hgext3rd.amalgam.codecs import chunks, columns
 from hgext3rd.amalgam.packs import contents, decoder, encoder, layout, names
-from hgext3rd.amalgam.packs.contents import PackedFrame
+from hgext3rd.amalgam.packs.contents import PackedFrame, Pieces
 from hgext3rd.amalgam.packs.derivation import Derivation
 from hgext3rd.amalgam.packs.errors import PackError
 from hgext3rd.amalgam.packs.layout import FILE, MANIFEST, NULL, Revision
@@ -392,9 +392,10 @@ def test_counts_are_limited(count: bytes) -> None:
 
 def test_damaged_content_of_a_frame_is_a_pack_error() -> None:
     """Frames of files are decompressed after the decoder has passed them on."""
-    frame = PackedFrame(
-        layout.FILE, 0, [0], [0], [0], [3], [], [b'(\xb5/\xfd\x20\x03']
-    )
+    data = b'(\xb5/\xfd\x20\x03'
+    pieces = Pieces(io.BytesIO(data))
+    pieces.add(0, len(data))
+    frame = PackedFrame(layout.FILE, 0, [0], [0], [0], [3], [], pieces)
     with pytest.raises(PackError):
         frame.entries()
 

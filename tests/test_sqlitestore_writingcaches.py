@@ -10,6 +10,10 @@ import pytest
 
 pytest.importorskip('mercurial')
 
+from helpers import sqlitestore_crashes as crashes
+from mercurial import hg, localrepo
+from mercurial import ui as uimod
+
 from hgext3rd.amalgam.codecs import chunks
 from hgext3rd.sqlitestore.formats import frames
 from hgext3rd.sqlitestore.formats.openframe import OpenFrame
@@ -81,3 +85,44 @@ def test_transaction_keeps_fewer_frames(store: Store) -> None:
     read_all(store)
     assert len(kept) == COUNT
     store.db.close()
+
+
+def test_updating_caches_keeps_little(store: Store) -> None:
+    """Afterwards, the limits are those of the transaction, if there is one."""
+    kept = store._contents._frames
+    with store.keeping_less():
+        read_all(store)
+        assert len(kept) == contents.WRITING_FEW_FRAMES
+        assert store._contents._texts.size <= contents.WRITING_TEXTS
+    read_all(store)
+    assert len(kept) == COUNT
+    store.open_writer = IdleWriter()
+    with pytest.raises(ZeroDivisionError), store.keeping_less():
+        raise ZeroDivisionError
+    read_all(store)
+    assert len(kept) == contents.WRITING_FEW_FRAMES
+    store.open_writer = None
+    store.db.close()
+
+
+def test_mercurial_updates_its_caches_with_small_limits(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashes.configure(
+        tmp_path, monkeypatch, b'[storage]\nnew-repo-backend = sqlite\n'
+    )
+    path = os.fsencode(tmp_path / 'repo')
+    code, out = crashes.hg_command(b'init', path)
+    assert not code, out
+    repo = hg.repository(uimod.ui.load(), path).unfiltered()
+    limits = []
+    monkeypatch.setattr(
+        localrepo.localrepository,
+        'updatecaches',
+        lambda *args, **kwargs: limits.append(
+            repo.sqlitestore._contents._texts.limit
+        ),
+    )
+    repo.updatecaches()
+    assert limits == [contents.WRITING_TEXTS]
+    assert repo.sqlitestore._contents._texts.limit == frames.TEXT_CACHE

@@ -4,14 +4,15 @@
 ``decoder`` makes these objects, and has checked what they hold. They are tuples,
 since a clone makes many: a frozen dataclass takes seven times as long.
 
-This module performs no I/O.
+This module performs no I/O except that it reads the data of frames from the file
+of the pack.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from ..codecs import chunks
 from .errors import PackError
@@ -32,6 +33,38 @@ class Changesets(NamedTuple):
     texts: list[bytes]
 
 
+class Pieces:
+    """The data of a frame, which stays in the file of the pack.
+
+    An index of the lines comes after all frames of a line, and these may be most
+    of the pack. Iterating reads one piece after the other, and leaves the file
+    where it was.
+    """
+
+    __slots__ = ('_places', '_stream', 'size')
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._places: list[tuple[int, int]] = []
+        self.size = 0
+
+    def add(self, start: int, size: int) -> None:
+        """Add the ``size`` bytes at ``start`` of the file."""
+        self._places.append((start, size))
+        self.size += size
+
+    def __iter__(self) -> Iterator[bytes]:
+        stream = self._stream
+        for start, size in self._places:
+            before = stream.tell()
+            stream.seek(start)
+            piece = stream.read(size)
+            stream.seek(before)
+            if len(piece) != size:
+                raise PackError('the pack is cut short')
+            yield piece
+
+
 class PackedFrame(NamedTuple):
     """A frame. Lists have an item for each of its entries.
 
@@ -49,13 +82,13 @@ class PackedFrame(NamedTuple):
     distances: Sequence[int]
     lengths: Sequence[int]
     bases: list[tuple[int, bytes]]
-    pieces: list[bytes]
+    pieces: Pieces
 
     def entries(self) -> list[bytes]:
         """Return the entries, decompressed. Raises PackError if damaged."""
         size = sum(self.lengths)
         try:
-            data = chunks.decode_limited(self.pieces, size)
+            data = chunks.decode_limited(list(self.pieces), size)
         except chunks.ChunkError as exc:
             raise PackError(f'damaged pack: {exc}') from exc
         return split(data, self.lengths)

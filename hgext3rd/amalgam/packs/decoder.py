@@ -7,13 +7,15 @@ numbers are in range, sizes match, and no table is larger than it may be.
 The nodes of changesets are computed from their texts. Nodes of other revisions
 are taken as they are; they are compared with texts when these are read.
 
-This module performs no I/O except that it reads from the file it is given.
+This module performs no I/O except that it reads from the file it is given. The
+data of frames stays there until somebody asks for it.
 """
 
 from __future__ import annotations
 
 import binascii
 import operator
+import os
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
@@ -37,13 +39,14 @@ _LARGE = 1 << 20
 
 
 class Decoder:
-    """Reads the pack in ``stream``, which is at its beginning.
+    """Reads the pack in ``stream``, a file that is at the beginning of the pack.
 
-    ``trees`` says that it has tree manifests. ``events`` is to be called once.
+    It must stay open while frames are used. ``trees`` says that it has tree manifests. ``events`` is to be called once.
     The constructor raises PackError if this is no pack of a known version.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
         self._read = stream.read
         magic, version, flags = layout.HEAD.unpack(
             self._exactly(layout.HEAD.size)
@@ -86,9 +89,10 @@ class Decoder:
             raise PackError(f'damaged pack: {exc}') from exc
 
     def _events(self) -> Iterator[Event]:
-        kind, content = self._block()
+        kind, size = self._block()
         while kind != layout.END:
-            following: tuple[bytes, bytes] | None = None
+            following: tuple[bytes, int] | None = None
+            content = self._exactly(size)
             if kind == layout.OUTSIDE:
                 if len(content) % NODE_SIZE:
                     raise PackError('a list of nodes is cut short')
@@ -99,16 +103,8 @@ class Decoder:
                 yield self._new_names(content)
             elif kind == layout.FRAME:
                 frame, links = self._frame(content)
-                # Data that does not shrink becomes a little longer.
-                left = sum(frame.lengths) * 65 // 64 + 4096
-                left -= len(frame.pieces[0])
-                following = self._block()
-                while following[0] == layout.CONTINUATION:
-                    left -= len(following[1])
-                    if left < 0:
-                        raise PackError('the data of a frame is too large')
-                    frame.pieces.append(following[1])
-                    following = self._block()
+                content = b''
+                following = self._continuations(frame)
                 if frame.kind == layout.MANIFEST:
                     self._learn(frame, links)
                 yield frame
@@ -116,7 +112,8 @@ class Decoder:
                 yield self._index(content)
             else:
                 raise PackError('unknown kind of block')
-            kind, content = following or self._block()
+            kind, size = following or self._block()
+        content = self._exactly(size)
         counts = (len(self._nodes), self._revisions, self._frames)
         if _numbers(content, 3) != counts or self._read(1):
             raise PackError('the end does not match the content')
@@ -132,11 +129,26 @@ class Decoder:
             raise PackError('the pack is cut short')
         return data
 
-    def _block(self) -> tuple[bytes, bytes]:
+    def _block(self) -> tuple[bytes, int]:
+        """Return the kind of the next block and the length of its content."""
         kind, size = layout.BLOCK.unpack(self._exactly(layout.BLOCK.size))
         if size > layout.MOST_BLOCK:
             raise PackError('a block is too large')
-        return kind, self._exactly(size)
+        return kind, size
+
+    def _continuations(self, frame: PackedFrame) -> tuple[bytes, int]:
+        """Add the blocks that continue a frame; return what follows them."""
+        # Data that does not shrink becomes a little longer.
+        most = sum(frame.lengths) * 65 // 64 + 4096
+        kind, size = self._block()
+        while kind == layout.CONTINUATION:
+            frame.pieces.add(self._stream.tell(), size)
+            if frame.pieces.size > most:
+                raise PackError('the data of a frame is too large')
+            # If the pack ends before, no block follows.
+            self._stream.seek(size, os.SEEK_CUR)
+            kind, size = self._block()
+        return kind, size
 
     def _changesets(self, content: bytes) -> Changesets:
         if any(self._names.values()):
@@ -256,6 +268,8 @@ class Decoder:
         # None is the size of other chunks than those of packs.
         if chunks.content_size(first) != size:
             raise PackError('a frame has another size than its head says')
+        pieces = contents.Pieces(self._stream)
+        pieces.add(self._stream.tell() - len(first), len(first))
         frame = PackedFrame(
             kind,
             self._frames,
@@ -264,7 +278,7 @@ class Decoder:
             distances,
             lengths,
             list(zip(bases, _nodes(base_nodes), strict=True)),
-            [first],
+            pieces,
         )
         self._frames += 1
         self._recent.append(frame)
@@ -281,7 +295,7 @@ class Decoder:
         """Learn the nodes that a frame of manifests names."""
         names = self._names[layout.MANIFEST]
         derivation = self._derivation
-        size = sum(map(len, frame.pieces))
+        size = frame.pieces.size
         self._manifest_bytes += size
         most = layout.FREE_LINES + self._manifest_bytes
         for line, link, distance, entry in zip(

@@ -249,6 +249,17 @@ def make_class(base: Any) -> Any:
             if store is not None and not store.db.in_transaction:
                 store.db.close()
 
+        def updatecaches(self, *args: Any, **kwargs: Any) -> None:
+            """Update Mercurial's caches, and keep little of what that reads.
+
+            After a clone, these are manifests of all heads, each for one path.
+            """
+            if not requirements.uses_sqlite(self):
+                super().updatecaches(*args, **kwargs)
+                return
+            with self.unfiltered().sqlitestore.keeping_less():
+                super().updatecaches(*args, **kwargs)
+
         def lock(self, *args: Any, **kwargs: Any) -> Any:
             """Lock the repository, and notice what other processes wrote."""
             lock = super().lock(*args, **kwargs)

@@ -61,15 +61,15 @@ class Contents:
         self._texts = frames.TextCache()
         self._few_frames = FEW_FRAMES
         self._small_frames = SMALL_FRAMES
-        self._writing = False
+        self._less = False
         # How many stores share the limits, and for how many they were set last.
         # Another thread may change the first number.
         self.users = self._set_for = 1
         self.open_frame: OpenFrame | None = None
 
-    def keep_less(self, writing: bool) -> None:
+    def keep_less(self, less: bool) -> None:
         """Use the small limits of a transaction, or the usual ones."""
-        self._writing = writing
+        self._less = less
         self._set_limits()
 
     def _set_limits(self) -> None:
@@ -80,7 +80,7 @@ class Contents:
         """
         self._set_for = users = self.users
         few, small, texts = FEW_FRAMES, SMALL_FRAMES, frames.TEXT_CACHE
-        if self._writing:
+        if self._less:
             few = small = texts = 0
         self._few_frames = max(few // users, WRITING_FEW_FRAMES)
         self._small_frames = max(small // users, WRITING_SMALL_FRAMES)

@@ -111,7 +111,16 @@ class Store:
         self._contents.open_frame = (
             None if writer is None else writer.open_frame
         )
-        self._contents.keep_less(writing=writer is not None)
+        self._contents.keep_less(writer is not None)
+
+    @contextlib.contextmanager
+    def keeping_less(self) -> Iterator[None]:
+        """Cache as little content as while a transaction writes."""
+        self._contents.keep_less(True)
+        try:
+            yield
+        finally:
+            self._contents.keep_less(self._open_writer is not None)
 
     # validity
 
