@@ -81,3 +81,16 @@ def test_transaction_keeps_fewer_frames(store: Store) -> None:
     read_all(store)
     assert len(kept) == COUNT
     store.db.close()
+
+
+def test_limits_stay_small_until_the_caches_are_dropped(store: Store) -> None:
+    kept = store._contents._frames
+    store.open_writer = IdleWriter()
+    store.open_writer = None
+    store.keep_less()
+    read_all(store)
+    assert len(kept) == contents.WRITING_FEW_FRAMES
+    store.drop_caches()
+    read_all(store)
+    assert len(kept) == COUNT
+    store.db.close()

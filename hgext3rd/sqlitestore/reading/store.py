@@ -113,6 +113,15 @@ class Store:
         )
         self._contents.keep_less(writing=writer is not None)
 
+    def keep_less(self) -> None:
+        """Keep less content in the caches until they are dropped.
+
+        A process that received many revisions reads little afterwards, such as
+        the manifests of heads for the cache of tags. With the usual limits
+        that would take more memory than receiving the revisions did.
+        """
+        self._contents.keep_less(writing=True)
+
     # validity
 
     def revalidate(self) -> None:
@@ -160,6 +169,7 @@ class Store:
         """Drop what is cached, before the store is used again."""
         self._indexes.clear()
         self.forget_content()
+        self._contents.keep_less(writing=self._open_writer is not None)
 
     @contextlib.contextmanager
     def naming_damage(self) -> Iterator[None]:
