@@ -32,9 +32,9 @@ SMALL_FRAMES = 8 << 20
 
 # The same while a transaction adds revisions. It reads only the bases of
 # revisions that arrive, and ``writing.texts`` keeps most of these.
-WRITING_TEXTS = 2 << 20
+WRITING_TEXTS = 1 << 20
 WRITING_FEW_FRAMES = 2
-WRITING_SMALL_FRAMES = 2 << 20
+WRITING_SMALL_FRAMES = 1 << 20
 
 # How often a chain of deltas may go on in another file, which happens at a
 # copy. In a damaged database a chain can have a loop, which this limit ends.

@@ -44,14 +44,12 @@ class FrameSink(Protocol):
 class Sealer:
     """Fills one frame after another and stores them in ``sink``.
 
-    ``compression`` names the engine, and ``level`` is that of ``chunks.Codec``.
+    ``codec`` compresses them.
     """
 
-    def __init__(
-        self, sink: FrameSink, compression: str, level: int = chunks.FRAME_LEVEL
-    ) -> None:
+    def __init__(self, sink: FrameSink, codec: chunks.Codec) -> None:
         self._sink = sink
-        self._codec = chunks.Codec(compression, level)
+        self._codec = codec
         self._frame: OpenFrame | None = None
 
     def place(self, gid: int) -> int | None:

@@ -11,7 +11,7 @@ from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 
 # Bytes of texts to keep.
-TEXT_CACHE = 4 << 20
+TEXT_CACHE = 1 << 20
 
 
 class RecentTexts:

@@ -108,7 +108,9 @@ class Writer:
         self._old_marks = False
         self._kind: str | None = None
         self._on_record = False
-        # By kind of path, because a frame holds revisions of one kind.
+        # By kind of path, because a frame holds revisions of one kind. They
+        # share a codec, which takes 3 MB of memory once it has compressed.
+        self._frame_codec = chunks.Codec(store.compression, chunks.FRAME_LEVEL)
         self._sealers: dict[int, Sealer] = {}
         tr.addabort(CATEGORY, lambda tr: self._abort())
         tr.addpostclose(CATEGORY, lambda tr: self._release())
@@ -286,7 +288,7 @@ class Writer:
         found = self._sealers.get(kind)
         if found is None:
             self.begin()
-            found = Sealer(self, self.store.compression)
+            found = Sealer(self, self._frame_codec)
             self._sealers[kind] = found
         return found
 
