@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 # Bytes of all caches that are kept between requests.
 KEPT_BYTES = 48 << 20
 
-_lock = threading.Lock()
+# A garbage collection may end a stay, which takes the lock, at any place where
+# this thread has it already. No loop below may be disturbed by that.
+_lock = threading.RLock()
 
 # The stores in use.
 _used: weakref.WeakSet[Store] = weakref.WeakSet()
@@ -45,7 +47,7 @@ _local = threading.local()
 def _after_fork() -> None:
     """Renew the lock, which a thread of the parent may have held."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -77,18 +79,18 @@ def _drop(token: int) -> None:
 
 def _divide() -> None:
     """Divide the limits of the caches between the stores in use."""
-    for store in _used:
-        store.share_limits(len(_used))
+    stores = list(_used)
+    for store in stores:
+        store.share_limits(len(stores))
 
 
 @contextlib.contextmanager
 def used(store: Store) -> Iterator[None]:
     """Use a store for a request, then keep it or let it go."""
     with _lock:
-        for token, (ref, _size) in _kept.items():
+        for token, (ref, _size) in list(_kept.items()):
             if ref() is store:
-                del _kept[token]
-                break
+                _kept.pop(token, None)
         _used.add(store)
         _divide()
     try:
@@ -101,8 +103,13 @@ def used(store: Store) -> Iterator[None]:
             _divide()
             token = next(_tokens)
             _kept[token] = weakref.ref(store), store.cached_bytes
-            while sum(size for _ref, size in _kept.values()) > KEPT_BYTES:
-                _drop(next(iter(_kept)))
+            kept = list(_kept.items())
+            size = sum(size for _token, (_ref, size) in kept)
+            for oldest, (_ref, dropped) in kept:
+                if size <= KEPT_BYTES:
+                    break
+                _drop(oldest)
+                size -= dropped
         _local.stay = _Stay(store, token)
         if previous is not None:
             other = previous.store()
