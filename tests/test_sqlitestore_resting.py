@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import pathlib
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -125,3 +128,22 @@ def test_a_stay_may_end_while_the_lock_is_held() -> None:
     with resting._lock:
         resting._local.stay = None
     assert not store.cached_bytes
+
+
+def test_process_that_keeps_a_store_ends_quietly() -> None:
+    """As a CGI script does."""
+    # Something refers to the module until the end.
+    script = (
+        'import sys\n'
+        'from test_sqlitestore_resting import FakeStore, resting, use\n'
+        'sys.kept = resting\n'
+        'use(FakeStore())\n'
+    )
+    run = subprocess.run(
+        [sys.executable, '-c', script],
+        capture_output=True,
+        check=True,
+        cwd=pathlib.Path(__file__).parent,
+        text=True,
+    )
+    assert run.stderr == ''

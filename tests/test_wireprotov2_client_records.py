@@ -345,7 +345,7 @@ class TestRedirects:
         monkeypatch.setattr(
             redirects,
             '_read',
-            lambda ui, url, where: iter([data[:3], data[3:]]),
+            lambda ui, url, where, start: iter([data[:3], data[3:]]),
         )
         return b''.join(redirects.fetch(uimod.ui.load(), location, TARGETS))
 

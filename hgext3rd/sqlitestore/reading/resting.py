@@ -63,8 +63,9 @@ class _Stay:
         self.token = token
 
     def __del__(self) -> None:
-        # Its thread ended, or used another store.
-        with _lock:
+        # Its thread ended, or used another store. When the interpreter shuts
+        # down, the lock is gone already.
+        with contextlib.suppress(TypeError), _lock:
             _drop(self.token)
 
 
