@@ -362,7 +362,11 @@ def test_censored_revisions(
     node = repo[wrong].filenode(b'file')
     monkeypatch.chdir(path)
     conversation.run(
-        b'censor', repo, b'file', rev=[wrong.hex().encode()], check_heads=False
+        b'censor',
+        repo,
+        repo.wjoin(b'file'),
+        rev=[wrong.hex().encode()],
+        check_heads=False,
     )
     repo = served(path, settings)
     if recorded:
