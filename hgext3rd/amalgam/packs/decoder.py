@@ -19,18 +19,19 @@ import os
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import chain, compress, repeat
+from itertools import chain
 from typing import IO
 
 from mercurial.utils import storageutil
 
 from ..codecs import chunks, columns
-from . import contents, layout
+from . import contents, layout, tablereader
 from .contents import Changesets, Event, Index, Line, Names, PackedFrame
 from .derivation import Derivation
 from .errors import PackError
 from .layout import NODE_SIZE, NULL
 from .names import are_right
+from .pendingframes import PendingFrames, check_bases
 
 _INDEX_COLUMNS = 7
 
@@ -39,9 +40,10 @@ _LARGE = 1 << 20
 
 
 class Decoder:
-    """Reads the pack in ``stream``, a file that is at the beginning of the pack.
+    """Reads the pack in ``stream``, a file that is at its beginning.
 
-    It must stay open while frames are used. ``trees`` says that it has tree manifests. ``events`` is to be called once.
+    It must stay open while frames are used. ``trees`` says that it has tree
+    manifests. ``events`` is to be called once.
     The constructor raises PackError if this is no pack of a known version.
     """
 
@@ -70,11 +72,7 @@ class Decoder:
         # How many lines of each kind an index has come for.
         self._indexed = {layout.MANIFEST: 0, layout.FILE: 0}
         self._frames = 0
-        # The frames since the last index, their number of entries, and the
-        # links of those of manifests.
-        self._recent: list[PackedFrame] = []
-        self._entries = 0
-        self._links: list[Sequence[int]] = []
+        self._pending = PendingFrames()
         # Bytes of all names, and of the data of frames of manifests.
         self._name_bytes = 0
         self._manifest_bytes = 0
@@ -96,7 +94,7 @@ class Decoder:
             if kind == layout.OUTSIDE:
                 if len(content) % NODE_SIZE:
                     raise PackError('a list of nodes is cut short')
-                self._outside.extend(_nodes(content))
+                self._outside.extend(tablereader.nodes(content))
             elif kind == layout.CHANGESETS:
                 yield self._changesets(content)
             elif kind == layout.NAMES:
@@ -115,9 +113,9 @@ class Decoder:
             kind, size = following or self._block()
         content = self._exactly(size)
         counts = (len(self._nodes), self._revisions, self._frames)
-        if _numbers(content, 3) != counts or self._read(1):
+        if tablereader.numbers(content, 3) != counts or self._read(1):
             raise PackError('the end does not match the content')
-        if self._recent or any(
+        if self._pending or any(
             self._indexed[kind] != len(names)
             for kind, names in self._names.items()
         ):
@@ -154,8 +152,8 @@ class Decoder:
         if any(self._names.values()):
             raise PackError('changesets after files')
         head, table, packed = layout.cut(content, 3)
-        (count,) = _numbers(head, 1)
-        p1s, p2s, flags, lengths, middles = _table(table, 5, count)
+        (count,) = tablereader.numbers(head, 1)
+        p1s, p2s, flags, lengths, middles = tablereader.table(table, 5, count)
         contents.check_range(flags, 0, 0xFFFF, 'the flags of a changeset')
         contents.check_range(
             lengths, 0, layout.MOST_TEXT, 'the length of a changeset'
@@ -201,9 +199,9 @@ class Decoder:
             kind == layout.MANIFEST and self._names[layout.FILE]
         ):
             raise PackError('unknown kind of line')
-        if kind != self._kind and self._recent:
+        if kind != self._kind and self._pending:
             raise PackError('an index is missing')
-        (count,) = _numbers(head, 1)
+        (count,) = tablereader.numbers(head, 1)
         joined = chunks.decode_limited([packed], layout.MOST_NAMES)
         self._name_bytes += len(joined)
         if joined.count(b'\0') + 1 != count:
@@ -239,17 +237,15 @@ class Decoder:
     def _frame(self, content: bytes) -> tuple[PackedFrame, Sequence[int]]:
         """Return a frame with the first piece of its data, and its links."""
         head, base_table, base_nodes, table, first = layout.cut(content, 5)
-        count, outside = _numbers(head, 2)
+        count, outside = tablereader.numbers(head, 2)
         kind = self._kind
         is_manifest = kind == layout.MANIFEST
-        self._entries += count
-        if self._entries > layout.MOST_ROWS:
-            raise PackError('an index is missing')
-        lines, revs, distances, lengths, *links = _table(
+        self._pending.reserve(count)
+        lines, revs, distances, lengths, *links = tablereader.table(
             table, 5 if is_manifest else 4, count
         )
         lines, revs = columns.undiff(lines), columns.undiff(revs)
-        (base_lines,) = _table(base_table, 1, outside)
+        (base_lines,) = tablereader.table(base_table, 1, outside)
         bases = columns.undiff(base_lines)
         if len(base_nodes) != outside * NODE_SIZE:
             raise PackError('a list of nodes is cut short')
@@ -261,7 +257,7 @@ class Decoder:
             lengths, 0, layout.MOST_SIZE, 'the length of an entry'
         )
         contents.check_range(distances, -outside, count, 'the base of a delta')
-        _check_bases(distances, lines, bases)
+        check_bases(distances, lines, bases)
         size = sum(lengths)
         if size > layout.MOST_FRAME + max(lengths, default=0):
             raise PackError('a frame is too large')
@@ -277,18 +273,17 @@ class Decoder:
             revs,
             distances,
             lengths,
-            list(zip(bases, _nodes(base_nodes), strict=True)),
+            list(zip(bases, tablereader.nodes(base_nodes), strict=True)),
             pieces,
         )
         self._frames += 1
-        self._recent.append(frame)
-        if not is_manifest:
-            return frame, []
-        learned = columns.undiff(links[0])
-        contents.check_range(
-            learned, 0, len(self._nodes) - 1, 'the link of a manifest'
-        )
-        self._links.append(learned)
+        learned: Sequence[int] = []
+        if is_manifest:
+            learned = columns.undiff(links[0])
+            contents.check_range(
+                learned, 0, len(self._nodes) - 1, 'the link of a manifest'
+            )
+        self._pending.add(frame, learned)
         return frame, learned
 
     def _learn(self, frame: PackedFrame, links: Sequence[int]) -> None:
@@ -316,8 +311,8 @@ class Decoder:
 
     def _index(self, content: bytes) -> Index:
         head, counts, table, outside, places, explicit = layout.cut(content, 6)
-        count, outsiders, unknown = _numbers(head, 3)
-        revisions, outsides = _table(counts, 2, count)
+        count, outsiders, unknown = tablereader.numbers(head, 3)
+        revisions, outsides = tablereader.table(counts, 2, count)
         # A line without revisions would be known by its name alone.
         contents.check_range(
             revisions, 1, layout.MOST_ROWS, 'the number of revisions of a line'
@@ -326,9 +321,9 @@ class Decoder:
             outsides, 0, outsiders, 'the number of outside nodes of a line'
         )
         total = sum(revisions)
-        if total != self._entries:
+        if total != self._pending.entries:
             raise PackError('the index does not match the frames')
-        links, p1s, p2s, flags, sizes, frames, entries = _table(
+        links, p1s, p2s, flags, sizes, frames, entries = tablereader.table(
             table, _INDEX_COLUMNS, total
         )
         if (
@@ -337,12 +332,12 @@ class Decoder:
             or len(explicit) != unknown * NODE_SIZE
         ):
             raise PackError('a list of nodes is cut short')
-        (numbers,) = _table(places, 1, unknown)
+        (numbers,) = tablereader.table(places, 1, unknown)
         numbers = columns.undiff(numbers)
         contents.check_range(
             numbers, 0, total - 1, 'the place of an explicit node'
         )
-        given = dict(zip(numbers, _nodes(explicit), strict=True))
+        given = dict(zip(numbers, tablereader.nodes(explicit), strict=True))
         kind = self._kind
         first = self._indexed[kind]
         self._indexed[kind] += count
@@ -370,11 +365,11 @@ class Decoder:
             if any(map(operator.gt, references, limits)):
                 raise PackError('a revision has an unknown parent')
         numbers_of_lines = range(first, first + count)
-        self._check_content(
+        self._pending.take(
             numbers_of_lines, revisions, links, frames, entries, sizes
         )
         nodes = self._derived(kind, names, revisions, links, given)
-        outside_nodes = _nodes(outside)
+        outside_nodes = tablereader.nodes(outside)
         lines = []
         start = taken = 0
         for number, name, size, others in zip(
@@ -403,43 +398,6 @@ class Decoder:
             start = end
             taken += others
         return Index(kind, lines)
-
-    def _check_content(
-        self,
-        lines: range,
-        revisions: Sequence[int],
-        links: Sequence[int],
-        frames: array[int],
-        entries: array[int],
-        sizes: Sequence[int],
-    ) -> None:
-        """Check that the frames since the last index are those of ``lines``.
-
-        Their entries are the revisions of the lines, in the same order. So no
-        revision is without content, no content without a revision, and a delta
-        always has a base that comes before it.
-        """
-        recent, self._recent = self._recent, []
-        stated, self._links = self._links, []
-        self._entries = 0
-        counts = [len(frame.lines) for frame in recent]
-        join = chain.from_iterable
-        if (
-            list(join(frame.lines for frame in recent))
-            != list(join(map(repeat, lines, revisions)))
-            or list(join(frame.revs for frame in recent))
-            != list(join(map(range, revisions)))
-            or list(frames)
-            != list(join(map(repeat, (f.number for f in recent), counts)))
-            or list(entries) != list(join(map(range, counts)))
-            # Of manifests: nodes were learned with these links.
-            or (stated and list(links) != list(join(stated)))
-        ):
-            raise PackError('the index does not match the frames')
-        full = list(map(operator.not_, join(f.distances for f in recent)))
-        lengths = join(frame.lengths for frame in recent)
-        if list(compress(sizes, full)) != list(compress(lengths, full)):
-            raise PackError('a text has another size than the index says')
 
     def _derived(
         self,
@@ -474,7 +432,7 @@ class Decoder:
             raise PackError('a node is missing')
         try:
             # Unlike bytes.fromhex, this does not skip white space.
-            nodes = _nodes(binascii.unhexlify(joined))
+            nodes = tablereader.nodes(binascii.unhexlify(joined))
         except ValueError:
             raise PackError('a node is damaged') from None
         if NULL in nodes:
@@ -482,60 +440,7 @@ class Decoder:
         return nodes
 
 
-def _check_bases(
-    distances: Sequence[int], lines: Sequence[int], bases: Sequence[int]
-) -> None:
-    """Raise PackError unless each delta of a frame is of its own line.
-
-    ``lines`` are the lines of entries, ``bases`` those of outside bases.
-    """
-    inside = [distance > 0 for distance in distances]
-    found = list(
-        map(
-            operator.sub,
-            compress(range(len(distances)), inside),
-            compress(distances, inside),
-        )
-    )
-    if found and (
-        min(found) < 0
-        or [lines[place] for place in found] != list(compress(lines, inside))
-    ):
-        raise PackError('a delta without its base')
-    if bases and any(
-        distance < 0 and bases[-distance - 1] != line
-        for distance, line in zip(distances, lines, strict=True)
-    ):
-        raise PackError('a delta of another line')
-
-
-def _nodes(joined: bytes) -> list[bytes]:
-    return [joined[i : i + NODE_SIZE] for i in range(0, len(joined), NODE_SIZE)]
-
-
-def _numbers(content: bytes, count: int) -> tuple[int, ...]:
-    """Return ``count`` numbers that are written as digits."""
-    parts = content.split(b' ')
-    if len(parts) != count or not all(
-        part.isdigit() and len(part) < 12 for part in parts
-    ):
-        raise PackError('a head is damaged')
-    return tuple(map(int, parts))
-
-
 def _positive(index: int) -> int:
     if index < 0:
         raise IndexError
     return index
-
-
-def _table(chunk: bytes, width: int, count: int) -> list[Sequence[int]]:
-    """Return the columns of a table of ``count`` rows."""
-    if not count:
-        if chunk:
-            raise PackError('a table of no rows has content')
-        return [[] for _column in range(width)]
-    if count > layout.MOST_ROWS:
-        raise PackError('a table is too large')
-    most = width * (8 * count + 1)
-    return [*columns.unpack(chunks.decode_limited([chunk], most), width, count)]

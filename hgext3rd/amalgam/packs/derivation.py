@@ -59,10 +59,6 @@ class Derivation:
         """Learn from the texts of the next changesets."""
         self._roots += [text[:_DIGITS] for text in texts]
 
-    def add_changeset(self, text: bytes) -> None:
-        """Learn from the text of the next changeset."""
-        self._roots.append(text[:_DIGITS])
-
     def add_text(self, directory: bytes, link: int, text: bytes) -> None:
         """Learn from a text of a manifest.
 

@@ -87,7 +87,7 @@ class Encoder:
 
     def changeset(self, revision: Revision) -> None:
         """Add the next changeset."""
-        self._derivation.add_changeset(self._changesets.add(revision))
+        self._derivation.add_changesets([self._changesets.add(revision)])
         if self._changesets.full:
             self._out.extend(self._changesets.take())
 

@@ -4,10 +4,9 @@
 A pack holds the changesets of a segment with their manifests and files, in the
 form in which a database stores them. docs/packs.rst specifies it. It begins
 with ``MAGIC``, a byte with the version and a byte of flags; blocks follow. A
-block is a byte
-that says its kind, the length of its content (32 bits, big-endian), and the
-content. Content that consists of several values gives the length of each value
-but the last in 32 bits before it.
+block is a byte that says its kind, the length of its content (32 bits,
+big-endian), and the content. Content that consists of several values gives the
+length of each value but the last in 32 bits before it.
 
 A *line* is the history of one thing in a pack: of the root manifest, of a
 directory of a tree manifest, or of a file. Lines of manifests come first.
