@@ -28,8 +28,8 @@ from mercurial.i18n import _
 from ...amalgam import durable
 from ...amalgam.held import Held
 from .. import errors
-from ..formats import schema, statements
-from . import commits, failures, links, location, uris
+from ..formats import statements
+from . import commits, failures, links, location, uris, wholefile
 
 if TYPE_CHECKING:
     import sqlite3
@@ -399,7 +399,7 @@ class Database:
         try:
             if mode == location.ALONE:
                 conn.execute(statements.LOCK_ALONE)
-            self._check(conn)
+            wholefile.check(conn, self.path)
             if mode == location.READ_WRITE:
                 self._set_synchronous(conn)
         except BaseException:
@@ -421,34 +421,6 @@ class Database:
         )
         return conn
 
-    def _check(self, conn: sqlite3.Connection) -> None:
-        """Raise StoreUnavailable unless this extension can use the database."""
-        (application,) = conn.execute(
-            statements.SELECT_APPLICATION_ID
-        ).fetchone()
-        if application != schema.APPLICATION_ID:
-            raise errors.StoreUnavailable(
-                _(b'%s is not a file store of the sqlitestore extension')
-                % self.path,
-                hint=_(b'restore it from a backup'),
-            )
-        (version,) = conn.execute(statements.SELECT_SCHEMA_VERSION).fetchone()
-        if version != schema.SCHEMA_VERSION:
-            raise errors.StoreUnavailable(
-                _(b'%s has unknown schema version %d') % (self.path, version),
-                hint=_(b'upgrade the sqlitestore extension'),
-            )
-        # The file may come from a server that is not trusted (stream clone).
-        conn.execute(statements.SET_UNTRUSTED)
-        if conn.execute(statements.HAS_CODE).fetchone() is not None:
-            raise errors.StoreUnavailable(
-                _(b'%s contains triggers or views') % self.path,
-                hint=_(
-                    b'this extension creates none;'
-                    b' restore the file from a backup'
-                ),
-            )
-
     def translated(self, exc: Exception) -> Exception:
         """Return the error to raise for an exception of ``sqlite3``."""
         return failures.translated(self.path, exc)
@@ -459,32 +431,11 @@ class Database:
         """Create an empty database. Raises StoreUnavailable if one exists."""
         import sqlite3
 
+        wholefile.reserve(self.path)
         try:
-            # SQLite would open an existing file, and ignore the umask.
-            os.close(
-                os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-            )
-        except OSError as exc:
-            raise errors.StoreUnavailable(
-                _(b'cannot create %s: %s')
-                % (self.path, pycompat.bytestr(exc.strerror)),
-            ) from exc
-        conn = None
-        try:
-            conn = self._connect(location.READ_WRITE)
-            # The file is synced as a whole.
-            conn.execute(statements.SET_SYNCHRONOUS[b'off'])
-            conn.execute(statements.SET_PAGE_SIZE)
-            conn.execute(statements.SET_WAL_MODE)
-            conn.execute(statements.BEGIN)
-            for statement in schema.CREATE:
-                conn.execute(statement)
-            conn.execute(statements.COMMIT)
+            wholefile.fill(self._connect(location.READ_WRITE))
         except sqlite3.Error as exc:
             raise self.translated(exc) from exc
-        finally:
-            if conn is not None:
-                conn.close()
         if self._synchronous != b'off':
             # Later commits sync the log only, and the name with the log.
             durable.sync_file(self.path)
@@ -512,26 +463,9 @@ class Database:
         The copy is complete by itself: it has no write-ahead log. It is not
         synced.
         """
-        self._copy(self.connection(), path)
+        wholefile.copy(self.connection(), path, self)
 
-    def _copy(self, source: sqlite3.Connection, path: bytes) -> None:
-        import sqlite3
-
-        try:
-            target = sqlite3.connect(os.fsdecode(path), isolation_level=None)
-            try:
-                target.execute(statements.SET_SYNCHRONOUS[b'off'])
-                source.backup(target)
-                self.check_unchanged()
-                # Readers of a copy must not have to write beside it, whatever
-                # mode the original is in.
-                target.execute(statements.SET_WAL_MODE)
-            finally:
-                target.close()
-        except sqlite3.Error as exc:
-            raise self.translated(exc) from exc
-
-    def snapshot(self) -> Snapshot | None:
+    def snapshot(self) -> wholefile.Snapshot | None:
         """Return the database as it is now, to be copied later.
 
         Return None if the file was opened in a way in which others may change
@@ -550,26 +484,7 @@ class Database:
             (size,) = held.conn.execute(statements.SELECT_SIZE).fetchone()
         except sqlite3.Error as exc:
             raise self.translated(exc) from exc
-        return Snapshot(self, held, size)
-
-
-class Snapshot:
-    """The state of a database at one moment; others may write meanwhile.
-
-    ``size`` is the number of bytes of a copy.
-    """
-
-    def __init__(self, database: Database, held: Held, size: int) -> None:
-        self._database = database
-        self._held = held
-        self.size = size
-
-    def copy(self, path: bytes) -> None:
-        """Write a copy as ``Database.copy`` does, and end the snapshot."""
-        try:
-            self._database._copy(self._held.conn, path)
-        finally:
-            self._held.close()
+        return wholefile.Snapshot(self, held, size)
 
 
 def _before_fork() -> None:
@@ -585,5 +500,4 @@ def _before_fork() -> None:
             database.close()
 
 
-if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(before=_before_fork)
+os.register_at_fork(before=_before_fork)

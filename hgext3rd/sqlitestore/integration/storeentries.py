@@ -3,9 +3,9 @@
 
 Each tracked file appears as a filelog entry without files of its own, which is
 how verify, upgrade, largefiles and debug commands find it. So does each
-directory of manifests. The database is one more entry. A stream clone reads a snapshot of it, for two reasons: the file is
-changed in place, and opening and closing it outside of SQLite would drop the
-locks that this process has on it.
+directory of manifests. The database is one more entry. A stream clone reads a
+snapshot of it, for two reasons: the file is changed in place, and opening and
+closing it outside of SQLite would drop the locks that this process has on it.
 
 Imported whenever a repository in SQLite is opened: keep it light.
 """
@@ -24,7 +24,7 @@ from mercurial.i18n import _
 from ..formats import schema
 
 if TYPE_CHECKING:
-    from ..database.connection import Snapshot
+    from ..database.wholefile import Snapshot
     from ..reading.store import Store
 
 
