@@ -126,7 +126,7 @@ HAS_LOOSE = 'SELECT 1 FROM rev LIMIT 1'
 HAS_MORE_LOOSE = 'SELECT 1 FROM rev LIMIT 1 OFFSET ?'
 INSERT_LOOSE = 'INSERT INTO rev VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
 UPDATE_LOOSE = 'UPDATE rev SET base = ?, frame = ?, data = ? WHERE id = ?'
-UPDATE_CENSORED = """
+UPDATE_FULL_TEXT = """
     UPDATE rev SET flags = ?, rawsize = ?, base = 0, frame = ?, data = ?
     WHERE id = ?"""
 DELETE_LOOSE = 'DELETE FROM rev WHERE id >= ? AND id < ?'

@@ -18,6 +18,7 @@ from mercurial.revlogutils import constants
 from mercurial.utils import storageutil
 
 from ..formats import frames, index, schema, statements
+from ..formats.index import Revision
 from . import bases, recovery
 from .filewriter import FileWriter
 from .writer import Writer
@@ -178,7 +179,7 @@ def _mark_rows(
         frame_id = moved.get(rev, idx.frames[rev])
         data = b'' if frame_id else chunk
         file.store.db.execute(
-            statements.UPDATE_CENSORED,
+            statements.UPDATE_FULL_TEXT,
             (flags, len(text), frame_id, data, idx.gid(rev)),
         )
 
@@ -190,23 +191,14 @@ def _mark_runs(
 
     ``moved`` has the new frames of revisions whose entry was shared.
     """
-    db, path_id = file.store.db, file.index.path_id
-    assert path_id is not None
-    bounds = schema.file_bounds(path_id)
-    for gid, count, data in db.rows(statements.SELECT_RUNS, bounds):
-        _path, first = schema.split_id(gid)
-        touched = revs & set(range(first, first + count))
-        if not touched:
-            continue
-        rows = index.decode_run(first, count, data)
-        for rev in touched:
-            row = rows[rev - first]
-            row = row._replace(
-                flags=row.flags | constants.REVIDX_ISCENSORED,
-                rawsize=len(text),
-            )
-            if rev in moved:
-                row = row._replace(frame=moved[rev], place=0)
-            rows[rev - first] = row
-        data = index.encode_run(first, rows, file.writer.codec)
-        db.execute(statements.UPDATE_RUN, (count, data, gid))
+
+    def change(rev: int, row: Revision) -> Revision:
+        row = row._replace(
+            flags=row.flags | constants.REVIDX_ISCENSORED,
+            rawsize=len(text),
+        )
+        if rev in moved:
+            row = row._replace(frame=moved[rev], place=0)
+        return row
+
+    file.change_sealed(revs, change)

@@ -10,14 +10,15 @@ their nodes first. ``censor`` uses a FileWriter to store tombstones;
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 
 from mercurial.node import nullrev
 from mercurial.revlogutils import constants
 
 from ...amalgam.codecs import deltas
-from ..formats import frames, schema
-from ..formats.index import Revision
+from ..formats import frames, schema, statements
+from ..formats.index import Revision, decode_run, encode_run
 from ..formats.openframe import OpenFrame
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
@@ -195,6 +196,29 @@ class FileWriter:
             self._runs.end()
         self.index.compact()
         self.store.keep_index(self.index)
+
+    def change_sealed(
+        self,
+        revs: AbstractSet[int],
+        change: Callable[[int, Revision], Revision],
+    ) -> None:
+        """Replace the index rows of those of ``revs`` that are sealed.
+
+        ``change`` returns the new row of a revision, given its old one.
+        """
+        db, path_id = self.store.db, self.index.path_id
+        assert path_id is not None
+        bounds = schema.file_bounds(path_id)
+        for gid, count, data in db.rows(statements.SELECT_RUNS, bounds):
+            _path, first = schema.split_id(gid)
+            touched = revs & set(range(first, first + count))
+            if not touched:
+                continue
+            rows = decode_run(first, count, data)
+            for rev in sorted(touched):
+                rows[rev - first] = change(rev, rows[rev - first])
+            data = encode_run(first, rows, self.writer.codec)
+            db.execute(statements.UPDATE_RUN, (count, data, gid))
 
     def store_alone(
         self, rev: int, text: bytes, pieces: Iterable[bytes] | None = None

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..formats import index, schema, statements
+from ..formats import statements
+from ..formats.index import Revision
 from . import censor
 from .filewriter import LARGE_CHUNK, FileWriter
 
@@ -37,29 +38,20 @@ def _fill_rows(file: FileWriter, texts: Mapping[int, bytes], flag: int) -> None:
             chunk, frame_id = b'', file.store_alone(rev, text)
         flags = idx.flags(rev) & ~flag
         file.store.db.execute(
-            statements.UPDATE_CENSORED,
+            statements.UPDATE_FULL_TEXT,
             (flags, len(text), frame_id, chunk, idx.gid(rev)),
         )
 
 
 def _fill_runs(file: FileWriter, texts: Mapping[int, bytes], flag: int) -> None:
     """Fill those revisions that are sealed."""
-    db, path_id = file.store.db, file.index.path_id
-    assert path_id is not None
-    bounds = schema.file_bounds(path_id)
-    for gid, count, data in list(db.rows(statements.SELECT_RUNS, bounds)):
-        _path, first = schema.split_id(gid)
-        touched = texts.keys() & set(range(first, first + count))
-        if not touched:
-            continue
-        rows = index.decode_run(first, count, data)
-        for rev in sorted(touched):
-            row = rows[rev - first]
-            rows[rev - first] = row._replace(
-                flags=row.flags & ~flag,
-                rawsize=len(texts[rev]),
-                frame=file.store_alone(rev, texts[rev]),
-                place=0,
-            )
-        data = index.encode_run(first, rows, file.writer.codec)
-        db.execute(statements.UPDATE_RUN, (count, data, gid))
+
+    def change(rev: int, row: Revision) -> Revision:
+        return row._replace(
+            flags=row.flags & ~flag,
+            rawsize=len(texts[rev]),
+            frame=file.store_alone(rev, texts[rev]),
+            place=0,
+        )
+
+    file.change_sealed(texts.keys(), change)
