@@ -2,7 +2,8 @@
 """Small SQLite databases: one connection per thread, process and file.
 
 Connections are neither shared between threads nor used after a fork, and they
-are closed when their thread ends. This module knows nothing about the content of a database except its format.
+are closed when their thread ends. This module knows nothing about the content
+of a database except its format.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 """The histories that a conversion reads, and how it copies them.
 
 A source lists paths of files and of directories of manifests, and adds all
-revisions of a path to the destination. This module does not know which files make up a store, or when a
-conversion takes effect.
+revisions of a path to the destination. This module does not know which files
+make up a store, or when a conversion takes effect.
 """
 
 from __future__ import annotations

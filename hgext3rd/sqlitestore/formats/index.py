@@ -65,8 +65,12 @@ def encode_run(
     first: int, revs: Sequence[Revision], codec: chunks.Codec
 ) -> bytes:
     """Return ``idx.data`` for consecutive revisions from number ``first`` on."""
-    nodes, *fields = zip(*revs, strict=True)
-    return b''.join(nodes) + codec.encode(_pack(first, *fields))
+    nodes, p1, p2, *others = zip(*revs, strict=True)
+    d1, d2 = (
+        [_distance(first + i, p) for i, p in enumerate(parents)]
+        for parents in (p1, p2)
+    )
+    return b''.join(nodes) + codec.encode(_pack(d1, d2, *others))
 
 
 def encode_table(
@@ -79,24 +83,21 @@ def encode_table(
 
     ``d1`` and ``d2`` are the distances to their parents, 0 for null.
     """
-    packed = columns.pack(
-        (
-            columns.diff(table.linkrevs),
-            d1,
-            d2,
-            table.flags,
-            columns.diff(table.sizes),
-            columns.diff(table.frames),
-            columns.diff(table.places),
-        )
+    packed = _pack(
+        d1,
+        d2,
+        table.linkrevs,
+        table.flags,
+        table.sizes,
+        table.frames,
+        table.places,
     )
     return table.nodes + codec.encode(packed)
 
 
 def _pack(
-    first: int,
-    p1: Sequence[int],
-    p2: Sequence[int],
+    d1: Sequence[int],
+    d2: Sequence[int],
     linkrevs: Sequence[int],
     flags: Sequence[int],
     sizes: Sequence[int],
@@ -112,8 +113,8 @@ def _pack(
     return columns.pack(
         (
             columns.diff(linkrevs),
-            [_distance(first + i, p) for i, p in enumerate(p1)],
-            [_distance(first + i, p) for i, p in enumerate(p2)],
+            d1,
+            d2,
             flags,
             columns.diff(sizes),
             columns.diff(frames),

@@ -317,9 +317,8 @@ class SQLiteRevlog(RevlogShape):
             raise error.RevlogError(
                 _(b'attempted to add linkrev -1 to %s') % self.display_id
             )
-        if not isinstance(text, bytes):
-            # Mercurial passes large manifests as other kinds of buffers.
-            text = bytes(text)
+        # Manifests arrive as a view of an array that changes later.
+        text = bytes(text)
         given = node is not None
         if flags and node is None:
             node = self.hash(text, p1, p2)
@@ -338,8 +337,6 @@ class SQLiteRevlog(RevlogShape):
             self.checkhash(rawtext, node, p1=p1, p2=p2)
         # A delta of another text than the raw one is of no use.
         known = cachedelta if rawtext is text else None
-        # Manifests arrive as a view of an array that changes later.
-        rawtext = bytes(rawtext)
         rev = self.addrawrevision(
             rawtext, transaction, link, p1, p2, node, flags, known
         )

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Remove the history of paths that are no longer part of a narrow clone.
 
-Removes whole files and whole directories of tree manifests. The narrowspec of the repository decides which.
+Removes whole files and whole directories of tree manifests. The narrowspec of
+the repository decides which.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ hold path ids and revision numbers of this database. Index runs are put together
 from the columns of the pack.
 
 The exception are deltas of revisions that are outside of the pack: frames in
-the database do not depend on each other, so such an entry becomes a full text
-and its frame is compressed again. Packs of old history have none.
+the database do not depend on each other. So the frame gets copies of these
+revisions, or a full text in place of the delta, and is compressed again. Packs
+of old history have none.
 """
 
 from __future__ import annotations
