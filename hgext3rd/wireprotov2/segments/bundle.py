@@ -123,20 +123,20 @@ def opened(repo: Any, streams: Sequence[IO[bytes]]) -> Any:
     if any(head.startswith(BUNDLE_MAGIC) for head in heads):
         return None
     decoders = [decoder.Decoder(stream) for stream in streams]
-    if any(found.trees for found in decoders):
+    trees = any(found.trees for found in decoders)
+    if trees:
         _use_trees(repo)
     if bulkunpacker.suitable(repo):
         return bulkunpacker.BulkUnpacker(repo, decoders)
-    if any(found.trees for found in decoders):
-        # Directories do not come in an order that could be merged.
-        if len(decoders) > 1:
-            for stream in streams:
-                stream.seek(0)
-            return None
-        items = unpacking.items(decoders[0])
-    else:
-        items = itemunpacker.merged([unpacking.items(d) for d in decoders])
-    return itemunpacker.unpacker(items)
+    items = [unpacking.items(found) for found in decoders]
+    if not trees:
+        return itemunpacker.unpacker(itemunpacker.merged(items))
+    if len(items) == 1:
+        return itemunpacker.unpacker(items[0])
+    # Directories do not come in an order that could be merged.
+    for stream in streams:
+        stream.seek(0)
+    return None
 
 
 def _use_trees(repo: Any) -> None:

@@ -9,7 +9,7 @@ frames nor HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...amalgam.packs import layout
 from .. import censoring
@@ -47,11 +47,13 @@ class History:
         Each comes with the index of its first segment. A span may be a single
         segment.
         """
+        return [(start, spans.join(parts)) for start, parts in self._covered()]
+
+    def _covered(self) -> Iterator[tuple[int, Sequence[Segment]]]:
+        """Yield the segments of each span, with the index of the first."""
         closed = self.segments().closed
-        return [
-            (start, spans.join(closed[start:stop]))
-            for start, stop in spans.cover([s.size for s in closed])
-        ]
+        for start, stop in spans.cover([s.size for s in closed]):
+            yield start, closed[start:stop]
 
     def spans(self) -> list[tuple[int, Segment]]:
         """Return the spans of several segments that are in the cache."""
@@ -80,19 +82,20 @@ class History:
         """
         if not self.offered:
             return None
-        found = listing.find(self._repo, name, self._agreement)
+        found = self._checked(name)
         if found is not None:
             return found
-        for start, span in self.joined():
+        for _start, parts in self._covered():
+            span = spans.join(parts)
             if span.name == name:
-                closed = self.segments().closed
-                for segment in closed[start:]:
-                    if segment.name == name or segment.highest > span.highest:
-                        break
-                    if self.find(segment.name) is None:
-                        return None
-                return span
+                if all(self._checked(segment.name) for segment in parts):
+                    return span
+                break
         return None
+
+    def _checked(self, name: bytes) -> Segment | None:
+        """Return a segment that has the changesets its name stands for."""
+        return listing.find(self._repo, name, self._agreement)
 
     def payload(self, segment: Segment, level: int) -> bundle.Payload:
         """Return a segment as bytes, compressed at zstd's ``level``.
