@@ -296,9 +296,7 @@ def test_clone_follows_a_random_history(
 def test_pull_with_a_damaged_record_of_missing_files(
     damage: bytes, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / 'server'
-    server = localrepo.instance(conversation.make_ui(), os.fsencode(path), True)
-    (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
+    server, path = new_server(tmp_path)
     grower = Grower(server, random.Random(1))
     grower.grow(12)
     conversation.connect(monkeypatch, path).live = True
@@ -316,9 +314,7 @@ def test_pull_with_a_damaged_record_of_missing_files(
 def test_changeset_on_top_of_a_reused_file(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / 'server'
-    server = localrepo.instance(conversation.make_ui(), os.fsencode(path), True)
-    (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
+    server, path = new_server(tmp_path)
 
     def commit(**files: str | None) -> None:
         for name, text in files.items():
@@ -388,13 +384,19 @@ def commit_texts(server: Any, parent: int, texts: dict[bytes, bytes]) -> None:
     ).commit()
 
 
+def new_server(tmp_path: pathlib.Path) -> tuple[Any, pathlib.Path]:
+    """Return an empty repository to serve, and where it is."""
+    path = tmp_path / 'server'
+    server = localrepo.instance(conversation.make_ui(), os.fsencode(path), True)
+    (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
+    return server, path
+
+
 @pytest.mark.parametrize('sqlite', [False, True])
 def test_clone_with_deltas_to_files_that_are_being_written(
     sqlite: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / 'server'
-    server = localrepo.instance(conversation.make_ui(), os.fsencode(path), True)
-    (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
+    server, path = new_server(tmp_path)
     rng = random.Random(1)
     names = [b'%d' % number for number in range(12)]
     # Larger than a chunk of the bundle, so that the delta comes after it.
@@ -423,9 +425,7 @@ def test_clone_with_deltas_to_files_that_are_being_written(
 def test_pull_of_deltas_to_missing_data_into_files_that_are_being_written(
     sqlite: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / 'server'
-    server = localrepo.instance(conversation.make_ui(), os.fsencode(path), True)
-    (path / '.hg' / 'hgrc').write_text('[extensions]\nwireprotov2 =\n')
+    server, path = new_server(tmp_path)
     rng = random.Random(1)
     names = [b'%d' % number for number in range(40)]
 

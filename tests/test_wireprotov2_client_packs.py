@@ -712,6 +712,13 @@ def test_real_packs(
         )
 
 
+# Each example leaves the repository as it was.
+RANDOM = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
 def test_cut_packs(empty: tuple[Any, pathlib.Path], payloads: Payloads) -> None:
     """A pack that ends early is refused wherever that is."""
     data, heads = payloads[0]
@@ -721,11 +728,7 @@ def test_cut_packs(empty: tuple[Any, pathlib.Path], payloads: Payloads) -> None:
 
 
 @pytest.mark.parametrize('validate', [False, True])
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(RANDOM, max_examples=40)
 @given(data=st.data())
 def test_damaged_packs(
     empty: tuple[Any, pathlib.Path],
@@ -757,11 +760,7 @@ def test_damaged_packs(
 
 
 @pytest.mark.parametrize('validate', [False, True])
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(RANDOM, max_examples=60)
 @given(data=st.data())
 def test_packs_with_other_values(
     empty: tuple[Any, pathlib.Path],
