@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 
-class Source(Protocol):
+class Origin(Protocol):
     """The database that is copied."""
 
     def check_unchanged(self) -> None:
@@ -81,7 +81,7 @@ def check(conn: sqlite3.Connection, path: bytes) -> None:
         )
 
 
-def copy(conn: sqlite3.Connection, path: bytes, source: Source) -> None:
+def copy(conn: sqlite3.Connection, path: bytes, source: Origin) -> None:
     """Write a copy of what ``conn`` reads to ``path``, and do not sync it.
 
     ``conn`` is a connection to ``source``.
@@ -109,7 +109,7 @@ class Snapshot:
     ``size`` is the number of bytes of a copy.
     """
 
-    def __init__(self, source: Source, held: Held, size: int) -> None:
+    def __init__(self, source: Origin, held: Held, size: int) -> None:
         self._source = source
         self._held = held
         self.size = size
