@@ -10,6 +10,7 @@ server starts, so that enabling the extension hardly slows down other commands.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from mercurial import commands, extensions
@@ -65,14 +66,14 @@ def _wrap_hgweb() -> None:
     # its configuration until history changes.
     extensions.wrapfunction(hg.cachedlocalrepo, '_repostate', repository_state)
     # To accept queries for locks whose path is not ASCII, which hgweb's parser
-    # cannot decode.
+    # cannot decode, and to put the body of a request into an object that can be
+    # refused.
     extensions.wrapfunction(
         request, 'parserequestfromenv', parse_request_from_env
     )
-    # To close blobs and release slots when a client goes away.
-    extensions.wrapfunction(
-        request.wsgiresponse, 'sendresponse', responses.send
-    )
+    # To close blobs and release slots when a client goes away, and to answer
+    # without waiting for the rest of the body.
+    extensions.wrapfunction(request.wsgiresponse, 'sendresponse', send_response)
     # To transfer large bodies: the request handler of hg serve cannot stream
     # them, and keeps connections open that it should close.
     extensions.wrapfunction(server.MercurialHTTPServer, '__init__', init_server)
@@ -102,10 +103,18 @@ def repository_state(orig: Any, self: Any) -> Any:
 def parse_request_from_env(
     orig: Any, env: Any, *args: Any, **kwargs: Any
 ) -> Any:
-    """Keep the query of an LFS request from hgweb's parser."""
+    """Keep the query and the body of an LFS request from hgweb."""
     from .hgweb import wsgi
 
-    return orig(wsgi.hide_query(env), *args, **kwargs)
+    return orig(wsgi.prepare(env), *args, **kwargs)
+
+
+def send_response(orig: Any, response: Any) -> Iterator[bytes]:
+    """Send a response at once, and close its body however that ends."""
+    from .hgweb import wsgi
+
+    wsgi.refuse_rest(response)
+    return responses.send(orig, response)
 
 
 def init_server(

@@ -114,7 +114,8 @@ OPTIONS = (
         'integer',
         """
         How many seconds ``hg serve`` waits for a client that neither sends nor
-        receives; 0 means forever.
+        receives; 0 means forever. Under gunicorn, this is how long the body of
+        a request is waited for.
         """,
     ),
 )

@@ -53,6 +53,13 @@ allow-push = alice, bob
 allow_read = alice, bob, carol
 """
 
+#: The options of gunicorn by the kind of server.
+GUNICORN = {
+    'gunicorn': ['--threads', '4'],
+    'threads': ['--worker-class', 'gthread', '--threads', '2'],
+    'sync': ['--worker-class', 'sync'],
+}
+
 
 def oid_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
@@ -81,10 +88,12 @@ class Answer:
 class Server:
     """A server of the repositories "open", "guarded" and "broken".
 
-    ``kind`` is "serve", "single" or "gunicorn". The server "single" serves only
-    the repository "open" and does not authenticate users, so that it uses the
-    fast path. ``extra`` is added to the configuration of that server.
-    ``timeout`` is how many seconds servers wait for a silent client.
+    ``kind`` is "serve", "single", "gunicorn" (4 threads), "threads" (gunicorn
+    with 2) or "sync" (gunicorn with one worker that serves one request at a
+    time). The server "single" serves only the repository "open" and does not
+    authenticate users, so that it uses the fast path. ``extra`` is added to the
+    configuration. ``timeout`` is how many seconds servers wait for a silent
+    client. ``proxied`` says that requests go through nginx.
     """
 
     def __init__(
@@ -99,18 +108,19 @@ class Server:
         self.extra = extra
         self.folder = folder
         self.port = free_port()
+        self.proxied = False
         self.log = folder / 'errors.log'
 
     @property
     def by_hg(self) -> bool:
-        return self.kind != 'gunicorn'
+        return self.kind in ('serve', 'single')
 
     def start(self) -> subprocess.Popen[bytes]:
         hg = str(pathlib.Path(sys.executable).with_name('hg'))
         hgrc = self.folder / 'hgrc'
         single = self.kind == 'single'
         text = HGRC.format(timeout=self.timeout)
-        hgrc.write_text(text + (self.extra if single else AUTHENTICATION))
+        hgrc.write_text(text + self.extra + ('' if single else AUTHENTICATION))
         env = dict(
             os.environ,
             HGRCPATH=str(hgrc),
@@ -152,7 +162,7 @@ class Server:
                 'from mercurial.hgweb import hgweb\n'
                 f'application = hgweb({os.fsencode(conf)!r})\n'
             )
-            command = [sys.executable, '-m', 'gunicorn', '--threads', '4']
+            command = [sys.executable, '-m', 'gunicorn', *GUNICORN[self.kind]]
             command += ['-b', f'127.0.0.1:{self.port}', '--chdir']
             command += [str(self.folder), '--log-file', str(self.log)]
             command += ['app:application']

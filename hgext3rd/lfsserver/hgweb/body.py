@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import io
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from .. import errors
@@ -23,6 +25,9 @@ from .handler import HandlerBase
 # Bytes of an unwanted body that are read to keep the connection open. About
 # this much is in flight anyway. The connection is closed if more is left.
 MAX_DISCARD = 256 * 1024
+
+# The shortest timeout of a socket, in seconds; 0 would mean not to wait.
+MIN_PATIENCE = 0.001
 
 
 def body_of(handler: HandlerBase) -> ConnectionBody:
@@ -82,13 +87,15 @@ class ConnectionBody(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def _at_end(self) -> bool:
+    @property
+    def at_end(self) -> bool:
+        """Whether the whole body has been read."""
         if self._decoder is not None:
             return self._decoder.finished
         return not self._left
 
     def readinto(self, buffer: Any, /) -> int:
-        if self._refused or self._at_end():
+        if self._refused or self.at_end:
             return 0
         if self._continue:
             self._continue = False
@@ -98,6 +105,10 @@ class ConnectionBody(io.RawIOBase):
             data = self._decoder.read(len(view))
             view[: len(data)] = data
             return len(data)
+        return self._receive(view)
+
+    def _receive(self, view: memoryview) -> int:
+        """Fill ``view`` from a body that has a length."""
         view = view[: self._left]
         if self._direct:
             count: int = self._stream.readinto1(view) or 0
@@ -145,32 +156,40 @@ class ConnectionBody(io.RawIOBase):
         except errors.BadRequest:
             self.must_close = True
             raise
-        if not self._at_end():
+        if not self.at_end:
             self.must_close = True
             raise errors.ShortBody(
                 f'the request body ended {self._left} bytes early'
             )
 
     def refuse(self) -> None:
-        """Stop reading: the application does not want the rest of the body."""
-        if not self._at_end() and not self.must_close:
-            if self._continue or self._decoder or self._left > MAX_DISCARD:
-                self.must_close = True
-            else:
-                self._discard()
-        self._refused = True
+        """Stop reading: the application does not want the rest of the body.
 
-    def _discard(self) -> None:
-        """Read the rest of the body, at most MAX_DISCARD bytes."""
-        limit = MAX_DISCARD
-        view = memoryview(bytearray(BLOCK_SIZE))
-        try:
-            while limit > 0 and (count := self.readinto(view)):
-                limit -= count
-        except (OSError, errors.LfsServerError):
+        The response can be sent now. ``discard`` afterwards reads a small rest;
+        a large one closes the connection.
+        """
+        self._refused = True
+        if self.at_end:
+            return
+        if self._continue or self._decoder or self._left > MAX_DISCARD:
             self.must_close = True
-        if not self._at_end():
-            self.must_close = True
+
+    def discard(self, deadline: float) -> None:
+        """Read the rest of a refused body, unless the connection is closed.
+
+        The connection has to be closed if the rest does not arrive until
+        ``deadline``, which is a time of ``time.monotonic``.
+        """
+        if self.must_close or self.at_end:
+            return
+        view = memoryview(bytearray(self._left))
+        with suppress(OSError):
+            while self._left:
+                patience = max(deadline - time.monotonic(), MIN_PATIENCE)
+                self._handler.connection.settimeout(patience)
+                if not self._receive(view):
+                    break
+        self.must_close = self._left > 0
 
     def abort(self) -> None:
         """Close the connection after the bytes that have been sent so far."""

@@ -10,6 +10,7 @@ of this themselves. Nothing here knows the meaning of LFS requests.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -29,11 +30,13 @@ BACKLOG = 128
 # of the cost of a small blob.
 MAX_JOINED = 64 * 1024
 
-# The server may close a connection while the client is still sending. Before
-# that, it reads at most this many bytes, and each read waits at most this many
-# seconds. The client can read the response meanwhile; a reset would discard it.
+# A response may be sent while the client is still sending its request. The
+# server then reads for this many seconds, but at most this many bytes, so that
+# the client can read the response; a reset would discard it. Afterwards the
+# connection is closed, or used again if the rest of the request was small and
+# has arrived.
+LINGER_TIME = 2.0
 MAX_LINGER = 64 * 1024 * 1024
-LINGER_TIMEOUT = 2.0
 
 
 class Connection(HandlerBase):
@@ -108,9 +111,13 @@ class Connection(HandlerBase):
         finally:
             self.rfile = stream
             self._lfs_body = None
+            deadline = time.monotonic() + LINGER_TIME
+            if not body.at_end:
+                self._lfs_timed = True
+                body.discard(deadline)
             if body.must_close:
                 self.close_connection = True
-                self._lfs_linger()
+                self._lfs_linger(deadline)
             if self._lfs_timed:
                 with suppress(OSError):
                     self.connection.settimeout(self.timeout)
@@ -132,6 +139,7 @@ class Connection(HandlerBase):
         if reply is None:
             return False
         status, headers, content = reply
+        body.refuse()
         self.sent_headers = False
         self._start_response(status, headers)
         for block in content:
@@ -152,7 +160,7 @@ class Connection(HandlerBase):
         self.end_headers()
         if self.command != 'HEAD':
             self.wfile.write(response.body)
-        self._lfs_linger()
+        self._lfs_linger(time.monotonic() + LINGER_TIME)
 
     def end_headers(self) -> None:
         if self._lfs_body is not None and self._lfs_body.must_close:
@@ -215,14 +223,17 @@ class Connection(HandlerBase):
             self._lfs_set_timeout()
         self.wfile.write(view)
 
-    def _lfs_linger(self) -> None:
+    def _lfs_linger(self, deadline: float) -> None:
         """End the connection so that the client can still read the response."""
         with suppress(OSError, ValueError):
             if type(self.connection) is socket.socket:
                 self.connection.shutdown(socket.SHUT_WR)
-            self.connection.settimeout(LINGER_TIMEOUT)
             left = MAX_LINGER
-            while left > 0 and (data := self.connection.recv(BLOCK_SIZE)):
+            while left > 0 and (patience := deadline - time.monotonic()) > 0:
+                self.connection.settimeout(patience)
+                data = self.connection.recv(BLOCK_SIZE)
+                if not data:
+                    break
                 left -= len(data)
 
 

@@ -94,8 +94,6 @@ def respond(
         response = error_response(
             errors.LfsServerError('internal server error')
         )
-    if isinstance(exchange.body, ConnectionBody):
-        exchange.body.refuse()
     return response
 
 

@@ -136,7 +136,6 @@ class FastPath:
             # The configuration cannot be read, so the permissions are unknown.
             text = f'failed:\n{traceback.format_exc()}'
             write_error(exchange.error_log_text(path, text))
-            body.refuse()
             error = errors.LfsServerError('the repository cannot be opened')
             return _reply(error_response(error), handler.command, ())
         endpoints, context = opened.endpoints, opened.context

@@ -7,70 +7,54 @@ the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mercurial.hgweb import common as hgwebcommon
 
-from .. import errors
 from ..api.messages import LfsResponse
 from ..api.routes import may_be_lfs
-from ..stores.content import BLOCK_SIZE
 from .body import ConnectionBody
 from .endpoints import endpoint_of
 from .exchange import Exchange, respond, stream, target_of
+from .wsgibody import WSGIBody
 
-# Where ``hide_query`` keeps the query in the WSGI environment.
+# Where ``prepare`` keeps the query in the WSGI environment.
 QUERY = 'lfsserver.query'
 
 
-def hide_query(env: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the WSGI environment, without the query of an LFS request.
+def prepare(env: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the WSGI environment that hgweb gets for an LFS request.
 
-    hgweb parses queries as ASCII, so it fails if a query names a lock whose
-    path is not ASCII.
+    It has no query, because hgweb parses queries as ASCII and fails if one
+    names a lock whose path is not ASCII. Its body can be refused. Other
+    requests keep their environment.
     """
+    # hgwebdir parses a request twice. The second time, it gets what this
+    # function returned the first time, with values that are bytes.
     path = env.get('PATH_INFO', '')
-    if isinstance(path, bytes):
-        # hgwebdir parses a request twice, the second time from bytes.
-        path = path.decode('latin-1')
-    if QUERY in env or not may_be_lfs(path):
+    if isinstance(path, bytes) or not may_be_lfs(path):
         return env
-    return {**env, QUERY: env.get('QUERY_STRING', ''), 'QUERY_STRING': ''}
+    changed = {
+        **env,
+        QUERY: env.get('QUERY_STRING', ''),
+        'QUERY_STRING': '',
+    }
+    if not isinstance(env['wsgi.input'], ConnectionBody):
+        changed['wsgi.input'] = WSGIBody(env)
+    return changed
 
 
-class WSGIBody:
-    """A RequestBody from a WSGI server other than ``hg serve``."""
+def refuse_rest(response: Any) -> None:
+    """Keep hgweb from reading the rest of the body of an LFS request.
 
-    def __init__(self, req: Any) -> None:
-        length = req.rawenv.get(b'CONTENT_LENGTH')
-        self.length = int(length) if length else None
-        # Only servers that undo the chunked coding set input_terminated.
-        self.chunked = self.length is None and bool(
-            req.rawenv.get(b'wsgi.input_terminated')
-            and req.rawenv.get(b'HTTP_TRANSFER_ENCODING')
-        )
-        self._read = req.bodyfh.read
-
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the content; see RequestBody."""
-        received = 0
-        while True:
-            try:
-                data = self._read(BLOCK_SIZE)
-            except Exception as error:
-                # WSGI does not say which exceptions a server may raise.
-                raise errors.ShortBody(
-                    'the request body cannot be read'
-                ) from error
-            if not data:
-                break
-            received += len(data)
-            yield data
-        if self.length is not None and received < self.length:
-            raise errors.ShortBody(
-                f'the request body ended {self.length - received} bytes early'
-            )
+    ``response`` is a wsgiresponse of hgweb that is about to be sent.
+    """
+    body = response._req.rawenv[b'wsgi.input']
+    if isinstance(body, WSGIBody):
+        body.refuse(response._startresponse)
+    elif isinstance(body, ConnectionBody):
+        body.refuse()
 
 
 def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
@@ -85,7 +69,9 @@ def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
     ui = rctx.repo.ui
     if target is None or not ui.configbool(b'lfsserver', b'serve'):
         return False
-    wsgi_input = req.rawenv[b'wsgi.input']
+    body = req.rawenv[b'wsgi.input']
+    if isinstance(body, WSGIBody):
+        body.timeout = ui.configint(b'lfsserver', b'timeout') or None
     exchange = Exchange(
         target=target,
         method=req.method.decode('ascii', 'replace'),
@@ -95,9 +81,7 @@ def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
             key.decode('latin-1').lower(): value.decode('latin-1')
             for key, value in req.headers.items()
         },
-        body=wsgi_input
-        if isinstance(wsgi_input, ConnectionBody)
-        else WSGIBody(req),
+        body=body,
         user=req.remoteuser,
         check_permission=lambda operation: checkperm(rctx, req, operation),
         write_error=lambda text: _write_error(req, text),
