@@ -198,7 +198,7 @@ A store that cannot be used
   (see lfsserver.store in 'hg help -e lfsserver')
   [255]
 
-The help of the commands, and of the extension with its ten options
+The help of the commands, and of the extension with its options
 
   $ hg help admin::lfs-gc | head -n 3
   hg admin::lfs-gc [--delete] [--keep-days DAYS] [--also REPO]...
@@ -209,4 +209,4 @@ The help of the commands, and of the extension with its ten options
   
   aliases: admin::lfsverify
   $ hg help -e lfsserver | grep -c '^"lfsserver\.'
-  10
+  11

@@ -10,60 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 
 import pytest
-from conftest import PATIENCE, accepts, free_port, wait_for
+from conftest import PATIENCE
 from helpers.lfsserver_http import ABSENT, GUARDED_PATH, Server, head
-
-NGINX = """\
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        client_max_body_size 0;
-        location / {{
-            proxy_pass http://127.0.0.1:{behind};
-            proxy_http_version 1.1;
-            proxy_set_header Host $http_host;
-            proxy_request_buffering off;
-            proxy_buffering off;
-        }}
-    }}
-}}
-"""
+from helpers.nginx import nginx
 
 FRONTS = ['serve', 'single', 'threads', 'sync', 'nginx threads', 'nginx sync']
-
-
-@contextlib.contextmanager
-def nginx(folder: pathlib.Path, behind: int) -> Iterator[int]:
-    """Run nginx in front of a port; yield its port."""
-    program = shutil.which('nginx', path='/usr/sbin:/usr/bin:/usr/local/bin')
-    if program is None:
-        pytest.skip('missing feature: nginx HTTP server')
-    port = free_port()
-    conf = folder / 'nginx.conf'
-    conf.write_text(NGINX.format(folder=folder, port=port, behind=behind))
-    process = subprocess.Popen([program, '-p', str(folder), '-c', str(conf)])
-    try:
-        wait_for(lambda: accepts(port), 'nginx', process)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(scope='module', params=FRONTS)

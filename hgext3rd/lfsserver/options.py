@@ -109,6 +109,18 @@ OPTIONS = (
     ),
     Option(
         'lfsserver',
+        'trusted-proxies',
+        (b'127.0.0.0/8', b'::1'),
+        'list',
+        """
+        The addresses and networks of proxies whose header fields ``Forwarded``,
+        ``X-Forwarded-Proto`` and ``X-Forwarded-Host`` are believed: links in
+        responses begin with what they say. A proxy that connects through a Unix
+        socket is always believed. ``web.baseurl`` comes before these fields.
+        """,
+    ),
+    Option(
+        'lfsserver',
         'timeout',
         120,
         'integer',

@@ -29,6 +29,8 @@ MEDIA = 'application/vnd.git-lfs+json'
 JSON_FIELDS = {'Accept': MEDIA, 'Content-Type': MEDIA}
 ABSENT = '1' * 64
 GUARDED_PATH = '/nested/guarded'
+# The path of the repository "open" whose characters are quoted in addresses.
+ODD_PATH = 'several words/\xe4 100%'
 
 HGRC = """\
 [extensions]
@@ -93,7 +95,8 @@ class Server:
     time). The server "single" serves only the repository "open" and does not
     authenticate users, so that it uses the fast path. ``extra`` is added to the
     configuration. ``timeout`` is how many seconds servers wait for a silent
-    client. ``proxied`` says that requests go through nginx.
+    client. ``prefix`` is the path of the server "single". ``proxied`` says that
+    requests go through nginx.
     """
 
     def __init__(
@@ -102,10 +105,12 @@ class Server:
         folder: pathlib.Path,
         extra: str = '',
         timeout: int = PATIENCE,
+        prefix: str = 'open',
     ) -> None:
         self.kind = kind
         self.timeout = timeout
         self.extra = extra
+        self.prefix = prefix
         self.folder = folder
         self.port = free_port()
         self.proxied = False
@@ -141,6 +146,7 @@ class Server:
             f'open = {self.folder}/open\n'
             f'nested/guarded = {self.folder}/guarded\n'
             f'broken = {self.folder}/broken\n'
+            f'{ODD_PATH} = {self.folder}/open\n'
         )
         if self.by_hg:
             command = [
@@ -153,7 +159,8 @@ class Server:
             ]
             command += ['-A', str(self.folder / 'access.log')]
             if single:
-                command += ['-R', str(self.folder / 'open'), '--prefix', 'open']
+                command += ['-R', str(self.folder / 'open')]
+                command += ['--prefix', self.prefix]
             else:
                 command += ['--webdir-conf', str(conf)]
         else:

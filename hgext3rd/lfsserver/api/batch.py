@@ -148,6 +148,6 @@ def _own_href(endpoint: Endpoint, name: str, pointer: batches.Pointer) -> str:
 def _credentials(request: LfsRequest) -> Mapping[str, str]:
     """Return the Authorization field for transfers, if it can be reused."""
     value = request.headers.get('authorization', '')
-    if value.lower().startswith(_REUSABLE):
+    if request.repeat_credentials and value.lower().startswith(_REUSABLE):
         return {'Authorization': value}
     return {}

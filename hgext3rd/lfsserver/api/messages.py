@@ -56,7 +56,8 @@ class LfsRequest:
 
     Names of header fields are lower-case. ``user`` is the authenticated user,
     or None. ``permit`` raises Forbidden unless the user may do PULL, PUSH or
-    UPLOAD.
+    UPLOAD. ``repeat_credentials`` is False if links must not have the
+    credentials of the request, because they are less secure than the request.
     """
 
     method: str
@@ -65,6 +66,7 @@ class LfsRequest:
     body: RequestBody
     user: str | None
     permit: Callable[[str], None]
+    repeat_credentials: bool = True
 
     def document(self, limit: int) -> bytes:
         """Return the whole body, which must be LFS JSON.

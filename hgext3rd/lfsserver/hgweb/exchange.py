@@ -10,7 +10,7 @@ responses and log lines. This module reads no configuration.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -28,6 +28,8 @@ from ..api.messages import (
 )
 from ..api.transfer import Download
 from ..stores.content import FileSlice
+from . import addresses
+from .addresses import Arrival
 from .body import ConnectionBody
 
 _CHALLENGE = 'Basic realm="Git LFS"'
@@ -37,8 +39,8 @@ _CHALLENGE = 'Basic realm="Git LFS"'
 class Exchange:
     """A request for an LFS address, as the server received it.
 
-    ``path`` is the path below the repository, for the logs. The names of
-    ``headers`` are lower-case. ``user`` is the authenticated user, or None.
+    ``path`` is the path below the repository, for the logs. ``arrival`` has
+    the header. ``user`` is the authenticated user, or None.
     ``check_permission`` takes the name of an operation and raises hgweb's
     ErrorResponse unless the operation is allowed. ``write_error`` writes to the
     error log of the server.
@@ -48,7 +50,7 @@ class Exchange:
     method: str
     path: bytes
     query: str
-    headers: Mapping[str, str]
+    arrival: Arrival
     body: RequestBody
     user: bytes | None
     check_permission: Callable[[bytes], None]
@@ -66,16 +68,20 @@ def target_of(segments: Iterable[bytes]) -> routes.RouteTarget | None:
 
 
 def respond(
-    exchange: Exchange, ui: Any, endpoint: Callable[[], Endpoint]
+    exchange: Exchange, ui: Any, endpoint_at: Callable[[str], Endpoint]
 ) -> LfsResponse:
     """Return the response to a request; no exception escapes.
 
-    ``ui`` belongs to the repository; its log gets the errors. ``endpoint``
-    returns the endpoint of the repository and may raise LfsServerError.
+    ``ui`` belongs to the repository; its log gets the errors. ``endpoint_at``
+    takes the address of the repository, returns its endpoint and may raise
+    LfsServerError.
     """
     try:
+        address = addresses.address_of(ui, exchange.arrival)
         response = routes.dispatch(
-            endpoint(), _request(exchange), exchange.target
+            endpoint_at(address.url),
+            _request(exchange, address.reveals),
+            exchange.target,
         )
     except errors.LfsServerError as error:
         ui.log(
@@ -97,7 +103,7 @@ def respond(
     return response
 
 
-def _request(exchange: Exchange) -> LfsRequest:
+def _request(exchange: Exchange, reveals: bool) -> LfsRequest:
     def permit(operation: str) -> None:
         try:
             exchange.check_permission(operation.encode('ascii'))
@@ -109,10 +115,11 @@ def _request(exchange: Exchange) -> LfsRequest:
     return LfsRequest(
         method=exchange.method,
         query=dict(parse_qsl(query)) if query else {},
-        headers=exchange.headers,
+        headers=exchange.arrival.headers,
         body=exchange.body,
         user=user.decode('utf-8', 'replace') if user else None,
         permit=permit,
+        repeat_credentials=not reveals,
     )
 
 

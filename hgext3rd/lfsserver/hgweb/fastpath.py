@@ -29,6 +29,7 @@ from .. import compat, errors
 from ..api.messages import LfsResponse, error_response
 from ..stores.content import FileSlice
 from . import configfiles, exchange
+from .addresses import Arrival
 from .body import ConnectionBody
 from .endpoints import EndpointFactory
 from .handler import HandlerBase, Reply
@@ -150,7 +151,13 @@ class FastPath:
             method=handler.command,
             path=path,
             query=query,
-            headers={k.lower(): v for k, v in handler.headers.items()},
+            arrival=Arrival(
+                peer=handler.client_address[0],
+                scheme=scheme.decode(),
+                authority=host,
+                headers=_joined(handler.headers.items()),
+                app=prefix,
+            ),
             body=body,
             user=None,
             check_permission=lambda operation: hgwebcommon.checkauthz(
@@ -158,10 +165,7 @@ class FastPath:
             ),
             write_error=write_error,
         )
-        url = f'{scheme.decode()}://{host}{prefix.decode("utf-8", "replace")}'
-        response = exchange.respond(
-            received, context.repo.ui, lambda: endpoints.at(url)
-        )
+        response = exchange.respond(received, context.repo.ui, endpoints.at)
         content = response.body
         return _reply(
             response,
@@ -200,6 +204,15 @@ class FastPath:
             PermissionContext(repo),
             EndpointFactory(repo) if possible else None,
         )
+
+
+def _joined(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return header fields by lower-case name; repeated ones are joined."""
+    fields: dict[str, str] = {}
+    for name, value in items:
+        key = name.lower()
+        fields[key] = f'{fields[key]},{value}' if key in fields else value
+    return fields
 
 
 def _may_skip_hgweb(app: type) -> bool:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         timeout: float | None
         server: Any
         url_scheme: bytes
+        client_address: tuple[str, int]
 
         def setup(self) -> None: ...
         def handle_one_request(self) -> None: ...

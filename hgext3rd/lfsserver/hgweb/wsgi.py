@@ -14,6 +14,8 @@ from mercurial.hgweb import common as hgwebcommon
 
 from ..api.messages import LfsResponse
 from ..api.routes import may_be_lfs
+from ..http.origin import server_authority
+from .addresses import Arrival
 from .body import ConnectionBody
 from .endpoints import endpoint_of
 from .exchange import Exchange, respond, stream, target_of
@@ -72,23 +74,22 @@ def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
     body = req.rawenv[b'wsgi.input']
     if isinstance(body, WSGIBody):
         body.timeout = ui.configint(b'lfsserver', b'timeout') or None
+    headers = {
+        key.decode('latin-1').lower(): value.decode('latin-1')
+        for key, value in req.headers.items()
+    }
     exchange = Exchange(
         target=target,
         method=req.method.decode('ascii', 'replace'),
         path=req.dispatchpath,
         query=req.rawenv.get(QUERY.encode('ascii'), b'').decode('latin-1'),
-        headers={
-            key.decode('latin-1').lower(): value.decode('latin-1')
-            for key, value in req.headers.items()
-        },
+        arrival=_arrival(req, headers),
         body=body,
         user=req.remoteuser,
         check_permission=lambda operation: checkperm(rctx, req, operation),
         write_error=lambda text: _write_error(req, text),
     )
-    response = respond(
-        exchange, ui, lambda: endpoint_of(rctx.repo, _url(ui, req))
-    )
+    response = respond(exchange, ui, lambda url: endpoint_of(rctx.repo, url))
     _send(exchange, response, res)
     return True
 
@@ -102,14 +103,23 @@ def _write_error(req: Any, text: str) -> None:
         log.write(text + '\n')
 
 
-def _url(ui: Any, req: Any) -> str:
-    """Return the address of the repository as clients see it."""
-    base = req.baseurl
-    if ui.config(b'web', b'baseurl') and req.reponame:
-        # hgwebdir has used web.baseurl to parse the request.
-        base = req.advertisedbaseurl
-    url: bytes = base + req.apppath.rstrip(b'/')
-    return url.decode('utf-8', 'replace')
+def _arrival(req: Any, headers: Mapping[str, str]) -> Arrival:
+    def variable(name: bytes) -> str:
+        value: bytes = req.rawenv.get(name, b'')
+        return value.decode('latin-1')
+
+    scheme = req.urlscheme.decode('latin-1')
+    authority = variable(b'HTTP_HOST') or server_authority(
+        scheme, variable(b'SERVER_NAME'), variable(b'SERVER_PORT')
+    )
+    return Arrival(
+        peer=variable(b'REMOTE_ADDR'),
+        scheme=scheme,
+        authority=authority,
+        headers=headers,
+        app=req.rawenv.get(b'SCRIPT_NAME', b''),
+        name=req.reponame or b'',
+    )
 
 
 def _send(exchange: Exchange, response: LfsResponse, res: Any) -> None:
