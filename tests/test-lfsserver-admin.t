@@ -132,9 +132,9 @@ Nothing has been deleted so far.
 
   $ find .hg/store/lfs/objects -type f | wc -l | tr -d ' '
   7
-  $ mkdir -p .hg/store/lfs/incoming
-  $ echo part > .hg/store/lfs/incoming/left
-  $ touch -t 202001010000 .hg/store/lfs/incoming/left
+  $ mkdir -p .hg/store/lfs/objects/00
+  $ echo part > .hg/store/lfs/objects/00/.upload-left
+  $ touch -t 202001010000 .hg/store/lfs/objects/00/.upload-left
   $ hg admin::lfs-gc --delete
   01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee            4
   deleted 1 blobs (4 bytes)
@@ -144,7 +144,7 @@ Nothing has been deleted so far.
   deleted 1 blobs (6 bytes)
   $ hg admin::lfs-gc --delete --keep-days 0
   deleted 0 blobs (0 bytes)
-  $ find .hg/store/lfs/objects .hg/store/lfs/incoming -type f | wc -l | tr -d ' '
+  $ find .hg/store/lfs/objects -type f | wc -l | tr -d ' '
   5
   $ hg verify -q
   $ hg admin::lfs-gc --keep-days -1
@@ -210,3 +210,30 @@ The help of the commands, and of the extension with its options
   aliases: admin::lfsverify
   $ hg help -e lfsserver | grep -c '^"lfsserver\.'
   11
+
+With the user cache of Mercurial's lfs, a deleted blob is gone
+
+  $ cat >> $HGRCPATH << EOF
+  > [lfs]
+  > usercache = $TESTTMP/usercache
+  > [experimental]
+  > lfs.disableusercache = no
+  > EOF
+  $ hg init cached
+  $ cd cached
+  $ echo kept > a
+  $ hg ci -qAm kept
+  $ echo removed > b
+  $ hg ci -qAm removed
+  $ hg strip -q --config extensions.strip= --no-backup -r tip
+  $ find . ../usercache -type f -links 2 | wc -l | tr -d ' '
+  4
+  $ hg admin::lfs-gc --delete --keep-days 0
+  6b95743f7339e0aff16c1d1b9f453711ffcdc3fed9b6787af264f9601c4e2961            8
+  deleted 1 blobs (8 bytes)
+  $ find . ../usercache -type f -links 2 | wc -l | tr -d ' '
+  2
+  $ hg admin::lfs-gc --delete --keep-days 0
+  deleted 0 blobs (0 bytes)
+  $ hg verify -q
+  $ cd ..

@@ -70,7 +70,7 @@ Push, after a verification of the locks
   1 201 PUT /.hg/lfs/objects/6edf9053
   1 201 PUT /.hg/lfs/objects/a6d83601
   1 201 PUT /.hg/lfs/objects/edf69602
-  $ (cd ../server/.hg/store/lfs && find objects incoming -type f | wc -l | tr -d ' ')
+  $ (cd ../server/.hg/store/lfs && find . -type f ! -name "locks.sqlite*" | wc -l | tr -d ' ')
   6
 
 A second push sends nothing.

@@ -40,7 +40,7 @@ delivers the whole content, and nothing is left of the first attempt.
   >   cat hg.pid >> $DAEMON_PIDS
   > }
   $ check() {
-  >   (cd server/.hg/store/lfs && find incoming -type f && cd objects &&
+  >   (cd server/.hg/store/lfs && find . -name '.upload-*' && cd objects &&
   >     for f in */*; do
   >       test `sha256sum $f | cut -c 1-64` = `echo $f | tr -d /` || echo $f is wrong
   >     done; ls */* | wc -l | tr -d ' ')

@@ -42,8 +42,8 @@ again later. The server answers requests that transfer no content.
   > s.sendall(b'PUT /.hg/lfs/objects/' + b'1' * 64 + b' HTTP/1.1\r\nHost: x\r\n'
   >           b'Content-Length: 1000000\r\n\r\n' + b'x' * 100)
   > import pathlib
-  > incoming = pathlib.Path('server/.hg/store/lfs/incoming')
-  > while not incoming.exists() or not list(incoming.iterdir()):
+  > objects = pathlib.Path('server/.hg/store/lfs/objects')
+  > while not list(objects.glob('*/.upload-*')):
   >     time.sleep(0.05)
   > run = lambda *args: subprocess.call([sys.executable, 'request.py', *args])
   > run('PUT', 'big')
@@ -57,7 +57,7 @@ again later. The server answers requests that transfer no content.
   >         break
   >     time.sleep(0.05)
   > print(said, end='')
-  > print(list(incoming.iterdir()))
+  > print(list(objects.glob('*/.upload-*')))
   > EOF
   $ "$PYTHON" slow.py
   429 1 {"message":"too many concurrent transfers (the limit is 1)"}
@@ -128,4 +128,4 @@ A repository that the server cannot write: downloads work, uploads fail
   Generic S3 error (obstore !)
   the blob store cannot be opened: Generic URL error: Unable to recognise URL "gopher://bucket" (obstore !)
   the lock database cannot be used: file is not a database
-  [Errno 13] Permission denied: '$TESTTMP/server/.hg/store/lfs/incoming/*' (glob) (no-root unix-permissions !)
+  [Errno 13] Permission denied: '$TESTTMP/server/.hg/store/lfs/objects/11' (glob) (no-root unix-permissions !)

@@ -206,4 +206,4 @@ def test_concurrent_uploads(server: Server) -> None:
         thread.join()
     assert set(statuses) <= {200, 201} and 201 in statuses
     assert server.get(oid_of(data)).body == data
-    assert not [name for name in server.files() if 'incoming' in name]
+    assert not [name for name in server.files() if '/.upload-' in name]

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -50,6 +52,16 @@ class Interrupted(Exception):
 def broken(data: bytes) -> Iterator[Block]:
     yield data
     raise Interrupted
+
+
+@contextlib.contextmanager
+def other_disk(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield an empty folder on another file system than ``folder``."""
+    shared = pathlib.Path('/dev/shm')
+    if not shared.is_dir() or shared.stat().st_dev == folder.stat().st_dev:
+        pytest.skip('there is no second file system')
+    with tempfile.TemporaryDirectory(dir=shared) as name:
+        yield pathlib.Path(name)
 
 
 class BlobStoreConformance:
@@ -269,9 +281,46 @@ class TestLocal(BlobStoreConformance):
         with pytest.raises(errors.StoreUnavailable):
             put(store, self.SMALL)
 
+    @pytest.mark.parametrize('linked', ['objects', 'shard'])
+    def test_other_disk(self, store: LocalStore, linked: str) -> None:
+        """Blobs are on another file system than the rest of the store."""
+        oid = oid_of(self.LARGE)
+        with other_disk(self.root.parent) as disk:
+            place = self.path(oid).parent
+            if linked == 'objects':
+                place = place.parent
+            place.parent.mkdir(parents=True)
+            place.symlink_to(disk, target_is_directory=True)
+            assert put(store, self.LARGE) is True
+            assert self.content(store, oid) == self.LARGE
+            assert [p.name for p in disk.rglob('*') if p.is_file()] == [oid[2:]]
+            with pytest.raises(errors.Invalid):
+                store.put(oid_of(b'y'), [b'x'], 1)
+            self.path(oid).write_bytes(b'damage')
+            moved = pathlib.Path(store.quarantine(oid))
+            assert moved.read_bytes() == b'damage'
+            assert not self.path(oid).exists()
+            with pytest.raises(errors.NotFound):
+                store.quarantine(oid)
+
+    def test_free_space_where_blobs_are(
+        self, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+        measure = os.statvfs
+
+        def statvfs(path: str) -> os.statvfs_result:
+            asked.append(path)
+            return measure(path)
+
+        monkeypatch.setattr(os, 'statvfs', statvfs)
+        put(store, self.SMALL)
+        assert asked == [str(self.path(oid_of(self.SMALL)).parent)]
+
     def test_sweep(self, store: LocalStore) -> None:
         put(store, self.SMALL)
-        left = self.root / 'incoming' / 'left'
+        left = self.path(ABSENT).with_name('.upload-left')
+        left.parent.mkdir()
         left.write_text('x')
         assert store.sweep(time.time() - 3600) == 0
         assert store.sweep(time.time() + 3600) == 1
@@ -298,11 +347,33 @@ class TestLocalWithCache(TestLocal):
         paths = [p for p in self.root.rglob('*') if p.is_file()]
         assert all('quarantine' in p.parts for p in paths)
 
-    def test_deleted_before_read(self, store: Store) -> None:
-        # The blob is taken from the cache again.
+    def test_deleted_from_cache(self, store: LocalStore) -> None:
+        """A deleted blob is not linked back, and frees its space."""
         put(store, self.SMALL)
         oid = oid_of(self.SMALL)
+        with self.path(oid).open() as file:
+            store.delete(oid)
+            assert os.fstat(file.fileno()).st_nlink == 0
+        assert store.examine([oid]) == {}
+        # Without an entry in the cache
+        put(store, self.SMALL)
+        (self.cache / oid[:2] / oid[2:]).unlink()
         store.delete(oid)
+        self.check_empty(store)
+
+    def test_quarantined_in_cache(self, store: LocalStore) -> None:
+        """The cache loses a corrupt blob, but keeps a good copy of it."""
+        put(store, self.SMALL)
+        oid = oid_of(self.SMALL)
+        entry = self.cache / oid[:2] / oid[2:]
+        self.damage(oid)
+        store.quarantine(oid)
+        assert not entry.exists()
+        put(store, self.SMALL)
+        entry.unlink()
+        entry.write_bytes(self.SMALL)
+        self.damage(oid)
+        store.quarantine(oid)
         assert self.content(store, oid) == self.SMALL
 
     def test_taken_from_cache(self, store: LocalStore) -> None:

@@ -153,6 +153,9 @@ def lfsgc(ui: Any, repo: Any, **opts: Any) -> int:
     command also removes the leftovers of uploads that were interrupted before
     that time.
 
+    Blobs are also deleted from the cache that Mercurial's lfs extension shares
+    between the repositories of a user, if that is enabled.
+
     If other repositories use the same store, such as an object store that is
     configured for several repositories, name them all with --also.
 

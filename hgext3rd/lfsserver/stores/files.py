@@ -88,34 +88,51 @@ class FileCreator:
         self._directory_mode = directory_mode
 
     def make_directories(self, path: str) -> None:
-        """Create a directory and its missing parents."""
+        """Create a directory and its missing parents, and sync their names."""
         if os.path.isdir(path):
             return
-        self.make_directories(os.path.dirname(path))
+        parent = os.path.dirname(path)
+        self.make_directories(parent)
         with suppress(FileExistsError):
             os.mkdir(path)
             if self._directory_mode is not None:
                 os.chmod(path, self._directory_mode)
+            durable.sync_directory(parent)
 
     def link(self, source: str, target: str) -> None:
         """Give a file a second name, or copy it where that is impossible.
 
         An existing target is kept.
         """
-        directory = os.path.dirname(target)
-        self.make_directories(directory)
+        self.make_directories(os.path.dirname(target))
         try:
             os.link(source, target)
         except FileExistsError:
             return
         except OSError:
-            with (
-                open(source, 'rb', buffering=0) as file,
-                NewFile(directory, '.') as new,
-            ):
-                while data := file.read(_COPY_BLOCK):
-                    new.write(data)
-                new.install(target, self.file_mode)
+            self._copy(source, target)
+
+    def move(self, source: str, target: str) -> None:
+        """Rename a file, also to another file system, and sync its new name."""
+        directory = os.path.dirname(target)
+        self.make_directories(directory)
+        try:
+            os.replace(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._copy(source, target)
+            os.unlink(source)
+        durable.sync_directory(directory)
+
+    def _copy(self, source: str, target: str) -> None:
+        with (
+            open(source, 'rb', buffering=0) as file,
+            NewFile(os.path.dirname(target), '.') as new,
+        ):
+            while data := file.read(_COPY_BLOCK):
+                new.write(data)
+            new.install(target, self.file_mode)
 
 
 def names_in(directory: str) -> list[str]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A store of blobs in a directory, in the layout of core's lfs extension.
 
-A blob is the file ``objects/ab/cdef…`` below the root. This module knows
+A blob is the file ``objects/ab/cdef…`` below the root. ``objects``, or each
+directory in it, may be a link or a mount point. This module knows
 neither HTTP nor Mercurial.
 """
 
@@ -12,7 +13,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
-from ...amalgam import durable
 from ..formats.oids import is_oid
 from .blobs import Blob
 from .content import Block, CheckedContent, FileSlice, hash_file
@@ -21,7 +21,11 @@ from .usercache import UserCache
 from .verdicts import Verdict, VerdictCache
 
 OBJECTS = 'objects'
-INCOMING = 'incoming'
+
+# The names of uploads in progress begin with this. They are in the directory
+# that will have the blob, which may be on another file system than the root.
+UNFINISHED = '.upload-'
+
 QUARANTINE = 'quarantine'
 
 
@@ -44,7 +48,6 @@ class LocalStore:
     ) -> None:
         self._root = root
         self._objects = os.path.join(root, OBJECTS)
-        self._incoming = os.path.join(root, INCOMING)
         self._verdicts = verdicts
         self._creator = creator
         self._cache = cache
@@ -113,14 +116,14 @@ class LocalStore:
             checked.finish(oid, size)
             return False
         with translated_errors():
-            self._creator.make_directories(self._incoming)
-            self._check_room(size)
-            with NewFile(self._incoming, f'{oid[:16]}-') as new:
+            path = self.path(oid)
+            directory = os.path.dirname(path)
+            self._creator.make_directories(directory)
+            _check_room(directory, size)
+            with NewFile(directory, UNFINISHED) as new:
                 for block in checked:
                     new.write(block)
                 checked.finish(oid, size)
-                path = self.path(oid)
-                self._creator.make_directories(os.path.dirname(path))
                 state = new.install(path, self._creator.file_mode)
             if self._cache is not None:
                 self._cache.offer(oid, path, repaired=known is not None)
@@ -129,28 +132,24 @@ class LocalStore:
         )
         return known is None
 
-    def _check_room(self, size: int | None) -> None:
-        """Raise OSError if an upload of ``size`` bytes does not fit."""
-        if size is None:
-            return
-        room = os.statvfs(self._incoming)
-        if size > room.f_bavail * room.f_frsize:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     def walk(self) -> Iterator[Blob]:
         """See BlobMaintenance; other files in the directory are skipped."""
         with translated_errors():
-            for shard in names_in(self._objects):
-                directory = os.path.join(self._objects, shard)
-                if len(shard) != 2 or not os.path.isdir(directory):
-                    continue
+            for directory in self._shards():
                 for name in names_in(directory):
-                    oid = shard + name
+                    oid = os.path.basename(directory) + name
                     if not is_oid(oid):
                         continue
                     with suppress(FileNotFoundError):
                         state = os.stat(self.path(oid))
                         yield Blob(oid, state.st_size, state.st_mtime)
+
+    def _shards(self) -> Iterator[str]:
+        """Yield the directories that have blobs."""
+        for shard in names_in(self._objects):
+            directory = os.path.join(self._objects, shard)
+            if len(shard) == 2 and os.path.isdir(directory):
+                yield directory
 
     def rehash(self, oid: str) -> bool:
         """See BlobMaintenance."""
@@ -160,7 +159,13 @@ class LocalStore:
         return verdict.intact
 
     def delete(self, oid: str) -> None:
-        """See BlobMaintenance."""
+        """See BlobMaintenance.
+
+        The blob is also deleted from the cache, which would bring it back.
+        Other repositories have names of their own for it.
+        """
+        if self._cache is not None:
+            self._cache.remove(oid)
         with translated_errors(), suppress(FileNotFoundError):
             os.unlink(self.path(oid))
         self._verdicts.discard(oid)
@@ -170,9 +175,9 @@ class LocalStore:
         directory = os.path.join(self._root, QUARANTINE)
         target = os.path.join(directory, oid)
         with translated_errors():
-            self._creator.make_directories(directory)
-            os.replace(self.path(oid), target)
-            durable.sync_directory(directory)
+            if self._cache is not None:
+                self._cache.remove_same(oid, self.path(oid))
+            self._creator.move(self.path(oid), target)
         self._verdicts.discard(oid)
         return target
 
@@ -180,10 +185,22 @@ class LocalStore:
         """See BlobMaintenance."""
         count = 0
         with translated_errors():
-            for name in names_in(self._incoming):
-                path = os.path.join(self._incoming, name)
-                with suppress(FileNotFoundError):
-                    if os.stat(path).st_mtime < before:
-                        os.unlink(path)
-                        count += 1
+            for directory in self._shards():
+                for name in names_in(directory):
+                    if not name.startswith(UNFINISHED):
+                        continue
+                    path = os.path.join(directory, name)
+                    with suppress(FileNotFoundError):
+                        if os.stat(path).st_mtime < before:
+                            os.unlink(path)
+                            count += 1
         return count
+
+
+def _check_room(directory: str, size: int | None) -> None:
+    """Raise OSError if a file of ``size`` bytes does not fit."""
+    if size is None:
+        return
+    room = os.statvfs(directory)
+    if size > room.f_bavail * room.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -51,3 +51,15 @@ class UserCache:
                 with suppress(FileNotFoundError):
                     os.unlink(path)
             self._creator.link(source, path)
+
+    def remove(self, oid: str) -> None:
+        """Remove the entry for a blob that has been deleted."""
+        with suppress(OSError):
+            os.unlink(self._path(oid))
+
+    def remove_same(self, oid: str, path: str) -> None:
+        """Remove the entry for a blob if it is the same file as ``path``."""
+        entry = self._path(oid)
+        with suppress(OSError):
+            if os.path.samefile(entry, path):
+                os.unlink(entry)
