@@ -209,7 +209,7 @@ The help of the commands, and of the extension with its options
   
   aliases: admin::lfsverify
   $ hg help -e lfsserver | grep -c '^"lfsserver\.'
-  11
+  12
 
 With the user cache of Mercurial's lfs, a deleted blob is gone
 

@@ -23,6 +23,7 @@ Commands for administrators:
 
 - :hg:`admin::lfs-verify` reads all blobs again and quarantines corrupt ones.
 - :hg:`admin::lfs-gc` finds blobs that no changeset refers to.
+- :hg:`admin::lfs-locks` lists the locks of files and breaks them.
 """
 
 from __future__ import annotations
@@ -44,3 +45,4 @@ buglink = metadata.buglink
 configtable = tables.register(options.OPTIONS)
 cmdtable = commands.cmdtable
 uisetup = hooks.uisetup
+reposetup = hooks.reposetup

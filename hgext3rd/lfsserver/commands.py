@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands ``hg admin::lfs-verify`` and ``hg admin::lfs-gc``.
+"""The commands of administrators, ``hg admin::lfs-*``.
 
-They use only the maintenance role of a store. Every hg command imports this
-module, so it must stay light.
+Every hg command imports this module, so it must stay light.
 """
 
 from __future__ import annotations
@@ -206,3 +205,44 @@ def lfsgc(ui: Any, repo: Any, **opts: Any) -> int:
         if count:
             ui.status(_(b'(use --delete to delete them)\n'))
     return 0
+
+
+@command(
+    b'admin::lfs-locks',
+    [
+        (b'', b'break', None, _(b'remove the locks instead of only listing')),
+        (b'', b'owner', [], _(b'only the locks of this user'), _(b'USER')),
+        (b'a', b'all', None, _(b'break all locks')),
+    ]
+    + cmdutil.formatteropts,
+    _(b'hg admin::lfs-locks [--break] [--owner USER]... [PATH|ID]...'),
+    helpcategory=command.CATEGORY_MAINTENANCE,
+)
+def lfslocks(ui: Any, repo: Any, *paths: bytes, **opts: Any) -> int:
+    """list the locks of large files, or break them
+
+    This command lists who has locked which file, and when. Paths are relative
+    to the root of the repository; the id of a lock is accepted as well. A lock
+    that git-lfs took for one branch is listed with it.
+
+    With --break, the command removes the locks, whoever owns them.
+
+    Returns 0 on success, 1 if there are no locks on the given files or of the
+    given users.
+    """
+    from .integration import locklist
+
+    try:
+        return locklist.run(
+            ui,
+            repo,
+            ui.formatter(b'admin::lfs-locks', pycompat.byteskwargs(opts)),
+            paths=paths,
+            owners=opts['owner'],
+            every=opts['all'],
+            breaks=opts['break'],
+        )
+    except errors.LfsServerError as failure:
+        raise error.Abort(
+            failure.full_text.encode('utf-8', 'replace')
+        ) from failure

@@ -38,6 +38,28 @@ def uisetup(ui: Any) -> None:
         extensions.wrapcommand(commands.table, b'serve', serve)
 
 
+def reposetup(ui: Any, repo: Any) -> None:
+    """Check the locks of files in pushes if the configuration says so."""
+    if not repo.local():
+        return
+    ui = repo.ui
+    # Nobody could remove a lock without the API for locks.
+    if ui.configbool(b'lfsserver', b'enforce-locks') and ui.configbool(
+        b'lfsserver', b'locks'
+    ):
+        # Runs when the changesets can be read, and may still be refused.
+        ui.setconfig(
+            b'hooks', b'pretxnchangegroup.lfs-locks', check_locks, b'lfsserver'
+        )
+
+
+def check_locks(ui: Any, repo: Any, hooktype: bytes, **args: Any) -> None:
+    """Refuse a push that touches files which other users have locked."""
+    from .integration import pushes
+
+    pushes.check_locks(ui, repo, **args)
+
+
 def serve(orig: Any, *args: Any, **opts: Any) -> Any:
     """Wrap hgweb before the server starts, and load all modules it needs."""
     if loading.serves_http(opts):

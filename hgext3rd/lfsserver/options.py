@@ -121,6 +121,16 @@ OPTIONS = (
     ),
     Option(
         'lfsserver',
+        'enforce-locks',
+        False,
+        'boolean',
+        """
+        Whether to refuse pushes of changesets that touch a file which another
+        user has locked.
+        """,
+    ),
+    Option(
+        'lfsserver',
         'timeout',
         120,
         'integer',

@@ -8,6 +8,7 @@ them belongs to all refs. Nothing here knows HTTP or JSON.
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -51,6 +52,7 @@ SELECT_PAGE = (
     " AND (?4 IS NULL OR ref IN (?4, ''))"
     ' ORDER BY seq LIMIT ?5'
 )
+SELECT_OWNERS = 'SELECT path, owner FROM lock WHERE owner <> ?'
 DELETE = 'DELETE FROM lock WHERE id = ?'
 
 DEFAULT_LIMIT = 100
@@ -175,6 +177,16 @@ class LockStore:
             ).fetchall()
         following = str(rows[size][0]) if len(rows) > size else None
         return LockPage(tuple(_lock(row) for row in rows[:size]), following)
+
+    def owners(self, *, excluding: str) -> dict[str, str]:
+        """Return the owners of locked paths, on whatever ref.
+
+        The locks of the user ``excluding`` are left out.
+        """
+        if not os.path.exists(self._path):
+            return {}
+        with self._database() as db:
+            return dict(db.execute(SELECT_OWNERS, (excluding,)))
 
     def delete(self, lock_id: str, owner: str, force: bool) -> Lock:
         """Delete a lock and return it.
