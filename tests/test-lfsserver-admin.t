@@ -84,6 +84,64 @@ A good copy can be put back.
   $ rm stamp
   $ hg admin::lfs-verify -q
 
+usage
+-----
+
+  $ hg admin::lfs-usage
+  4 blobs, 20 bytes; uploads in progress: 0 bytes
+         4   20 bytes  ./
+         4   20 bytes  up to a day old
+  $ mkdir -p sub/deep
+  $ echo deep > sub/deep/file
+  $ hg ci -qAm deep
+  $ touch -t 202001010000 .hg/store/lfs/objects/2c/8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806
+  $ hg admin::lfs-usage --depth 2 --config lfsserver.quota=50
+  5 blobs, 25 bytes; uploads in progress: 0 bytes; 50% of the quota of 50 bytes
+         4   20 bytes  ./
+         1    5 bytes  sub/deep/
+         4   21 bytes  up to a day old
+         1    4 bytes  older
+  $ hg admin::lfs-usage -T json
+  [
+   {
+    "blobs": 5,
+    "bytes": 25,
+    "group": "total",
+    "quota": 0,
+    "uploads": 0
+   },
+   {
+    "blobs": 4,
+    "bytes": 20,
+    "group": "folder",
+    "name": "./"
+   },
+   {
+    "blobs": 1,
+    "bytes": 5,
+    "group": "folder",
+    "name": "sub/"
+   },
+   {
+    "blobs": 4,
+    "bytes": 21,
+    "group": "age",
+    "name": "up to a day old"
+   },
+   {
+    "blobs": 1,
+    "bytes": 4,
+    "group": "age",
+    "name": "older"
+   }
+  ]
+  $ hg admin::lfs-usage --depth 0
+  abort: --depth must be at least 1
+  [10]
+  $ hg --config extensions.strip= strip -q --no-backup tip
+  $ rm .hg/store/lfs/objects/64/896f89*
+  $ touch .hg/store/lfs/objects/*/*
+
 gc
 --
 
@@ -199,6 +257,7 @@ A store that cannot be used
   [255]
 
 The help of the commands, and of the extension with its options
+The help of the commands, and of the extension with its twelve options
 
   $ hg help admin::lfs-gc | head -n 3
   hg admin::lfs-gc [--delete] [--keep-days DAYS] [--also REPO]...

@@ -23,6 +23,7 @@ Commands for administrators:
 
 - :hg:`admin::lfs-verify` reads all blobs again and quarantines corrupt ones.
 - :hg:`admin::lfs-gc` finds blobs that no changeset refers to.
+- :hg:`admin::lfs-usage` shows how much space blobs take, and where.
 - :hg:`admin::lfs-locks` lists the locks of files and breaks them.
 """
 

@@ -246,3 +246,47 @@ def lfslocks(ui: Any, repo: Any, *paths: bytes, **opts: Any) -> int:
         raise error.Abort(
             failure.full_text.encode('utf-8', 'replace')
         ) from failure
+
+
+@command(
+    b'admin::lfs-usage',
+    [
+        (
+            b'',
+            b'depth',
+            1,
+            _(b'add up by this many levels of folders'),
+            _(b'N'),
+        ),
+    ]
+    + cmdutil.formatteropts,
+    _(b'hg admin::lfs-usage [--depth N]'),
+    helpcategory=command.CATEGORY_MAINTENANCE,
+)
+def lfsusage(ui: Any, repo: Any, **opts: Any) -> int:
+    """show how much space large files take
+
+    This command shows the number of blobs and their bytes: in all, by the
+    folders of the files that changesets refer to, and by the time of their
+    upload. A blob that files in several folders refer to counts in each of
+    them. ``(unreferenced)`` are blobs that no changeset of this repository
+    refers to, such as those of Git repositories. The first line also has what
+    interrupted and running uploads take, and the quota, if there is one.
+
+    Returns 0 on success.
+    """
+    from .integration import usagereport
+
+    depth = opts['depth']
+    if depth < 1:
+        raise error.InputError(_(b'--depth must be at least 1'))
+    try:
+        usagereport.run(
+            ui,
+            repo,
+            ui.formatter(b'admin::lfs-usage', pycompat.byteskwargs(opts)),
+            depth,
+        )
+    except errors.LfsServerError as failure:
+        raise _abort(failure) from failure
+    return 0

@@ -80,6 +80,17 @@ OPTIONS = (
     ),
     Option(
         'lfsserver',
+        'quota',
+        0,
+        'size',
+        """
+        How many bytes the blobs of a repository may take together, with a unit
+        such as ``100GB``; 0 means no limit. Uploads in progress count. Uploads
+        that do not fit are refused with status 507.
+        """,
+    ),
+    Option(
+        'lfsserver',
         'max-batch',
         50000,
         'integer',

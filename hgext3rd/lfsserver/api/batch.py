@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from ..formats import batches
 from ..stores.blobs import Blob, SignedLink
+from ..stores.quota import Quota
 from .endpoint import Endpoint
 from .messages import PUSH, LfsRequest, LfsResponse, json_response
 
@@ -41,6 +42,8 @@ def respond(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
         else respond_to(endpoint, request, p, blobs)
         for p in wanted.objects
     ]
+    if wanted.operation == batches.UPLOAD and endpoint.quota is not None:
+        results = _within_quota(endpoint, endpoint.quota, results)
     endpoint.log(f'batch {wanted.operation} of {len(results)} objects')
     return json_response(200, batches.encode_batch(results, endpoint.now()))
 
@@ -82,6 +85,29 @@ def _upload(
         batches.VERIFY: None,
     }
     return _with_actions(endpoint, request, pointer, actions)
+
+
+def _within_quota(
+    endpoint: Endpoint, quota: Quota, results: list[batches.ObjectResult]
+) -> list[batches.ObjectResult]:
+    """Refuse the uploads that do not fit, in the order of the batch."""
+    if not any(result.actions for result in results):
+        return results
+    room = quota.limit - quota.used()
+    until = endpoint.now() + endpoint.limits.lifetime
+    allowed = []
+    for result in results:
+        if result.actions and result.size > room:
+            error = quota.exceeded()
+            result = batches.ObjectResult(
+                result.oid, result.size, error=(error.status, error.message)
+            )
+        elif result.actions:
+            room -= result.size
+            if endpoint.links is not None:
+                quota.usage.expect(result.oid, result.size, until)
+        allowed.append(result)
+    return allowed
 
 
 def _link(

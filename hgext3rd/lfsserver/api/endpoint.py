@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from .. import errors
 from ..stores.blobs import BlobStore, SignedLinks
 from ..stores.locks import LockStore
+from ..stores.quota import Quota
 from .messages import MAX_DOCUMENT
 
 # Bytes that a batch document may have per object, including white space. Common
@@ -95,7 +96,7 @@ class Endpoint:
     """Everything that the handlers need to serve one repository.
 
     ``links`` is None if all content passes through this server, and ``locks``
-    is None if locking is disabled. ``url`` is the address of the repository as
+    is None if locking is disabled. ``quota`` is None without a quota. ``url`` is the address of the repository as
     clients see it, without a trailing slash. ``admit`` returns a slot for a
     transfer or raises Busy, ``log`` takes a line for the blackbox, and ``now``
     returns the POSIX time.
@@ -109,6 +110,7 @@ class Endpoint:
     admit: Callable[[], TransferSlot]
     log: Callable[[str], None]
     now: Callable[[], float]
+    quota: Quota | None = None
 
     def object_url(self, oid: str) -> str:
         """Return the address for the transfer of a blob by this server."""

@@ -8,6 +8,7 @@ nothing here holds more than one block of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 from .. import errors
 from ..formats import batches, documents
@@ -15,6 +16,7 @@ from ..formats.oids import is_oid
 from ..http import fields as httpfields
 from ..stores.blobs import Blob
 from ..stores.content import Block, FileSlice
+from ..stores.quota import Reservation
 from .endpoint import Endpoint, TransferSlot
 from .messages import MAX_DOCUMENT, LfsRequest, LfsResponse, json_response
 
@@ -113,12 +115,30 @@ def upload(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
         content = request.body.blocks()
         if limit:
             content = _limited(content, limit)
-        created = endpoint.store.put(oid, content, length)
+        with _reserved(endpoint, oid, length) as reservation:
+            if reservation is not None and length is None:
+                content = reservation.covering(content)
+            created = endpoint.store.put(oid, content, length)
+            if reservation is not None:
+                reservation.stored(endpoint.now())
     finally:
         slot.release()
     endpoint.log(f'received {oid}')
     fields = {'Content-Type': 'text/plain; charset=utf-8'}
     return LfsResponse(201 if created else 200, fields)
+
+
+def _reserved(
+    endpoint: Endpoint, oid: str, length: int | None
+) -> AbstractContextManager[Reservation | None]:
+    """Reserve ``length`` bytes of the quota, or as many as a repair adds."""
+    if endpoint.quota is None:
+        return nullcontext()
+    known = endpoint.store.examine([oid]).get(oid)
+    if known is not None and known.intact:
+        return nullcontext()
+    present = 0 if known is None else known.size
+    return endpoint.quota.reserve(oid, max((length or 0) - present, 0))
 
 
 def _too_large(limit: int) -> errors.TooLarge:

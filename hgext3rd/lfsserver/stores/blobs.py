@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .content import Block
+from .usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,9 @@ class BlobMaintenance(Protocol):
 
         ``before`` is a POSIX time. Returns the number of uploads.
         """
+
+    def usage(self) -> Usage:
+        """Return what counts the bytes of the store."""
 
 
 class SignedLinks(Protocol):

@@ -17,6 +17,8 @@ from .blobs import StoreRoles
 from .files import FileCreator
 from .local import LocalStore
 from .locks import LockStore
+from .quota import Quota
+from .usage import Usage
 from .usercache import UserCache
 from .verdicts import VerdictCache
 
@@ -28,11 +30,18 @@ _import_lock = threading.Lock()
 # database. They are kept so that verdicts stay in memory.
 _verdict_caches: dict[str, VerdictCache] = {}
 
+# What counts the bytes of each store that has a quota, by the URL of the store
+# and the folder of its reservations.
+_usages: dict[tuple[bytes, str], Usage] = {}
+_usages_lock = threading.Lock()
+
 
 def _after_fork() -> None:
     """Renew what a thread of the parent may have held or been changing."""
-    global _import_lock, _verdict_caches
+    global _import_lock, _verdict_caches, _usages, _usages_lock
     _import_lock = threading.Lock()
+    _usages_lock = threading.Lock()
+    _usages = {}
     _verdict_caches = {}
 
 
@@ -77,11 +86,16 @@ def blob_store(repo: Any) -> StoreRoles:
     return StoreRoles(store, store)
 
 
-def _local_store(repo: Any) -> LocalStore:
-    """Return the store in ``.hg/store/lfs``, which core's lfs also uses."""
+def _creator(repo: Any) -> FileCreator:
+    """Return what creates files with the permissions of the store."""
     directory_mode = repo.svfs.createmode
     mode = directory_mode if directory_mode is not None else 0o777 & ~util.umask
-    creator = FileCreator(mode & 0o666, directory_mode)
+    return FileCreator(mode & 0o666, directory_mode)
+
+
+def _local_store(repo: Any) -> LocalStore:
+    """Return the store in ``.hg/store/lfs``, which core's lfs also uses."""
+    creator = _creator(repo)
     verdicts = os.fsdecode(repo.cachevfs.join(b'lfs-verified.sqlite'))
     return LocalStore(
         os.fsdecode(repo.svfs.join(b'lfs')),
@@ -89,6 +103,21 @@ def _local_store(repo: Any) -> LocalStore:
         creator,
         _user_cache(repo, creator),
     )
+
+
+def quota(repo: Any, roles: StoreRoles) -> Quota | None:
+    """Return the quota of ``repo``, whose store has ``roles``; None without."""
+    limit = repo.ui.configbytes(b'lfsserver', b'quota')
+    if limit <= 0:
+        return None
+    folder = os.fsdecode(repo.svfs.join(b'lfs/reserved'))
+    with _usages_lock:
+        # Kept, because the first count reads the whole store.
+        key = (repo.ui.config(b'lfsserver', b'store'), folder)
+        if key not in _usages:
+            _usages[key] = roles.maintenance.usage()
+        usage = _usages[key]
+    return Quota(limit, usage, folder, _creator(repo))
 
 
 def _user_cache(repo: Any, creator: FileCreator) -> UserCache | None:

@@ -17,6 +17,7 @@ from ..formats.oids import is_oid
 from .blobs import Blob
 from .content import Block, CheckedContent, FileSlice, hash_file
 from .files import FileCreator, NewFile, names_in, translated_errors
+from .usage import LocalUsage, Usage
 from .usercache import UserCache
 from .verdicts import Verdict, VerdictCache
 
@@ -131,6 +132,10 @@ class LocalStore:
             {oid: Verdict(state.st_size, state.st_mtime_ns, True)}
         )
         return known is None
+
+    def usage(self) -> Usage:
+        """See BlobMaintenance."""
+        return LocalUsage(self._objects, lambda: ())
 
     def walk(self) -> Iterator[Blob]:
         """See BlobMaintenance; other files in the directory are skipped."""

@@ -21,6 +21,7 @@ from ..formats.oids import is_oid
 from .blobs import Blob
 from .content import Block, CheckedContent
 from .objectclient import translated_errors
+from .usage import ListedUsage, Usage
 
 OBJECTS = 'objects'
 INCOMING = 'incoming'
@@ -155,6 +156,20 @@ class ObjectStore:
                 if is_oid(oid):
                     modified = item['last_modified'].timestamp()
                     yield Blob(oid, item['size'], modified)
+
+    def usage(self) -> Usage:
+        """See BlobMaintenance."""
+        return ListedUsage(self._sizes)
+
+    def _sizes(self) -> tuple[dict[str, int], list[tuple[str, int]]]:
+        """Return the sizes of blobs by oid, and those of uploads."""
+        blobs = {blob.oid: blob.size for blob in self.walk()}
+        with translated_errors():
+            uploads = [
+                (item['path'].split('/')[1], item['size'])
+                for item in self._list(INCOMING)
+            ]
+        return blobs, uploads
 
     def _hash(self, key: str, size: int) -> str:
         digest = hashlib.sha256()

@@ -44,18 +44,23 @@ def _flags(filelog: Any) -> Any:
     return inner.flags
 
 
-def oids(repo: Any) -> set[str]:
-    """Return the oids that changesets refer to, including hidden ones."""
+def by_path(repo: Any) -> Iterator[tuple[bytes, str]]:
+    """Yield the path and the oid of each revision whose content is a blob.
+
+    Hidden changesets count.
+    """
     repo = repo.unfiltered()
-    found: set[str] = set()
     paths = sorted(_paths(repo))
     with repo.ui.makeprogress(
         _(b'reading files'), unit=_(b'files'), total=len(paths)
     ) as progress:
         for path in paths:
             for text in _pointers(repo.file(path)):
-                found.update(
-                    oid.decode('ascii') for oid in _OID_LINE.findall(text)
-                )
+                for oid in _OID_LINE.findall(text):
+                    yield path, oid.decode('ascii')
             progress.increment()
-    return found
+
+
+def oids(repo: Any) -> set[str]:
+    """Return the oids that changesets refer to, including hidden ones."""
+    return {oid for _path, oid in by_path(repo)}
