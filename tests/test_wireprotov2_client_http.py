@@ -11,7 +11,7 @@ import pytest
 from mercurial import ui as uimod
 
 from hgext3rd.wireprotov2.client import exchange as exchanges
-from hgext3rd.wireprotov2.client import failures
+from hgext3rd.wireprotov2.client import failures, http
 from hgext3rd.wireprotov2.client.exchange import CommandCall, Exchange, call
 from hgext3rd.wireprotov2.client.http import HTTPClient
 from hgext3rd.wireprotov2.proto import cbor, frames
@@ -225,3 +225,20 @@ def test_body_that_goes_on_after_the_response(make: Make) -> None:
     reply = Response(response(b'\x01'), b'more')
     assert call(make(reply), b'heads', {}) == [1]
     assert reply.closed == 'dropped'
+
+
+@pytest.mark.parametrize(
+    ('header', 'least', 'most'),
+    [
+        (None, 0, 0),
+        ('', 0, 0),
+        (' 20 ', 20, 20),
+        ('99999999999', 300, 300),
+        ('-5', 0, 0),
+        ('soon', 0, 0),
+        ('Fri, 31 Dec 1999 23:59:59 GMT', 0, 0),
+        ('Fri, 31 Dec 2199 23:59:59 GMT', 1e9, 1e10),
+    ],
+)
+def test_retry_after(header: str | None, least: float, most: float) -> None:
+    assert least <= http.retry_after(header) <= most

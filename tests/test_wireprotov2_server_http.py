@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from helpers.wireprotov2_wsgi import (  # noqa: F401  (two are fixtures)
 from mercurial import extensions, hg, obsolete
 
 from hgext3rd.wireprotov2.proto import cbor
+from hgext3rd.wireprotov2.server import slots
 from hgext3rd.wireprotov2.server.commands.apis import APIS
 
 # routes
@@ -416,3 +418,86 @@ def test_hidden_changesets_and_the_cache(tmp_path: pathlib.Path) -> None:
         (first,) = server.result('changesetdata', args, **seeing)
         assert first == {b'totalitems': 0}
         assert server.result('changesetdata', args)[0] == {b'totalitems': 2}
+
+
+# -- the limit of what is computed at a time
+
+
+LIMITED = """
+[wireprotov2]
+limit.computing = 1
+limit.waiting = 0
+metrics = yes
+"""
+
+
+@pytest.fixture
+def busy(server: Server) -> Iterator[slots.Slot]:
+    """The only slot of the server, which the test holds."""
+    server.write(LIMITED)
+    folder = server.path / '.hg' / 'cache' / 'wireprotov2-slots'
+    slot = slots.take(bytes(folder), 1, 0)
+    assert slot is not None
+    yield slot
+    slot.release()
+
+
+def test_refused_when_busy(server: Server, busy: slots.Slot) -> None:
+    answer = server.command('changesetdata', explicit(server.nodes[0]))
+    assert answer.code == 503
+    assert answer.headers['Retry-After'] == '10'
+    assert server.command('heads').code == 200
+    assert server.command('segments').code == 200
+    busy.release()
+    for _number in range(3):
+        # Each response releases the slot at its end.
+        assert server.result('changesetdata', explicit(server.nodes[0]))
+
+
+def test_refused_in_the_middle_of_a_request(
+    server: Server, busy: slots.Slot
+) -> None:
+    """The response ends where a command is refused."""
+    body = request(b'heads') + request(
+        b'changesetdata', explicit(server.nodes[0]), 3, begin=False
+    )
+    answer = server.call(API3 + 'ro/multirequest', body)
+    assert answer.code == 200
+    assert set(answer.values) == {1}
+    busy.release()
+    assert set(server.call(API3 + 'ro/multirequest', body).values) == {1, 3}
+
+
+def test_a_request_takes_one_slot(server: Server, busy: slots.Slot) -> None:
+    """A request that computes two responses does not wait for itself."""
+    busy.release()
+    body = request(b'changesetdata', explicit(server.nodes[0])) + request(
+        b'changesetdata', explicit(server.nodes[1]), 3, begin=False
+    )
+    for _number in range(2):
+        answer = server.call(API3 + 'ro/multirequest', body)
+        assert set(answer.values) == {1, 3}
+
+
+@pytest.mark.needs('prometheus')
+def test_refusals_are_counted(server: Server, busy: slots.Slot) -> None:
+    name = 'amalgam_wire_computed_total{outcome="%s"}'
+
+    def counts() -> list[float]:
+        text = server.call('/api/metrics', method='GET').body.decode()
+        samples = dict(
+            line.rsplit(' ', 1)
+            for line in text.splitlines()
+            if not line.startswith('#')
+        )
+        return [
+            float(samples.get(name % outcome, 0))
+            for outcome in ('at once', 'waited', 'refused')
+        ]
+
+    before = counts()
+    server.command('changesetdata', explicit(server.nodes[0]))
+    busy.release()
+    server.command('changesetdata', explicit(server.nodes[0]))
+    after = counts()
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 0, 1]

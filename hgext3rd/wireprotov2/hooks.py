@@ -37,6 +37,7 @@ from mercurial import (
     httppeer,
     revlogutils,
     scmutil,
+    streamclone,
     wireprotoserver,
 )
 from mercurial.hgweb import request as hgwebrequest
@@ -48,7 +49,7 @@ from ..amalgam import loading, memory, responses, wrapping
 from . import censoring, compat, peer, requirements
 from .client import connections, handshake, pace
 from .pull import parents, resume, steps
-from .server import hgserve, wsgi
+from .server import hgserve, load, wsgi
 from .shallow import checks, storage
 from .shallow import repo as shallow_repo
 
@@ -112,6 +113,12 @@ def _setup_server() -> None:
     extensions.wrapfunction(
         wireprotoserver, 'handlewsgirequest', _handlewsgirequest
     )
+    # Clones and pulls of version 1 may have to wait until they are computed.
+    extensions.wrapfunction(exchange, 'getbundlechunks', _getbundlechunks)
+    extensions.wrapfunction(changegroup, 'makechangegroup', _makechangegroup)
+    extensions.wrapfunction(
+        streamclone, 'generatev1wireproto', _generatev1wireproto
+    )
     # The body of a response ends with the response, also if the client has gone
     # away.
     extensions.wrapfunction(
@@ -123,6 +130,23 @@ def _setup_server() -> None:
 def _handlewsgirequest(orig: Any, *args: Any) -> bool:
     hgserve.load_modules()
     return wsgi.handlewsgirequest(orig, *args)
+
+
+def _getbundlechunks(orig: Any, *args: Any, **kwargs: Any) -> Any:
+    # A pull that found nothing asks for bookmarks and phases in this way.
+    if kwargs.get('cg', True):
+        load.take_for_current()
+    return orig(*args, **kwargs)
+
+
+def _makechangegroup(orig: Any, *args: Any, **kwargs: Any) -> Any:
+    load.take_for_current()
+    return orig(*args, **kwargs)
+
+
+def _generatev1wireproto(orig: Any, *args: Any, **kwargs: Any) -> Any:
+    load.take_for_current()
+    return orig(*args, **kwargs)
 
 
 def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:

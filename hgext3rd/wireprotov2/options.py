@@ -175,6 +175,31 @@ OPTIONS: tuple[Option, ...] = (
         own for this.""",
     ),
     _option(
+        'limit.computing',
+        0,
+        'integer',
+        """How many clones and pulls, of version 1 and 2, a server computes at
+        a time. Others wait in the order in which they came. Responses from the
+        cache and pushes do not count, and never wait. 0 means no limit.""",
+    ),
+    _option(
+        'limit.waiting',
+        30,
+        'integer',
+        """The most seconds that a clone or pull waits until it may be
+        computed. It is then refused, with status 503 and the header
+        ``Retry-After``.""",
+    ),
+    _option(
+        'limit.folder',
+        None,
+        'path',
+        """The directory in which the processes of one machine count what they
+        compute. Repositories with the same directory have a common limit. It
+        must be on a local file system.""",
+        shown="``wireprotov2-slots`` in the repository's cache folder",
+    ),
+    _option(
         'limit.response-buffer',
         b'64 MB',
         'size',

@@ -75,7 +75,7 @@ class HybridPeer(httppeer.httppeer):
                 obsmarkers,
             )
         except failures.RemoteFailure as exc:
-            if needs_version2(args):
+            if needs_version2(args) or isinstance(exc, failures.Busy):
                 raise
             endpoint.give_up(exc)
             return super().getbundle(source, **kwargs)

@@ -124,7 +124,7 @@ class Exchange:
                 self._failed += 1
                 if self._failed >= self._attempts or self._in_chunks():
                     raise
-                self._client.pause(self._failed, exc.reason)
+                self._client.pause(self._failed, exc)
                 step = self._open
 
     def _in_chunks(self) -> bool:

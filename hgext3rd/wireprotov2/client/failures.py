@@ -56,8 +56,11 @@ class LoginRequired(Unavailable):
 class ConnectionFailure(RemoteFailure):
     """The connection broke, or a gateway reports that the server is away.
 
-    Sending the request again may help.
+    Sending the request again may help. ``wait`` is how many seconds the server
+    wants the client to wait before that.
     """
+
+    wait: float = 0
 
     def advice(self) -> bytes:
         return _(
@@ -65,12 +68,31 @@ class ConnectionFailure(RemoteFailure):
         )
 
 
-def of_status(url: bytes, code: int, reason: bytes) -> RemoteFailure:
+class Busy(ConnectionFailure):
+    """The server has too much to do at the moment.
+
+    It would refuse a request of version 1 as well.
+    """
+
+    def __init__(self, url: bytes, reason: bytes, wait: float) -> None:
+        super().__init__(url, reason)
+        self.wait = wait
+
+    def advice(self) -> bytes:
+        return _(b'the server is busy; try again later')
+
+
+def of_status(
+    url: bytes, code: int, reason: bytes, wait: float = 0
+) -> RemoteFailure:
     """Return the failure for an answer with an HTTP error status.
 
-    This function, with ``may_pass``, decides how each status is treated.
+    ``wait`` is what the server says about when to ask again, in seconds. This
+    function, with ``may_pass``, decides how each status is treated.
     """
     if may_pass(code):
+        if wait:
+            return Busy(url, reason, wait)
         return ConnectionFailure(url, reason)
     if code == 401:
         return LoginRequired(url, reason)

@@ -10,6 +10,7 @@ commands inside; ``exchange`` knows these.
 from __future__ import annotations
 
 import contextlib
+import email.utils
 import random
 import time
 from typing import Any
@@ -23,8 +24,10 @@ from . import failures, logins
 
 urlerr = util.urlerr
 
-# The longest pause between two attempts, in seconds.
+# The longest pause between two attempts, in seconds, and the longest that a
+# server can ask for.
 MAX_DELAY = 30.0
+MAX_WAIT = 300.0
 
 
 class HTTPClient:
@@ -139,19 +142,23 @@ class HTTPClient:
             self.url, _(b'connection lost: %s') % reason
         )
 
-    def pause(self, failed: int, reason: bytes) -> None:
-        """Warn about ``reason``, then wait before the next attempt.
+    def pause(self, failed: int, cause: failures.ConnectionFailure) -> None:
+        """Warn about ``cause``, then wait before the next attempt.
 
         ``failed`` is the number of attempts that failed so far. The pauses
         double with each of them. They vary at random, so that the clients of a
-        server that was away do not all return at the same moment.
+        server that was away do not all return at the same moment. None is
+        shorter than the server wants.
         """
         delay = min(MAX_DELAY, self._delay * 2 ** (failed - 1))
         delay *= random.uniform(0.75, 1.25)
-        self.ui.warn(
-            _(b'(%s: %s; trying again in %.1f seconds)\n')
-            % (self.url, reason, delay)
-        )
+        message = _(b'(%s: %s; trying again in %.1f seconds)\n')
+        if cause.wait > delay:
+            delay = min(MAX_WAIT, cause.wait) * random.uniform(1, 1.25)
+            message = _(
+                b'(%s: %s; trying again in %.1f seconds, as the server asks)\n'
+            )
+        self.ui.warn(message % (self.url, cause.reason, delay))
         time.sleep(delay)
 
     def _http_failure(self, exc: Any) -> failures.RemoteFailure:
@@ -161,4 +168,22 @@ class HTTPClient:
             exc.code,
             stringutil.escapestr(pycompat.sysbytes(str(exc.reason))),
         )
-        return failures.of_status(self.url, exc.code, reason)
+        wait = retry_after(exc.headers.get('Retry-After'))
+        return failures.of_status(self.url, exc.code, reason, wait)
+
+
+def retry_after(header: str | None) -> float:
+    """Return the seconds that a header ``Retry-After`` asks for, or 0.
+
+    It holds a number of seconds or a date (RFC 9110, section 10.2.3).
+    """
+    if not header:
+        return 0
+    value = header.strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), MAX_WAIT)
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return 0
+    return max(0.0, date.timestamp() - time.time())

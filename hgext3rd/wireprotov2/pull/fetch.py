@@ -129,7 +129,7 @@ class SegmentSource:
                 failed += 1
                 if failed >= client.attempts:
                     raise
-                client.pause(failed, exc.reason)
+                client.pause(failed, exc)
 
     def _fetch(
         self,

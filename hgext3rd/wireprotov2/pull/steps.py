@@ -148,13 +148,16 @@ def run_ahead(orig: Any, pullop: Any) -> None:
 def _run(session: PullSession, pull: Callable[[], int]) -> None:
     """Run ``pull``, which applies history ahead and returns how many parts.
 
-    Falls back to version 1 if nothing was applied when the server failed.
+    Falls back to version 1 if nothing was applied when the server failed, unless
+    it is busy.
     """
     assert session.endpoint is not None
     start = len(session.repo.unfiltered())
     try:
         session.applied = pull()
     except failures.RemoteFailure as exc:
+        if isinstance(exc, failures.Busy):
+            raise
         if len(session.repo.unfiltered()) > start or (
             isinstance(exc, failures.ConnectionFailure)
             and Parts(session.repo.vfs).size()

@@ -20,6 +20,7 @@ from ..cache.events import CacheAsked
 from ..proto import events, streams
 from ..proto.errors import CommandError, InternalError
 from ..proto.server import ServerConnection
+from . import load
 from .commands.registry import Command, Request
 from .observer import ErrorAnswered, RequestObserver
 
@@ -40,11 +41,28 @@ class _Call:
     command: Command
     request: Request
     args: dict[bytes, Any]
+    permit: load.Permit
     report: Report
     observe: RequestObserver
 
     def run(self, encoding: bytes) -> Iterator[bytes]:
-        """Yield the encoded body of the response."""
+        """Return the encoded body of the response, which is yet to compute.
+
+        Raises ``load.Refused``.
+        """
+        if self.command.quick or not self.command.outgoing:
+            return self._run(encoding)
+        self.permit.take()
+        return self._permitted(self._run(encoding))
+
+    def _permitted(self, produced: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield what is computed; then release the slot."""
+        try:
+            yield from produced
+        finally:
+            self.permit.computed()
+
+    def _run(self, encoding: bytes) -> Iterator[bytes]:
         kwargs = {k.decode('ascii'): v for k, v in self.args.items()}
         produced = guarded(
             lambda: self.command.run(self.request, **kwargs),
@@ -136,11 +154,15 @@ def respond(
     event: events.CommandReceived,
     command: Command,
     request: Request,
+    permit: load.Permit,
     report: Report,
 ) -> Iterator[bytes]:
-    """Yield the wire frames that answer one command."""
+    """Yield the wire frames that answer one command.
+
+    Raises ``load.Refused`` before the first of them.
+    """
     observe = RequestObserver(request.repo)
-    frames = _frames(conn, event, command, request, report, observe)
+    frames = _frames(conn, event, command, request, permit, report, observe)
     return observe.timed(request.api.name, command.name, frames)
 
 
@@ -149,13 +171,14 @@ def _frames(
     event: events.CommandReceived,
     command: Command,
     request: Request,
+    permit: load.Permit,
     report: Report,
     observe: RequestObserver,
 ) -> Iterator[bytes]:
     requestid = event.requestid
     try:
         args = command.check_args(event.args)
-        call = _Call(command, request, args, report, observe)
+        call = _Call(command, request, args, permit, report, observe)
         if event.data is not None:
             raise CommandError(b'command takes no data: %s', (command.name,))
         if command.outgoing:

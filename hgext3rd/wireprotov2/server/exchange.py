@@ -17,7 +17,7 @@ from ..proto.assembly import RequestLimits
 from ..proto.errors import LimitError, ProtocolError
 from ..proto.events import CommandReceived
 from ..proto.server import ServerConnection
-from . import dispatch, frontends
+from . import dispatch, frontends, load
 from .commands.registry import API, Command, Request
 from .errors import HTTPError
 
@@ -41,12 +41,18 @@ class ServedExchange:
     """
 
     def __init__(
-        self, rctx: Any, req: Any, api: API, report: dispatch.Report
+        self,
+        rctx: Any,
+        req: Any,
+        api: API,
+        permit: load.Permit,
+        report: dispatch.Report,
     ) -> None:
         ui = rctx.repo.ui
         self._repo = rctx.repo
         self._req = req
         self._api = api
+        self._permit = permit
         self._report = report
         self._conn = ServerConnection(
             api.framing,
@@ -141,18 +147,52 @@ class ServedExchange:
         return {command.permission for _event, command in self._calls}
 
     def respond(self) -> Iterator[bytes]:
-        """Run the commands; yield the wire frames of their responses."""
-        for event, command in self._calls:
-            who = requester.for_command(
-                self._repo,
-                command.name,
-                self._req.remoteuser,
-                hgwebcommon.hashiddenaccess(self._repo, self._req),
-            )
-            yield from dispatch.respond(
-                self._conn,
-                event,
-                command,
-                Request(who, self._api),
-                self._report,
-            )
+        """Run the commands; return the wire frames of their responses.
+
+        Raises ``load.Refused`` if the first of them that computes something may
+        not do so now.
+        """
+        frames = self._frames()
+        # What is refused must be known before the status of the response.
+        first = next(frames, b'')
+        return _continued(first, frames)
+
+    def _frames(self) -> Iterator[bytes]:
+        begun = False
+        try:
+            for index, (event, command) in enumerate(self._calls, 1):
+                self._permit.last = index == len(self._calls)
+                for frame in self._respond(event, command):
+                    yield frame
+                    begun = True
+        except load.Refused:
+            if not begun:
+                raise
+            # The response is incomplete, so the client requests the rest again.
+        finally:
+            self._permit.release()
+
+    def _respond(
+        self, event: CommandReceived, command: Command
+    ) -> Iterator[bytes]:
+        """Run one command; yield the wire frames of its response."""
+        who = requester.for_command(
+            self._repo,
+            command.name,
+            self._req.remoteuser,
+            hgwebcommon.hashiddenaccess(self._repo, self._req),
+        )
+        return dispatch.respond(
+            self._conn,
+            event,
+            command,
+            Request(who, self._api),
+            self._permit,
+            self._report,
+        )
+
+
+def _continued(first: bytes, frames: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a wire frame that was taken out of ``frames``, then the others."""
+    yield first
+    yield from frames

@@ -42,6 +42,7 @@ class _Meters:
     sent: Counter
     errors: Counter
     cache: Counter
+    permits: Counter
 
 
 _lock = threading.Lock()
@@ -87,6 +88,14 @@ def count_error(repo: Any, api: bytes, command: bytes) -> None:
 def count_cache(repo: Any, event: str) -> None:
     """Count an event of the cache, named as its ``counted_as``."""
     _get_meters().cache.labels(_label(repo), event).inc()
+
+
+def count_permit(repo: Any, outcome: str) -> None:
+    """Count a clone or pull that was to be computed.
+
+    ``outcome`` is ``at once``, ``waited`` or ``refused``.
+    """
+    _get_meters().permits.labels(_label(repo), outcome).inc()
 
 
 def exposition(repo: Any) -> tuple[bytes, bytes]:
@@ -179,6 +188,12 @@ def _create_meters() -> _Meters:
             'amalgam_cache_events',
             'What the cache did: hit, miss, store, redirect, error.',
             (_REPOSITORY, 'event'),
+            registry=registry,
+        ),
+        Counter(
+            'amalgam_wire_computed',
+            'Clones and pulls to compute, if limited: at once, waited, refused.',
+            (_REPOSITORY, 'outcome'),
             registry=registry,
         ),
     )

@@ -15,7 +15,7 @@ from mercurial import extensions
 from mercurial.hgweb import common as hgwebcommon
 from mercurial.utils import stringutil
 
-from . import dispatch, exchange, frontends, handshake, metrics
+from . import dispatch, exchange, frontends, handshake, load, metrics
 from .commands import apis
 from .commands.registry import API
 from .errors import HTTPError
@@ -35,15 +35,18 @@ _NO_STORE = b'no-store'
 _URL_PERMISSIONS = {b'ro': b'pull', b'rw': b'push'}
 
 
-def serves(ui: Any) -> bool:
-    """Return whether a repository with this configuration answers version 2.
+def _enabled(ui: Any) -> bool:
+    """Return whether a repository with this configuration has the extension.
 
     The extension is in the process as soon as one repository enables it, and
     must leave other repositories alone.
     """
-    return ui.configbool(SECTION, b'serve') and any(
-        name == SECTION for name, _module in extensions.extensions(ui)
-    )
+    return any(name == SECTION for name, _module in extensions.extensions(ui))
+
+
+def serves(ui: Any) -> bool:
+    """Return whether a repository with this configuration answers version 2."""
+    return ui.configbool(SECTION, b'serve') and _enabled(ui)
 
 
 def enabled_apis(ui: Any) -> dict[bytes, API]:
@@ -57,28 +60,30 @@ def handlewsgirequest(
 ) -> bool:
     """Answer requests for /api/ and handshakes; return whether it answered.
 
-    Passes other requests on to ``orig``, which is Mercurial's function.
+    Passes other requests on to ``orig``, which is Mercurial's function, and
+    limits how many clones and pulls that computes.
     """
-    if not serves(rctx.repo.ui):
+    ui = rctx.repo.ui
+    if not _enabled(ui):
         return orig(rctx, req, res, checkperm)
     parts = req.dispatchparts
     try:
-        if parts and parts[0] == b'api':
-            _route(rctx, req, res, checkperm, parts[1:])
-            return True
-        if (
-            req.qsparams.get(b'cmd') == b'capabilities'
-            and not req.dispatchpath
-            and _handshake(rctx, req, res, checkperm)
-        ):
-            return True
+        if serves(ui):
+            if parts and parts[0] == b'api':
+                _route(rctx, req, res, checkperm, parts[1:])
+                return True
+            if (
+                req.qsparams.get(b'cmd') == b'capabilities'
+                and not req.dispatchpath
+                and _handshake(rctx, req, res, checkperm)
+            ):
+                return True
+        return load.answer(orig, rctx, req, res, checkperm, _warn(req))
     except HTTPError as e:
         _fail(req, res, e)
-        return True
     except hgwebcommon.ErrorResponse as e:
         _deny(res, e)
-        return True
-    return orig(rctx, req, res, checkperm)
+    return True
 
 
 def _handshake(rctx: Any, req: Any, res: Any, checkperm: CheckPerm) -> bool:
@@ -121,6 +126,12 @@ def _deny(res: Any, e: Any) -> None:
     res.headers[b'Cache-Control'] = _NO_STORE
     res.headers[b'Content-Type'] = b'text/plain'
     res.setbodybytes(b'permission denied')
+
+
+def _warn(req: Any) -> load.Warn:
+    """Return a function that writes a line to the error log of the server."""
+    report = _report(req)
+    return lambda line: report(line, False)
 
 
 def _report(req: Any) -> dispatch.Report:
@@ -220,13 +231,15 @@ def _command(
             b'client MUST send Content-Type header with value: %s\n'
             % mediatype,
         )
-    served = exchange.ServedExchange(rctx, req, api, _report(req))
+    permit = load.Permit(rctx.repo, _warn(req))
+    served = exchange.ServedExchange(rctx, req, api, permit, _report(req))
     served.receive(name, permission == b'ro', offered)
     for needed in served.permissions():
         checkperm(rctx, req, needed)
+    body = served.respond()
     res.status = b'200 OK'
     res.headers[b'Content-Type'] = mediatype
-    res.setbodygen(served.respond())
+    res.setbodygen(body)
 
 
 def _media_types(header: bytes | None) -> list[bytes]:

@@ -116,6 +116,7 @@ class Command:
     further entries for the description of the command. ``available`` tells
     whether a repository offers the command at all. ``key_state`` returns what a
     response depends on, for commands that do not follow ``cache.policy``.
+    ``quick`` says that computing a response needs no slot, see ``server.load``.
     ``shorten`` makes the response that the arguments ask for of the whole one,
     which is what ``run`` yields and the cache keeps.
     """
@@ -126,6 +127,7 @@ class Command:
     permission: bytes = b'pull'
     outgoing: bool = False
     compressed: bool = False
+    quick: bool = False
     data_flags: int = CONTINUATION
     capabilities: Callable[[Any], dict[bytes, Any]] | None = None
     available: Callable[[Any], bool] | None = None

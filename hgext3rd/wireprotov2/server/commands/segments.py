@@ -122,7 +122,7 @@ def _key_state(request: Request, args: dict[bytes, Any]) -> KeyState | None:
 COMMANDS = {
     command.name: command
     for command in (
-        Command(b'segments', segments, outgoing=True),
+        Command(b'segments', segments, outgoing=True, quick=True),
         Command(
             b'segmentdata',
             segmentdata,

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How many clones and pulls a server computes at a time.
+
+A request takes a slot when it begins to compute what it sends. What comes from
+a cache or a file takes none, and pushes never do. ``slots`` keeps the slots;
+this module knows requests, the configuration and the metrics.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mercurial.utils import stringutil
+
+from . import metrics, slots
+from .errors import HTTPError
+
+_SECTION = b'wireprotov2'
+
+#: The folder with the slots, in the cache folder of a repository.
+FOLDER = b'wireprotov2-slots'
+
+#: Seconds after which a refused client should ask again.
+RETRY_AFTER = 10
+
+#: Takes one line about slots that do not work.
+Warn = Callable[[bytes], None]
+
+# Folders in which no slots can be made and of which that was reported.
+_reported: set[bytes] = set()
+
+
+class Refused(HTTPError):
+    """No slot was free in time; the client may ask again later."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503,
+            b'too many clones and pulls at the moment; try again later\n',
+            ((b'Retry-After', b'%d' % RETRY_AFTER),),
+        )
+
+
+class Permit:
+    """The slot of one request, taken when it is first needed.
+
+    Without a limit, it is always granted.
+    """
+
+    def __init__(self, repo: Any, warn: Warn) -> None:
+        ui = repo.ui
+        self._repo = repo
+        self._warn = warn
+        self._count: int = ui.configint(_SECTION, b'limit.computing')
+        self._patience: int = ui.configint(_SECTION, b'limit.waiting')
+        self._slot: slots.Slot | None = None
+        #: whether the request computes nothing after what it computes now
+        self.last = True
+
+    def take(self) -> None:
+        """Wait for a slot unless this request has one. Raises ``Refused``."""
+        if self._count <= 0 or self._slot is not None:
+            return
+        repo = self._repo
+        folder = repo.ui.configpath(_SECTION, b'limit.folder')
+        if not folder:
+            folder = repo.cachevfs.join(FOLDER)
+        outcome = 'at once'
+        try:
+            self._slot = slots.take(folder, self._count, 0)
+            if self._slot is None:
+                outcome = 'waited'
+                self._slot = slots.take(folder, self._count, self._patience)
+        except OSError as e:
+            # Better too much load than no answer.
+            if folder not in _reported:
+                _reported.add(folder)
+                reason = stringutil.forcebytestr(e)
+                self._warn(b'requests are not limited: %s' % reason)
+            return
+        if self._slot is None:
+            outcome = 'refused'
+        if metrics.enabled(repo.ui):
+            metrics.count_permit(repo, outcome)
+        if self._slot is None:
+            raise Refused
+
+    def computed(self) -> None:
+        """Release the slot if the request computes nothing more."""
+        if self.last:
+            self.release()
+
+    def release(self) -> None:
+        """Release the slot if there is one."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.release()
+
+
+# -- version 1
+
+#: The permit of the request that this thread answers.
+_answering = threading.local()
+
+
+def answer(
+    orig: Any, rctx: Any, req: Any, res: Any, checkperm: Any, warn: Warn
+) -> bool:
+    """Answer a request of version 1 with ``orig``, Mercurial's function.
+
+    If it computes a clone or pull, ``take_for_current`` is called meanwhile.
+    The slot is released when the body of the response ends. Raises ``Refused``.
+    """
+    permit = Permit(rctx.repo, warn)
+    _answering.permit = permit
+    try:
+        answered: bool = orig(rctx, req, res, checkperm)
+        if res._bodygen is not None:
+            res._bodygen = _Held(res._bodygen, permit)
+            permit = None  # type: ignore[assignment]
+        return answered
+    finally:
+        del _answering.permit
+        if permit is not None:
+            permit.release()
+
+
+def take_for_current() -> None:
+    """Take a slot for the request of version 1 that this thread answers.
+
+    Raises ``Refused``.
+    """
+    permit: Permit | None = getattr(_answering, 'permit', None)
+    if permit is not None:
+        permit.take()
+
+
+class _Held:
+    """The body of a response, at whose end a slot is released."""
+
+    def __init__(self, body: Any, permit: Permit) -> None:
+        self._body = body
+        self._permit = permit
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._body
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Release the slot, and whatever the body holds."""
+        body, self._body = self._body, ()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._permit.release)
+            close = getattr(body, 'close', None)
+            if close is not None:
+                close()
