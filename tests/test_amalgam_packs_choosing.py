@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from mercurial import mdiff
 
@@ -10,6 +12,7 @@ from hgext3rd.amalgam.packs import choosing
 from hgext3rd.amalgam.packs.choosing import Entry
 from hgext3rd.amalgam.packs.layout import FILE, MANIFEST, NULL, Revision
 from hgext3rd.amalgam.packs.linewriter import LineWriter
+from hgext3rd.amalgam.packs.sizes import Sizes
 
 FRAME = 3
 OUTSIDE = b'\x77' * 20
@@ -24,6 +27,7 @@ class Line:
         self.texts = {OUTSIDE: outside}
         self.asked: list[bytes] = []
         self.writer = LineWriter(kind, b'', 0)
+        self.sizes = Sizes(self)
 
     def full_text(self, kind: bytes, name: bytes, node: bytes) -> bytes:
         self.asked.append(node)
@@ -31,6 +35,9 @@ class Line:
 
     def raw_size(self, kind: bytes, name: bytes, node: bytes) -> int:
         return len(self.texts[node])
+
+    def is_base(self, kind: bytes, name: bytes, node: bytes) -> bool:
+        return True
 
     def revision(
         self,
@@ -55,8 +62,9 @@ class Line:
         frame: int = FRAME,
     ) -> Entry:
         """Return the entry of ``revision`` after it was added."""
-        entry = choice.entry(self.writer, frame, revision)
-        self.writer.add(revision, 0, entry.size, frame, 0)
+        stored = self.sizes.stored(self.writer, revision)
+        entry = choice.entry(self.writer, frame, stored)
+        self.writer.add(stored, 0, entry.size, frame, 0)
         known = self.texts[
             self.writer.nodes[entry.base]
             if isinstance(entry.base, int)
@@ -70,14 +78,21 @@ class Line:
         return entry
 
 
-@pytest.fixture(params=[choosing.TakenOver, choosing.Tightest])
-def either(request: pytest.FixtureRequest) -> type[choosing.Choice]:
-    found: type[choosing.Choice] = request.param
+def tightest(line: Line) -> choosing.Choice:
+    return choosing.Tightest(line, line.sizes)
+
+
+Make = Callable[[Line], choosing.Choice]
+
+
+@pytest.fixture(params=[choosing.TakenOver, tightest])
+def either(request: pytest.FixtureRequest) -> Make:
+    found: Make = request.param
     return found
 
 
 def test_delta_in_the_frame_needs_no_text(
-    either: type[choosing.TakenOver],
+    either: Make,
 ) -> None:
     line = Line()
     choice = either(line)
@@ -89,7 +104,7 @@ def test_delta_in_the_frame_needs_no_text(
     assert not line.asked
 
 
-def test_base_in_another_frame(either: type[choosing.TakenOver]) -> None:
+def test_base_in_another_frame(either: Make) -> None:
     """The parent or the revision before it in the same frame is as good."""
     line = Line()
     choice = either(line)
@@ -105,7 +120,7 @@ def test_base_in_another_frame(either: type[choosing.TakenOver]) -> None:
 
 @pytest.mark.parametrize('where', [NULL, OUTSIDE, b'\1' * 20])
 def test_delta_that_replaces_everything_is_a_text(
-    either: type[choosing.TakenOver], where: bytes
+    either: Make, where: bytes
 ) -> None:
     """So receivers need no base, which may be censored there."""
     line = Line(outside=b'before\n')
@@ -120,13 +135,13 @@ def test_delta_that_replaces_everything_is_a_text(
     assert line.add(choice, revision) == Entry(tombstone, None, len(tombstone))
 
 
-def test_empty_text(either: type[choosing.TakenOver]) -> None:
+def test_empty_text(either: Make) -> None:
     line = Line()
     assert line.add(either(line), line.revision(b'')) == Entry(b'', None, 0)
 
 
 def test_outside_base_is_kept_if_nothing_better_is_inside(
-    either: type[choosing.TakenOver],
+    either: Make,
 ) -> None:
     line = Line(outside=ALL)
     choice = either(line)
@@ -137,7 +152,7 @@ def test_outside_base_is_kept_if_nothing_better_is_inside(
 def test_smallest_delta_is_chosen() -> None:
     """Alternating branches: the base that came is not the nearest."""
     line = Line()
-    choice = choosing.Tightest(line)
+    choice = tightest(line)
     one = line.revision(ALL)
     line.add(choice, one)
     other = line.revision(ALL[::-1], one.node)
@@ -150,7 +165,7 @@ def test_smallest_delta_is_chosen() -> None:
 
 def test_only_changed_bytes_of_files_are_replaced() -> None:
     line = Line()
-    choice = choosing.Tightest(line)
+    choice = tightest(line)
     parent = line.revision(ALL)
     line.add(choice, parent)
     child = line.revision(
@@ -161,7 +176,7 @@ def test_only_changed_bytes_of_files_are_replaced() -> None:
 
 def test_manifests_keep_whole_lines() -> None:
     line = Line(MANIFEST)
-    choice = choosing.Tightest(line)
+    choice = tightest(line)
     parent = line.revision(ALL)
     line.add(choice, parent)
     child = line.revision(
@@ -173,7 +188,7 @@ def test_manifests_keep_whole_lines() -> None:
 def test_inside_is_preferred_to_outside() -> None:
     """Receivers must read outside revisions and store full texts."""
     line = Line(outside=ALL)
-    choice = choosing.Tightest(line)
+    choice = tightest(line)
     line.add(choice, line.revision(ALL + b'first change\n', OUTSIDE))
     near = line.revision(ALL + b'second change\n', OUTSIDE)
     assert line.add(choice, near).base == 0
@@ -187,7 +202,7 @@ def test_inside_is_preferred_to_outside() -> None:
 def test_no_delta_of_a_censored_revision_is_made() -> None:
     """A receiver may still have what the text was before."""
     line = Line()
-    choice = choosing.Tightest(line)
+    choice = tightest(line)
     tombstone = b'\1\ncensored: \1\n' + b'long reason' * 10
     line.add(choice, line.revision(tombstone, flags=CENSORED))
     entry = line.add(choice, line.revision(tombstone + b'x'))
@@ -199,7 +214,7 @@ def test_large_texts_are_not_compared(
 ) -> None:
     monkeypatch.setattr(choosing, 'COMPARED', len(ALL))
     line = Line()
-    choice = choosing.Tightest(line)
+    choice = tightest(line)
     parent = line.revision(ALL + b'1\n')
     line.add(choice, parent)
     child = line.revision(ALL + b'1\nand 2\n', parent.node)

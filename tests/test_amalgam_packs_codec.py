@@ -49,6 +49,9 @@ class Texts:
     def raw_size(self, kind: bytes, name: bytes, node: bytes) -> int:
         return len(self.full_text(kind, name, node))
 
+    def is_base(self, kind: bytes, name: bytes, node: bytes) -> bool:
+        return True
+
 
 def insertion(text: bytes) -> bytes:
     return bytes(mdiff.trivialdiffheader(len(text))) + text

@@ -41,6 +41,9 @@ class NoTexts:
     def raw_size(self, kind: bytes, name: bytes, node: bytes) -> int:
         raise AssertionError(name)
 
+    def is_base(self, kind: bytes, name: bytes, node: bytes) -> bool:
+        return True
+
 
 def full(text: bytes, p1: bytes, link: bytes) -> Revision:
     """Return a revision as a full text."""

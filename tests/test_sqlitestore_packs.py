@@ -50,6 +50,9 @@ class History:
     def raw_size(self, kind: bytes, name: bytes, node: bytes) -> int:
         return len(self.texts[node])
 
+    def is_base(self, kind: bytes, name: bytes, node: bytes) -> bool:
+        return True
+
     def revision(self, text: bytes, parent: bytes, base: bytes) -> Revision:
         """Return a new revision as a delta of ``base``."""
         node = storageutil.hashrevisionsha1(text, parent, NULL)

@@ -41,11 +41,16 @@ class ChangesetWriter:
         """Whether a block ends here."""
         return self._pending_size >= TEXT_BYTES
 
-    def add(self, revision: Revision) -> bytes:
-        """Add the next changeset and return its text."""
-        node, p1, p2, _link, base, delta, flags = revision
-        text = self._text(base, delta)
-        self._last = (node, text)
+    def text(self, revision: Revision) -> bytes:
+        """Return the text of the next changeset."""
+        text = self._text(revision.base, revision.delta)
+        self._last = (revision.node, text)
+        return text
+
+    def add(
+        self, node: bytes, p1: bytes, p2: bytes, flags: int, text: bytes
+    ) -> None:
+        """Add the next changeset."""
         position = len(self.positions)
         parts = divided(text)
         for column, value in zip(
@@ -63,7 +68,6 @@ class ChangesetWriter:
         self.positions[node] = position
         self._pending.append(parts)
         self._pending_size += len(text)
-        return text
 
     def _text(self, base: bytes, delta: bytes) -> bytes:
         if base == NULL:

@@ -19,8 +19,9 @@ from mercurial import mdiff
 from ..codecs import deltas
 from ..lru import LRU
 from . import layout
-from .layout import NODE_SIZE, NULL, Revision
+from .layout import NODE_SIZE, NULL, StoredRevision
 from .linewriter import LineWriter
+from .sizes import Sizes
 from .texts import Texts
 
 #: Bytes of the largest text for which several deltas are compared.
@@ -51,7 +52,9 @@ class Choice(Protocol):
     def begin(self) -> None:
         """Begin another line."""
 
-    def entry(self, line: LineWriter, frame: int, revision: Revision) -> Entry:
+    def entry(
+        self, line: LineWriter, frame: int, revision: StoredRevision
+    ) -> Entry:
         """Return the entry of the next revision of ``line`` in ``frame``."""
 
 
@@ -64,44 +67,27 @@ class TakenOver:
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
-        self._outside_sizes: dict[bytes, int] = {}
 
     def begin(self) -> None:
         """Begin another line."""
-        self._outside_sizes.clear()
 
-    def base_size(self, line: LineWriter, base: bytes) -> int:
-        """Return the size of the text that a delta applies to."""
-        if base == NULL:
-            return 0
-        position = line.positions.get(base)
-        if position is not None:
-            return line.sizes[position]
-        size = self._outside_sizes.get(base)
-        if size is None:
-            size = self._texts.raw_size(line.kind, line.name, base)
-            self._outside_sizes[base] = size
-        return size
-
-    def entry(self, line: LineWriter, frame: int, revision: Revision) -> Entry:
+    def entry(
+        self, line: LineWriter, frame: int, revision: StoredRevision
+    ) -> Entry:
         """Return the entry of the next revision of ``line`` in ``frame``."""
-        base, delta = revision.base, revision.delta
-        before = self.base_size(line, base)
-        # A delta of a censored revision replaces everything. A receiver may
-        # have another text there.
-        text = deltas.replacing_text(delta, before)
-        if text is None and base == NULL:
-            text = _patched(b'', delta)
-        if text is not None:
-            return Entry(text, None, len(text))
+        base, delta, size = revision.base, revision.delta, revision.size
+        if base is None:
+            return Entry(delta, None, size)
         position = line.positions.get(base)
         if position is None:
-            return Entry(delta, base, mdiff.patchedsize(before, delta))
+            return Entry(delta, base, size)
         if line.frames[position] != frame:
             return self._again(line, frame, revision)
-        return Entry(delta, position, mdiff.patchedsize(before, delta))
+        return Entry(delta, position, size)
 
-    def _again(self, line: LineWriter, frame: int, revision: Revision) -> Entry:
+    def _again(
+        self, line: LineWriter, frame: int, revision: StoredRevision
+    ) -> Entry:
         """Return another entry of a revision whose base is in another frame."""
         text = self._texts.full_text(line.kind, line.name, revision.node)
         best = Entry(text, None, len(text))
@@ -120,31 +106,29 @@ class Tightest:
     revision before it. Deltas of files replace no more bytes than they must.
     """
 
-    def __init__(self, texts: Texts) -> None:
+    def __init__(self, texts: Texts, sizes: Sizes) -> None:
         self._texts = texts
+        self._sizes = sizes
         self._taken_over = TakenOver(texts)
         # The texts of this line, by node.
         self._kept: LRU[bytes, bytes] = LRU(KEPT)
 
     def begin(self) -> None:
         """Begin another line."""
-        self._taken_over.begin()
         self._kept.clear()
 
-    def entry(self, line: LineWriter, frame: int, revision: Revision) -> Entry:
+    def entry(
+        self, line: LineWriter, frame: int, revision: StoredRevision
+    ) -> Entry:
         """Return the entry of the next revision of ``line`` in ``frame``."""
-        node, p1, p2, _link, base, delta, flags = revision
-        before = self._taken_over.base_size(line, base)
-        if (
-            flags
-            or line.kind == layout.MANIFEST
-            or mdiff.patchedsize(before, delta) > COMPARED
-        ):
+        node, p1, p2, _link, base, _delta, flags, size = revision
+        if flags or line.kind == layout.MANIFEST or size > COMPARED:
             return self._taken_over.entry(line, frame, revision)
-        text = self._made(line, revision, before)
+        text = self._made(line, revision)
+        base = NULL if base is None else base
         best = Entry(text, None, len(text))
         for rev in in_frame(line, frame, (base, p1, p2)):
-            if line.flags[rev] or line.sizes[rev] > COMPARED:
+            if line.sizes[rev] > COMPARED:
                 continue
             found = self._delta(line, line.nodes[rev], revision, text)
             if len(found) < len(best.data):
@@ -152,7 +136,9 @@ class Tightest:
         for other in dict.fromkeys((base, p1, p2)):
             if other == NULL or other in line.positions:
                 continue
-            if self._taken_over.base_size(line, other) > COMPARED:
+            if self._sizes.size(line, other) > COMPARED:
+                continue
+            if not self._texts.is_base(line.kind, line.name, other):
                 continue
             found = self._delta(line, other, revision, text)
             if OUTSIDE_COST * (len(found) + NODE_SIZE) < len(best.data):
@@ -160,18 +146,21 @@ class Tightest:
         self._kept.put(node, text, len(text))
         return best
 
-    def _made(self, line: LineWriter, revision: Revision, before: int) -> bytes:
+    def _made(self, line: LineWriter, revision: StoredRevision) -> bytes:
         """Return the text of a revision."""
-        text = deltas.replacing_text(revision.delta, before)
-        if text is not None:
-            return text
+        if revision.base is None:
+            return revision.delta
         known = self._kept.get(revision.base)
         if known is None:
             return self._texts.full_text(line.kind, line.name, revision.node)
         return _patched(known, revision.delta)
 
     def _delta(
-        self, line: LineWriter, base: bytes, revision: Revision, text: bytes
+        self,
+        line: LineWriter,
+        base: bytes,
+        revision: StoredRevision,
+        text: bytes,
     ) -> bytes:
         """Return a small delta of ``base``."""
         known = self._kept.get(base)
@@ -188,11 +177,18 @@ class Tightest:
 def in_frame(
     line: LineWriter, frame: int, nodes: tuple[bytes, ...]
 ) -> list[int]:
-    """Return which of ``nodes`` and the last revision are in ``frame``."""
+    """Return which of ``nodes`` and the last revision are in ``frame``.
+
+    Those with flags are left out: they may be censored.
+    """
     candidates = {line.positions.get(node, -1) for node in nodes}
     candidates.add(len(line.nodes) - 1)
     return sorted(
-        (rev for rev in candidates if rev >= 0 and line.frames[rev] == frame),
+        (
+            rev
+            for rev in candidates
+            if rev >= 0 and line.frames[rev] == frame and not line.flags[rev]
+        ),
         reverse=True,
     )
 

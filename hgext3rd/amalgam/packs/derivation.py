@@ -127,6 +127,22 @@ class Derivation:
                 known[1].extend(digits)
         self._learned = len(self._lines)
 
+    def paths(self) -> list[bytes]:
+        """Return the names of all files and directories that came so far."""
+        self._learn()
+        return list(self._found)
+
+    def nodes(self, path: bytes) -> list[bytes]:
+        """Return the nodes that came for a path so far, as bytes.
+
+        Raises ``ValueError`` for digits that are none.
+        """
+        found = self._found.get(path)
+        if found is None:
+            return []
+        data = bytes.fromhex(found[1].decode('latin1'))
+        return [data[at : at + 20] for at in range(0, len(data), 20)]
+
     def roots(self, links: Iterable[int]) -> list[bytes]:
         """Return the digits of the manifests of these changesets."""
         roots = self._roots

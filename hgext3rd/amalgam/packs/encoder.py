@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Write a pack from the revisions of a changegroup, in their order.
+"""Write a pack from the revisions of a segment, in their order.
 
 This is where the order of blocks is decided: when a frame, an index, and the
 changesets end. ``changesetwriter``, ``framewriter`` and ``linewriter`` make the
@@ -18,8 +18,9 @@ from . import choosing, layout, linewriter
 from .changesetwriter import ChangesetWriter
 from .derivation import Derivation
 from .framewriter import FrameWriter
-from .layout import Revision
+from .layout import Revision, StoredRevision
 from .linewriter import LineWriter
+from .sizes import Sizes
 from .texts import Texts
 
 #: Revisions at which the index of the lines since the last one is written.
@@ -57,8 +58,9 @@ class Encoder:
         self._codec = chunks.Codec('zstd', effort.level)
         self._derivation = Derivation()
         self._changesets = ChangesetWriter(texts, self._codec)
+        self._sizes = Sizes(texts)
         self._choice: choosing.Choice = (
-            choosing.Tightest(texts)
+            choosing.Tightest(texts, self._sizes)
             if effort.compare
             else choosing.TakenOver(texts)
         )
@@ -80,14 +82,28 @@ class Encoder:
         self._frames = 0
         self._revisions = 0
 
+    @property
+    def derivation(self) -> Derivation:
+        """What the changesets and manifests that were added say of nodes."""
+        return self._derivation
+
     def take(self) -> list[bytes]:
         """Return the bytes that were completed since the last call."""
         out, self._out = self._out, []
         return out
 
     def changeset(self, revision: Revision) -> None:
+        """Add the next changeset as it comes in a changegroup."""
+        text = self._changesets.text(revision)
+        node, p1, p2 = revision[:3]
+        self.stored_changeset(node, p1, p2, revision.flags, text)
+
+    def stored_changeset(
+        self, node: bytes, p1: bytes, p2: bytes, flags: int, text: bytes
+    ) -> None:
         """Add the next changeset."""
-        self._derivation.add_changesets([self._changesets.add(revision)])
+        self._changesets.add(node, p1, p2, flags, text)
+        self._derivation.add_changesets([text])
         if self._changesets.full:
             self._out.extend(self._changesets.take())
 
@@ -106,9 +122,15 @@ class Encoder:
             self._end_frame()
             self._write_index()
         self._line = LineWriter(kind, name, len(self._names[kind]))
+        self._sizes.begin()
         self._choice.begin()
 
     def revision(self, revision: Revision) -> None:
+        """Add the next revision of the line as it comes in a changegroup."""
+        assert self._line is not None
+        self.stored_revision(self._sizes.stored(self._line, revision))
+
+    def stored_revision(self, revision: StoredRevision) -> None:
         """Add the next revision of the line."""
         line = self._line
         assert line is not None

@@ -110,6 +110,23 @@ class Revision(NamedTuple):
     flags: int
 
 
+class StoredRevision(NamedTuple):
+    """One revision as storage has it.
+
+    ``link`` is the node of its changeset. ``base`` is the node that ``delta``
+    applies to, or None if ``delta`` is the text. ``size`` is that of the text.
+    """
+
+    node: bytes
+    p1: bytes
+    p2: bytes
+    link: bytes
+    base: bytes | None
+    delta: bytes
+    flags: int
+    size: int
+
+
 def block(kind: bytes, content: bytes) -> bytes:
     """Return a block."""
     return BLOCK.pack(kind, len(content)) + content

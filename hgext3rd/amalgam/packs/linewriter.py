@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ..codecs import chunks, columns
 from . import layout, tablewriter
 from .derivation import Derivation
-from .layout import NULL, Revision
+from .layout import NULL, StoredRevision
 
 _COLUMNS = 7
 
@@ -37,7 +37,12 @@ class LineWriter:
     places: list[int] = field(default_factory=list)
 
     def add(
-        self, revision: Revision, link: int, size: int, frame: int, place: int
+        self,
+        revision: StoredRevision,
+        link: int,
+        size: int,
+        frame: int,
+        place: int,
     ) -> None:
         """Add a revision whose entry is at ``place`` of ``frame``.
 

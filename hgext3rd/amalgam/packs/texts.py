@@ -17,3 +17,9 @@ class Texts(Protocol):
 
     def raw_size(self, kind: bytes, name: bytes, node: bytes) -> int:
         """Return the number of bytes of that text."""
+
+    def is_base(self, kind: bytes, name: bytes, node: bytes) -> bool:
+        """Return whether receivers have the same raw text of a revision.
+
+        They may have another one of a censored revision.
+        """

@@ -2,10 +2,9 @@
 """The payload of a segment: a pack, or a changegroup as a bundle.
 
 Reads a repository, but knows neither how history is cut nor the wire. To apply
-a payload, a receiver needs only the ancestors of its changesets: deltas are
-made against parents, or against revisions that precede in the same payload.
-Payloads are packs, except for history that only a newer kind of changegroup can
-carry.
+a payload, a receiver needs the segments before it: deltas are made against
+revisions that precede in the same payload, or against ancestors. Payloads are
+packs, except for history that only a newer kind of changegroup can carry.
 """
 
 from __future__ import annotations
@@ -78,21 +77,29 @@ class Payload:
     mediatype: bytes
 
 
-def build(repo: Any, segment: Segment, version: bytes, level: int) -> Payload:
+def build(
+    repo: Any, segment: Segment, version: bytes, level: int, whole: bool = False
+) -> Payload:
     """Return the payload of a segment that needs changegroups of ``version``.
 
-    The caller closes the stream. ``level`` is that of zstd. Memory is bounded,
-    whatever the size of the segment.
+    The caller closes the stream. ``level`` is that of zstd. ``whole`` says that
+    all changesets before its last are in the segment or in earlier ones. Memory
+    is bounded, whatever the size of the segment.
     """
     tree = scmutil.istreemanifest(repo)
-    chunks = _changegroup(repo, segment, version)
     if packing.packable(version):
         made = encoder.Encoder(
-            packing.RepositoryTexts(repo),
-            _effort(level),
-            tree,
+            packing.RepositoryTexts(repo), _effort(level), tree
         )
-        return _stored(packing.pack(made, version, chunks), PACK_MEDIA_TYPE)
+        if whole and not tree:
+            parts = packing.pack_stored(made, repo, *segment.ranges[0])
+        else:
+            # Only Mercurial knows how to find what came with other changesets,
+            # and the directories of tree manifests.
+            chunks = _changegroup(repo, segment, version)
+            parts = packing.pack(made, version, chunks)
+        return _stored(parts, PACK_MEDIA_TYPE)
+    chunks = _changegroup(repo, segment, version)
     head = BUNDLE_MAGIC + len(BUNDLE_PARAMETERS).to_bytes(4, 'big')
     parts = _bundle(repo.ui, chunks, version, segment.changesets, tree)
     # Replace the magic and the empty parameter block of the container.

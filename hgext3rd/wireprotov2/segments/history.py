@@ -103,7 +103,8 @@ class History:
         The caller closes the stream.
         """
         version = self.changegroup_version()
-        return bundle.build(self._repo, segment, version, level)
+        whole = self.segments().complete(segment)
+        return bundle.build(self._repo, segment, version, level, whole)
 
     def build(self, segment: Segment, level: int) -> Iterator[bytes]:
         """Yield a segment as clients receive it: a map, then a bytestring.

@@ -56,6 +56,23 @@ class SegmentListing:
         """Return every segment."""
         return self.closed if self.rest is None else (*self.closed, self.rest)
 
+    def complete(self, segment: Segment) -> bool:
+        """Return whether nothing before the end of a segment or span is left out.
+
+        Then its revisions are a single range, and all revisions before it are
+        in segments before it.
+        """
+        changesets = 0
+        for found in self.segments():
+            changesets += found.changesets
+            if found.highest >= segment.highest:
+                return (
+                    len(segment.ranges) == 1
+                    and found.highest == segment.highest
+                    and changesets == segment.highest + 1
+                )
+        return False
+
 
 class Agreement(Protocol):
     """Where replicas tell each other how they cut.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Turning the changegroup of a segment into a pack.
+"""Making the pack of a segment from storage, or from a changegroup.
 
-Mercurial decides what is in the changegroup and what its deltas are made
-against. So everything it knows of hidden, secret, narrow and censored history
-holds for packs, and they can be made from any storage.
+Where nothing before the end of a segment is hidden, secret or sent later, its
+revisions are those of storage. Otherwise, and for tree manifests, Mercurial
+makes a changegroup and so decides what is in the pack.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mercurial.revlogutils.constants import REVIDX_ISCENSORED
+from mercurial.node import bin
+from mercurial.revlogutils.constants import (
+    REVIDX_ISCENSORED,
+    REVIDX_RAWTEXT_CHANGING_FLAGS,
+)
 from mercurial.utils import storageutil
 
 from ...amalgam.codecs import deltas
 from ...amalgam.packs import encoder, layout
 from ...amalgam.packs.errors import PackError
+from . import stored
 from .chunkreader import ChunkReader
 
 #: Bytes of a delta header by version (mercurial.changegroup): the node, two
@@ -63,6 +68,44 @@ def pack(
                 yield from made.take()
     if reader.more():
         raise PackError('bytes follow the changegroup')
+    made.finish()
+    yield from made.take()
+
+
+def pack_stored(
+    made: encoder.Encoder, repo: Any, first: int, stop: int
+) -> Iterator[bytes]:
+    """Yield the pack that ``made`` makes of the changesets ``first`` to ``stop``.
+
+    All changesets before ``stop`` are for everybody, and the receiver has those
+    before ``first``. So all revisions that belong to the changesets are in the
+    pack: none of them came first with a changeset that is not for everybody or
+    is sent later.
+    """
+    links: list[bytes] = []
+    manifests: dict[bytes, None] = {}
+    changed: set[bytes] = set()
+    for changeset in stored.changesets(repo, range(first, stop)):
+        made.stored_changeset(*changeset)
+        yield from made.take()
+        links.append(changeset.node)
+        lines = changeset.text.partition(b'\n\n')[0].split(b'\n')
+        manifests[bin(lines[0])] = None
+        changed.update(lines[3:])
+    manifests.pop(layout.NULL, None)
+    made.begin(layout.MANIFEST, b'')
+    storage = repo.manifestlog.getstorage(b'')
+    for revision in stored.revisions(storage, manifests, first, links):
+        made.stored_revision(revision)
+        yield from made.take()
+    found = made.derivation
+    for path in sorted(changed.intersection(found.paths())):
+        made.begin(layout.FILE, path)
+        nodes = found.nodes(path)
+        storage = repo.file(path)
+        for revision in stored.revisions(storage, nodes, first, links):
+            made.stored_revision(revision)
+        yield from made.take()
     made.finish()
     yield from made.take()
 
@@ -125,6 +168,12 @@ class RepositoryTexts:
         storage = self._storage(kind, name)
         size: int = storage.rawsize(storage.rev(node))
         return size
+
+    def is_base(self, kind: bytes, name: bytes, node: bytes) -> bool:
+        """Return whether receivers have the same raw text of a revision."""
+        storage = self._storage(kind, name)
+        flags = storage.flags(storage.rev(node))
+        return not flags & REVIDX_RAWTEXT_CHANGING_FLAGS
 
     def _storage(self, kind: bytes, name: bytes) -> Any:
         key = (kind, name)
