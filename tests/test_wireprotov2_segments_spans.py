@@ -19,7 +19,7 @@ from hgext3rd.amalgam.packs.contents import Changesets, Index
 from hgext3rd.wireprotov2 import censoring
 from hgext3rd.wireprotov2.access import requester
 from hgext3rd.wireprotov2.cache import factory
-from hgext3rd.wireprotov2.segments import bundle, cut, spans
+from hgext3rd.wireprotov2.segments import bundle, cut, listing, spans
 from hgext3rd.wireprotov2.segments.cut import Segment
 from hgext3rd.wireprotov2.segments.history import History
 from hgext3rd.wireprotov2.server import warm
@@ -168,6 +168,28 @@ def test_span_and_its_parts_are_found(repo: Any) -> None:
             node(rev) for rev in (2 * number, 2 * number + 1)
         ]
     assert found.find(b'\1' * 20) is None
+
+
+def test_history_is_summed_only_when_it_doubled(
+    repo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a push takes does not grow with history."""
+    assert len(history(repo).segments().closed) == 5
+    sums: list[int] = []
+
+    def store_size(repo: Any) -> int:
+        sums.append(len(repo.changelog))
+        return 1000
+
+    monkeypatch.setattr(listing, '_store_size', store_size)
+    for number in range(10):
+        with open(repo.wjoin(b'file'), 'ab') as stream:
+            stream.write(b'this is later line %d\n' % number)
+        commands.commit(repo.ui, repo, message=b'more', date=b'0 0')
+        history(repo).segments()
+    assert len(history(repo).segments().closed) == 10
+    # The eighth segment ended there.
+    assert sums == [16]
 
 
 def test_spans_are_listed_when_they_are_built(repo: Any) -> None:

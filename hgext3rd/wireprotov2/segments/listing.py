@@ -34,7 +34,8 @@ FILE = b'wireprotov2-segments'
 #: files it touches, times a factor: the bytes of the store for each byte of the
 #: changelog. The factor is a power of two, so that replicas agree on it and it
 #: seldom changes. It is at least this value, since a lower one would say
-#: little.
+#: little. Measuring it takes the longer, the more history there is. So that is
+#: done when the number of segments has doubled.
 LEAST_FACTOR = 2
 
 #: The most repositories whose listing a process remembers.
@@ -193,7 +194,7 @@ def _cut(
             nodes = [changelog.node(rev) for rev in revs]
             agreement.teach(version, closed.last_name, nodes)
         closed = closed.with_segment(_segment(repo, closed, revs))
-    if groups:
+    if _doubled(len(known.segments), len(closed.segments)):
         closed = replace(closed, factor=_factor(repo))
     if closed != known:
         _write(repo, closed)
@@ -257,6 +258,11 @@ def _segment(repo: Any, closed: ClosedSegments, revs: Sequence[int]) -> Segment:
         size=sum(map(changelog.rawsize, revs)) * closed.factor,
         last=nodes[-1],
     )
+
+
+def _doubled(before: int, after: int) -> bool:
+    """Return whether a power of two is between two numbers of segments."""
+    return before.bit_length() != after.bit_length()
 
 
 def _factor(repo: Any) -> int:
