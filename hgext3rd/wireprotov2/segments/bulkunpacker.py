@@ -14,8 +14,8 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mercurial import changegroup, revlog
-from mercurial.node import nullrev
+from mercurial import changegroup, hook, pycompat, revlog, util
+from mercurial.node import hex, nullrev
 from mercurial.revlogutils import flagutil
 
 from ...amalgam import compat
@@ -55,6 +55,8 @@ class BulkUnpacker(changegroup.cg3unpacker):
         super().__init__(io.BytesIO(), b'UN')
         self._repo = repo.unfiltered()
         self._packs = list(packs)
+        # The names of all branches, unless there were changesets before.
+        self._branches: set[bytes] | None = None
         #: how many revisions of files were added, and the files of the packs
         self.revisions = 0
         self.files: set[bytes] = set()
@@ -62,6 +64,9 @@ class BulkUnpacker(changegroup.cg3unpacker):
     def apply(self, repo: Any, tr: Any, *args: Any, **kwargs: Any) -> Any:
         """Store everything, and do what Mercurial does for a changegroup."""
         target = repo.unfiltered().changelog
+        first = len(target)
+        if not first:
+            self._branches = set()
         inherited = type(target)
         unpacker = self
 
@@ -76,13 +81,51 @@ class BulkUnpacker(changegroup.cg3unpacker):
         packchangelog.__name__ = inherited.__name__
         target.__class__ = packchangelog
         try:
-            result = super().apply(repo, tr, *args, **kwargs)
+            # Nothing here makes cycles, and a clone makes many objects.
+            with util.nogc():
+                result = super().apply(repo, tr, *args, **kwargs)
         finally:
             target.__class__ = inherited
+        self._after_transaction(tr, target, first)
         # Mercurial has counted no revisions of files.
         tr.changes[b'changegroup-count-revisions'] += self.revisions
         tr.changes[b'changegroup-count-files'] += len(self.files)
         return result
+
+    def _after_transaction(self, tr: Any, target: Any, first: int) -> None:
+        """Replace what Mercurial would do for each changeset after ``first``."""
+        repo = self._repo
+        if self._branches is not None and len(self._branches) == 1:
+            (branch,) = self._branches
+            # Mercurial's own callback, which would search, is -warm-cache.
+            tr.addpostclose(
+                b'--wireprotov2-branches',
+                lambda _tr: branches.note_heads(repo, branch),
+            )
+        count = len(target) - first
+        if not count or hook.hashook(repo.ui, b'incoming'):
+            return
+        # Mercurial looks for that hook once for each changeset.
+        hookargs = pycompat.strkwargs(tr.hookargs) | {
+            'node': hex(target.node(first)),
+            'node_last': hex(target.node(first + count - 1)),
+        }
+        _removed, heads = target.diffheads(first, first + count)
+
+        def run_hooks(_success: object) -> None:
+            if first < len(repo):
+                repo.hook(b'changegroup', **hookargs)
+                repo.ui.log(
+                    b'incoming',
+                    b'%d incoming changes - new heads: %s\n',
+                    count,
+                    b', '.join(hex(head[:6]) for head in heads),
+                )
+
+        tr.addpostclose(
+            b'changegroup-runhooks-%020i' % first,
+            lambda _tr: repo._afterlock(run_hooks),
+        )
 
     def finish(self) -> None:
         """Do nothing: the decoders compare the ends of packs."""
@@ -142,7 +185,7 @@ class BulkUnpacker(changegroup.cg3unpacker):
             appender = Appender(target, tr)
             appender.extend(self._changesets(target, event, revs))
             appender.flush()
-        branches.note(
+        names = branches.note(
             self._repo,
             target,
             (
@@ -151,6 +194,8 @@ class BulkUnpacker(changegroup.cg3unpacker):
                 if added[0] >= first
             ),
         )
+        if self._branches is not None:
+            self._branches |= names
         return revs
 
     def _changesets(
@@ -161,12 +206,13 @@ class BulkUnpacker(changegroup.cg3unpacker):
         Add the revisions of all to ``revs``.
         """
         get_rev = target.index.get_rev
-        step: Callable[[], None] = self.callback or (lambda: None)
+        step: Callable[[int], None] | None = self.callback
+        if step is not None:
+            step(len(event.nodes))
         following = len(target.index)
         for node, (p1, p2), flags, text in zip(
             event.nodes, event.parents, event.flags, event.texts, strict=True
         ):
-            step()
             rev = get_rev(node)
             if rev is None:
                 rev = following
