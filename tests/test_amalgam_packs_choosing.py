@@ -82,10 +82,14 @@ def tightest(line: Line) -> choosing.Choice:
     return choosing.Tightest(line, line.sizes)
 
 
+def taken_over(line: Line) -> choosing.Choice:
+    return choosing.TakenOver(line, line.sizes)
+
+
 Make = Callable[[Line], choosing.Choice]
 
 
-@pytest.fixture(params=[choosing.TakenOver, tightest])
+@pytest.fixture(params=[taken_over, tightest])
 def either(request: pytest.FixtureRequest) -> Make:
     found: Make = request.param
     return found

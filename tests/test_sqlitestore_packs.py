@@ -22,10 +22,13 @@ from mercurial import hg, mdiff
 from mercurial import ui as uimod
 from mercurial.utils import storageutil
 
+from hgext3rd.amalgam.codecs import chunks
 from hgext3rd.amalgam.packs import decoder, encoder
 from hgext3rd.amalgam.packs.contents import Changesets, Index, PackedFrame
+from hgext3rd.amalgam.packs.errors import PackError
 from hgext3rd.amalgam.packs.layout import FILE, NULL, Revision
-from hgext3rd.sqlitestore.formats import frames, statements
+from hgext3rd.sqlitestore.formats import frames, schema, statements
+from hgext3rd.sqlitestore.writing import packs
 
 NAME = b'f'
 #: Revisions in the first pack.
@@ -201,7 +204,7 @@ def test_a_base_of_several_revisions_is_copied_once(path: bytes) -> None:
     assert len(entries) == OLD + 1 + 20
 
 
-def test_a_single_base_is_not_copied(path: bytes) -> None:
+def test_a_single_base_is_copied(path: bytes) -> None:
     history = History()
     apply(open_repo(path), history.old(similar_texts(OLD)))
     first = again(history, [7])
@@ -210,10 +213,10 @@ def test_a_single_base_is_not_copied(path: bytes) -> None:
     apply(open_repo(path), history.pack(made))
     entries = stored_entries(check(path, history))
     assert sum(full for full, _data in entries) == 2
-    assert len(entries) == OLD + 2
+    assert len(entries) == OLD + 1 + 2
 
 
-def test_bases_far_apart_become_full_texts(path: bytes) -> None:
+def test_copies_of_bases_far_apart_are_full_texts(path: bytes) -> None:
     history = History()
     noise = random.Random(2)
     texts = [
@@ -221,10 +224,13 @@ def test_bases_far_apart_become_full_texts(path: bytes) -> None:
         for _number in range(OLD)
     ]
     apply(open_repo(path), history.old(texts))
+    before = len(stored_entries(open_repo(path)))
     apply(open_repo(path), history.pack(again(history, [3, 20])))
     entries = stored_entries(check(path, history))
     # The deltas between them would take as much as their texts.
-    assert len(entries) == OLD + 2
+    assert [full for full, _data in entries[before:]] == [True] * 2 + [
+        False
+    ] * 2
 
 
 def test_bases_on_branches_are_copied_from_where_they_meet(
@@ -276,3 +282,46 @@ def test_a_base_that_was_copied_serves_as_a_base_again(path: bytes) -> None:
         apply(open_repo(path), history.pack(again(history, numbers)))
     assert len(history.order) == OLD + 36
     check(path, history)
+
+
+def test_large_copies_take_several_pieces(
+    path: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, 'PIECE_SIZE', 1000)
+    monkeypatch.setattr(schema, 'MAX_VALUE', 3000)
+    history = History()
+    noise = random.Random(3)
+    texts = [noise.randbytes(size) for size in (500, 7000, 20, 4000)]
+    apply(open_repo(path), history.old(texts))
+    for numbers in ([1, 2], [3, 1, 2, 0], [2], [0]):
+        apply(open_repo(path), history.pack(again(history, numbers)))
+        check(path, history)
+    store = open_repo(path).unfiltered().sqlitestore
+    assert store.db.rows('SELECT 1 FROM piece')
+
+
+def test_copies_are_limited(
+    path: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, 'MOST_LACKING', 15_000)
+    history = History()
+    apply(open_repo(path), history.old(similar_texts(OLD)))
+    apply(open_repo(path), history.pack(again(history, [3, 9])))
+    check(path, history)
+    with pytest.raises(PackError, match='lacks too much'):
+        apply(open_repo(path), history.pack(again(history, [4, 9, 20])))
+
+
+@pytest.mark.parametrize('size', [1, 7, 1000])
+def test_data_behind_a_chunk_in_front(size: int) -> None:
+    codec = chunks.Codec('zstd')
+    front = codec.encode(b'in front ' * 10)
+    whole = front + codec.encode(b'behind it ' * 10)
+    pieces = [whole[n : n + size] for n in range(0, len(whole), size)]
+    found = frames.decode_data(iter(pieces), len(front))
+    assert found == b'in front ' * 10 + b'behind it ' * 10
+    head = frames.encode_head([1], [0], [0], [190], codec, len(front))
+    assert frames.front_size(head) == len(front)
+    assert frames.Frame(head, found).entry(0) == found
+    with pytest.raises(chunks.ChunkError):
+        frames.decode_data(iter(pieces), len(whole) + 1)

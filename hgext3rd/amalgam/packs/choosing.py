@@ -38,12 +38,14 @@ class Entry(NamedTuple):
 
     ``data`` is a delta of revision ``base`` of the line, which is in the same
     frame, or of the outside revision with the node ``base``. If ``base`` is
-    None, it is the full text. ``size`` is that of the text.
+    None, it is the full text. ``size`` is that of the text, ``outside`` that of
+    the text of an outside revision.
     """
 
     data: bytes
     base: int | bytes | None
     size: int
+    outside: int = 0
 
 
 class Choice(Protocol):
@@ -65,8 +67,9 @@ class TakenOver:
     do not depend on each other.
     """
 
-    def __init__(self, texts: Texts) -> None:
+    def __init__(self, texts: Texts, sizes: Sizes) -> None:
         self._texts = texts
+        self._sizes = sizes
 
     def begin(self) -> None:
         """Begin another line."""
@@ -80,7 +83,7 @@ class TakenOver:
             return Entry(delta, None, size)
         position = line.positions.get(base)
         if position is None:
-            return Entry(delta, base, size)
+            return Entry(delta, base, size, self._sizes.size(line, base))
         if line.frames[position] != frame:
             return self._again(line, frame, revision)
         return Entry(delta, position, size)
@@ -109,7 +112,7 @@ class Tightest:
     def __init__(self, texts: Texts, sizes: Sizes) -> None:
         self._texts = texts
         self._sizes = sizes
-        self._taken_over = TakenOver(texts)
+        self._taken_over = TakenOver(texts, sizes)
         # The texts of this line, by node.
         self._kept: LRU[bytes, bytes] = LRU(KEPT)
 
@@ -136,13 +139,14 @@ class Tightest:
         for other in dict.fromkeys((base, p1, p2)):
             if other == NULL or other in line.positions:
                 continue
-            if self._sizes.size(line, other) > COMPARED:
+            outside = self._sizes.size(line, other)
+            if outside > COMPARED:
                 continue
             if not self._texts.is_base(line.kind, line.name, other):
                 continue
             found = self._delta(line, other, revision, text)
             if OUTSIDE_COST * (len(found) + NODE_SIZE) < len(best.data):
-                best = Entry(found, other, len(text))
+                best = Entry(found, other, len(text), outside)
         self._kept.put(node, text, len(text))
         return best
 

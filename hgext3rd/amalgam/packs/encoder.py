@@ -59,11 +59,8 @@ class Encoder:
         self._derivation = Derivation()
         self._changesets = ChangesetWriter(texts, self._codec)
         self._sizes = Sizes(texts)
-        self._choice: choosing.Choice = (
-            choosing.Tightest(texts, self._sizes)
-            if effort.compare
-            else choosing.TakenOver(texts)
-        )
+        choice = choosing.Tightest if effort.compare else choosing.TakenOver
+        self._choice: choosing.Choice = choice(texts, self._sizes)
         self._out: list[bytes] = [
             layout.HEAD.pack(
                 layout.MAGIC, layout.VERSION, layout.TREES if trees else 0
@@ -152,13 +149,16 @@ class Encoder:
         if frame is None:
             frame = self._frame = FrameWriter(self._frames, line.kind)
             self._frames += 1
-        data, base, size = self._choice.entry(line, frame.number, revision)
+        data, base, size, outside = self._choice.entry(
+            line, frame.number, revision
+        )
         place = frame.add(
             line.number,
             len(line.nodes),
             link,
             data,
             line.places[base] if isinstance(base, int) else base,
+            outside,
         )
         if line.kind == layout.MANIFEST:
             if base is None:

@@ -29,6 +29,7 @@ class FrameWriter:
         '_largest',
         '_lines',
         '_links',
+        '_outside',
         '_revs',
         '_size',
         'kind',
@@ -47,6 +48,9 @@ class FrameWriter:
         self._bases: dict[tuple[int, bytes], int] = {}
         self._size = 0
         self._largest = 0
+        # Bytes of the texts of outside revisions: receivers may have to put
+        # them into the frame.
+        self._outside = 0
 
     def add(
         self,
@@ -55,20 +59,24 @@ class FrameWriter:
         link: int,
         data: bytes,
         base: int | bytes | None,
+        outside: int = 0,
     ) -> int:
         """Add an entry and return its place.
 
         It is revision ``rev`` of the line. ``base`` is the place of an entry
         that ``data`` is a delta of, or the node of an outside revision, or None
-        for a full text.
+        for a full text. ``outside`` is the size of an outside revision.
         """
         place = len(self._entries)
         if base is None:
             distance = 0
         elif isinstance(base, bytes):
-            distance = -1 - self._bases.setdefault(
-                (line, base), len(self._bases)
-            )
+            number = self._bases.get((line, base))
+            if number is None:
+                number = self._bases[line, base] = len(self._bases)
+                self._outside += outside
+                self._largest = max(self._largest, outside)
+            distance = -1 - number
         else:
             distance = place - base
         self._lines.append(line)
@@ -83,7 +91,7 @@ class FrameWriter:
 
     def is_full(self, size: int) -> bool:
         """Return whether the frame ends, if frames have ``size`` bytes."""
-        return self._size >= min(
+        return self._size + self._outside >= min(
             max(size, TEXTS_PER_FRAME * self._largest), layout.MOST_FRAME
         )
 

@@ -16,6 +16,10 @@ head
 data
     a chunk holding the bytes of the entries, one after the other.
 
+The entries in *front* of a frame may be a chunk of their own, which precedes the
+chunk of the others. A frame of a pack is stored so, with the entries that it
+lacks in front, without compressing it again.
+
 A frame may be *split*: the numbers of its hunks are then stored apart from the
 bytes that they insert, which compresses better and takes a little longer to
 read (see ``split``).
@@ -27,7 +31,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 from mercurial import mdiff
@@ -91,15 +95,50 @@ def encode_head(
     distances: Sequence[int],
     lengths: Sequence[int],
     codec: chunks.Codec,
+    front: int = 0,
 ) -> bytes:
     """Return the stored head of a frame.
 
-    All sequences have one item per entry.
+    All sequences have one item per entry. ``front`` is the number of bytes of
+    the chunk in front, 0 if there is none.
     """
     table = columns.pack(
         (columns.diff(paths), columns.diff(revs), distances, lengths)
     )
-    return b'%d:' % len(paths) + codec.encode(table)
+    counts = b'%d+%d' % (len(paths), front) if front else b'%d' % len(paths)
+    return counts + b':' + codec.encode(table)
+
+
+def front_size(head: bytes) -> int:
+    """Return the number of bytes of the chunk in front of a frame, mostly 0.
+
+    Raises ValueError if the head is damaged.
+    """
+    counts = head.partition(b':')[0]
+    _count, _plus, front = counts.partition(b'+')
+    return int(front or 0)
+
+
+def decode_data(pieces: Iterator[bytes], front: int) -> bytes:
+    """Return the decoded data of a frame.
+
+    ``pieces`` together are the stored data. ``front`` bytes of it are the chunk
+    in front. Raises ChunkError if it is damaged.
+    """
+    if not front:
+        return chunks.decode_stream(pieces)
+    first = []
+    piece = b''
+    while front:
+        piece = next(pieces, b'')
+        if not piece:
+            raise chunks.ChunkError('a frame is cut short')
+        first.append(piece[:front])
+        piece = piece[len(first[-1]) :]
+        front -= len(first[-1])
+    return chunks.decode_stream(iter(first)) + chunks.decode_stream(
+        chain((piece,) if piece else (), pieces)
+    )
 
 
 def encode_data(parts: Sequence[bytes], codec: chunks.Codec) -> Iterator[bytes]:
@@ -144,7 +183,7 @@ def decode_head(head: bytes) -> Head:
     counts, sep, chunk = head.partition(b':')
     if not sep:
         raise columns.ColumnError('frame head has no entry count')
-    count, is_split, total = counts.partition(b'/')
+    count, is_split, total = counts.partition(b'+')[0].partition(b'/')
     width = _SPLIT_COLUMNS if is_split else _HEAD_COLUMNS
     paths, revs, distances, lengths, *rest = columns.unpack(
         chunks.decode(chunk), width, int(count)

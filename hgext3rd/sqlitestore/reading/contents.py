@@ -137,17 +137,18 @@ class Contents:
                 hint=_(b"run 'hg verify'"),
             )
         try:
-            data = self._frame_data(frame_id, row[1])
+            data = self._frame_data(frame_id, *row)
             return frames.Frame(row[0], data, frame_id, texts)
         except (columns.ColumnError, chunks.ChunkError, ValueError) as exc:
             raise self._damaged_frame(frame_id, exc) from exc
 
-    def _frame_data(self, frame_id: int, data: bytes) -> bytes:
+    def _frame_data(self, frame_id: int, head: bytes, data: bytes) -> bytes:
         """Return the decoded data of a frame; ``data`` is its first piece."""
+        front = frames.front_size(head)
         if len(data) < schema.PIECE_SIZE or not self._db.row(
             statements.HAS_PIECE, (schema.piece_id(frame_id, 1),)
         ):
-            return chunks.decode(data)
+            return chunks.decode(data[:front]) + chunks.decode(data[front:])
 
         def pieces() -> Iterator[bytes]:
             yield data
@@ -155,7 +156,7 @@ class Contents:
             for (piece,) in self._db.iterate(statements.SELECT_PIECES, bounds):
                 yield piece
 
-        return chunks.decode_stream(pieces())
+        return frames.decode_data(pieces(), front)
 
     def _keep_frame(self, frame_id: int, frame: frames.Frame) -> None:
         size = frame.size

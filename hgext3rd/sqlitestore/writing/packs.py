@@ -7,19 +7,16 @@ from the columns of the pack.
 
 The exception are deltas of revisions that are outside of the pack: frames in
 the database do not depend on each other. So the frame gets copies of these
-revisions, or a full text in place of the delta, and is compressed again. Packs
-of old history have none.
+revisions in front, in a chunk of their own. Packs of old history have none.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import compress, groupby, repeat
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
-from mercurial import mdiff, policy
 from mercurial.revlogutils import constants, flagutil
 
 from ...amalgam.codecs import chunks
@@ -28,15 +25,13 @@ from ...amalgam.packs.contents import Index, Line, PackedFrame
 from ...amalgam.packs.errors import PackError
 from ..formats import frames, index, schema
 from ..formats.index import Table
-from ..formats.openframe import OpenFrame
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
 from .writer import Writer, writer
 
-mpatch = policy.importmod('mpatch')
-
-# Bytes of frames that are put together here: those of frames in packs.
-FRAME_BYTES = 1 << 20
+#: The most bytes of the texts, without the largest, that a frame may lack. An
+#: encoder counts them as entries.
+MOST_LACKING = layout.MOST_FRAME
 
 _KINDS = {layout.FILE: schema.FILE, layout.MANIFEST: schema.DIRECTORY}
 
@@ -56,39 +51,47 @@ class _Target(NamedTuple):
 class _Placed(NamedTuple):
     """Where the frames of a pack are in the database, by their numbers.
 
-    Those in ``ids`` were copied. Of others, ``moved`` has the new frame id and
-    place of each entry.
+    ``ids`` has the id of each. ``fronts`` has the number of entries that were
+    put in front of those of the pack, if there are any.
     """
 
     ids: dict[int, int]
-    moved: dict[int, list[tuple[int, int]]]
+    fronts: dict[int, int]
 
     def find(self, line: Line) -> tuple[Sequence[int], Sequence[int]]:
         """Return the frame ids and places of the revisions of a line."""
-        ids, moved = self.ids, self.moved
-        if moved.keys().isdisjoint(line.frames):
-            return list(map(ids.__getitem__, line.frames)), line.places
-        found = [
-            moved[number][place] if number in moved else (ids[number], place)
+        ids, fronts = self.ids, self.fronts
+        frame_ids = list(map(ids.__getitem__, line.frames))
+        if fronts.keys().isdisjoint(line.frames):
+            return frame_ids, line.places
+        return frame_ids, [
+            fronts.get(number, 0) + place
             for number, place in zip(line.frames, line.places, strict=True)
         ]
-        frame_ids, places = zip(*found, strict=True)
-        return frame_ids, places
 
 
-class _Part(NamedTuple):
-    """Entries of one line: revisions, distances and content."""
+class _Copies(NamedTuple):
+    """Entries that are copies of revisions in the database.
 
+    Lists have an item for each: path id, revision, distance and content.
+    """
+
+    paths: list[int]
     revs: list[int]
     distances: list[int]
     entries: list[bytes]
 
-    def add(self, rev: int, base: int | None, entry: bytes) -> None:
-        """Add an entry, a delta of that at the place ``base`` or a text."""
-        place = len(self.revs)
+    def add(self, path_id: int, rev: int, base: int, entry: bytes) -> int:
+        """Add a delta of the entry ``base``, or a text if that is negative.
+
+        Return its place.
+        """
+        place = len(self.entries)
+        self.paths.append(path_id)
         self.revs.append(rev)
-        self.distances.append(0 if base is None else place - base)
+        self.distances.append(place - base if base >= 0 else 0)
         self.entries.append(entry)
+        return place
 
 
 class DatabaseSink:
@@ -115,10 +118,7 @@ class DatabaseSink:
         }
         placed = _Placed({}, {})
         for frame in self._frames:
-            if frame.bases:
-                placed.moved[frame.number] = self._completed(frame, targets)
-            else:
-                placed.ids[frame.number] = self._copied(frame, targets)
+            self._add_frame(frame, targets, placed)
         self._frames = []
         try:
             return sum(
@@ -159,143 +159,84 @@ class DatabaseSink:
         assert idx.path_id is not None
         return _Target(idx, idx.path_id, revs, known)
 
-    def _copied(self, frame: PackedFrame, targets: dict[int, _Target]) -> int:
-        """Store a frame as it is and return its id."""
-        frame_id = self._writer.next_frame()
+    def _add_frame(
+        self, frame: PackedFrame, targets: dict[int, _Target], placed: _Placed
+    ) -> None:
+        """Store a frame as it is, behind copies of revisions that it lacks."""
+        paths = [targets[line].path_id for line in frame.lines]
+        revs = [
+            targets[line].revs[rev]
+            for line, rev in zip(frame.lines, frame.revs, strict=True)
+        ]
+        distances, lengths = frame.distances, frame.lengths
+        pieces = iter(frame.pieces)
+        size = 0
+        if frame.bases:
+            copies, bases = self._copies(frame, targets)
+            count = len(copies.entries)
+            placed.fronts[frame.number] = count
+            paths[:0], revs[:0] = copies.paths, copies.revs
+            distances = [
+                *copies.distances,
+                *(
+                    distance
+                    if distance >= 0
+                    else count + place - bases[-distance - 1]
+                    for place, distance in enumerate(distances)
+                ),
+            ]
+            lengths = [*map(len, copies.entries), *lengths]
+            front = list(frames.encode_data(copies.entries, self._codec))
+            size = sum(map(len, front))
+            pieces = _behind(front, pieces)
+        frame_id = placed.ids[frame.number] = self._writer.next_frame()
         head = frames.encode_head(
-            [targets[line].path_id for line in frame.lines],
-            [
-                targets[line].revs[rev]
-                for line, rev in zip(frame.lines, frame.revs, strict=True)
-            ],
-            frame.distances,
-            frame.lengths,
-            self._codec,
+            paths, revs, distances, lengths, self._codec, size
         )
-        self._writer.add_frame(frame_id, head, iter(frame.pieces))
-        return frame_id
+        self._writer.add_frame(frame_id, head, pieces)
 
-    def _completed(
+    def _copies(
         self, frame: PackedFrame, targets: dict[int, _Target]
-    ) -> list[tuple[int, int]]:
-        """Store a frame whose entries have bases outside of the pack.
+    ) -> tuple[_Copies, list[int]]:
+        """Return copies of the outside bases of a frame.
 
-        Return the new frame id and place of each entry.
+        No revision refers to these copies. The second value is the place of the
+        copy of each base. In histories whose branches make the same changes,
+        most revisions are small deltas of older ones, and a full text of each
+        would be most of the database. So bases are copied as deltas where these
+        are small.
         """
-        places: list[tuple[int, int]] = []
-        entries = frame.entries()
-        uses = Counter(frame.distances)
-        made = OpenFrame(self._writer.next_frame())
-        start = 0
-        for line, group in groupby(frame.lines):
-            stop = start + len(list(group))
-            if made.is_full(FRAME_BYTES):
-                self._store_frame(made)
-                made = OpenFrame(self._writer.next_frame())
+        # By line and frame of the database: number of the base, and revision.
+        groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        sizes = []
+        for number, (line, node) in enumerate(frame.bases):
             target = targets[line]
-            first = len(made.entries)
-            part = _Part(
-                [target.revs[rev] for rev in frame.revs[start:stop]],
-                list(frame.distances[start:stop]),
-                entries[start:stop],
+            rev = _base(target, node)
+            sizes.append(target.idx.rawsize(rev))
+            groups.setdefault((line, target.idx.frames[rev]), []).append(
+                (number, rev)
             )
-            moved: Sequence[int] = range(first, first + stop - start)
-            if min(part.distances) < 0:
-                part, found = self._rebased(frame, target, part, uses)
-                moved = [first + place for place in found]
-            made.extend(target.path_id, *part)
-            places += zip(repeat(made.id), moved, strict=False)
-            start = stop
-        self._store_frame(made)
-        return places
-
-    def _rebased(
-        self,
-        frame: PackedFrame,
-        target: _Target,
-        part: _Part,
-        uses: Mapping[int, int],
-    ) -> tuple[_Part, list[int]]:
-        """Return entries of a line that need no outside bases; their places.
-
-        Several bases, and those of several entries, are put in front of the
-        entries. No revision refers to these copies. In histories whose branches
-        make the same changes, most revisions are small deltas of older ones,
-        and a full text of each would be most of the database. ``uses`` says how
-        many entries of the frame have a distance.
-        """
-        made = _Part([], [], [])
-        bases = self._copied_bases(frame, target, part, uses, made)
-        places: list[int] = []
-        for rev, distance, entry in zip(*part, strict=True):
-            base: int | None = None
-            if distance > 0:
-                base = places[-distance]
-            elif distance < 0:
-                base = bases.get(distance)
-                if base is None:
-                    node = frame.bases[-distance - 1][1]
-                    entry = self._patched(target, node, entry)
-            places.append(len(made.revs))
-            made.add(rev, base, entry)
-        return made, places
-
-    def _copied_bases(
-        self,
-        frame: PackedFrame,
-        target: _Target,
-        part: _Part,
-        uses: Mapping[int, int],
-        made: _Part,
-    ) -> dict[int, int]:
-        """Add to ``made`` the outside bases of ``part`` that are worth it.
-
-        Return the place of each, by its distance.
-        """
-        idx = target.idx
-        # By frame of the database: the place, revision and distance of bases.
-        groups: dict[int, list[tuple[int, int, int]]] = {}
-        for distance in set(part.distances):
-            if distance < 0:
-                rev = _base(target, frame.bases[-distance - 1][1])
-                groups.setdefault(idx.frames[rev], []).append(
-                    (idx.places[rev], rev, distance)
-                )
-        found: dict[int, int] = {}
-        for frame_id, members in sorted(groups.items()):
-            members.sort()
+        if sum(sizes) - max(sizes) > MOST_LACKING:
+            raise PackError('a frame lacks too much')
+        made = _Copies([], [], [], [])
+        found = [0] * len(frame.bases)
+        for (line, frame_id), members in groups.items():
+            path_id, idx = targets[line].path_id, targets[line].idx
             copied: dict[int, int] = {}
             if frame_id and len(members) > 1:
-                sizes = {place: idx.rawsize(rev) for place, rev, _d in members}
+                places = {
+                    idx.places[rev]: sizes[number] for number, rev in members
+                }
                 copied = _copy_chains(
-                    self._store, frame_id, target.path_id, sizes, made
+                    self._store, frame_id, path_id, places, made
                 )
-            for place, rev, distance in members:
-                if place in copied:
-                    found[distance] = copied[place]
-                elif uses[distance] > 1:
-                    found[distance] = len(made.revs)
-                    made.add(rev, None, self._store.chain_text(idx, rev))
-        return found
-
-    def _patched(self, target: _Target, node: bytes, delta: bytes) -> bytes:
-        """Return the text that a delta makes of an older revision."""
-        text = self._store.chain_text(target.idx, _base(target, node))
-        if not delta:
-            return text
-        try:
-            return bytes(mdiff.patches(text, [delta]))
-        except mpatch.mpatchError as exc:
-            raise PackError('a delta does not fit its base') from exc
-
-    def _store_frame(self, made: OpenFrame) -> None:
-        """Store a frame that was put together here."""
-        codec = self._codec
-        self._writer.add_frame(
-            made.id,
-            made.encode_head(codec),
-            frames.encode_data(made.entries, codec),
-        )
+            for number, rev in members:
+                place = copied.get(idx.places[rev])
+                if place is None:
+                    text = self._store.chain_text(idx, rev)
+                    place = made.add(path_id, rev, -1, text)
+                found[number] = place
+        return made, found
 
     def _add_line(
         self,
@@ -375,12 +316,28 @@ def _base(target: _Target, node: bytes) -> int:
     return rev
 
 
+def _behind(front: list[bytes], pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of a chunk in front, then those of a frame.
+
+    No more pieces than it takes: a reader looks for continuations only if the
+    first piece is large.
+    """
+    *before, last = front
+    yield from before
+    first = next(pieces, b'')
+    room = schema.MAX_VALUE - len(last)
+    yield last + first[:room]
+    if len(first) > room:
+        yield first[room:]
+    yield from pieces
+
+
 def _copy_chains(
     store: Store,
     frame_id: int,
     path_id: int,
     sizes: Mapping[int, int],
-    made: _Part,
+    made: _Copies,
 ) -> dict[int, int]:
     """Copy entries of one path, and the deltas between them, to ``made``.
 
@@ -419,12 +376,13 @@ def _copy_chains(
         return {}
     copied: dict[int, int] = {}
     for place in order:
-        copied[place] = len(made.revs)
-        if place in tops:
-            made.add(old.revs[place], None, store.sealed(frame_id, place))
-        else:
-            base = copied[old.base(place)]
-            made.add(old.revs[place], base, entries[place])
+        top = place in tops
+        copied[place] = made.add(
+            path_id,
+            old.revs[place],
+            -1 if top else copied[old.base(place)],
+            store.sealed(frame_id, place) if top else entries[place],
+        )
     return copied
 
 
