@@ -23,10 +23,10 @@ from mercurial import ui as uimod
 from mercurial.utils import storageutil
 
 from hgext3rd.amalgam.codecs import chunks
-from hgext3rd.amalgam.packs import decoder, encoder
+from hgext3rd.amalgam.packs import decoder, encoder, framewriter
 from hgext3rd.amalgam.packs.contents import Changesets, Index, PackedFrame
 from hgext3rd.amalgam.packs.errors import PackError
-from hgext3rd.amalgam.packs.layout import FILE, NULL, Revision
+from hgext3rd.amalgam.packs.layout import FILE, MANIFEST, NULL, Revision
 from hgext3rd.sqlitestore.formats import frames, schema, statements
 from hgext3rd.sqlitestore.writing import packs
 
@@ -42,7 +42,10 @@ def insertion(text: bytes) -> bytes:
 class History:
     """Revisions of one file, and the packs that bring them."""
 
-    def __init__(self) -> None:
+    def __init__(self, frame_bytes: int = 1 << 20) -> None:
+        self.effort = encoder.Effort(
+            3, {MANIFEST: frame_bytes, FILE: frame_bytes}
+        )
         self.texts: dict[bytes, bytes] = {}
         #: By revision: its node and parent.
         self.order: list[tuple[bytes, bytes]] = []
@@ -68,7 +71,7 @@ class History:
 
     def pack(self, revisions: list[Revision]) -> bytes:
         """Return a pack with a changeset for each of these revisions."""
-        made = encoder.Encoder(self, encoder.Effort(3))
+        made = encoder.Encoder(self, self.effort)
         links = []
         for revision in revisions:
             text = b'%s\nme\n0 0\nf\n\nc' % revision.node.hex().encode()
@@ -310,6 +313,37 @@ def test_copies_are_limited(
     check(path, history)
     with pytest.raises(PackError, match='lacks too much'):
         apply(open_repo(path), history.pack(again(history, [4, 9, 20])))
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'expected'),
+    [
+        ('MOST_OUTSIDE', 25_000, 4),
+        # The first of a frame, and a half of each other.
+        ('FURTHER_COPY', 2, 2),
+        ('FURTHER_COPY', 100, 1),
+    ],
+)
+def test_outside_bases_end_a_frame(
+    path: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: int,
+    expected: int,
+) -> None:
+    monkeypatch.setattr(framewriter, name, value)
+    history = History(frame_bytes=45_000)
+    apply(open_repo(path), history.old(similar_texts(OLD)))
+    pack = history.pack(again(history, list(range(3, 15))))
+    counts = [
+        len(event.bases)
+        for event in decoder.Decoder(io.BytesIO(pack)).events()
+        if isinstance(event, PackedFrame)
+    ]
+    assert sum(counts) == 12
+    assert len(counts) == expected
+    apply(open_repo(path), pack)
+    check(path, history)
 
 
 @pytest.mark.parametrize('size', [1, 7, 1000])

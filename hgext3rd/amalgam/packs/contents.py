@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 
 from ..codecs import chunks
 from .errors import PackError
-from .layout import NULL, TEXT_HEAD
+from .layout import NODE_SIZE, NULL, TEXT_HEAD
 
 
 class Changesets(NamedTuple):
@@ -94,35 +94,130 @@ class PackedFrame(NamedTuple):
         return split(data, self.lengths)
 
 
-class Line(NamedTuple):
-    """The index of a line. Lists have an item for each of its revisions.
+class Columns(NamedTuple):
+    """The columns of an index, with an item for each revision of all its lines.
 
-    ``links`` are positions of changesets. ``p1s`` and ``p2s`` are references
-    (see ``layout``), ``outside`` the nodes that references outside of the pack
-    mean. ``sizes`` are bytes of raw texts. ``frames`` and ``places`` say which
-    entry of which frame of the pack has the content.
+    ``nodes`` has 20 bytes for each. ``links`` are positions of changesets.
+    ``p1s`` and ``p2s`` are references (see ``layout``). ``sizes`` are bytes of
+    raw texts. ``frames`` and ``places`` say which entry of which frame of the
+    pack has the content. Columns whose names end with ``diffs`` have the same as
+    differences, which begin anew with each line.
     """
 
-    kind: bytes
-    name: bytes
-    number: int
-    nodes: list[bytes]
-    outside: list[bytes]
+    nodes: bytes
     links: Sequence[int]
+    link_diffs: Sequence[int]
     p1s: Sequence[int]
     p2s: Sequence[int]
     flags: Sequence[int]
     sizes: Sequence[int]
+    size_diffs: Sequence[int]
     frames: Sequence[int]
+    frame_diffs: Sequence[int]
     places: Sequence[int]
+    place_diffs: Sequence[int]
+
+
+class Line:
+    """The index of a line.
+
+    ``outside`` are the nodes that references outside of the pack mean.
+    ``columns`` has its revisions from number ``start`` to ``stop``, without the
+    last. The other attributes are parts of these columns, made when they are
+    asked for: an index has many lines, and few users need all columns.
+    """
+
+    __slots__ = (
+        'columns',
+        'kind',
+        'name',
+        'number',
+        'outside',
+        'start',
+        'stop',
+    )
+
+    def __init__(
+        self,
+        kind: bytes,
+        name: bytes,
+        number: int,
+        outside: list[bytes],
+        columns: Columns,
+        start: int,
+        stop: int,
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.number = number
+        self.outside = outside
+        self.columns = columns
+        self.start = start
+        self.stop = stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def joined_nodes(self) -> bytes:
+        """The nodes, one after the other."""
+        start, stop = self.start * NODE_SIZE, self.stop * NODE_SIZE
+        return self.columns.nodes[start:stop]
+
+    @property
+    def nodes(self) -> list[bytes]:
+        """The nodes."""
+        joined = self.columns.nodes
+        return [
+            joined[n : n + NODE_SIZE]
+            for n in range(
+                self.start * NODE_SIZE, self.stop * NODE_SIZE, NODE_SIZE
+            )
+        ]
+
+    @property
+    def links(self) -> Sequence[int]:
+        """The positions of the changesets."""
+        return self.columns.links[self.start : self.stop]
+
+    @property
+    def p1s(self) -> Sequence[int]:
+        """The references to first parents."""
+        return self.columns.p1s[self.start : self.stop]
+
+    @property
+    def p2s(self) -> Sequence[int]:
+        """The references to second parents."""
+        return self.columns.p2s[self.start : self.stop]
+
+    @property
+    def flags(self) -> Sequence[int]:
+        """The flags."""
+        return self.columns.flags[self.start : self.stop]
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """The sizes of the raw texts in bytes."""
+        return self.columns.sizes[self.start : self.stop]
+
+    @property
+    def frames(self) -> Sequence[int]:
+        """The frames that have the content."""
+        return self.columns.frames[self.start : self.stop]
+
+    @property
+    def places(self) -> Sequence[int]:
+        """The entries in these frames."""
+        return self.columns.places[self.start : self.stop]
 
     def parent(self, rev: int, reference: int) -> bytes:
         """Return the node that a reference of revision ``rev`` means."""
         if not reference:
             return NULL
-        if reference <= rev:
-            return self.nodes[rev - reference]
-        return self.outside[reference - rev - 1]
+        if reference > rev:
+            return self.outside[reference - rev - 1]
+        at = (self.start + rev - reference) * NODE_SIZE
+        return self.columns.nodes[at : at + NODE_SIZE]
 
 
 class Index(NamedTuple):

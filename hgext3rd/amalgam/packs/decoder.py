@@ -323,8 +323,8 @@ class Decoder:
         total = sum(revisions)
         if total != self._pending.entries:
             raise PackError('the index does not match the frames')
-        links, p1s, p2s, flags, sizes, frames, entries = tablereader.table(
-            table, _INDEX_COLUMNS, total
+        link_diffs, p1s, p2s, flags, size_diffs, frame_diffs, place_diffs = (
+            tablereader.table(table, _INDEX_COLUMNS, total)
         )
         if (
             len(outside) != outsiders * NODE_SIZE
@@ -347,10 +347,10 @@ class Decoder:
         self._revisions += total
         # Whole columns: an index has many lines of few revisions, or few lines
         # of many.
-        links = columns.undiff_parts(links, revisions)
-        sizes = columns.undiff_parts(sizes, revisions)
-        frames = columns.undiff_parts(frames, revisions)
-        entries = columns.undiff_parts(entries, revisions)
+        links = columns.undiff_parts(link_diffs, revisions)
+        sizes = columns.undiff_parts(size_diffs, revisions)
+        frames = columns.undiff_parts(frame_diffs, revisions)
+        entries = columns.undiff_parts(place_diffs, revisions)
         contents.check_range(
             links, 0, len(self._nodes) - 1, 'the link of a revision'
         )
@@ -369,34 +369,36 @@ class Decoder:
             numbers_of_lines, revisions, links, frames, entries, sizes
         )
         nodes = self._derived(kind, names, revisions, links, given)
+        each = tablereader.nodes(nodes)
+        if NULL in each:
+            raise PackError('a revision comes twice')
         outside_nodes = tablereader.nodes(outside)
+        found = contents.Columns(
+            nodes,
+            links,
+            link_diffs,
+            p1s,
+            p2s,
+            flags,
+            sizes,
+            size_diffs,
+            frames,
+            frame_diffs,
+            entries,
+            place_diffs,
+        )
         lines = []
         start = taken = 0
         for number, name, size, others in zip(
             numbers_of_lines, names, revisions, outsides, strict=True
         ):
             end = start + size
-            own = nodes[start:end]
-            if len(set(own)) != size:
+            if size > 1 and len(set(each[start:end])) != size:
                 raise PackError('a revision comes twice')
-            lines.append(
-                Line(
-                    kind,
-                    name,
-                    number,
-                    own,
-                    outside_nodes[taken : taken + others],
-                    links[start:end],
-                    p1s[start:end],
-                    p2s[start:end],
-                    flags[start:end],
-                    sizes[start:end],
-                    frames[start:end],
-                    entries[start:end],
-                )
-            )
-            start = end
-            taken += others
+            others += taken
+            own = outside_nodes[taken:others]
+            lines.append(Line(kind, name, number, own, found, start, end))
+            start, taken = end, others
         return Index(kind, lines)
 
     def _derived(
@@ -406,7 +408,7 @@ class Decoder:
         revisions: Sequence[int],
         links: array[int],
         given: dict[int, bytes],
-    ) -> list[bytes]:
+    ) -> bytes:
         """Return the nodes of lines, those of one after those of another.
 
         ``given`` has the nodes of some rows.
@@ -432,12 +434,9 @@ class Decoder:
             raise PackError('a node is missing')
         try:
             # Unlike bytes.fromhex, this does not skip white space.
-            nodes = tablereader.nodes(binascii.unhexlify(joined))
+            return binascii.unhexlify(joined)
         except ValueError:
             raise PackError('a node is damaged') from None
-        if NULL in nodes:
-            raise PackError('a revision comes twice')
-        return nodes
 
 
 def _positive(index: int) -> int:

@@ -77,6 +77,10 @@ class Derivation:
         total = len(delta)
         size = deltas.HUNK.size
         unpack = deltas.HUNK.unpack_from
+        if total and unpack(delta)[2] == total - size:
+            # A single hunk: half of all deltas.
+            self._add_lines(directory, link, delta[size:].split(b'\n'))
+            return
         while position < total:
             length = unpack(delta, position)[2]
             position += size

@@ -15,6 +15,12 @@ from . import layout, tablewriter
 #: A frame ends at this many times the largest full text in it, if that is more
 #: than its usual size. Otherwise full texts would be most of what is stored.
 TEXTS_PER_FRAME = 4
+#: The copy of an outside revision takes its size, that of another one of the same
+#: line one in FURTHER_COPY bytes of it: most are small deltas of each other.
+FURTHER_COPY = 16
+#: Bytes of the texts of outside revisions at which a frame ends in any case.
+#: Receivers may refuse twice as much.
+MOST_OUTSIDE = layout.MOST_FRAME // 2
 #: Bytes of one block of a frame; a larger frame takes several blocks.
 PIECE_BYTES = 64 << 20
 
@@ -24,9 +30,11 @@ class FrameWriter:
 
     __slots__ = (
         '_bases',
+        '_copies',
         '_distances',
         '_entries',
         '_largest',
+        '_last_line',
         '_lines',
         '_links',
         '_outside',
@@ -48,9 +56,11 @@ class FrameWriter:
         self._bases: dict[tuple[int, bytes], int] = {}
         self._size = 0
         self._largest = 0
-        # Bytes of the texts of outside revisions: receivers may have to put
-        # them into the frame.
+        # Bytes of the texts of outside revisions, and an estimate of what copies
+        # of them take: receivers may have to put them into the frame.
         self._outside = 0
+        self._copies = 0
+        self._last_line = -1
 
     def add(
         self,
@@ -75,7 +85,12 @@ class FrameWriter:
             if number is None:
                 number = self._bases[line, base] = len(self._bases)
                 self._outside += outside
-                self._largest = max(self._largest, outside)
+                if line != self._last_line:
+                    self._last_line = line
+                    self._copies += outside
+                    self._largest = max(self._largest, outside)
+                else:
+                    self._copies += outside // FURTHER_COPY
             distance = -1 - number
         else:
             distance = place - base
@@ -91,8 +106,11 @@ class FrameWriter:
 
     def is_full(self, size: int) -> bool:
         """Return whether the frame ends, if frames have ``size`` bytes."""
-        return self._size + self._outside >= min(
-            max(size, TEXTS_PER_FRAME * self._largest), layout.MOST_FRAME
+        return self._outside >= MOST_OUTSIDE or (
+            self._size + self._copies
+            >= min(
+                max(size, TEXTS_PER_FRAME * self._largest), layout.MOST_FRAME
+            )
         )
 
     def blocks(self, codec: chunks.Codec) -> Iterator[bytes]:

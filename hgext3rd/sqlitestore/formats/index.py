@@ -73,26 +73,28 @@ def encode_run(
     return b''.join(nodes) + codec.encode(_pack(d1, d2, *others))
 
 
-def encode_table(
-    table: Table,
-    d1: Sequence[int],
-    d2: Sequence[int],
-    codec: chunks.Codec,
+def encode_fields(
+    nodes: bytes, fields: Sequence[Sequence[int]], codec: chunks.Codec
 ) -> bytes:
-    """Return ``idx.data`` for the revisions of a table.
+    """Return ``idx.data`` for revisions with these nodes, which are joined.
 
-    ``d1`` and ``d2`` are the distances to their parents, 0 for null.
+    ``fields`` are the columns of the table, in their order; distances to parents
+    are 0 for null.
     """
-    packed = _pack(
-        d1,
-        d2,
-        table.linkrevs,
-        table.flags,
-        table.sizes,
-        table.frames,
-        table.places,
-    )
-    return table.nodes + codec.encode(packed)
+    linkrevs, d1, d2, flags, sizes, frames, places = fields
+    packed = _pack(d1, d2, linkrevs, flags, sizes, frames, places)
+    return nodes + codec.encode(packed)
+
+
+def encode_differences(
+    nodes: bytes, fields: Sequence[Sequence[int]], codec: chunks.Codec
+) -> bytes:
+    """Return ``idx.data`` for revisions whose columns are as they are stored.
+
+    ``nodes`` has their nodes. ``fields`` are the columns of the table, those that
+    are stored as differences as differences.
+    """
+    return nodes + codec.encode(columns.pack(fields))
 
 
 def _pack(
@@ -121,17 +123,6 @@ def _pack(
             columns.diff(places),
         )
     )
-
-
-_COLUMN_NAMES = (
-    'p1',
-    'p2',
-    'linkrevs',
-    'flags',
-    'sizes',
-    'frames',
-    'places',
-)
 
 
 class Table:
@@ -185,14 +176,6 @@ class Table:
             self.frames,
             self.places,
         )
-
-    def part(self, start: int, stop: int) -> Table:
-        """Return the revisions from ``start`` to ``stop``, without the last."""
-        found = Table()
-        found.nodes = self.nodes[start * NODE_SIZE : stop * NODE_SIZE]
-        for name in _COLUMN_NAMES:
-            setattr(found, name, getattr(self, name)[start:stop])
-        return found
 
     def extend(self, other: Table) -> None:
         """Add the revisions of a table that follow those of this one."""

@@ -74,6 +74,11 @@ class Indexes:
         self._new.pop(key, None)
         self._cache.keep(path_id, idx)
 
+    def note_path(self, key: Key, path_id: int) -> None:
+        """Remember a path that was just inserted, whose index is not known."""
+        self._paths[key] = path_id
+        self._new.pop(key, None)
+
     def drop_path(self, key: Key, path_id: int) -> None:
         """Forget a path that was just deleted."""
         self._paths.pop(key, None)
@@ -110,6 +115,10 @@ class Indexes:
         """Cache an index again after revisions were added to it."""
         if idx.path_id is not None:
             self._cache.keep(idx.path_id, idx)
+
+    def drop(self, path_id: int) -> None:
+        """Forget an index, since its path got revisions in the database."""
+        self._cache.drop(path_id)
 
     def update_places(self, idx: FileIndex) -> None:
         """Read the places of a file's content again, after a repack."""

@@ -70,8 +70,10 @@ class Store:
         self.path_of = indexes.path_of
         self.has_directory = indexes.has_directory
         self.add_path = indexes.add_path
+        self.note_path = indexes.note_path
         self.drop_path = indexes.drop_path
         self.index_of = indexes.of_id
+        self.drop_index = indexes.drop
         self.keep_index = indexes.keep
         self.read_index = indexes.read
         self.update_places = indexes.update_places

@@ -12,20 +12,19 @@ revisions in front, in a chunk of their own. Packs of old history have none.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Any, NamedTuple
 
 from mercurial.revlogutils import constants, flagutil
 
-from ...amalgam.codecs import chunks
+from ...amalgam.codecs import chunks, columns
 from ...amalgam.packs import layout
 from ...amalgam.packs.contents import Index, Line, PackedFrame
 from ...amalgam.packs.errors import PackError
 from ..formats import frames, index, schema
-from ..formats.index import Table
 from ..reading.fileindex import FileIndex
+from ..reading.lateindex import LateIndex
 from ..reading.store import Store
 from .writer import Writer, writer
 
@@ -33,16 +32,20 @@ from .writer import Writer, writer
 #: encoder counts them as entries.
 MOST_LACKING = layout.MOST_FRAME
 
+#: Nodes up to which a long index is searched for each, rather than decoded.
+FEW_NODES = 16
+
 _KINDS = {layout.FILE: schema.FILE, layout.MANIFEST: schema.DIRECTORY}
 
 
 class _Target(NamedTuple):
     """Where a line goes: its index, and the number of each revision there.
 
-    ``known`` tells for each revision whether the database had it before.
+    ``idx`` is None for a new path. ``known`` tells for each revision whether the
+    database had it before.
     """
 
-    idx: FileIndex
+    idx: FileIndex | None
     path_id: int
     revs: Sequence[int]
     known: frozenset[int]
@@ -51,22 +54,22 @@ class _Target(NamedTuple):
 class _Placed(NamedTuple):
     """Where the frames of a pack are in the database, by their numbers.
 
-    ``ids`` has the id of each. ``fronts`` has the number of entries that were
-    put in front of those of the pack, if there are any.
+    ``first`` is the id of the frame number 0, which others follow. ``fronts`` has
+    the number of entries that were put in front of those of the pack, if there
+    are any.
     """
 
-    ids: dict[int, int]
+    first: int
     fronts: dict[int, int]
 
-    def find(self, line: Line) -> tuple[Sequence[int], Sequence[int]]:
-        """Return the frame ids and places of the revisions of a line."""
-        ids, fronts = self.ids, self.fronts
-        frame_ids = list(map(ids.__getitem__, line.frames))
-        if fronts.keys().isdisjoint(line.frames):
-            return frame_ids, line.places
-        return frame_ids, [
+    def places(self, line: Line) -> Sequence[int]:
+        """Return the places of the revisions of a line in their frames."""
+        fronts, numbers, places = self.fronts, line.frames, line.places
+        if fronts.keys().isdisjoint(numbers):
+            return places
+        return [
             fronts.get(number, 0) + place
-            for number, place in zip(line.frames, line.places, strict=True)
+            for number, place in zip(numbers, places, strict=True)
         ]
 
 
@@ -112,49 +115,85 @@ class DatabaseSink:
 
     def add_index(self, found: Index, linkrevs: Sequence[int]) -> int:
         """Store lines and their frames; return how many revisions are new."""
-        kind = _KINDS[found.kind]
-        targets = {
-            line.number: self._target(kind, line) for line in found.lines
-        }
-        placed = _Placed({}, {})
+        if not found.lines:
+            return 0
+        for flags in set(found.lines[0].columns.flags):
+            if flags & ~flagutil.REVIDX_KNOWN_FLAGS:
+                raise PackError('unknown flags')
+        targets = self._targets(_KINDS[found.kind], found.lines)
+        placed = _Placed(self._next_frame(), {})
         for frame in self._frames:
             self._add_frame(frame, targets, placed)
         self._frames = []
+        first = linkrevs[0] if linkrevs else 0
+        in_order = linkrevs == list(range(first, first + len(linkrevs)))
+        added = 0
+        runs: list[tuple[int, int, bytes]] = []
         try:
-            return sum(
-                self._add_line(line, targets[line.number], placed, linkrevs)
-                for line in found.lines
-            )
+            for line in found.lines:
+                target = targets[line.number]
+                if target.idx is None:
+                    added += len(line)
+                    runs += self._new_runs(
+                        line, target, placed, linkrevs, in_order
+                    )
+                else:
+                    added += self._add_line(line, target, placed, linkrevs)
         except OverflowError as exc:
             raise PackError('a number is out of range') from exc
+        self._writer.add_runs(runs)
+        return added
+
+    def _next_frame(self) -> int:
+        """Return the id of frame 0 of the pack, if its frames followed it."""
+        if not self._frames:
+            return 0
+        return self._writer.following_frame() - self._frames[0].number
 
     def finish(self) -> None:
         """Forget indexes and content, which little of a clone reads again."""
         self._writer.flush()
         self._store.forget()
 
-    def _target(self, kind: int, line: Line) -> _Target:
-        """Prepare the path of a line for its revisions."""
-        if any(flags & ~flagutil.REVIDX_KNOWN_FLAGS for flags in line.flags):
-            raise PackError('unknown flags')
+    def _targets(self, kind: int, lines: Sequence[Line]) -> dict[int, _Target]:
+        """Prepare the paths of lines for their revisions.
+
+        The result has the target of each line, by its number.
+        """
+        store = self._store
+        store.revalidate()
+        # Loads no index of the paths that are new: in a clone, most are.
+        new = [line for line in lines if store.path_id(line.name, kind) is None]
+        ids = self._writer.add_paths([(kind, line.name) for line in new])
+        targets = {
+            line.number: _Target(None, path_id, range(len(line)), frozenset())
+            for line, path_id in zip(new, ids, strict=True)
+        }
+        for line in lines:
+            if line.number not in targets:
+                targets[line.number] = self._older(kind, line)
+        return targets
+
+    def _older(self, kind: int, line: Line) -> _Target:
+        """Prepare a path that has revisions for those of a line."""
         idx = self._store.index(line.name, kind)
+        count = len(line)
+        if isinstance(idx, LateIndex) and count > FEW_NODES:
+            idx = idx.decode_all()
         first = len(idx)
-        count = len(line.nodes)
         revs: Sequence[int] = range(first, first + count)
         known: frozenset[int] = frozenset()
-        if first:
-            get_rev = idx.core.get_rev
-            found = list(map(get_rev, line.nodes))
-            if found.count(None) != count:
-                # Two branches made the same change.
-                numbers = []
-                for rev in found:
-                    numbers.append(first if rev is None else rev)
-                    first += rev is None
-                revs = numbers
-                known = frozenset(
-                    n for n, rev in enumerate(found) if rev is not None
-                )
+        found = list(map(idx.core.get_rev, line.nodes))
+        if found.count(None) != count:
+            # Two branches made the same change.
+            numbers = []
+            for rev in found:
+                numbers.append(first if rev is None else rev)
+                first += rev is None
+            revs = numbers
+            known = frozenset(
+                n for n, rev in enumerate(found) if rev is not None
+            )
         self._writer.touch((kind, line.name), idx)
         assert idx.path_id is not None
         return _Target(idx, idx.path_id, revs, known)
@@ -163,11 +202,16 @@ class DatabaseSink:
         self, frame: PackedFrame, targets: dict[int, _Target], placed: _Placed
     ) -> None:
         """Store a frame as it is, behind copies of revisions that it lacks."""
-        paths = [targets[line].path_id for line in frame.lines]
-        revs = [
-            targets[line].revs[rev]
-            for line, rev in zip(frame.lines, frame.revs, strict=True)
-        ]
+        lines = set(frame.lines)
+        ids = {line: targets[line].path_id for line in lines}
+        paths = list(map(ids.__getitem__, frame.lines))
+        if any(targets[line].idx is not None for line in lines):
+            revs = [
+                targets[line].revs[rev]
+                for line, rev in zip(frame.lines, frame.revs, strict=True)
+            ]
+        else:
+            revs = list(frame.revs)
         distances, lengths = frame.distances, frame.lengths
         pieces = iter(frame.pieces)
         size = 0
@@ -189,7 +233,8 @@ class DatabaseSink:
             front = list(frames.encode_data(copies.entries, self._codec))
             size = sum(map(len, front))
             pieces = _behind(front, pieces)
-        frame_id = placed.ids[frame.number] = self._writer.next_frame()
+        frame_id = self._writer.next_frame()
+        assert frame_id == placed.first + frame.number
         head = frames.encode_head(
             paths, revs, distances, lengths, self._codec, size
         )
@@ -210,18 +255,18 @@ class DatabaseSink:
         groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
         sizes = []
         for number, (line, node) in enumerate(frame.bases):
-            target = targets[line]
-            rev = _base(target, node)
-            sizes.append(target.idx.rawsize(rev))
-            groups.setdefault((line, target.idx.frames[rev]), []).append(
-                (number, rev)
-            )
+            idx = targets[line].idx
+            rev = _base(idx, node)
+            assert idx is not None
+            sizes.append(idx.rawsize(rev))
+            groups.setdefault((line, idx.frames[rev]), []).append((number, rev))
         if sum(sizes) - max(sizes) > MOST_LACKING:
             raise PackError('a frame lacks too much')
         made = _Copies([], [], [], [])
         found = [0] * len(frame.bases)
         for (line, frame_id), members in groups.items():
             path_id, idx = targets[line].path_id, targets[line].idx
+            assert idx is not None
             copied: dict[int, int] = {}
             if frame_id and len(members) > 1:
                 places = {
@@ -238,6 +283,49 @@ class DatabaseSink:
                 found[number] = place
         return made, found
 
+    def _new_runs(
+        self,
+        line: Line,
+        target: _Target,
+        placed: _Placed,
+        linkrevs: Sequence[int],
+        in_order: bool,
+    ) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the index runs of a line whose path is new.
+
+        Most columns are those of the pack. ``in_order`` says that ``linkrevs``
+        follow one another.
+        """
+        if line.outside:
+            raise PackError('a parent of %r is missing' % line.name)
+        found = line.columns
+        for start in range(line.start, line.stop, index.RUN_SIZE):
+            stop = min(start + index.RUN_SIZE, line.stop)
+            rest = slice(start + 1, stop)
+            part = Line(
+                line.kind, line.name, line.number, [], found, start, stop
+            )
+            places = placed.places(part)
+            frame = placed.first + found.frames[start]
+            fields = (
+                [linkrevs[found.links[start]], *found.link_diffs[rest]]
+                if in_order
+                else columns.diff([linkrevs[link] for link in part.links]),
+                part.p1s,
+                part.p2s,
+                part.flags,
+                [found.sizes[start], *found.size_diffs[rest]],
+                [frame, *found.frame_diffs[rest]],
+                columns.diff(places),
+            )
+            yield (
+                schema.global_id(target.path_id, start - line.start),
+                stop - start,
+                index.encode_differences(
+                    part.joined_nodes, fields, self._codec
+                ),
+            )
+
     def _add_line(
         self,
         line: Line,
@@ -245,11 +333,12 @@ class DatabaseSink:
         placed: _Placed,
         linkrevs: Sequence[int],
     ) -> int:
-        """Add the index of a line; return how many revisions are new.
+        """Add to the index of an older path; return how many revisions are new.
 
-        Whole columns, since this runs for each revision of a clone.
+        Whole columns, since this runs for many revisions of a clone.
         """
         idx, known = target.idx, target.known
+        assert idx is not None
         outside = list(map(idx.core.get_rev, line.outside))
         if None in outside:
             raise PackError('a parent of %r is missing' % line.name)
@@ -261,56 +350,48 @@ class DatabaseSink:
             else _distances(references, target.revs, outside)
             for references in (line.p1s, line.p2s)
         )
-        frame_ids, numbers = placed.find(line)
         fields: list[Sequence[int]] = [
+            [linkrevs[link] for link in line.links],
             d1,
             d2,
-            list(map(linkrevs.__getitem__, line.links)),
             line.flags,
             line.sizes,
-            frame_ids,
-            numbers,
+            [placed.first + number for number in line.frames],
+            placed.places(line),
         ]
-        nodes = line.nodes
+        nodes = line.joined_nodes
         if known:
-            new = [n not in known for n in range(len(nodes))]
-            nodes = list(compress(nodes, new))
+            new = [n not in known for n in range(len(line))]
+            nodes = b''.join(compress(line.nodes, new))
             fields = [list(compress(column, new)) for column in fields]
-            d1, d2 = fields[:2]
-        count = len(nodes)
-        if not count:
-            return 0
-        table = Table()
-        table.nodes = b''.join(nodes)
-        table.p1 = index.parents_of(first, d1)
-        table.p2 = index.parents_of(first, d2)
-        table.linkrevs, table.flags, table.sizes = (
-            array('i', column) for column in fields[2:5]
-        )
-        table.frames, table.places = (
-            array('q', column) for column in fields[5:]
-        )
+        count = len(fields[0])
+        runs = []
         for start in range(0, count, index.RUN_SIZE):
             stop = min(start + index.RUN_SIZE, count)
-            part = table if stop - start == count else table.part(start, stop)
-            self._writer.add_run(
-                schema.global_id(target.path_id, first + start),
-                index.encode_table(
-                    part, d1[start:stop], d2[start:stop], self._codec
-                ),
-                stop - start,
+            part = nodes[start * index.NODE_SIZE : stop * index.NODE_SIZE]
+            runs.append(
+                (
+                    schema.global_id(target.path_id, first + start),
+                    stop - start,
+                    index.encode_fields(
+                        part,
+                        [column[start:stop] for column in fields],
+                        self._codec,
+                    ),
+                )
             )
-        idx.extend(table)
-        self._store.keep_index(idx)
+        self._writer.add_runs(runs)
+        # It is read again if another pack has revisions of this path.
+        self._store.drop_index(target.path_id)
         return count
 
 
-def _base(target: _Target, node: bytes) -> int:
+def _base(idx: FileIndex | None, node: bytes) -> int:
     """Return the older revision of a line that others are deltas of."""
-    rev: int | None = target.idx.core.get_rev(node)
-    if rev is None:
+    rev: int | None = None if idx is None else idx.core.get_rev(node)
+    if idx is None or rev is None:
         raise PackError('a delta base is missing')
-    if target.idx.flags(rev) & constants.REVIDX_ISCENSORED:
+    if idx.flags(rev) & constants.REVIDX_ISCENSORED:
         # The delta belongs to the text that was there before.
         raise PackError('a delta base is censored')
     return rev

@@ -33,7 +33,7 @@ This module writes rows. ``filewriter`` decides which rows a file gets.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mercurial.i18n import _
@@ -244,6 +244,23 @@ class Writer:
             self._marked.add(path_id)
             self._marks.append((path_id, len(idx)))
 
+    def add_paths(self, keys: Sequence[tuple[int, bytes]]) -> Sequence[int]:
+        """Give new paths their ids, and return these.
+
+        Each key is (kind, path). Their indexes are read when they are needed.
+        """
+        self.begin()
+        first = self._counters['path']
+        ids = range(first, first + len(keys))
+        self._counters['path'] = ids.stop
+        self.store.db.execute_many(
+            statements.INSERT_PATH,
+            [(*key, path_id) for key, path_id in zip(keys, ids, strict=True)],
+        )
+        for key, path_id in zip(keys, ids, strict=True):
+            self.store.note_path(key, path_id)
+        return ids
+
     def truncate(self, key: tuple[int, bytes], idx: FileIndex, n: int) -> None:
         """Remove all revisions of the path ``key`` from number ``n`` on."""
         self.begin()
@@ -277,6 +294,11 @@ class Writer:
         """Insert an index run of ``n`` revisions; ``gid`` is the first."""
         self.store.db.execute(statements.INSERT_RUN, (gid, n, data))
 
+    def add_runs(self, runs: Iterable[tuple[int, int, bytes]]) -> None:
+        """Insert index runs: the first global id, the number, the data."""
+        self.begin()
+        self.store.db.execute_many(statements.INSERT_RUN, runs)
+
     def add_content(self, digest: int, gid: int) -> None:
         """Record the digest of the text of revision ``gid``."""
         self.store.db.execute(statements.INSERT_CONTENT, (digest, gid))
@@ -304,6 +326,11 @@ class Writer:
         """Store the frames being filled, if there are any."""
         for sealer in self._sealers.values():
             sealer.flush()
+
+    def following_frame(self) -> int:
+        """Return the id that ``next_frame`` would return."""
+        self.begin()
+        return self._counters['frame']
 
     def next_frame(self) -> int:
         """Return a frame id that was never used."""

@@ -18,7 +18,7 @@ from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
 from ..client import failures, redirects
-from ..segments import bundle
+from ..segments import bulkunpacker, bundle
 from . import fetch, listing
 from .ahead import Fetcher
 from .fetch import SegmentSource
@@ -144,6 +144,10 @@ class _Application:
         self._total = sum(segment.changesets for segment in segments)
         self._estimate = sum(segment.estimate for segment in segments)
         self._parts = Parts(session.repo.vfs)
+        # The names of all branches in the repository, if these are known.
+        self._branches: set[bytes] | None = None
+        if not len(self._repo.unfiltered()):
+            self._branches = set()
 
     def run(self) -> int:
         """Apply all segments; return how many there were.
@@ -268,7 +272,9 @@ class _Application:
         report = self._session.report
         # Finding out how to apply them opens a file, which is not in them.
         report.counting = False
-        unpacker = bundle.opened(repo, streams)
+        unpacker = bundle.opened(repo, streams, self._branches)
+        if not isinstance(unpacker, bulkunpacker.BulkUnpacker):
+            self._branches = None
         report.counting = True
         if unpacker is None:
             for stream in streams:

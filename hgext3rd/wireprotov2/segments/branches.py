@@ -9,7 +9,7 @@ branches, which most histories need not be searched for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 from mercurial import changelog, localrepo
@@ -45,12 +45,13 @@ def _parsed(target: Any, text: bytes) -> Any:
 
 
 def note(
-    repo: Any, target: Any, added: Iterable[tuple[int, bytes, bytes]]
+    repo: Any, target: Any, first: int, nodes: list[bytes], texts: list[bytes]
 ) -> set[bytes]:
     """Note the branches of changesets that were added to ``target``.
 
-    ``added`` has the revision, node and text of each. Return the names of their
-    branches. Raises ``PackError`` for texts of no changesets.
+    ``first`` is the revision of the first; ``nodes`` and ``texts`` have an item
+    for each. Return the names of their branches. Raises ``PackError`` for texts
+    of no changesets.
     """
     register = repo.register_changeset
     cache = repo.revbranchcache()
@@ -62,7 +63,12 @@ def note(
     # By branch and whether it is closed: the number in records.
     numbers: dict[tuple[bytes, bool], int] = {}
     names: set[bytes] = set()
-    for rev, node, text in added:
+    if plain and len(nodes) > 1 and _all_default(texts):
+        register(first, _Named(target, texts[0], _DEFAULT))
+        number = cache._namesreverse[_DEFAULT[0]]
+        if _fill(cache._rbcrevs, first, nodes, number):
+            return {_DEFAULT[0]}
+    for rev, node, text in zip(count(first), nodes, texts, strict=False):
         info = _DEFAULT
         if b'branch:' in text or b'close:' in text:
             try:
@@ -81,6 +87,33 @@ def note(
         else:
             cache._rbcrevs.pack_into(rev * _RECORD_SIZE, node, number)
     return names
+
+
+def _all_default(texts: list[bytes]) -> bool:
+    """Return whether no text can name a branch."""
+    joined = b'\0'.join(texts)
+    if b'branch:' in joined or b'close:' in joined:
+        return False
+    return min(text.count(b'\n') for text in texts) >= 2
+
+
+def _fill(records: Any, first: int, nodes: list[bytes], number: int) -> bool:
+    """Write the same branch into the records of consecutive changesets.
+
+    Return whether that was possible.
+    """
+    end = (first + len(nodes)) * _RECORD_SIZE
+    # This makes room for all of them.
+    records.pack_into(end - _RECORD_SIZE, nodes[-1], number)
+    rest = getattr(records, '_rest', None)
+    start = first * _RECORD_SIZE - len(records) + len(rest or b'')
+    if not isinstance(rest, bytearray) or start < 0:
+        return False
+    branch = number.to_bytes(4, 'big')
+    rest[start : start + len(nodes) * _RECORD_SIZE] = b''.join(
+        [node[:4] + branch for node in nodes]
+    )
+    return True
 
 
 def note_heads(repo: Any, branch: bytes) -> None:

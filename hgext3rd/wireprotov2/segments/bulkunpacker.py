@@ -9,12 +9,13 @@ everything, so nothing is left for the others.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mercurial import changegroup, hook, pycompat, revlog, util
+from mercurial import changegroup, hook, phases, pycompat, revlog, util
 from mercurial.node import hex, nullrev
 from mercurial.revlogutils import flagutil
 
@@ -49,14 +50,22 @@ def suitable(repo: Any) -> bool:
 
 
 class BulkUnpacker(changegroup.cg3unpacker):
-    """Applies packs, in their order."""
+    """Applies packs, in their order.
 
-    def __init__(self, repo: Any, packs: Sequence[decoder.Decoder]) -> None:
+    ``branches`` has the names of the branches of all changesets in ``repo``, and
+    gets those of the packs; None if they are not known.
+    """
+
+    def __init__(
+        self,
+        repo: Any,
+        packs: Sequence[decoder.Decoder],
+        branches: set[bytes] | None = None,
+    ) -> None:
         super().__init__(io.BytesIO(), b'UN')
         self._repo = repo.unfiltered()
         self._packs = list(packs)
-        # The names of all branches, unless there were changesets before.
-        self._branches: set[bytes] | None = None
+        self._branches = branches
         #: how many revisions of files were added, and the files of the packs
         self.revisions = 0
         self.files: set[bytes] = set()
@@ -65,8 +74,6 @@ class BulkUnpacker(changegroup.cg3unpacker):
         """Store everything, and do what Mercurial does for a changegroup."""
         target = repo.unfiltered().changelog
         first = len(target)
-        if not first:
-            self._branches = set()
         inherited = type(target)
         unpacker = self
 
@@ -82,7 +89,7 @@ class BulkUnpacker(changegroup.cg3unpacker):
         target.__class__ = packchangelog
         try:
             # Nothing here makes cycles, and a clone makes many objects.
-            with util.nogc():
+            with util.nogc(), self._phases(tr, target, kwargs):
                 result = super().apply(repo, tr, *args, **kwargs)
         finally:
             target.__class__ = inherited
@@ -91,6 +98,31 @@ class BulkUnpacker(changegroup.cg3unpacker):
         tr.changes[b'changegroup-count-revisions'] += self.revisions
         tr.changes[b'changegroup-count-files'] += len(self.files)
         return result
+
+    @contextlib.contextmanager
+    def _phases(
+        self, tr: Any, target: Any, kwargs: dict[str, Any]
+    ) -> Iterator[None]:
+        """Note in ``tr`` that what is added meanwhile is public.
+
+        Mercurial does that for one changeset after the other.
+        """
+        if kwargs.get('targetphase') != phases.public or hook.hashook(
+            self._repo.ui, b'pretxnchangegroup'
+        ):
+            yield
+            return
+        first = len(target)
+        moves = tr.changes.pop(b'phases', None)
+        try:
+            yield
+        finally:
+            if moves is not None:
+                if len(target) > first:
+                    moves.append(
+                        (range(first, len(target)), (None, phases.public))
+                    )
+                tr.changes[b'phases'] = moves
 
     def _after_transaction(self, tr: Any, target: Any, first: int) -> None:
         """Replace what Mercurial would do for each changeset after ``first``."""
@@ -185,15 +217,12 @@ class BulkUnpacker(changegroup.cg3unpacker):
             appender = Appender(target, tr)
             appender.extend(self._changesets(target, event, revs))
             appender.flush()
-        names = branches.note(
-            self._repo,
-            target,
-            (
-                added
-                for added in zip(revs, event.nodes, event.texts, strict=True)
-                if added[0] >= first
-            ),
-        )
+        new = len(target.index) - first
+        nodes, texts = event.nodes, event.texts
+        if new != len(revs):
+            at = [n for n, rev in enumerate(revs) if rev >= first]
+            nodes, texts = [nodes[n] for n in at], [texts[n] for n in at]
+        names = branches.note(self._repo, target, first, nodes, texts)
         if self._branches is not None:
             self._branches |= names
         return revs

@@ -116,12 +116,17 @@ def _effort(level: int) -> encoder.Effort:
     return encoder.Effort(level, _FRAMES_AHEAD, compare=True)
 
 
-def opened(repo: Any, streams: Sequence[IO[bytes]]) -> Any:
+def opened(
+    repo: Any,
+    streams: Sequence[IO[bytes]],
+    branches: set[bytes] | None = None,
+) -> Any:
     """Return an object that applies payloads to ``repo`` as a changegroup.
 
     It has the interface of the unpackers in ``mercurial.changegroup``. Return
     None if a payload is a bundle; then each must be applied by itself.
-    ``streams`` are at their start. Raises ``PackError``, also while the
+    ``streams`` are at their start; ``branches`` are as ``BulkUnpacker`` has them.
+    Raises ``PackError``, also while the
     changegroup is applied, if a payload is damaged or of an unknown kind.
     """
     heads = [stream.read(layout.HEAD.size) for stream in streams]
@@ -134,7 +139,7 @@ def opened(repo: Any, streams: Sequence[IO[bytes]]) -> Any:
     if trees:
         _use_trees(repo)
     if bulkunpacker.suitable(repo):
-        return bulkunpacker.BulkUnpacker(repo, decoders)
+        return bulkunpacker.BulkUnpacker(repo, decoders, branches)
     items = [unpacking.items(found) for found in decoders]
     if not trees:
         return itemunpacker.unpacker(itemunpacker.merged(items))

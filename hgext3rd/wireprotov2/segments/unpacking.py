@@ -152,7 +152,8 @@ def _revisions(
     line: Line, contents: FrameContents, changesets: list[bytes]
 ) -> Iterator[layout.Revision]:
     """Yield the revisions of a line."""
-    nodes = line.nodes
+    nodes, links, flags = line.nodes, line.links, line.flags
+    p1s, p2s = line.p1s, line.p2s
     for rev, (entry, base) in enumerate(contents.entries_of(line)):
         if base is None:
             base, entry = NULL, _insertion(entry)
@@ -160,12 +161,12 @@ def _revisions(
             base = nodes[base]
         yield layout.Revision(
             nodes[rev],
-            line.parent(rev, line.p1s[rev]),
-            line.parent(rev, line.p2s[rev]),
-            changesets[line.links[rev]],
+            line.parent(rev, p1s[rev]),
+            line.parent(rev, p2s[rev]),
+            changesets[links[rev]],
             base,
             entry,
-            line.flags[rev],
+            flags[rev],
         )
 
 
