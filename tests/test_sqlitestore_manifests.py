@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import pathlib
@@ -164,15 +163,15 @@ def test_deltas_in_both_directions(session: Session) -> None:
     store, idx = session.store, log.idx
     assert [storeddeltas.parent_of(store, idx, r) for r in log] == [-1, 0, 1]
     for base, rev in ((0, 1), (1, 0), (1, 2), (2, 1)):
-        new = functools.partial(texts.__getitem__, rev)
-        delta = storeddeltas.between(store, idx, base, rev, new)
+        inverses = storeddeltas.Inverses()
+        delta = storeddeltas.between(store, idx, base, rev, inverses.take)
         assert delta is not None
         assert mdiff.patches(texts[base], [delta]) == texts[rev]
         # It replaces whole lines.
         start, end, size = struct.unpack('>lll', delta[:12])
         assert start % len(line(0)) == end % len(line(0)) == 0
         assert size % len(line(0)) == 0
-    assert storeddeltas.between(store, idx, 0, 2, lambda: texts[2]) is None
+    assert storeddeltas.between(store, idx, 0, 2, inverses.take) is None
 
 
 def test_frames_of_large_texts_are_bounded() -> None:

@@ -13,12 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mercurial import mdiff
 from mercurial.node import nullrev
 
 from ...amalgam.codecs import deltas
 from .. import errors
 from .fileindex import FileIndex
 from .store import Store
+
+#: Bytes of inverse deltas that are kept for a path until they are sent.
+INVERSE_BYTES = 4 << 20
 
 
 def parent_of(store: Store, idx: FileIndex, rev: int) -> int:
@@ -85,16 +89,68 @@ def stored(store: Store, idx: FileIndex, rev: int) -> bytes | None:
     return entry
 
 
+class Inverses:
+    """Inverse deltas that will be wanted next.
+
+    Repacked frames have the newest text, and older revisions as deltas of newer
+    ones. Whoever sends history begins at the other end. Inverting the delta of
+    an old revision takes the texts of all newer ones, one after the other, so
+    the deltas on the way are inverted as well. Each is given out once.
+    """
+
+    def __init__(self) -> None:
+        # By frame and place of the older revision.
+        self._found: dict[tuple[int, int], bytes] = {}
+        self._size = 0
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._found.clear()
+        self._size = 0
+
+    def take(self, frame_id: int, frame: Any, place: int) -> bytes:
+        """Return the inverse of the delta at ``place`` of a frame."""
+        found = self._found.pop((frame_id, place), None)
+        if found is None:
+            self._fill(frame_id, frame, place)
+            found = self._found.pop((frame_id, place))
+        self._size -= len(found)
+        return found
+
+    def _fill(self, frame_id: int, frame: Any, place: int) -> None:
+        """Invert the deltas between ``place`` and what is known or a text."""
+        found = self._found
+        chain = []
+        while (base := frame.base(place)) >= 0:
+            chain.append(place)
+            place = base
+            if (frame_id, place) in found:
+                # A branch: the deltas from here on are inverted already.
+                break
+        text = frame.text(place)
+        for place in reversed(chain):
+            delta = frame.entry(place)
+            inverse = deltas.invert(delta, text)
+            found[frame_id, place] = inverse
+            self._size += len(inverse)
+            while self._size > INVERSE_BYTES and len(found) > 1:
+                # The newest revision is wanted last.
+                self._size -= len(found.pop(next(iter(found))))
+            if delta and place != chain[0]:
+                text = bytes(mdiff.patches(text, [delta]))
+
+
 def between(
     store: Store,
     idx: FileIndex,
     base: int,
     rev: int,
-    text: Callable[[], bytes],
+    inverse: Callable[[int, Any, int], bytes],
 ) -> bytes | None:
     """Return a delta from ``base`` to ``rev``, or None if none is stored.
 
-    ``text`` returns the text of ``rev``.
+    ``inverse`` returns the inverse of the delta at a place of a frame: it is
+    called with the id of the frame, the frame and the place.
     """
     frame_id, place = idx.frames[rev], idx.places[rev]
     if not frame_id:
@@ -109,7 +165,7 @@ def between(
             entry: bytes = frame.entry(place)
             return entry
         if frame.base(base_place) == place:
-            return deltas.invert(frame.entry(base_place), text())
+            return inverse(frame_id, frame, base_place)
     except errors.Moved:
         pass
     return None

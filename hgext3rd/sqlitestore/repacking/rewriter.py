@@ -10,7 +10,7 @@ takes no lock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mercurial import mdiff
 from mercurial.i18n import _
@@ -260,10 +260,12 @@ class ManifestRewriter(Rewriter):
         """Return (place of the base, delta), or (None, full text)."""
         best: tuple[int | None, bytes] = (None, text)
         others = []
+
+        def inverse(_frame_id: int, frame: Any, place: int) -> bytes:
+            return deltas.invert(frame.entry(place), text)
+
         for base, place in self._bases(idx, candidates):
-            delta = storeddeltas.between(
-                self._store, idx, base, rev, lambda: text
-            )
+            delta = storeddeltas.between(self._store, idx, base, rev, inverse)
             if delta is None:
                 others.append((base, place))
             elif len(delta) < len(best[1]):

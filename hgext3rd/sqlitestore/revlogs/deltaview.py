@@ -24,6 +24,11 @@ class DeltaView:
         # The last answer of ``deltaparent``: revision, its frame and place, and
         # the answer. Core asks twice for each revision that it sends.
         self._last = (nullrev, 0, 0, nullrev)
+        self._inverses = storeddeltas.Inverses()
+
+    def forget(self) -> None:
+        """Forget deltas that were computed ahead."""
+        self._inverses.clear()
 
     def deltaparent(self, rev: int) -> int:
         """Return the earlier revision from which a stored delta leads to ``rev``.
@@ -63,13 +68,9 @@ class DeltaView:
         """
         if nullrev in (rev1, rev2):
             return None
-        store, idx = self._store, self._view.idx
-
-        def text() -> bytes:
-            # A delta is inverted only if both revisions are in one frame.
-            return store.sealed(idx.frames[rev2], idx.places[rev2])
-
-        return storeddeltas.between(store, idx, rev1, rev2, text)
+        return storeddeltas.between(
+            self._store, self._view.idx, rev1, rev2, self._inverses.take
+        )
 
     def stored_delta(self, rev: int) -> bytes | None:
         """Return the stored full text or delta of a revision.

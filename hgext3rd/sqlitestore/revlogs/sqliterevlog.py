@@ -15,6 +15,7 @@ from typing import Any
 
 from mercurial import error, mdiff, revlog, util
 from mercurial.i18n import _
+from mercurial.interfaces import repository
 from mercurial.node import nullrev
 from mercurial.revlogutils import constants, flagutil
 
@@ -27,7 +28,7 @@ from ..reading.store import Store
 # So commands that only read start faster.
 from ..writing import censor, filewriter, fill, ingest
 from ..writing import writer as writing
-from . import integrity, textreader
+from . import emission, integrity, textreader
 from .deltaview import DeltaView
 from .indexview import IndexView
 from .revlogshape import RevlogShape
@@ -259,9 +260,44 @@ class SQLiteRevlog(RevlogShape):
             new = bytes(mdiff.patches(new, [extra_delta]))
         return bytes(mdiff.textdiff(old, new))
 
-    # Core's own functions choose what to send. They use only methods of this
-    # class, and get stored deltas from ``revdiff``.
-    emitrevisions = revlog.revlog.emitrevisions
+    def emitrevisions(
+        self,
+        nodes: Iterable[bytes],
+        nodesorder: bytes | None = None,
+        revisiondata: bool = False,
+        assumehaveparentrevisions: bool = False,
+        deltamode: Any = repository.CG_DELTAMODE_STD,
+        sidedata_helpers: Any = None,
+        debug_info: Any = None,
+        **kwargs: Any,
+    ) -> Iterator[Any]:
+        """Return an iterator of what a changegroup has of some revisions."""
+        nodes = list(nodes)
+        if (
+            emission.OUTBOUND is not None
+            and nodes
+            and nodesorder in (None, b'storage')
+            and revisiondata
+            and deltamode == repository.CG_DELTAMODE_STD
+            and sidedata_helpers is None
+            and debug_info is None
+        ):
+            return emission.emit(self, nodes, assumehaveparentrevisions)
+        found: Iterator[Any] = revlog.revlog.emitrevisions(
+            self,
+            nodes,
+            nodesorder=nodesorder,
+            revisiondata=revisiondata,
+            assumehaveparentrevisions=assumehaveparentrevisions,
+            deltamode=deltamode,
+            sidedata_helpers=sidedata_helpers,
+            debug_info=debug_info,
+            **kwargs,
+        )
+        return found
+
+    # Core's own function chooses what to send in other cases. It uses only
+    # methods of this class, and gets stored deltas from ``revdiff``.
     _emit_revisions = compat.borrow(revlog.revlog, '_emit_revisions')
     _storedeltachains = True
     may_emit_compressed = False
@@ -273,6 +309,7 @@ class SQLiteRevlog(RevlogShape):
         """Forget the text that was read last."""
         self._read_ahead = None
         self.reader.forget()
+        self.deltas.forget()
 
     # core's interface ifilemutation
 
