@@ -135,6 +135,20 @@ def test_many_questions_decode_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert late.whole is not None
 
 
+def test_many_searches_decode_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lateindex, 'SEARCHES', 2)
+    decoded: list[int] = []
+    found = make(decoded)
+    # All four parts are searched for the oldest.
+    for _time in range(2):
+        assert found.core.get_rev(REVISIONS[0].node) == 0
+        assert not decoded
+    assert found.core.get_rev(REVISIONS[0].node) == 0
+    assert found.core.get_rev(nullid) == -1
+    assert decoded == [0, RUN, 2 * RUN]
+    same(found, ordinary())
+
+
 def test_unknown_node_is_an_error() -> None:
     with pytest.raises(error.RevlogError):
         make([]).core.rev(b'\1' * 20)
