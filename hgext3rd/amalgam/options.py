@@ -55,7 +55,8 @@ class Option(NamedTuple):
         if isinstance(self.default, bool):
             return 'yes' if self.default else 'no'
         if isinstance(self.default, tuple):
-            return ', '.join(name.decode() for name in self.default)
+            names = ', '.join(name.decode() for name in self.default)
+            return names or 'none'
         if isinstance(self.default, bytes):
             return self.default.decode()
         return str(self.default)

@@ -90,7 +90,7 @@ def debugwireprotov2(ui: Any, path: bytes, **opts: Any) -> None:
     helpbasic=False,
 )
 def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
-    """build all segments of the history ahead of time
+    """build all segments of the history ahead of time, and clone bundles
 
     Clients with this extension clone the public history in segments. A server
     that has the segments in its cache spends almost no time on a clone. This
@@ -102,13 +102,19 @@ def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
       [hooks]
       txnclose.warm = hg admin::wire-warm --quiet > /dev/null 2>&1 &
 
+    If ``wireprotov2.clonebundles`` is set, the command also makes clone bundles
+    for clients without this extension. It makes a new one when the last lacks
+    5% of the history or more than 1000 changesets, and removes the old one a
+    day later.
+
     The command takes no lock, and it can be interrupted and run again.
 
     The option ``wireprotov2.cacher`` names the cache, see :hg:`help -e
     wireprotov2`.
 
     Template keywords: ``built`` and ``present`` are numbers of segments,
-    ``size`` is the number of bytes built.
+    ``size`` is the number of bytes built, ``bundlesmade`` and
+    ``bundlesremoved`` are numbers of clone bundles.
 
     Returns 0 on success.
     """
@@ -123,6 +129,14 @@ def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
             _(b'%d segments built, %d were there already\n'),
             outcome.built,
             outcome.present,
+        )
+        bundles = outcome.bundles
+        fm.condwrite(
+            not ui.quiet and (bundles.made or bundles.removed),
+            b'bundlesmade bundlesremoved',
+            _(b'%d clone bundles made, %d old ones removed\n'),
+            bundles.made,
+            bundles.removed,
         )
         fm.data(size=outcome.size)
     return 0

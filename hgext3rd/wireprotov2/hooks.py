@@ -29,6 +29,7 @@ import shutil
 from typing import Any
 
 from mercurial import (
+    bundlecaches,
     changegroup,
     commands,
     discovery,
@@ -39,6 +40,7 @@ from mercurial import (
     scmutil,
     streamclone,
     wireprotoserver,
+    wireprotov1server,
 )
 from mercurial.hgweb import request as hgwebrequest
 from mercurial.hgweb import server as hgwebserver
@@ -59,6 +61,7 @@ def uisetup(ui: object) -> None:
     if loading.is_serving():
         hgserve.load_modules()
         _setup_server()
+        _setup_bundles()
     else:
         # Only "hg serve" turns an hg process into a server.
         extensions.wrapcommand(commands.table, b'serve', _serve)
@@ -149,7 +152,25 @@ def _generatev1wireproto(orig: Any, *args: Any, **kwargs: Any) -> Any:
     return orig(*args, **kwargs)
 
 
+def _setup_bundles() -> None:
+    """Tell clients of clone bundles, over HTTP and ssh."""
+    extensions.wrapfunction(
+        wireprotov1server, '_capabilities', _advertise_bundles
+    )
+
+
+def _advertise_bundles(orig: Any, repo: Any, proto: Any) -> list[bytes]:
+    # The extension clonebundles of Mercurial does the same.
+    found: list[bytes] = orig(repo, proto)
+    if wsgi.enabled(repo.ui) and repo.vfs.exists(bundlecaches.CB_MANIFEST_FILE):
+        for name in (b'clonebundles', b'clonebundles_manifest'):
+            if name not in found:
+                found.append(name)
+    return found
+
+
 def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
+    _setup_bundles()
     if not loading.serves_http(opts):
         return orig(ui, repo, **opts)
     _setup_server()

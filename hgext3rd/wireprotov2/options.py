@@ -121,6 +121,16 @@ OPTIONS: tuple[Option, ...] = (
         pattern=True,
     ),
     _option(
+        'clonebundles',
+        (),
+        'list',
+        """Clone bundles for Mercurial without this extension, such as
+        ``zstd-v2 streamv2``, which :hg:`admin::wire-warm` makes and lists in
+        ``clonebundles.manifest``. A client takes the first that it can read.
+        They are kept in the object store of the cacher if clients can reach it,
+        otherwise in ``.hg/bundle-cache``.""",
+    ),
+    _option(
         'connections',
         4,
         'integer',

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 #: Entry point group of cachers that other distributions provide.
 ENTRY_POINT_GROUP = 'amalgam.cachers'
@@ -101,6 +101,27 @@ class Cacher(Protocol):
 
     def close(self) -> None:
         """Release all resources. The cacher is not used afterwards."""
+
+
+@runtime_checkable
+class FileStore(Protocol):
+    """A cacher that can also keep files for clients that know only a URL.
+
+    Cachers need not be one. ``name`` is that of a file in the store. Methods
+    raise nothing but ``CacherError``.
+    """
+
+    #: Whether clients can reach the store.
+    reachable: bool
+
+    def publish(self, name: bytes, path: bytes) -> None:
+        """Keep the content of the local file ``path`` as ``name``."""
+
+    def url(self, name: bytes) -> bytes:
+        """Return where clients can fetch the file, for days at least."""
+
+    def withdraw(self, name: bytes) -> None:
+        """Remove the file; do nothing if it does not exist."""
 
 
 @dataclass(frozen=True, slots=True)

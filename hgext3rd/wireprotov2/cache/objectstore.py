@@ -36,6 +36,9 @@ TARGET = b'objectstore'
 #: How long a signed URL works. A client uses it at once but may be slow.
 SIGNED_FOR = datetime.timedelta(hours=1)
 
+#: How long the signed URL of a file works. No store signs for longer.
+FILE_SIGNED_FOR = datetime.timedelta(days=7)
+
 #: How long one request waits for the store.
 CLIENT_OPTIONS: Any = {'connect_timeout': '2s', 'timeout': '30s'}
 #: Options that are given replace those from the environment, so these variables
@@ -56,6 +59,14 @@ _ERRORS = (
     OSError,
     NotImplementedError,
     ValueError,
+)
+
+
+#: The kinds of stores that can sign URLs.
+_SIGNING = (
+    obstore.store.S3Store,
+    obstore.store.GCSStore,
+    obstore.store.AzureStore,
 )
 
 
@@ -92,24 +103,39 @@ class ObjectStoreCacher:
             )
         return base.Target(TARGET, scheme.encode(), (prefix.encode(),))
 
-    def _url(self, path: str) -> str:
+    @property
+    def reachable(self) -> bool:
+        """Whether clients can fetch files from the store."""
+        return self._public_url is not None or isinstance(self._store, _SIGNING)
+
+    def publish(self, name: bytes, path: bytes) -> None:
+        """Keep a local file as ``name``. Raises ``CacherError``."""
+        with _errors(), open(path, 'rb') as stream:
+            obstore.put(self._store, _file(name), stream)
+
+    def url(self, name: bytes) -> bytes:
+        """Return where clients can fetch the file ``name``.
+
+        Raises ``CacherError``.
+        """
+        return self._url(_file(name), FILE_SIGNED_FOR).encode()
+
+    def withdraw(self, name: bytes) -> None:
+        """Remove the file ``name``. Raises ``CacherError``."""
+        with _errors(), contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._store, _file(name))
+
+    def _url(self, path: str, valid: datetime.timedelta = SIGNED_FOR) -> str:
         """Return the URL at which clients fetch the object at ``path``."""
         if self._public_url is not None:
             return f'{self._public_url}/{path}'
-        if not isinstance(
-            self._store,
-            (
-                obstore.store.S3Store,
-                obstore.store.GCSStore,
-                obstore.store.AzureStore,
-            ),
-        ):
+        if not isinstance(self._store, _SIGNING):
             raise base.CacherConfigError(
                 'this object store cannot sign URLs: set '
                 'wireprotov2.cacher.objectstore.public-url'
             )
         with _errors():
-            return obstore.sign(self._store, 'GET', path, SIGNED_FOR)
+            return obstore.sign(self._store, 'GET', path, valid)
 
     def get(self, key: bytes) -> bytes | None:
         """Return the data under ``key``, or None. Raises ``CacherError``."""
@@ -190,6 +216,11 @@ class ObjectStoreCacher:
 
     def close(self) -> None:
         """Do nothing: connections close with the store object."""
+
+
+def _file(name: bytes) -> str:
+    """Return the path of the object of a file."""
+    return f'bundles/{name.decode("ascii")}'
 
 
 def _open(url: str) -> Any:

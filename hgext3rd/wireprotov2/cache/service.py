@@ -89,6 +89,13 @@ class ResponseCache:
         """Return the places to which clients may be redirected."""
         return self._shared.cacher.targets()
 
+    def file_store(self) -> base.FileStore | None:
+        """Return where files for clients can be kept, None if nowhere."""
+        cacher = self._shared.cacher
+        if isinstance(cacher, base.FileStore) and cacher.reachable:
+            return cacher
+        return None
+
     def key(self, state: keys.KeyState) -> bytes | None:
         """Return the key of a request, or None if it cannot be cached here.
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building the segments of public history ahead of time.
+"""Building ahead of time what clones need: segments and clone bundles.
 
-This is what ``hg admin::wire-warm`` does. It only fills the cache: everything
-is checked again when a request is answered.
+This is what ``hg admin::wire-warm`` does. For segments it only fills the cache:
+everything is checked again when a request is answered.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mercurial import encoding, error
@@ -17,30 +17,38 @@ from ..access import requester
 from ..cache import base, factory, service
 from ..segments import bundle
 from ..segments.history import History
+from . import clonebundles
 
 
 @dataclass(slots=True)
 class Outcome:
     """The result: ``built`` segments, which have ``size`` bytes together.
 
-    ``present`` is how many segments the cache had already.
+    ``present`` is how many segments the cache had already. ``bundles`` tells
+    what happened to clone bundles.
     """
 
     built: int = 0
     size: int = 0
     present: int = 0
+    bundles: clonebundles.Outcome = field(default_factory=clonebundles.Outcome)
 
 
 def warm(ui: Any, repo: Any) -> Outcome:
     """Fill the cache with all segments, the closed ones strongly compressed.
 
-    If this is interrupted, the next run continues. Raises ``Abort`` if there is
-    no cache that outlives this process, or if access to the repository is
-    limited.
+    Makes the clone bundles that the configuration asks for as well. If this is
+    interrupted, the next run continues. Raises ``Abort`` if there is no cache
+    that outlives this process and no clone bundle is wanted, or if access to
+    the repository is limited.
     """
+    clonebundles.specifications(repo)
     cache = factory.for_repo(repo)
     name = ui.config(b'wireprotov2', b'cacher')
-    if cache is None or name == b'memory':
+    if name == b'memory':
+        cache = None
+    without = not name or name in (b'none', b'memory')
+    if cache is None and not (without and clonebundles.concerned(repo)):
         raise error.Abort(
             _(b'there is no cache to fill'),
             hint=_(
@@ -53,11 +61,17 @@ def warm(ui: Any, repo: Any) -> Outcome:
         raise error.Abort(
             _(b'this repository has no segments, since access to it is limited')
         )
-    return _fill(ui, history, cache)
-
-
-def _fill(ui: Any, history: History, cache: service.ResponseCache) -> Outcome:
     outcome = Outcome()
+    if cache is not None:
+        _fill(ui, history, cache, outcome)
+    store = None if cache is None else cache.file_store()
+    outcome.bundles = clonebundles.refresh(repo, store)
+    return outcome
+
+
+def _fill(
+    ui: Any, history: History, cache: service.ResponseCache, outcome: Outcome
+) -> None:
     # Segments that are in a span are not needed by themselves.
     segments = [(span, bundle.LEVEL_AHEAD) for _start, span in history.joined()]
     rest = history.segments().rest
@@ -80,4 +94,3 @@ def _fill(ui: Any, history: History, cache: service.ResponseCache) -> Outcome:
                 elif built is not None:
                     outcome.present += 1
             progress.increment(segment.changesets)
-    return outcome

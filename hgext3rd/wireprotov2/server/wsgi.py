@@ -35,7 +35,7 @@ _NO_STORE = b'no-store'
 _URL_PERMISSIONS = {b'ro': b'pull', b'rw': b'push'}
 
 
-def _enabled(ui: Any) -> bool:
+def enabled(ui: Any) -> bool:
     """Return whether a repository with this configuration has the extension.
 
     The extension is in the process as soon as one repository enables it, and
@@ -46,7 +46,7 @@ def _enabled(ui: Any) -> bool:
 
 def serves(ui: Any) -> bool:
     """Return whether a repository with this configuration answers version 2."""
-    return ui.configbool(SECTION, b'serve') and _enabled(ui)
+    return ui.configbool(SECTION, b'serve') and enabled(ui)
 
 
 def enabled_apis(ui: Any) -> dict[bytes, API]:
@@ -64,7 +64,7 @@ def handlewsgirequest(
     limits how many clones and pulls that computes.
     """
     ui = rctx.repo.ui
-    if not _enabled(ui):
+    if not enabled(ui):
         return orig(rctx, req, res, checkperm)
     parts = req.dispatchparts
     try:
