@@ -158,7 +158,8 @@ def test_untrusted_proxy(kind: str, tmp_path: pathlib.Path) -> None:
 def test_misconfigured(tmp_path: pathlib.Path) -> None:
     extra = '[lfsserver]\ntrusted-proxies = nonsense\n'
     with running(Server('single', tmp_path, extra)) as server:
-        answer = server.batch(one())
+        fields = {'X-Forwarded-Proto': 'https'}
+        answer = server.batch(one(), headers=fields)
         assert answer.status == 500
         assert answer.message == 'the server is not configured correctly'
         assert 'trusted-proxies' in server.log.read_text()

@@ -57,17 +57,10 @@ def address_of(ui: Any, arrival: Arrival) -> Address:
     ``web.baseurl`` is the address of the application, if it is set. Raises
     BadRequest.
     """
-    proxies = ui.configlist(b'lfsserver', b'trusted-proxies')
-    try:
-        trusted = origin.is_trusted(
-            arrival.peer,
-            [entry.decode('utf-8', 'replace') for entry in proxies],
-        )
-    except ValueError as error:
-        raise errors.LfsServerError(
-            'the server is not configured correctly',
-            detail=f'lfsserver.trusted-proxies: {error}',
-        ) from None
+    # Most requests have no such fields, and this costs as much as the rest.
+    trusted = origin.has_proxy_fields(arrival.headers) and _is_trusted(
+        ui, arrival.peer
+    )
     found = origin.client_origin(
         arrival.scheme, arrival.authority, arrival.headers, trusted=trusted
     )
@@ -84,3 +77,16 @@ def address_of(ui: Any, arrival: Arrival) -> Address:
     path = b''.join(b'/' + part for part in parts if part)
     url = f'{scheme}://{authority}{quote(path, safe=_PATH_SAFE)}'
     return Address(url, found.secure and scheme != 'https')
+
+
+def _is_trusted(ui: Any, peer: str) -> bool:
+    proxies = ui.configlist(b'lfsserver', b'trusted-proxies')
+    try:
+        return origin.is_trusted(
+            peer, [entry.decode('utf-8', 'replace') for entry in proxies]
+        )
+    except ValueError as error:
+        raise errors.LfsServerError(
+            'the server is not configured correctly',
+            detail=f'lfsserver.trusted-proxies: {error}',
+        ) from None

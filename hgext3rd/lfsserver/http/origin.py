@@ -19,6 +19,9 @@ from .fields import MAX_FIELD
 
 SCHEMES = ('http', 'https')
 
+# The fields by which proxies say what the client used.
+PROXY_FIELDS = ('forwarded', 'x-forwarded-proto', 'x-forwarded-host')
+
 # A host name, an IPv4 address or an IPv6 address in brackets, and a port. This
 # is more than DNS allows, and nothing that ends an authority.
 _AUTHORITY = re.compile(
@@ -55,6 +58,11 @@ def is_authority(text: str) -> bool:
     return len(text) <= MAX_AUTHORITY and bool(_AUTHORITY.fullmatch(text))
 
 
+def has_proxy_fields(headers: Mapping[str, str]) -> bool:
+    """Return whether a proxy, or a client, has said what the client used."""
+    return any(name in headers for name in PROXY_FIELDS)
+
+
 def server_authority(scheme: str, name: str, port: str) -> str:
     """Return the authority of a server, for requests that do not name one."""
     host = f'[{name}]' if ':' in name and not name.startswith('[') else name
@@ -74,6 +82,8 @@ def client_origin(
     """
     if not is_authority(authority):
         raise errors.BadRequest('the host of the request is invalid')
+    if not has_proxy_fields(headers):
+        return Origin(scheme, authority, scheme == 'https')
     protos, hosts = _forwarded(headers.get('forwarded', ''))
     protos += _elements(headers.get('x-forwarded-proto', ''))
     hosts += _elements(headers.get('x-forwarded-host', ''))
