@@ -16,6 +16,7 @@ from helpers.lfsserver_http import (
     chunked,
     head,
     oid_of,
+    one,
 )
 
 
@@ -80,9 +81,6 @@ def test_missing_blob(server: Server) -> None:
     path = f'/open/.hg/lfs/objects/{ABSENT}'
     answer = server.request('HEAD', path)
     assert (answer.status, answer.body) == (404, b'')
-    answer = server.request('DELETE', path)
-    # hg serve does not know this method; WSGI servers pass it on.
-    assert answer.status == (501 if server.by_hg else 405)
 
 
 @pytest.mark.usefixtures('untouched')
@@ -172,6 +170,35 @@ def test_store_unavailable(server: Server) -> None:
         assert answer.status == 503
         assert answer.message == 'the blob store cannot be opened'
     assert 'gopher' in server.log.read_text()
+
+
+@pytest.mark.parametrize('method', ['DELETE', 'OPTIONS', 'PATCH', 'PROPFIND'])
+def test_other_methods(server: Server, stored: str, method: str) -> None:
+    path = f'/open/.hg/lfs/objects/{stored}'
+    for body in (None, b'x' * 1000):
+        answer = server.request(method, path, body)
+        assert answer.status == 405
+        assert answer.headers['Allow'] == 'GET, HEAD, PUT'
+        assert answer.message == 'this address supports only GET, HEAD, PUT'
+    assert server.request(method, '/open/info/lfs/locks').status == 405
+    if server.by_hg:
+        assert server.request(method, '/open/').status == 501
+
+
+def test_absolute_form(server: Server, stored: str) -> None:
+    """A request target may name the server, in place of the field Host."""
+    start = f'HTTP://localhost:{server.port}'
+    answer = server.request('GET', f'{start}/open/.hg/lfs/objects/{stored}')
+    assert answer.body == CONTENT
+    assert server.request('GET', start).status in (200, 404)
+    answer = server.request(
+        'POST',
+        f'{start}/open/info/lfs/objects/batch',
+        one(),
+        {'Host': f'localhost:{server.port}'},
+    )
+    action = answer.json['objects'][0]['actions']['upload']
+    assert action['href'].startswith(f'http://localhost:{server.port}/open/')
 
 
 def test_unknown_addresses(server: Server) -> None:

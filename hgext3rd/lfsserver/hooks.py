@@ -163,3 +163,7 @@ def init_server(
         connection.connection_class(handler, timeout, fastpath.fast_path(app)),
         **kwargs,
     )
+    if hasattr(self.socket, 'do_handshake_on_connect'):
+        # The thread that accepts connections would wait for the handshake of a
+        # silent client. Without it, the first read does the handshake.
+        self.socket.do_handshake_on_connect = False

@@ -191,6 +191,8 @@ def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
     extensions.wrapfunction(
         handler, 'handle_one_request', hgserve.handle_one_request
     )
+    # Clients that send a header byte by byte must not keep a thread.
+    extensions.wrapfunction(handler, 'parse_request', hgserve.parse_request)
     return orig(ui, repo, **opts)
 
 

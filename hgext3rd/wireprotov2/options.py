@@ -181,7 +181,8 @@ OPTIONS: tuple[Option, ...] = (
         600,
         'integer',
         """Seconds after which :hg:`serve` closes a connection that neither
-        sends nor takes data. 0 means never. WSGI servers have options of their
+        sends nor takes data, or does not send a complete request in this time.
+        0 means never. WSGI servers have options of their
         own for this.""",
     ),
     _option(

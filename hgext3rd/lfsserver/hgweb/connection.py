@@ -2,9 +2,10 @@
 """A request handler for ``hg serve`` that can transfer large bodies.
 
 Mercurial's handler waits forever for slow clients, cannot leave a body unread,
-and copies files through Python. The class here is mixed into that handler and
-changes this for LFS addresses; it passes other requests on. WSGI servers do all
-of this themselves. Nothing here knows the meaning of LFS requests.
+knows few methods and copies files through Python. The class here is mixed into
+that handler and changes this for LFS addresses; it passes other requests on.
+Only the time in which the header has to arrive is limited for all requests. WSGI
+servers do all of this themselves. Nothing here knows the meaning of LFS requests.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
+from ...amalgam import patience
 from .. import errors
 from ..api.messages import error_response
 from ..api.routes import may_be_lfs
@@ -55,6 +58,7 @@ class Connection(HandlerBase):
     # The body of the current request if it is for an LFS address.
     _lfs_body: ConnectionBody | None = None
     _lfs_hold_headers = False
+    _lfs_wait: patience.Wait | None = None
     # Whether the socket has a timeout at the moment.
     _lfs_timed = False
 
@@ -68,12 +72,47 @@ class Connection(HandlerBase):
             )
 
     def handle_one_request(self) -> None:
-        # Mercurial's handler lets a traceback be printed if a client resets the
-        # connection between two requests.
+        # Mercurial's handler waits for ever, and lets a traceback be printed if a
+        # client resets the connection between two requests.
+        self._lfs_wait = patience.begin(self.connection, self.lfs_timeout)
         try:
             super().handle_one_request()
         except ConnectionError:
             self.close_connection = True
+        except OSError as error:
+            # For instance, the client did not want TLS.
+            self.log_error('connection closed: %s', error)
+            self.close_connection = True
+        finally:
+            patience.end(self._lfs_wait)
+
+    def parse_request(self) -> bool:
+        complete = super().parse_request()
+        if patience.end(self._lfs_wait):
+            # To the parser, the header seemed to end.
+            self.close_connection = True
+            return False
+        if complete:
+            self._lfs_use_origin_form()
+        return complete
+
+    def _lfs_use_origin_form(self) -> None:
+        """Split a request target such as "http://host/path"."""
+        scheme, mark, rest = self.path.partition('://')
+        if not mark or scheme.lower() not in ('http', 'https'):
+            return
+        authority, slash, path = rest.partition('/')
+        self.path = slash + path or '/'
+        # RFC 9112 demands that the field is ignored.
+        del self.headers['Host']
+        self.headers['Host'] = authority
+
+    def __getattr__(self, name: str) -> Any:
+        # Python's handler looks for a method of this name, and Mercurial's has
+        # few. LFS requests with other methods get a response of this package.
+        if name.startswith('do_') and may_be_lfs(self.path):
+            return self.do_POST
+        raise AttributeError(name)
 
     def handle_expect_100(self) -> bool:
         # ConnectionBody sends "100 Continue" when the body is read.

@@ -14,7 +14,7 @@ import socket
 import time
 from typing import Any
 
-from ...amalgam import loading
+from ...amalgam import loading, patience
 
 # A length as HTTP has it, limited to what fits into 64 bits.
 _DIGITS = re.compile('[0-9]{1,18}')
@@ -93,12 +93,25 @@ def do_write(orig: Any, handler: Any) -> None:
 def handle_one_request(orig: Any, handler: Any) -> None:
     """Handle one request; end the connection if the client has reset it.
 
-    Between two requests, ``hg serve`` prints a traceback of that.
+    Between two requests, ``hg serve`` prints a traceback of that. The header of
+    a request has to arrive within the timeout of the handler.
     """
+    handler.wire_wait = patience.begin(handler.connection, handler.timeout)
     try:
         orig(handler)
     except ConnectionError:
         handler.close_connection = True
+    finally:
+        patience.end(handler.wire_wait)
+
+
+def parse_request(orig: Any, handler: Any) -> bool:
+    """Read the header of a request, unless it took too long to arrive."""
+    complete: bool = orig(handler)
+    if patience.end(handler.wire_wait):
+        handler.close_connection = True
+        return False
+    return complete
 
 
 def _linger(sock: socket.socket) -> None:
