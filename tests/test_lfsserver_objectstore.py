@@ -7,6 +7,7 @@ import pathlib
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from helpers.lfsserver_http import oid_of
 from test_lfsserver_stores import ABSENT, BlobStoreConformance, Store
 
 from hgext3rd.lfsserver import errors
+from hgext3rd.lfsserver.stores.blobs import Blob
 
 pytest.importorskip('obstore')
 
@@ -69,6 +71,27 @@ class TestS3Proxied(BlobStoreConformance):
 
     def damage(self, oid: str) -> None:
         self.overwrite(f'objects/{oid[:2]}/{oid[2:]}', b'damage')
+
+    def test_missing_bucket(self, store: Store) -> None:
+        """It is not taken for missing blobs."""
+        missing = byurl.open_store(
+            's3://missing/x', self.options, signed=self.SIGNED
+        )
+        calls: list[Callable[[], object]] = [
+            lambda: missing.examine([ABSENT]),
+            lambda: missing.examine([ABSENT, oid_of(self.SMALL)]),
+            lambda: missing.put(oid_of(self.SMALL), [self.SMALL], None),
+            lambda: missing.put(oid_of(self.LARGE), [self.LARGE], None),
+            lambda: list(missing.read(Blob(ABSENT, 1, 0), 0, 1)),
+            lambda: missing.rehash(ABSENT),
+            lambda: list(missing.walk()),
+            lambda: missing.sweep(0),
+        ]
+        for call in calls:
+            with pytest.raises(errors.StoreUnavailable) as caught:
+                call()
+            assert 'missing' not in caught.value.message
+            assert '/missing' in (caught.value.detail or '')
 
     def check_empty(self, store: Store) -> None:
         super().check_empty(store)

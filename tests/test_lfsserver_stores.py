@@ -303,6 +303,16 @@ class TestLocal(BlobStoreConformance):
             with pytest.raises(errors.NotFound):
                 store.quarantine(oid)
 
+    def test_unmounted_disk(self, store: LocalStore) -> None:
+        """Blobs of a linked disk that is missing are not reported missing."""
+        self.root.mkdir()
+        (self.root / 'objects').symlink_to(self.root / 'nowhere')
+        with pytest.raises(errors.StoreUnavailable) as caught:
+            store.examine([ABSENT])
+        assert str(self.root) not in caught.value.message
+        with pytest.raises(errors.StoreUnavailable):
+            put(store, self.SMALL)
+
     def test_free_space_where_blobs_are(
         self, store: LocalStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from ...amalgam import patience
+from ...amalgam.serving import patience
 from .. import errors
 from ..api.messages import error_response
 from ..api.routes import may_be_lfs

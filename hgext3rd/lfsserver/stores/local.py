@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
+from .. import errors
 from ..formats.oids import is_oid
 from .blobs import Blob
 from .content import Block, CheckedContent, FileSlice, hash_file
@@ -97,9 +98,18 @@ class LocalStore:
         try:
             return os.stat(path)
         except FileNotFoundError:
+            self._require_disk()
             if self._cache is None or not self._cache.take(oid, path):
                 return None
         return os.stat(path)
+
+    def _require_disk(self) -> None:
+        """Raise StoreUnavailable if the target of a linked store is gone."""
+        if os.path.islink(self._objects) and not os.path.isdir(self._objects):
+            raise errors.StoreUnavailable(
+                'the blob store failed',
+                detail=f'{self._objects} is a link to a missing directory',
+            )
 
     def read(self, blob: Blob, start: int, stop: int) -> Iterable[bytes]:
         """Return a FileSlice; see BlobStore."""

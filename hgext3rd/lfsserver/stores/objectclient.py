@@ -56,12 +56,22 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].strip()
 
 
+# What stores say when the place itself does not exist: S3 and GCS, then Azure.
+# They answer with the status of a missing object.
+_NO_PLACE = ('NoSuchBucket', 'ContainerNotFound')
+
+
 @contextmanager
 def translated_errors() -> Iterator[None]:
     """Turn errors of obstore into errors of this package."""
     try:
         yield
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if any(code in str(error) for code in _NO_PLACE):
+            raise errors.StoreUnavailable(
+                'the blob store failed',
+                detail=f'the bucket does not exist: {_first_line(error)}',
+            ) from error
         raise errors.NotFound('the object does not exist') from None
     except (BaseError, OSError) as error:
         raise errors.StoreUnavailable(

@@ -86,7 +86,19 @@ class ObjectStore:
             else:
                 with ThreadPoolExecutor(LOOKUPS) as pool:
                     blobs = list(pool.map(self._blob, wanted))
-        return {blob.oid: blob for blob in blobs if blob is not None}
+        found = {blob.oid: blob for blob in blobs if blob is not None}
+        missing = next((oid for oid in wanted if oid not in found), None)
+        if missing is not None:
+            self._require_bucket(missing)
+        return found
+
+    def _require_bucket(self, missing: str) -> None:
+        """Raise StoreUnavailable if blobs are missing because their bucket is.
+
+        The response to HEAD has no body that would tell the difference.
+        """
+        with suppress(errors.NotFound), translated_errors():
+            obstore.get(self._client, object_key(missing))
 
     def read(self, blob: Blob, start: int, stop: int) -> Iterable[bytes]:
         """See BlobStore; NotFound is raised while the result is iterated."""
@@ -180,7 +192,10 @@ class ObjectStore:
     def rehash(self, oid: str) -> bool:
         """See BlobMaintenance."""
         with translated_errors():
-            found = obstore.head(self._client, object_key(oid))
+            found = self._head(object_key(oid))
+            if found is None:
+                self._require_bucket(oid)
+                raise errors.NotFound('the object does not exist')
             return self._hash(object_key(oid), found['size']) == oid
 
     def _delete(self, key: str) -> None:

@@ -14,7 +14,8 @@ import socket
 import time
 from typing import Any
 
-from ...amalgam import loading, patience
+from ...amalgam import loading
+from ...amalgam.serving import patience
 
 # A length as HTTP has it, limited to what fits into 64 bits.
 _DIGITS = re.compile('[0-9]{1,18}')
