@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import pathlib
 import sqlite3
@@ -11,7 +13,7 @@ import threading
 import pytest
 
 from hgext3rd.lfsserver import errors
-from hgext3rd.lfsserver.stores import database
+from hgext3rd.lfsserver.stores import database, verdicts
 from hgext3rd.lfsserver.stores.locks import (
     MAX_LIMIT,
     LockHeld,
@@ -115,3 +117,34 @@ def test_connections_are_bounded(tmp_path: pathlib.Path) -> None:
     for number in range(database.MAX_OPEN * 3):
         LockStore(str(tmp_path / f'{number}.sqlite')).page()
     assert len(database._pool()) <= database.MAX_OPEN
+
+
+@pytest.mark.parametrize('busy', [False, True])
+def test_inherited_connection(tmp_path: pathlib.Path, busy: bool) -> None:
+    """Connections are closed before a fork; a child closes none of the rest."""
+    path = str(tmp_path / 'verified.sqlite')
+
+    def descriptors() -> int:
+        folder = pathlib.Path('/proc/self/fd')
+        return sum(
+            os.path.realpath(entry) == path for entry in folder.iterdir()
+        )
+
+    opened = database.connection(path, verdicts.FORMAT)
+    if not descriptors():
+        pytest.skip('open files of a process cannot be listed')
+    if busy:
+        opened.execute('BEGIN IMMEDIATE')
+    del opened
+    pid = os.fork()
+    if not pid:
+        status = 1
+        with contextlib.suppress(BaseException):
+            found = descriptors()
+            database.forget(path)
+            gc.collect()
+            status = not (found == descriptors() == busy)
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert descriptors() == busy
+    database.forget(path)

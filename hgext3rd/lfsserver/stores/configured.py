@@ -50,7 +50,15 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def lock_store(repo: Any) -> LockStore:
     """Return the locks of ``repo``; a share has those of its source."""
-    return LockStore(os.fsdecode(repo.svfs.join(b'lfs/locks.sqlite')))
+    path = os.fsdecode(repo.svfs.join(b'lfs/locks.sqlite'))
+    return LockStore(path, _creator(repo))
+
+
+def _creator(repo: Any) -> FileCreator:
+    """Return the creator of files that all users of ``repo`` can change."""
+    directory_mode = repo.svfs.createmode
+    mode = directory_mode if directory_mode is not None else 0o777 & ~util.umask
+    return FileCreator(mode & 0o666, directory_mode)
 
 
 def blob_store(repo: Any) -> StoreRoles:
@@ -86,20 +94,13 @@ def blob_store(repo: Any) -> StoreRoles:
     return StoreRoles(store, store)
 
 
-def _creator(repo: Any) -> FileCreator:
-    """Return what creates files with the permissions of the store."""
-    directory_mode = repo.svfs.createmode
-    mode = directory_mode if directory_mode is not None else 0o777 & ~util.umask
-    return FileCreator(mode & 0o666, directory_mode)
-
-
 def _local_store(repo: Any) -> LocalStore:
     """Return the store in ``.hg/store/lfs``, which core's lfs also uses."""
     creator = _creator(repo)
     verdicts = os.fsdecode(repo.cachevfs.join(b'lfs-verified.sqlite'))
     return LocalStore(
         os.fsdecode(repo.svfs.join(b'lfs')),
-        _verdict_caches.setdefault(verdicts, VerdictCache(verdicts)),
+        _verdict_caches.setdefault(verdicts, VerdictCache(verdicts, creator)),
         creator,
         _user_cache(repo, creator),
     )

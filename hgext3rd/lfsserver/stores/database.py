@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Small SQLite databases: one connection per thread, process and file.
 
-Connections are neither shared between threads nor used after a fork, and they
-are closed when their thread ends. This module knows nothing about the content
+Connections are neither shared between threads nor used after a fork: they are
+closed before it, and when their thread ends. This module knows nothing about the content
 of a database except its format.
 """
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ...amalgam.held import Held
 from .. import errors
+from .files import PRIVATE, FileCreator
 
 # Seconds that a writer waits for another one. Transactions here take
 # milliseconds, so a longer wait means that a process is stuck.
@@ -57,24 +58,44 @@ def _pool() -> dict[str, Held]:
     """Return this thread's connections by path, in order of use."""
     pid = os.getpid()
     if getattr(_local, 'pid', None) != pid:
-        # A child process must not use the connections of its parent; see
-        # https://www.sqlite.org/howtocorrupt.html, section 2.6.
+        # A child process must neither use nor close the connections of its
+        # parent; see https://www.sqlite.org/howtocorrupt.html, section 2.6.
+        # Held does not close those that are dropped here.
         _local.pid = pid
         _local.pool = {}
     pool: dict[str, Held] = _local.pool
     return pool
 
 
-def connection(path: str, wanted: DatabaseFormat) -> sqlite3.Connection:
+def _before_fork() -> None:
+    """Close this thread's connections, except those in a transaction.
+
+    SQLite keeps a note in memory of the locks that the process holds. A child
+    inherits the note without the locks, and its own connections to the same file
+    would trust it.
+    """
+    pool = _pool()
+    for path, known in list(pool.items()):
+        if not known.conn.in_transaction:
+            del pool[path]
+            known.close()
+
+
+os.register_at_fork(before=_before_fork)
+
+
+def connection(
+    path: str, wanted: DatabaseFormat, creator: FileCreator = PRIVATE
+) -> sqlite3.Connection:
     """Return this thread's connection to the file at ``path``.
 
-    The file is created if it does not exist. Raises sqlite3.Error, OSError or
-    UnknownFormat.
+    The file is created by ``creator`` if it does not exist. Raises
+    sqlite3.Error, OSError or UnknownFormat.
     """
     pool = _pool()
     known = pool.pop(path, None)
     if known is None or not os.path.exists(path):
-        known = Held(_open(path, wanted))
+        known = Held(_open(path, wanted, creator))
     pool[path] = known
     # The pool is in order of use: the first connection is the oldest.
     while len(pool) > MAX_OPEN:
@@ -90,8 +111,12 @@ def forget(path: str) -> None:
         known.close()
 
 
-def _open(path: str, wanted: DatabaseFormat) -> sqlite3.Connection:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+def _open(
+    path: str, wanted: DatabaseFormat, creator: FileCreator
+) -> sqlite3.Connection:
+    # SQLite would use the umask. It gives the files beside a database the
+    # permissions of the database.
+    creator.make_file(path)
     opened = sqlite3.connect(
         path,
         timeout=BUSY_TIMEOUT,

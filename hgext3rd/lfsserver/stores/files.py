@@ -99,6 +99,18 @@ class FileCreator:
                 os.chmod(path, self._directory_mode)
             durable.sync_directory(parent)
 
+    def make_file(self, path: str) -> None:
+        """Create an empty file and its missing parents, unless it exists."""
+        if os.path.exists(path):
+            return
+        self.make_directories(os.path.dirname(path))
+        with suppress(FileExistsError):
+            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.fchmod(fd, self.file_mode)
+            finally:
+                os.close(fd)
+
     def link(self, source: str, target: str) -> None:
         """Give a file a second name, or copy it where that is impossible.
 
@@ -133,6 +145,10 @@ class FileCreator:
             while data := file.read(_COPY_BLOCK):
                 new.write(data)
             new.install(target, self.file_mode)
+
+
+# For files that nobody but the user of this process has to change.
+PRIVATE = FileCreator()
 
 
 def names_in(directory: str) -> list[str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from .. import errors
 from . import database
+from .files import PRIVATE, FileCreator
 
 FORMAT = database.DatabaseFormat(
     application_id=0x4C46534C,  # "LFSL"
@@ -123,16 +124,19 @@ def _lock(row: tuple[int, str, str, str, str, float]) -> Lock:
 class LockStore:
     """The locks of one repository, in the database file at ``path``.
 
+    ``creator`` creates the file.
+
     All methods raise StoreUnavailable if the database cannot be used.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, creator: FileCreator = PRIVATE) -> None:
         self._path = path
+        self._creator = creator
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
         try:
-            yield database.connection(self._path, FORMAT)
+            yield database.connection(self._path, FORMAT, self._creator)
         except (sqlite3.Error, OSError, database.UnknownFormat) as error:
             database.forget(self._path)
             raise errors.StoreUnavailable(

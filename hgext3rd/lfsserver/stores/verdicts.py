@@ -19,6 +19,7 @@ from os import stat_result
 from ...amalgam import sidefiles
 from ...amalgam.lru import LRU
 from . import database
+from .files import PRIVATE, FileCreator
 
 FORMAT = database.DatabaseFormat(
     application_id=0x4C465356,  # "LFSV"
@@ -61,11 +62,12 @@ class Verdict:
 class VerdictCache:
     """The verdicts of one store, kept in the database at ``path``.
 
-    Threads may share it.
+    ``creator`` creates the file. Threads may share it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, creator: FileCreator = PRIVATE) -> None:
         self._path = path
+        self._creator = creator
         self._memory: LRU[str, Verdict] = LRU(MAX_REMEMBERED)
         self._lock = threading.Lock()
 
@@ -113,7 +115,7 @@ class VerdictCache:
     def _select(self, oids: list[str]) -> dict[str, Verdict]:
         found = {}
         try:
-            opened = database.connection(self._path, FORMAT)
+            opened = database.connection(self._path, FORMAT, self._creator)
             for start in range(0, len(oids), BATCH):
                 keys = [bytes.fromhex(o) for o in oids[start : start + BATCH]]
                 marks = ','.join('?' * len(keys))
@@ -129,7 +131,7 @@ class VerdictCache:
         self, statement: str, rows: Sequence[tuple[object, ...]]
     ) -> None:
         try:
-            opened = database.connection(self._path, FORMAT)
+            opened = database.connection(self._path, FORMAT, self._creator)
             with database.transaction(opened):
                 opened.executemany(statement, rows)
         except (sqlite3.Error, database.UnknownFormat, OSError) as error:
