@@ -207,3 +207,19 @@ def test_concurrent_uploads(server: Server) -> None:
     assert set(statuses) <= {200, 201} and 201 in statuses
     assert server.get(oid_of(data)).body == data
     assert not [name for name in server.files() if '/.upload-' in name]
+
+
+def test_browsers_do_not_interpret_content(server: Server) -> None:
+    data = b'<html><script>alert(1)</script></html>'
+    server.put(data)
+    oid = oid_of(data)
+    answers = [
+        server.get(oid),
+        server.get(oid, Range='bytes=0-5'),
+        server.request('HEAD', f'/open/.hg/lfs/objects/{oid}'),
+    ]
+    for answer in answers:
+        assert answer.headers['Content-Type'] == 'application/octet-stream'
+        assert answer.headers['X-Content-Type-Options'] == 'nosniff'
+        assert answer.headers['Content-Disposition'] == 'attachment'
+    assert server.get('1' * 64).headers['X-Content-Type-Options'] == 'nosniff'

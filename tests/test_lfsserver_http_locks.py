@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,3 +154,23 @@ def test_invalid_lock_requests(
     answer = alice(method, path, body)
     assert answer.status == status
     assert answer.message
+
+
+@pytest.mark.parametrize(
+    'path',
+    ['/dir/a b', './dir/a b', 'dir\\a b', '.\\dir\\a b', '//dir/./a b/'],
+)
+def test_one_path(server: Server, path: str) -> None:
+    """All spellings of a path share one lock."""
+    locks = '/open/info/lfs/locks'
+    created = server.request('POST', locks, {'path': path})
+    assert created.status == 201
+    assert created.json['lock']['path'] == 'dir/a b'
+    assert server.request('POST', locks, {'path': 'dir/a b'}).status == 409
+    query = urllib.parse.urlencode({'path': path})
+    (found,) = server.request('GET', f'{locks}?{query}').json['locks']
+    assert found == created.json['lock']
+    unlock = f'{locks}/{found["id"]}/unlock'
+    assert server.request('POST', unlock, {'force': True}).status == 200
+    for nothing in ('/', './', '\\'):
+        assert server.request('POST', locks, {'path': nothing}).status == 422

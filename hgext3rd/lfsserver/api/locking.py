@@ -76,8 +76,9 @@ def _query_limit(request: LfsRequest) -> int | None:
 
 def listing(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
     """Answer with a page of the locks that match the filters of the query."""
+    path = _query_text(request, 'path', lockrequests.MAX_PATH_BYTES)
     page = _locks(endpoint).page(
-        path=_query_text(request, 'path', lockrequests.MAX_PATH_BYTES),
+        path=None if path is None else lockrequests.canonical_path(path),
         lock_id=_query_text(request, 'id', 64),
         ref=_query_text(request, 'refspec', documents.MAX_REF_BYTES),
         cursor=request.query.get('cursor') or None,

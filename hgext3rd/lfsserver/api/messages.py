@@ -134,6 +134,7 @@ def json_response(
     fields = {
         'Content-Type': documents.MEDIA_TYPE,
         'Cache-Control': 'no-store',
+        'X-Content-Type-Options': 'nosniff',
         **(headers or {}),
     }
     return LfsResponse(status, fields, data)

@@ -51,6 +51,10 @@ def download(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
     ):
         return LfsResponse(304, headers)
     headers['Accept-Ranges'] = 'bytes'
+    # A browser must not show content that a user has uploaded as a page of this
+    # server.
+    headers['X-Content-Type-Options'] = 'nosniff'
+    headers['Content-Disposition'] = 'attachment'
     headers['Content-Type'] = 'application/octet-stream'
     headers['Last-Modified'] = httpfields.http_date(blob.modified)
     span = None
@@ -124,7 +128,10 @@ def upload(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
     finally:
         slot.release()
     endpoint.log(f'received {oid}')
-    fields = {'Content-Type': 'text/plain; charset=utf-8'}
+    fields = {
+        'Content-Type': 'text/plain; charset=utf-8',
+        'X-Content-Type-Options': 'nosniff',
+    }
     return LfsResponse(201 if created else 200, fields)
 
 

@@ -42,6 +42,19 @@ class UnlockRequest:
     ref: str | None
 
 
+def canonical_path(path: str) -> str:
+    """Return the path by which the repository knows a file.
+
+    Clients on Windows may send backslashes, and people a leading "./" or "/".
+    Raises Invalid if nothing is left.
+    """
+    segments = path.replace('\\', '/').split('/')
+    canonical = '/'.join(name for name in segments if name not in ('', '.'))
+    if not canonical:
+        raise errors.Invalid('"path" must name a file')
+    return canonical
+
+
 def parse_lock(data: bytes) -> LockRequest:
     """Return a parsed request to create a lock.
 
@@ -49,7 +62,7 @@ def parse_lock(data: bytes) -> LockRequest:
     """
     document = documents.parse_document(data)
     path = documents.text_member(document, 'path', MAX_PATH_BYTES)
-    return LockRequest(path, documents.ref_member(document))
+    return LockRequest(canonical_path(path), documents.ref_member(document))
 
 
 def parse_lock_verify(data: bytes) -> LockVerifyRequest:
