@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,12 +18,41 @@ from helpers.lfsserver_http import oid_of
 from test_lfsserver_stores import ABSENT, BlobStoreConformance, Store
 
 from hgext3rd.lfsserver import errors
+from hgext3rd.lfsserver.api import batch
+from hgext3rd.lfsserver.api.endpoint import Endpoint, Limits, TransferGate
+from hgext3rd.lfsserver.api.messages import LfsRequest
 from hgext3rd.lfsserver.stores.blobs import Blob
 
 pytest.importorskip('obstore')
 
 from hgext3rd.lfsserver.stores import byurl, objectclient, signedstore
 from hgext3rd.lfsserver.stores.signedstore import SignedObjectStore
+
+
+@dataclass
+class Body:
+    """The body of a request that has arrived."""
+
+    data: bytes
+    chunked = False
+
+    @property
+    def length(self) -> int:
+        return len(self.data)
+
+    def blocks(self) -> Iterator[bytes]:
+        yield self.data
+
+
+def request_of(document: Any) -> LfsRequest:
+    return LfsRequest(
+        method='POST',
+        query={},
+        headers={'content-type': 'application/vnd.git-lfs+json'},
+        body=Body(json.dumps(document).encode()),
+        user=None,
+        permit=lambda operation: None,
+    )
 
 
 class TestFolder(BlobStoreConformance):
@@ -155,6 +186,59 @@ class TestS3Signed(TestS3Proxied):
         self.send(store, self.SMALL, ABSENT)
         assert store.examine([ABSENT]) == {}
         self.check_empty(store)
+
+    def test_larger_than_allowed(self, store: SignedObjectStore) -> None:
+        """A link does not limit what is sent; settling does."""
+        limited = byurl.open_store(
+            self.url,
+            self.options,
+            signed=True,
+            limits=signedstore.UploadLimits(size=len(self.SMALL) - 1),
+        )
+        assert isinstance(limited, SignedObjectStore)
+        oid = oid_of(self.SMALL)
+        self.send(limited, self.SMALL, oid)
+        with pytest.raises(errors.TooLarge):
+            limited.settle(oid)
+        self.check_empty(store)
+        self.send(limited, self.SMALL, oid)
+        assert limited.examine([oid]) == {}
+        self.check_empty(store)
+
+    def test_large_uploads_pass_through_the_server(
+        self, store: SignedObjectStore
+    ) -> None:
+        """Links are for what the store takes in one request."""
+        assert store.max_upload == 5 * 1024**3
+        limited = byurl.open_store(
+            self.url,
+            self.options,
+            signed=True,
+            limits=signedstore.UploadLimits(signed=1000),
+        )
+        assert isinstance(limited, SignedObjectStore)
+        endpoint = Endpoint(
+            store=limited,
+            links=limited,
+            locks=None,
+            limits=Limits(),
+            url='https://hg.example/repo',
+            admit=lambda: TransferGate().enter(0),
+            log=lambda line: None,
+            now=time.time,
+        )
+        objects = [
+            {'oid': ABSENT, 'size': size} for size in (1000, 1001, 2**40)
+        ]
+        answer = batch.respond(
+            endpoint, request_of({'operation': 'upload', 'objects': objects})
+        )
+        assert isinstance(answer.body, bytes)
+        starts = [
+            item['actions']['upload']['href'].startswith(endpoint.url)
+            for item in json.loads(answer.body)['objects']
+        ]
+        assert starts == [False, True, True]
 
     def test_nothing_to_settle(self, store: SignedObjectStore) -> None:
         store.settle(ABSENT)

@@ -60,6 +60,18 @@ OPTIONS = (
     ),
     Option(
         'lfsserver',
+        'max-signed-upload',
+        0,
+        'size',
+        """
+        The size of the largest blob that clients upload with a signed link, which
+        is one request to the object store. Larger blobs pass through this server,
+        which uploads them in parts. 0 means what the store accepts: 5 GiB in S3,
+        5000 MiB in Azure, 5 TiB in GCS. Stores that imitate S3 may accept less.
+        """,
+    ),
+    Option(
+        'lfsserver',
         'link-lifetime',
         3600,
         'integer',

@@ -116,6 +116,9 @@ def _link(
     """Return a link to the store, or None to transfer through this server."""
     if endpoint.links is None:
         return None
+    if method == 'PUT' and pointer.size > endpoint.links.max_upload:
+        # The store would refuse it, after the client has sent everything.
+        return None
     return endpoint.links.link(method, pointer.oid, endpoint.limits.lifetime)
 
 

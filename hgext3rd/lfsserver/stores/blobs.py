@@ -104,7 +104,12 @@ class BlobMaintenance(Protocol):
 
 
 class SignedLinks(Protocol):
-    """The role that lets clients transfer content without this server."""
+    """The role that lets clients transfer content without this server.
+
+    ``max_upload`` is the size of the largest upload by a link, in bytes.
+    """
+
+    max_upload: int
 
     def link(self, method: str, oid: str, lifetime: int) -> SignedLink:
         """Return a link to GET or PUT a blob for ``lifetime`` seconds."""
@@ -113,7 +118,8 @@ class SignedLinks(Protocol):
         """Turn the upload that a client has PUT by a link into a blob.
 
         Does nothing if there is no such upload. Raises Invalid if the content
-        is wrong; the upload is then deleted.
+        is wrong, and TooLarge if there is too much of it; the upload is then
+        deleted.
         """
 
 

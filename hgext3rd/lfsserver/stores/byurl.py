@@ -14,7 +14,12 @@ from typing import Any
 
 from .objectclient import connect
 from .objectstore import ObjectStore
-from .signedstore import SIGNING, SignedObjectStore
+from .signedstore import (
+    SIGNING,
+    UNLIMITED,
+    SignedObjectStore,
+    UploadLimits,
+)
 
 # Stores by configuration, because their clients pool connections. The keys
 # contain the process id: clients do not survive a fork.
@@ -32,29 +37,35 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def open_store(
-    url: str, options: Mapping[str, str], *, signed: bool
+    url: str,
+    options: Mapping[str, str],
+    *,
+    signed: bool,
+    limits: UploadLimits = UNLIMITED,
 ) -> ObjectStore:
     """Return the store at ``url``.
 
-    The result is a SignedObjectStore if ``signed`` is true and the store can
-    sign links. ``options`` are those of obstore for this kind of store, except
+    The result is a SignedObjectStore with ``limits`` if ``signed`` is true and
+    the store can sign links. ``options`` are those of obstore for this kind of store, except
     ``public-endpoint``: the endpoint to put into signed links, if users reach
     the store at another address than this server. Raises StoreUnavailable.
     """
-    key = (os.getpid(), url, tuple(sorted(options.items())), signed)
+    key = (os.getpid(), url, tuple(sorted(options.items())), signed, limits)
     with _open_lock:
         if key not in _open:
-            _open[key] = _new_store(url, dict(options), signed)
+            _open[key] = _new_store(url, dict(options), signed, limits)
         return _open[key]
 
 
-def _new_store(url: str, options: dict[str, str], signed: bool) -> ObjectStore:
+def _new_store(
+    url: str, options: dict[str, str], signed: bool, limits: UploadLimits
+) -> ObjectStore:
     public = options.pop('public-endpoint', None)
     client = connect(url, options)
     if not signed or not isinstance(client, SIGNING):
         return ObjectStore(client)
     if public is None:
-        return SignedObjectStore(client, client)
+        return SignedObjectStore(client, client, limits)
     return SignedObjectStore(
-        client, connect(url, {**options, 'endpoint': public})
+        client, connect(url, {**options, 'endpoint': public}), limits
     )

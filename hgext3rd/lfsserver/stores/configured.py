@@ -88,6 +88,10 @@ def blob_store(repo: Any) -> StoreRoles:
             for key, value in options.items()
         },
         signed=repo.ui.configbool(b'lfsserver', b'signed-links'),
+        limits=signedstore.UploadLimits(
+            repo.ui.configbytes(b'lfsserver', b'max-object-size'),
+            repo.ui.configbytes(b'lfsserver', b'max-signed-upload'),
+        ),
     )
     if isinstance(store, signedstore.SignedObjectStore):
         return StoreRoles(store, store, store)

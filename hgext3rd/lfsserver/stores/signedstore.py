@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -30,24 +31,57 @@ SIGNING = (S3Store, GCSStore, AzureStore)
 MAX_COPY = 5 * 1024**3
 
 
+# Bytes of the largest object that a store takes in one request, from the
+# documentation of the stores.
+_MAX_REQUEST_S3 = 5 * 1024**3
+_MAX_REQUEST_AZURE = 5000 * 1024**2
+_MAX_REQUEST_GCS = 5 * 1024**4
+
+
+def _max_request(client: Any) -> int:
+    """Return the size of the largest object that is uploaded by one request."""
+    if isinstance(client, AzureStore):
+        return _MAX_REQUEST_AZURE
+    return _MAX_REQUEST_GCS if isinstance(client, GCSStore) else _MAX_REQUEST_S3
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """The limits of uploads in bytes.
+
+    ``size`` is that of any blob (0 means no limit), ``signed`` that of a blob
+    that is uploaded by a signed link (0 means what the store accepts).
+    """
+
+    size: int = 0
+    signed: int = 0
+
+
+UNLIMITED = UploadLimits()
+
+
 class SignedObjectStore(ObjectStore):
     """An ObjectStore that also implements SignedLinks.
 
     Looking up a missing blob settles its upload. ``signer`` is the client that
     signs links. It differs from ``client`` if users reach the store at another
-    address than this server does.
+    address than this server does. ``limits`` are those of uploads.
     """
 
-    def __init__(self, client: Any, signer: Any) -> None:
+    def __init__(
+        self, client: Any, signer: Any, limits: UploadLimits = UNLIMITED
+    ) -> None:
         super().__init__(client)
         self._signer = signer
+        self._max_size = limits.size
+        self.max_upload = limits.signed or _max_request(signer)
 
     def _blob(self, oid: str) -> Blob | None:
         blob = super()._blob(oid)
         if blob is None:
             # Core's lfs client uploads by links, but never sends the verify
             # request that would settle the upload.
-            with suppress(errors.Invalid):
+            with suppress(errors.Invalid, errors.TooLarge):
                 self.settle(oid)
                 blob = super()._blob(oid)
         return blob
@@ -71,6 +105,12 @@ class SignedObjectStore(ObjectStore):
             found = self._head(incoming)
             if found is None:
                 return
+            if self._max_size and found['size'] > self._max_size:
+                # A link does not limit what is sent to it.
+                self._delete(incoming)
+                raise errors.TooLarge(
+                    f'The object is larger than {self._max_size} bytes'
+                )
             if self._head(object_key(oid)) is None:
                 self._accept(oid, incoming, found)
             self._delete(incoming)
