@@ -27,7 +27,7 @@ from .texts import Texts
 #: Bytes of the largest text for which several deltas are compared.
 COMPARED = 8 << 20
 #: Bytes of texts of a line that are kept to compare with.
-KEPT = 32 << 20
+KEPT = 8 << 20
 #: How many times larger than a delta of an outside revision another delta may
 #: be. Receivers must read outside revisions, and databases store the full text.
 OUTSIDE_COST = 2
