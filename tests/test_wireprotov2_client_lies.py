@@ -270,6 +270,9 @@ def test_wrong_response(
         if 'multirequest' not in request:
             return body
         responses = read(body)
+        if len(responses) == 3:
+            # The list of what is missing; the pull proper follows.
+            return body
         assert len(responses) == 5
         asked.append(request)
         lie(responses)

@@ -9,7 +9,7 @@ follows, which finds little left to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mercurial import exchange
@@ -51,7 +51,7 @@ def pull(session: PullSession, pullop: Any) -> int:
     size = endpoint.api.batch_size(b'filesdata')
     try:
         session.heads = _heads(client)
-        nodes = _graph(client, list(session.heads))
+        nodes = graph(client, list(session.heads))
         batches = list(cut(nodes, min(size or LEAST, LEAST)))
     except ProtocolError as exc:
         raise failures.RemoteFailure(client.url, exc.message) from exc
@@ -97,10 +97,13 @@ def _heads(client: HTTPClient) -> list[bytes]:
     return heads
 
 
-def _graph(
-    client: HTTPClient, heads: list[bytes]
+def graph(
+    client: HTTPClient, heads: list[bytes], roots: Sequence[bytes] = ()
 ) -> list[tuple[bytes, bytes, bytes]]:
-    """Return node and parents of all ancestors of ``heads``, parents first."""
+    """Return node and parents of all ancestors of ``heads``, parents first.
+
+    Those of ``roots`` and these themselves are left out.
+    """
     if not heads:
         return []
     request = Exchange(
@@ -111,7 +114,7 @@ def _graph(
                 b'revisions': [
                     {
                         b'type': b'changesetdagrange',
-                        b'roots': [],
+                        b'roots': list(roots),
                         b'heads': heads,
                     }
                 ],

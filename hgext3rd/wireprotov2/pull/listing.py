@@ -7,8 +7,8 @@ are fetched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..client import failures
@@ -43,7 +43,8 @@ class ListedSegment:
 
     ``changesets`` is their number. ``estimate`` is a rough number of bytes. A
     repository that has all ``heads`` has the whole segment. A segment that is
-    not ``final`` will be replaced when the history grows.
+    not ``final`` will be replaced when the history grows. ``missing`` is how
+    many of the changesets the server assumes to be missing.
     """
 
     name: bytes
@@ -51,6 +52,12 @@ class ListedSegment:
     estimate: int
     heads: tuple[bytes, ...]
     final: bool
+    missing: int = 0
+
+    @property
+    def mostly_missing(self) -> bool:
+        """Whether fetching the segment costs little more than what is missing."""
+        return self.missing >= self.changesets * LEAST_PART
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,27 @@ class SegmentList:
     cgversion: bytes
     spans: tuple[Span, ...] = ()
 
+    def inside(self, span: Span) -> tuple[ListedSegment, ...]:
+        """Return the segments of a span, none if it does not consist of any."""
+        stop = span.first
+        changesets = 0
+        while changesets < span.changesets and stop < len(self.segments):
+            changesets += self.segments[stop].changesets
+            stop += 1
+        found = self.segments[span.first : stop]
+        if changesets != span.changesets or not all(s.final for s in found):
+            return ()
+        return found
+
+    def without(self, names: Collection[bytes]) -> SegmentList:
+        """Return a list without spans that hold one of the segments ``names``."""
+        kept = tuple(
+            span
+            for span in self.spans
+            if not any(segment.name in names for segment in self.inside(span))
+        )
+        return replace(self, spans=kept)
+
     def plan(self, missing: Iterable[ListedSegment]) -> list[ListedSegment]:
         """Return what to fetch to get the segments ``missing``.
 
@@ -85,16 +113,10 @@ class SegmentList:
         wanted = {segment.name for segment in missing}
         joined: dict[int, tuple[int, ListedSegment]] = {}
         for span in self.spans:
-            stop = span.first
-            changesets = 0
-            while changesets < span.changesets and stop < len(self.segments):
-                changesets += self.segments[stop].changesets
-                stop += 1
-            inside = self.segments[span.first : stop]
-            if changesets != span.changesets or not all(
-                segment.final for segment in inside
-            ):
+            inside = self.inside(span)
+            if not inside:
                 continue
+            stop = span.first + len(inside)
             whole = sum(segment.estimate for segment in inside)
             part = sum(s.estimate for s in inside if s.name in wanted)
             if part and part >= whole * LEAST_PART:
@@ -102,7 +124,7 @@ class SegmentList:
                     stop,
                     ListedSegment(
                         span.name,
-                        changesets,
+                        span.changesets,
                         whole,
                         tuple(head for s in inside for head in s.heads),
                         True,
@@ -129,26 +151,39 @@ def text(value: Any, key: bytes) -> bytes:
     return found
 
 
-def request(client: HTTPClient) -> tuple[SegmentList | None, list[bytes]]:
+def request(
+    client: HTTPClient, known: Sequence[bytes] = ()
+) -> tuple[SegmentList | None, list[bytes], bool]:
     """Ask the server for its segments and for the heads of its history.
 
-    The list is None if it has an unknown version; then there are no heads
-    either. Raises ``failures.RemoteFailure``.
+    The list may lack segments of which all changesets are ancestors of the
+    nodes ``known``. It is None if it has an unknown version; then there are no
+    heads either. The last result is whether the server has all nodes ``known``.
+    Raises ``failures.RemoteFailure``.
     """
     # Both in one request: the clone of a history that is shorter than a
     # segment needs the heads next.
     exchange = Exchange(
         client,
-        CommandCall(b'segments', limits=LISTING_LIMITS),
+        CommandCall(
+            b'segments',
+            {b'known': list(known)} if known else {},
+            limits=LISTING_LIMITS,
+        ),
         CommandCall(b'heads'),
+        *([CommandCall(b'known', {b'nodes': list(known)})] if known else []),
     )
     try:
         listing = parse(exchange.values(0))
         heads: list[bytes] = []
+        has_all = True
         if listing is not None:
             heads = records.heads(exchange.values(1))
+            if known:
+                answers = list(exchange.values(2))
+                has_all = answers == [b'1' * len(known)]
             exchange.finish()
-        return listing, heads
+        return listing, heads, has_all
     except ProtocolError as exc:
         raise failures.RemoteFailure(client.url, exc.message) from exc
     finally:
@@ -220,4 +255,5 @@ def _parse_segment(value: Any) -> ListedSegment:
         records.count(value, b'estimate'),
         tuple(heads),
         value.get(b'final') is True,
+        records.count(value, b'missing') if b'missing' in value else 0,
     )

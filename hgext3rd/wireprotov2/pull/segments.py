@@ -85,9 +85,9 @@ def pull(session: PullSession) -> int:
             # The server may have replaced the last segment because its history
             # has grown, so ask for the list again.
             if attempt == 2:
-                _give_up(repo, exc)
+                give_up(repo, exc)
         except (fetch.DigestMismatch, BadSegment) as exc:
-            _give_up(repo, exc)
+            give_up(repo, exc)
             break
         except failures.ConnectionFailure:
             raise
@@ -97,16 +97,16 @@ def pull(session: PullSession) -> int:
             if isinstance(exc, failures.Unavailable):
                 session.endpoint.give_up(exc)
             else:
-                _give_up(repo, exc)
+                give_up(repo, exc)
             break
     return 0
 
 
-def _give_up(repo: Any, exc: failures.RemoteFailure) -> None:
+def give_up(repo: Any, exc: failures.RemoteFailure) -> None:
     repo.ui.warn(_(b'warning: not pulling in segments: %s\n') % exc.message)
 
 
-def _missing(
+def missing_in(
     repo: Any, segments: Sequence[ListedSegment]
 ) -> list[ListedSegment]:
     """Return the segments that ``repo`` does not have completely."""
@@ -120,19 +120,21 @@ def _pull(session: PullSession) -> int:
     """Ask for the list of segments, then fetch and apply the missing ones."""
     assert session.endpoint is not None
     repo = session.repo
-    listed, session.heads = listing.request(session.endpoint.client())
+    listed, session.heads, _all = listing.request(session.endpoint.client())
     if listed is None or not any(segment.final for segment in listed.segments):
         # The history is shorter than a segment: one request gets all of it.
         return 0
     if listed.cgversion not in changegroup.supportedincomingversions(repo):
         return 0
-    missing = _missing(repo, listed.segments)
+    missing = missing_in(repo, listed.segments)
     if not missing:
         return 0
-    return _Application(session, listed.plan(missing)).run()
+    # Before the first change: whatever happens later can be continued.
+    session.resumption.begin()
+    return Application(session, listed.plan(missing)).run()
 
 
-class _Application:
+class Application:
     """Fetches and applies ``segments``, in their order."""
 
     def __init__(
@@ -178,8 +180,6 @@ class _Application:
             % (self._total, len(self._segments))
         )
         connections = max(1, ui.configint(b'wireprotov2', b'connections'))
-        # Before the first change: whatever happens later can be continued.
-        session.resumption.begin()
         session.report = Report(repo)
         fetcher = Fetcher(self._segments, connections, self._make_source)
         down = ui.makeprogress(
@@ -256,7 +256,7 @@ class _Application:
                     _(b'a segment cannot be applied: %s')
                     % stringutil.forcebytestr(exc)
                 ) from exc
-            if _missing(self._repo, segments):
+            if missing_in(self._repo, segments):
                 raise self._failure(
                     _(b'a segment does not hold the changesets it lists')
                 )

@@ -46,10 +46,13 @@ class PullSession:
         self.endpoint = endpoint_of(remote)
         self.depth = depth
         self.confirm = confirm
-        #: the number of changesets before the pull
+        #: the numbers of changesets and of heads before the pull
         self.first = len(repo.unfiltered())
+        self.first_heads = len(repo.heads())
         #: the heads of the remote if this session requested them, else empty
         self.heads: Sequence[bytes] = ()
+        #: whether the remote has all heads of the repository; False if unknown
+        self.heads_known = False
         #: how many segments or batches were applied ahead of the pull proper
         self.applied = 0
         #: the summary of what is applied ahead

@@ -21,7 +21,7 @@ from mercurial.utils import stringutil, urlutil
 from ..client import failures
 from ..client.endpoint import endpoint_of
 from ..shallow import storage
-from . import abilities, batches, deepen, segments
+from . import abilities, batches, catchup, deepen, segments
 from .parts import Parts
 from .session import PullSession
 
@@ -91,12 +91,21 @@ def _pull_resumably(
             ) from exc
         raise
     if session.applied:
-        # The pull proper may have found nothing more, and then returns 0.
-        pullop.cgresult = pullop.cgresult or 1
+        pullop.cgresult = _result(session)
     complete = resumption.new_clone or pullop.heads is None
     if complete and resumption.unfinished():
         resumption.end()
     return pullop
+
+
+def _result(session: PullSession) -> int:
+    """Return what a changegroup with everything pulled would have returned.
+
+    That is 1 plus the number of additional heads, or -1 minus that of heads
+    that have gone.
+    """
+    more = len(session.repo.heads()) - session.first_heads
+    return more + 1 if more >= 0 else more - 1
 
 
 def _pull_with_fallback(
@@ -133,7 +142,9 @@ def run_ahead(orig: Any, pullop: Any) -> None:
     if session is None or session.endpoint is None or session.in_batch:
         orig(pullop)
         return
-    if session.can_run_ahead(pullop) and segments.suitable(session, pullop):
+    if catchup.suitable(session, pullop):
+        _run(session, lambda: catchup.pull(session, pullop))
+    elif session.can_run_ahead(pullop) and segments.suitable(session, pullop):
         _run(session, lambda: segments.pull(session))
     if not len(session.repo.unfiltered()):
         orig(pullop)
@@ -177,11 +188,19 @@ def find_common_incoming(
     """Skip ``discovery.findcommonincoming`` if its result is known.
 
     An empty repository has nothing in common with the remote, so only the
-    heads of the remote are needed, and the session may know them.
+    heads of the remote are needed, and the session may know them. It may also
+    know that the remote has all heads of the repository.
     """
     session = PullSession.of(remote)
-    if session is not None and session.heads and not len(repo.unfiltered()):
-        return [nullid], True, heads or list(session.heads)
+    if session is not None and session.heads:
+        wanted = heads or list(session.heads)
+        if not len(repo.unfiltered()):
+            return [nullid], True, wanted
+        if session.heads_known:
+            has_node = repo.changelog.hasnode
+            if all(map(has_node, wanted)):
+                return wanted, False, wanted
+            return repo.heads(), True, wanted
     return orig(repo, remote, heads, *args, **kwargs)
 
 

@@ -41,6 +41,24 @@ class History:
             return SegmentListing()
         return listing.list_segments(self._repo, self._agreement)
 
+    def missing(self, nodes: Sequence[bytes]) -> list[int]:
+        """Return how many changesets each segment has that are not known.
+
+        Known are ``nodes`` and their ancestors. Nodes that the requester does
+        not see are ignored.
+        """
+        changelog = self._repo.changelog
+        known = [changelog.rev(n) for n in nodes if changelog.hasnode(n)]
+        found = self.segments().segments()
+        heads = [changelog.rev(n) for segment in found for n in segment.heads]
+        missing = set(changelog.findmissingrevs(common=known, heads=heads))
+        return [
+            sum(rev in missing for rev in segment.revs())
+            if any(changelog.rev(node) in missing for node in segment.heads)
+            else 0
+            for segment in found
+        ]
+
     def joined(self) -> list[tuple[int, Segment]]:
         """Return the spans of the closed segments.
 

@@ -56,7 +56,7 @@ INLINE = b'peer-bundle-cache://'
 
 
 @dataclass(slots=True)
-class Outcome:
+class BundleChanges:
     """How many bundles were ``made``, and how many ``removed``."""
 
     made: int = 0
@@ -90,7 +90,7 @@ def concerned(repo: Any) -> bool:
     return bool(wanted) or repo.vfs.exists(bundlerecord.FILE)
 
 
-def refresh(repo: Any, store: base.FileStore | None) -> Outcome:
+def refresh(repo: Any, store: base.FileStore | None) -> BundleChanges:
     """Make the bundles that are missing or too old; remove those replaced.
 
     ``store`` is where clients can fetch them; without it, they are kept beside
@@ -99,11 +99,11 @@ def refresh(repo: Any, store: base.FileStore | None) -> Outcome:
     """
     wanted = specifications(repo)
     if not concerned(repo):
-        return Outcome()
+        return BundleChanges()
     try:
         lock = lockmod.lock(repo.vfs, LOCK, timeout=0)
     except error.LockHeld:
-        return Outcome()
+        return BundleChanges()
     try:
         return _Refreshing(repo, store, wanted).run()
     finally:
@@ -122,9 +122,9 @@ class _Refreshing:
         self._wanted = wanted
         self._bundles = bundlerecord.read(repo)
         self._censored = censoring.generation(repo)
-        self._outcome = Outcome()
+        self._outcome = BundleChanges()
 
-    def run(self) -> Outcome:
+    def run(self) -> BundleChanges:
         now = int(time.time())
         heads = [node for node in self._public.heads() if node != self._null]
         self._bundles = [self._checked(b, now) for b in self._bundles]

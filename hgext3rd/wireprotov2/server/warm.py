@@ -31,7 +31,9 @@ class Outcome:
     built: int = 0
     size: int = 0
     present: int = 0
-    bundles: clonebundles.Outcome = field(default_factory=clonebundles.Outcome)
+    bundles: clonebundles.BundleChanges = field(
+        default_factory=clonebundles.BundleChanges
+    )
 
 
 def warm(ui: Any, repo: Any) -> Outcome:

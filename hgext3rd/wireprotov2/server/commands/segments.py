@@ -18,16 +18,29 @@ from ...proto.errors import CommandError
 from ...segments import bundle
 from ...segments.history import CHUNK, History
 from .registry import Argument, Command, Request
+from .revisions import node_list
 
 #: Version of the two responses.
 VERSION = 1
 
 
-def segments(request: Request) -> Iterator[bytes]:
-    """List the segments of the public history, in the order of application."""
+def segments(request: Request, known: list) -> Iterator[bytes]:
+    """List the segments of the public history, in the order of application.
+
+    If there are nodes ``known``, tell how many changesets of each segment are
+    not among these and their ancestors. Leave out the segments before the first
+    that has such changesets.
+    """
     history = History(request.requester)
     listing = history.segments()
     found = listing.segments()
+    skipped = 0
+    missing = [segment.changesets for segment in found]
+    if known:
+        missing = history.missing(node_list(known, b'known'))
+        while skipped < len(found) and not missing[skipped]:
+            skipped += 1
+    found, missing = found[skipped:], missing[skipped:]
     yield cbor.encode(
         {
             b'version': VERSION,
@@ -37,23 +50,25 @@ def segments(request: Request) -> Iterator[bytes]:
             b'spans': [
                 {
                     b'name': span.name,
-                    b'first': start,
+                    b'first': start - skipped,
                     b'changesets': span.changesets,
                 }
                 for start, span in history.spans()
+                if start >= skipped
             ],
         }
     )
-    for segment in found:
-        yield cbor.encode(
-            {
-                b'name': segment.name,
-                b'changesets': segment.changesets,
-                b'estimate': segment.size,
-                b'heads': list(segment.heads),
-                b'final': segment is not listing.rest,
-            }
-        )
+    for segment, count in zip(found, missing, strict=True):
+        described: dict[bytes, Any] = {
+            b'name': segment.name,
+            b'changesets': segment.changesets,
+            b'estimate': segment.size,
+            b'heads': list(segment.heads),
+            b'final': segment is not listing.rest,
+        }
+        if known:
+            described[b'missing'] = count
+        yield cbor.encode(described)
 
 
 def segmentdata(
@@ -122,7 +137,13 @@ def _key_state(request: Request, args: dict[bytes, Any]) -> KeyState | None:
 COMMANDS = {
     command.name: command
     for command in (
-        Command(b'segments', segments, outgoing=True, quick=True),
+        Command(
+            b'segments',
+            segments,
+            args={b'known': Argument(b'list', [])},
+            outgoing=True,
+            quick=True,
+        ),
         Command(
             b'segmentdata',
             segmentdata,
