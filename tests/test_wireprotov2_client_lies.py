@@ -20,12 +20,14 @@ from helpers import wireprotov2_conversation as conversation
 from helpers.wireprotov2_conversation import URL, nodes
 from mercurial import commands, error, localrepo, phases, util
 
+from hgext3rd.amalgam.lru import LRU
 from hgext3rd.wireprotov2.proto import cbor, frames
 from hgext3rd.wireprotov2.proto import client as protoclient
 from hgext3rd.wireprotov2.proto.errors import CBORError
 from hgext3rd.wireprotov2.pull import listing as segment_list
 from hgext3rd.wireprotov2.pull import records
 from hgext3rd.wireprotov2.segments import cut
+from hgext3rd.wireprotov2.segments import listing as segment_cache
 
 HAVE = 2
 TOTAL = 5
@@ -360,6 +362,8 @@ def test_segments_that_differ_from_their_list(
 ) -> None:
     """The segment is refused, and an ordinary pull gets the changesets."""
     monkeypatch.setattr(cut, 'LEAST_CHANGESETS', 2)
+    # Earlier tests have asked for the segments.
+    monkeypatch.setattr(segment_cache, '_listings', LRU(1))
     whole = conversation.Outcome(URL, tmp_path / 'whole', connections=b'1')
     expected = nodes(whole.repo)
 
