@@ -21,7 +21,7 @@ from hgext3rd.sqlitestore.reading import contents
 from hgext3rd.sqlitestore.reading.store import Store
 
 # Two frames fit into the limit for small frames while a transaction writes.
-SIZE = contents.WRITING_SMALL_FRAMES // 2 - 1024
+SIZE = contents.WRITING_FRAMES // 2 - 1024
 COUNT = 5
 
 
@@ -65,6 +65,20 @@ def test_text_cache_drops_what_exceeds_a_new_limit() -> None:
     assert cache.size == 21
 
 
+def test_text_cache_keeps_many_small_texts_or_a_few_large_ones() -> None:
+    cache = frames.TextCache()
+    small, large = frames.USUAL_TEXTS // 64, frames.USUAL_TEXTS // 16
+    assert cache.room(0) == frames.USUAL_TEXTS
+    assert cache.room(small) == 64
+    assert cache.room(large) == frames.FEW_TEXTS
+    assert cache.room(1 << 20) == frames.TEXT_CACHE >> 20
+    for size in (small, large, 1 << 20):
+        for place in range(100):
+            cache.keep((size, place), b'x' * size)
+        assert len(cache._texts) == cache.room(size)
+        assert cache.size == cache.room(size) * size
+
+
 def read_all(store: Store) -> None:
     """Read the text of each frame."""
     for number in range(1, COUNT + 1):
@@ -76,10 +90,10 @@ def test_transaction_keeps_fewer_frames(store: Store) -> None:
     read_all(store)
     assert len(kept) == COUNT
     store.open_writer = IdleWriter()
-    assert kept.used <= contents.WRITING_SMALL_FRAMES
+    assert kept.used <= contents.WRITING_FRAMES
     assert store._contents._texts.size <= contents.WRITING_TEXTS
     read_all(store)
-    assert len(kept) == contents.WRITING_FEW_FRAMES
+    assert len(kept) == contents.FEW_FRAMES
     assert store._contents._texts.size <= contents.WRITING_TEXTS
     store.open_writer = None
     read_all(store)
@@ -92,7 +106,7 @@ def test_updating_caches_keeps_little(store: Store) -> None:
     kept = store._contents._frames
     with store.keeping_less():
         read_all(store)
-        assert len(kept) == contents.WRITING_FEW_FRAMES
+        assert len(kept) == contents.FEW_FRAMES
         assert store._contents._texts.size <= contents.WRITING_TEXTS
     read_all(store)
     assert len(kept) == COUNT
@@ -100,7 +114,7 @@ def test_updating_caches_keeps_little(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.keeping_less():
         raise ZeroDivisionError
     read_all(store)
-    assert len(kept) == contents.WRITING_FEW_FRAMES
+    assert len(kept) == contents.FEW_FRAMES
     store.open_writer = None
     store.db.close()
 

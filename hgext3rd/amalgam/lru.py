@@ -71,12 +71,14 @@ class LRU(Generic[K, V]):
         self.used -= found[1]
         return found[0]
 
-    def drop_oldest(self) -> None:
-        """Remove the entry that was used least recently.
+    def drop_oldest(self) -> K:
+        """Remove the entry that was used least recently; return its key.
 
         Raises KeyError if there is none.
         """
-        self.used -= self._entries.popitem(last=False)[1][1]
+        key, (_value, cost) = self._entries.popitem(last=False)
+        self.used -= cost
+        return key
 
     def clear(self) -> None:
         """Remove all entries."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Memory of serving processes."""
+"""Settings of the memory allocator."""
 
 from __future__ import annotations
 
-import ctypes
+import functools
 import os
 
 # glibc's number of the parameter M_MMAP_THRESHOLD. Blocks of this size (in bytes)
@@ -15,6 +15,7 @@ _RETURNED_SIZE = 1024 * 1024
 _ALLOCATOR_VARIABLES = ('MALLOC_MMAP_THRESHOLD_', 'GLIBC_TUNABLES')
 
 
+@functools.cache
 def return_large_blocks() -> None:
     """Have large blocks of memory returned to the system when they are freed.
 
@@ -25,6 +26,8 @@ def return_large_blocks() -> None:
     """
     if any(name in os.environ for name in _ALLOCATOR_VARIABLES):
         return
+    import ctypes
+
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _RETURNED_SIZE)

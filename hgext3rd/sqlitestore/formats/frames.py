@@ -44,8 +44,12 @@ _HEAD_COLUMNS = 4
 _SPLIT_COLUMNS = 5
 
 # Bytes of texts to keep, so that reading the revisions of a file one after the
-# other applies each delta about once.
+# other applies each delta about once. More texts than FEW_TEXTS are kept while
+# they take no more than USUAL_TEXTS bytes, and no more than TEXT_CACHE bytes are
+# kept of texts of any size.
 TEXT_CACHE = 8 << 20
+USUAL_TEXTS = 1 << 20
+FEW_TEXTS = 32
 
 # Bytes of memory that an entry takes beside its data.
 ENTRY_BYTES = 32
@@ -62,7 +66,10 @@ SHARE = 2
 
 
 class TextCache:
-    """The texts that were used last, by (frame id, entry)."""
+    """The texts that were used last, by (frame id, entry).
+
+    ``limit`` is the number of bytes that they may take if they are large.
+    """
 
     def __init__(self, limit: int = TEXT_CACHE) -> None:
         self._texts: LRU[tuple[int, int], bytes] = LRU(limit)
@@ -84,9 +91,17 @@ class TextCache:
 
     def keep(self, key: tuple[int, int], text: bytes) -> None:
         """Add a text, unless it is larger than the whole cache."""
-        size = len(text)
+        texts, size = self._texts, len(text)
         if size <= self.limit:
-            self._texts.put(key, text, size)
+            texts.put(key, text, size)
+            while texts.used > USUAL_TEXTS and len(texts) > FEW_TEXTS:
+                texts.drop_oldest()
+
+    def room(self, size: int) -> int:
+        """Return how many texts of ``size`` bytes the cache has room for."""
+        size = size or 1
+        usual = max(USUAL_TEXTS // size, FEW_TEXTS)
+        return min(usual, self.limit // size)
 
 
 def encode_head(
@@ -352,7 +367,7 @@ class Frame:
             else:
                 text = texts.get((frame_id, base))
         # How many texts of this size may be kept.
-        most = texts.limit // SHARE // (len(text) or 1)
+        most = texts.room(len(text)) // SHARE
         # A reader that goes from an entry to its base, and on to the base of
         # that, as a reader of the history from its beginning does, will want
         # the next texts as well.

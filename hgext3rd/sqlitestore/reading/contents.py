@@ -15,28 +15,30 @@ from mercurial import mdiff
 from mercurial.i18n import _
 
 from ...amalgam.codecs import chunks, columns
-from ...amalgam.lru import LRU
 from .. import errors
 from ..compat import mpatch
 from ..database.connection import Database
 from ..formats import frames, schema, statements
 from .fileindex import FileIndex
+from .growing import GrowingCache
 from .indexes import Indexes
 
-# Bytes of decoded frames to keep: FEW_FRAMES of any size, or more of them while
-# they take no more than SMALL_FRAMES bytes. Commands on consecutive changesets
+# The decoded frames to keep (see ``growing``). Commands on consecutive changesets
 # read files from about ten frames of 2 MB in turn. With 16 MB instead of 24,
 # ``hg export`` of 60 changesets decoded four times as much; with 20 MB, export
 # took 6% more CPU on another history.
-FRAME_CACHE = 32 << 20
-FEW_FRAMES = 4
-SMALL_FRAMES = 24 << 20
+FEW_FRAMES = 2
+FIRST_FRAMES = 4 << 20
+MOST_FRAMES = 24 << 20
 
-# The same while a transaction adds revisions. It reads only the bases of
-# revisions that arrive, and ``writing.texts`` keeps most of these.
+# Bytes of the largest frame to keep.
+LARGEST_FRAME = 32 << 20
+
+# Bytes of texts and frames to keep while a transaction adds revisions. It reads
+# only the bases of revisions that arrive, and ``writing.texts`` keeps most of
+# these.
 WRITING_TEXTS = 1 << 20
-WRITING_FEW_FRAMES = 2
-WRITING_SMALL_FRAMES = 1 << 20
+WRITING_FRAMES = 1 << 20
 
 # How often a chain of deltas may go on in another file, which happens at a
 # copy. In a damaged database a chain can have a loop, which this limit ends.
@@ -56,13 +58,13 @@ class Contents:
     def __init__(self, db: Database, indexes: Indexes) -> None:
         self._db = db
         self._indexes = indexes
-        self._frames: LRU[int, frames.Frame] = LRU(FRAME_CACHE)
+        self._frames = GrowingCache[frames.Frame](
+            FEW_FRAMES, FIRST_FRAMES, MOST_FRAMES
+        )
         # The frame that was used last, and its id: what is sent for a revision
         # and the next one is mostly in the same frame.
         self._last: tuple[int, frames.Frame] | None = None
         self._texts = frames.TextCache()
-        self._few_frames = FEW_FRAMES
-        self._small_frames = SMALL_FRAMES
         self._less = False
         # How many stores share the limits, and for how many they were set last.
         # Another thread may change the first number.
@@ -81,13 +83,12 @@ class Contents:
         has at least those of a transaction.
         """
         self._set_for = users = self.users
-        few, small, texts = FEW_FRAMES, SMALL_FRAMES, frames.TEXT_CACHE
+        most, texts = MOST_FRAMES, frames.TEXT_CACHE
         if self._less:
-            few = small = texts = 0
-        self._few_frames = max(few // users, WRITING_FEW_FRAMES)
-        self._small_frames = max(small // users, WRITING_SMALL_FRAMES)
+            most = texts = 0
+        self._frames.most = max(most // users, WRITING_FRAMES)
+        self._frames.shrink()
         self._texts.resize(max(texts // users, WRITING_TEXTS))
-        self._drop_frames()
 
     @property
     def cached_bytes(self) -> int:
@@ -117,7 +118,10 @@ class Contents:
         frame = self._frames.get(frame_id)
         if frame is None:
             frame = self.read_frame(frame_id, self._texts)
-            self._keep_frame(frame_id, frame)
+            if frame.size <= LARGEST_FRAME:
+                self._frames.keep(frame_id, frame, frame.size)
+            if self.users != self._set_for:
+                self._set_limits()
         if frame_id in self._frames:
             self._last = frame_id, frame
         return frame
@@ -157,22 +161,6 @@ class Contents:
                 yield piece
 
         return frames.decode_data(pieces(), front)
-
-    def _keep_frame(self, frame_id: int, frame: frames.Frame) -> None:
-        size = frame.size
-        kept = self._frames
-        if size > kept.limit:
-            return
-        kept.put(frame_id, frame, size)
-        if self.users != self._set_for:
-            self._set_limits()
-        self._drop_frames()
-
-    def _drop_frames(self) -> None:
-        """Drop the frames that exceed the limits."""
-        kept = self._frames
-        while len(kept) > self._few_frames and kept.used > self._small_frames:
-            kept.drop_oldest()
 
     def _damaged_frame(
         self, frame_id: int, exc: Exception
