@@ -63,7 +63,10 @@ def test_batch() -> None:
         b'"ref":{"name":"refs/heads/main"},"hash_algo":"sha256"}\n'
     ) % OID.encode()
     assert batches.parse_batch(data, 1) == batches.BatchRequest(
-        'upload', (batches.Pointer(OID, 12),), 'refs/heads/main'
+        'upload',
+        (batches.Pointer(OID, 12),),
+        'refs/heads/main',
+        frozenset({'lfs-standalone-file', 'basic', 'ssh'}),
     )
     # From core's lfs client.
     data = (

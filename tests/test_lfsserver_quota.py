@@ -16,6 +16,7 @@ from helpers.lfsserver_http import Server, chunked, head, oid_of
 from hgext3rd.lfsserver import errors
 from hgext3rd.lfsserver.stores import usage
 from hgext3rd.lfsserver.stores.files import FileCreator
+from hgext3rd.lfsserver.stores.localparts import PREFIX, part_oid
 from hgext3rd.lfsserver.stores.quota import Quota
 from hgext3rd.lfsserver.stores.usage import ListedUsage, LocalUsage
 
@@ -30,21 +31,29 @@ def blob(folder: pathlib.Path, oid: str, size: int) -> None:
 
 
 def test_local_usage_follows_changes(tmp_path: pathlib.Path) -> None:
-    counted = LocalUsage(str(tmp_path), lambda: [(OID, 7), (OTHER, 100)])
-    assert counted.total({OTHER}) == 7
+    counted = LocalUsage(str(tmp_path), part_oid)
+    assert counted.total(()) == 0
     blob(tmp_path, OID, 10)
     blob(tmp_path, OTHER, 20)
     assert counted.total({OID, OTHER}) == 30
     blob(tmp_path, '1' * 63 + '2', 5)
     assert counted.total({OID, OTHER}) == 35
     (tmp_path / OTHER[:2] / OTHER[2:]).unlink()
-    assert counted.total(()) == 15 + 107
+    assert counted.total(()) == 15
+    part = tmp_path / '33' / f'{PREFIX}{"3" * 62}-9-x'
+    part.parent.mkdir()
+    part.write_bytes(bytes(4))
+    (tmp_path / '33' / '.upload-other').write_bytes(bytes(100))
+    assert counted.total(()) == 19
+    part.write_bytes(bytes(7))
+    assert counted.total(()) == 22
+    assert counted.total({'3' * 64}) == 15
 
 
 def test_local_usage_reads_only_changed_folders(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = LocalUsage(str(tmp_path), lambda: ())
+    counted = LocalUsage(str(tmp_path), part_oid)
     blob(tmp_path, OID, 10)
     blob(tmp_path, OTHER, 20)
     for oid in (OID, OTHER):
@@ -94,7 +103,7 @@ def test_listed_usage(monkeypatch: pytest.MonkeyPatch) -> None:
 def quota(tmp_path: pathlib.Path) -> Quota:
     return Quota(
         100,
-        LocalUsage(str(tmp_path / 'objects'), lambda: ()),
+        LocalUsage(str(tmp_path / 'objects'), part_oid),
         str(tmp_path / 'reserved'),
         FileCreator(),
     )
@@ -123,9 +132,10 @@ def test_reservations_of_another_process(
     script = f"""if True:
         import sys
         from hgext3rd.lfsserver.stores.files import FileCreator
+        from hgext3rd.lfsserver.stores.localparts import part_oid
         from hgext3rd.lfsserver.stores.quota import Quota
         from hgext3rd.lfsserver.stores.usage import LocalUsage
-        none = LocalUsage({str(tmp_path / 'objects')!r}, lambda: ())
+        none = LocalUsage({str(tmp_path / 'objects')!r}, part_oid)
         folder = {str(tmp_path / 'reserved')!r}
         quota = Quota(100, none, folder, FileCreator())
         reservation = quota.reserve({OID!r}, 70)

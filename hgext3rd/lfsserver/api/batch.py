@@ -35,17 +35,32 @@ def respond(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
         request.permit(PUSH)
     valid = {p.oid for p in wanted.objects if p.problem is None}
     blobs = endpoint.store.examine(valid)
+    transfer = _transfer(endpoint, wanted)
     respond_to = _upload if wanted.operation == batches.UPLOAD else _download
     results = [
         batches.ObjectResult(p.oid, p.size, error=(422, p.problem))
         if p.problem is not None
-        else respond_to(endpoint, request, p, blobs)
+        else respond_to(endpoint, request, p, blobs, transfer)
         for p in wanted.objects
     ]
     if wanted.operation == batches.UPLOAD and endpoint.quota is not None:
         results = _within_quota(endpoint, endpoint.quota, results)
     endpoint.log(f'batch {wanted.operation} of {len(results)} objects')
-    return json_response(200, batches.encode_batch(results, endpoint.now()))
+    return json_response(
+        200, batches.encode_batch(results, endpoint.now(), transfer)
+    )
+
+
+def _transfer(endpoint: Endpoint, wanted: batches.BatchRequest) -> str:
+    """Return the transfer adapter to use: links to the store are best."""
+    if (
+        wanted.operation == batches.UPLOAD
+        and batches.TUS in wanted.transfers
+        and endpoint.links is None
+        and endpoint.partials is not None
+    ):
+        return batches.TUS
+    return batches.TRANSFER
 
 
 def _download(
@@ -53,6 +68,7 @@ def _download(
     request: LfsRequest,
     pointer: batches.Pointer,
     blobs: Mapping[str, Blob],
+    transfer: str,
 ) -> batches.ObjectResult:
     blob = blobs.get(pointer.oid)
     if blob is None:
@@ -62,7 +78,7 @@ def _download(
     if blob.size != pointer.size:
         return _wrong_size(pointer, blob)
     actions = {batches.DOWNLOAD: _link(endpoint, 'GET', pointer)}
-    return _with_actions(endpoint, request, pointer, actions)
+    return _with_actions(endpoint, request, pointer, actions, transfer)
 
 
 def _upload(
@@ -70,6 +86,7 @@ def _upload(
     request: LfsRequest,
     pointer: batches.Pointer,
     blobs: Mapping[str, Blob],
+    transfer: str,
 ) -> batches.ObjectResult:
     blob = blobs.get(pointer.oid)
     if blob is not None and blob.intact:
@@ -84,7 +101,7 @@ def _upload(
         batches.UPLOAD: _link(endpoint, 'PUT', pointer),
         batches.VERIFY: None,
     }
-    return _with_actions(endpoint, request, pointer, actions)
+    return _with_actions(endpoint, request, pointer, actions, transfer)
 
 
 def _within_quota(
@@ -141,6 +158,7 @@ def _with_actions(
     request: LfsRequest,
     pointer: batches.Pointer,
     links: Mapping[str, SignedLink | None],
+    transfer: str,
 ) -> batches.ObjectResult:
     """Return a result with actions.
 
@@ -153,7 +171,7 @@ def _with_actions(
         name: batches.Action(link.href, link.header, lifetime)
         if link is not None
         else batches.Action(
-            _own_href(endpoint, name, pointer),
+            _own_href(endpoint, name, pointer, transfer),
             header if name == batches.VERIFY else {**_ACCEPT, **header},
             lifetime,
         )
@@ -169,7 +187,11 @@ def _with_actions(
     )
 
 
-def _own_href(endpoint: Endpoint, name: str, pointer: batches.Pointer) -> str:
+def _own_href(
+    endpoint: Endpoint, name: str, pointer: batches.Pointer, transfer: str
+) -> str:
+    if name == batches.UPLOAD and transfer == batches.TUS:
+        return endpoint.upload_url(pointer.oid, pointer.size)
     href = endpoint.object_url(pointer.oid)
     return f'{href}/verify' if name == batches.VERIFY else href
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import errors
-from ..stores.blobs import BlobStore, SignedLinks
+from ..stores.blobs import BlobStore, ResumableUploads, SignedLinks
 from ..stores.locks import LockStore
 from ..stores.quota import Quota
 from .messages import MAX_DOCUMENT
@@ -96,7 +96,8 @@ class Endpoint:
     """Everything that the handlers need to serve one repository.
 
     ``links`` is None if all content passes through this server, and ``locks``
-    is None if locking is disabled. ``quota`` is None without a quota. ``url`` is the address of the repository as
+    is None if locking is disabled. ``quota`` is None without a quota,
+    and ``partials`` if uploads cannot be resumed. ``url`` is the address of the repository as
     clients see it, without a trailing slash. ``admit`` returns a slot for a
     transfer or raises Busy, ``log`` takes a line for the blackbox, and ``now``
     returns the POSIX time.
@@ -111,7 +112,12 @@ class Endpoint:
     log: Callable[[str], None]
     now: Callable[[], float]
     quota: Quota | None = None
+    partials: ResumableUploads | None = None
 
     def object_url(self, oid: str) -> str:
         """Return the address for the transfer of a blob by this server."""
         return '/'.join((self.url, *TRANSFER_PREFIX, 'objects', oid))
+
+    def upload_url(self, oid: str, size: int) -> str:
+        """Return the address for an upload that can be resumed."""
+        return '/'.join((self.url, *TRANSFER_PREFIX, 'uploads', oid, str(size)))

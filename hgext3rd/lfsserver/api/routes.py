@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from .. import errors
-from . import batch, locking, transfer
+from . import batch, locking, resuming, transfer
 from .endpoint import TRANSFER_PREFIX, Endpoint
 from .messages import PULL, PUSH, UPLOAD, LfsRequest, LfsResponse
 
@@ -64,6 +64,10 @@ TRANSFERS: RouteTable = {
         'GET': Route(PULL, transfer.download, json=False),
         'HEAD': Route(PULL, transfer.download, json=False),
         'PUT': Route(UPLOAD, transfer.upload, json=False),
+    },
+    ('uploads', ANY, ANY): {
+        'HEAD': Route(UPLOAD, resuming.state, json=False),
+        'PATCH': Route(UPLOAD, resuming.append, json=False),
     },
     ('objects', ANY, 'verify'): {'POST': Route(PUSH, transfer.verify)},
 }

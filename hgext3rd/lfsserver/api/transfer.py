@@ -113,13 +113,13 @@ def upload(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
     length = request.body.length
     limit = endpoint.limits.object_size
     if limit and length is not None and length > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     slot = endpoint.admit()
     try:
         content = request.body.blocks()
         if limit:
             content = _limited(content, limit)
-        with _reserved(endpoint, oid, length) as reservation:
+        with reserved(endpoint, oid, length) as reservation:
             if reservation is not None and length is None:
                 content = reservation.covering(content)
             created = endpoint.store.put(oid, content, length)
@@ -135,7 +135,7 @@ def upload(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
     return LfsResponse(201 if created else 200, fields)
 
 
-def _reserved(
+def reserved(
     endpoint: Endpoint, oid: str, length: int | None
 ) -> AbstractContextManager[Reservation | None]:
     """Reserve ``length`` bytes of the quota, or as many as a repair adds."""
@@ -148,7 +148,8 @@ def _reserved(
     return endpoint.quota.reserve(oid, max((length or 0) - present, 0))
 
 
-def _too_large(limit: int) -> errors.TooLarge:
+def too_large(limit: int) -> errors.TooLarge:
+    """Return the error for an object of more than ``limit`` bytes."""
     return errors.TooLarge(f'The object is larger than {limit} bytes')
 
 
@@ -158,7 +159,7 @@ def _limited(content: Iterable[Block], limit: int) -> Iterator[Block]:
     for block in content:
         left -= len(block)
         if left < 0:
-            raise _too_large(limit)
+            raise too_large(limit)
         yield block
 
 

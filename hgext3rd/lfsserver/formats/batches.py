@@ -20,6 +20,9 @@ HASH_ALGO = 'sha256'
 # The only transfer adapter that all clients support.
 TRANSFER = 'basic'
 
+# The adapter for uploads that can be resumed.
+TUS = 'tus'
+
 DOWNLOAD = 'download'
 UPLOAD = 'upload'
 VERIFY = 'verify'
@@ -46,12 +49,14 @@ class Pointer:
 class BatchRequest:
     """A parsed request for ``objects/batch``.
 
-    ``operation`` is DOWNLOAD or UPLOAD.
+    ``operation`` is DOWNLOAD or UPLOAD. ``transfers`` are the adapters that the
+    client has.
     """
 
     operation: str
     objects: tuple[Pointer, ...]
     ref: str | None
+    transfers: frozenset[str] = frozenset({TRANSFER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ def parse_batch(data: bytes, max_objects: int) -> BatchRequest:
     operation = document.get('operation')
     if operation not in (DOWNLOAD, UPLOAD):
         raise errors.Invalid(f'"operation" must be "{DOWNLOAD}" or "{UPLOAD}"')
-    _check_transfers(document.get('transfers'))
+    transfers = _checked_transfers(document.get('transfers'))
     algorithm = document.get('hash_algo')
     if algorithm is not None and algorithm != HASH_ALGO:
         raise errors.Conflict(f'"hash_algo" must be "{HASH_ALGO}"')
@@ -141,29 +146,34 @@ def parse_batch(data: bytes, max_objects: int) -> BatchRequest:
     problems = [pointer.problem for pointer in objects if pointer.problem]
     if problems and len(problems) == len(objects):
         raise errors.Invalid(problems[0])
-    return BatchRequest(operation, objects, documents.ref_member(document))
+    return BatchRequest(
+        operation, objects, documents.ref_member(document), transfers
+    )
 
 
-def _check_transfers(transfers: object) -> None:
-    """Raise Invalid unless TRANSFER is among the client's transfer adapters.
+def _checked_transfers(transfers: object) -> frozenset[str]:
+    """Return the client's transfer adapters; raise Invalid without TRANSFER.
 
     A client that names no adapter supports TRANSFER.
     """
     if transfers is None or transfers == []:
-        return
+        return frozenset({TRANSFER})
     if not isinstance(transfers, list) or not all(
         isinstance(name, str) for name in transfers
     ):
         raise errors.Invalid('"transfers" must be an array of strings')
     if TRANSFER not in transfers:
         raise errors.Invalid(f'"transfers" must contain "{TRANSFER}"')
+    return frozenset(transfers)
 
 
-def encode_batch(results: Iterable[ObjectResult], now: float) -> bytes:
+def encode_batch(
+    results: Iterable[ObjectResult], now: float, transfer: str = TRANSFER
+) -> bytes:
     """Return the response to a batch request; ``now`` is a POSIX time."""
     return documents.encode(
         {
-            'transfer': TRANSFER,
+            'transfer': transfer,
             'objects': [_object(result, now) for result in results],
             'hash_algo': HASH_ALGO,
         }

@@ -118,6 +118,13 @@ class Connection(HandlerBase):
         # ConnectionBody sends "100 Continue" when the body is read.
         return may_be_lfs(self.path) or super().handle_expect_100()
 
+    def do_PATCH(self) -> None:
+        # Mercurial's handler does not know the method.
+        if may_be_lfs(self.path):
+            self.do_POST()
+        else:
+            self.send_error(501)
+
     def do_hgweb(self) -> None:
         if not may_be_lfs(self.path):
             super().do_hgweb()

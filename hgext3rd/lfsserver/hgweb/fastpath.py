@@ -145,7 +145,10 @@ class FastPath:
         ]:
             return None
         scheme: bytes = handler.url_scheme
-        asked = PermissionRequest(handler.command.encode('latin-1'), scheme)
+        method = handler.command.encode('latin-1')
+        asked = PermissionRequest(method, scheme)
+        # hgweb's check demands that uploads have the method PUT.
+        asked_upload = PermissionRequest(b'PUT', scheme)
         received = exchange.Exchange(
             target=target,
             method=handler.command,
@@ -161,7 +164,9 @@ class FastPath:
             body=body,
             user=None,
             check_permission=lambda operation: hgwebcommon.checkauthz(
-                context, asked, operation
+                context,
+                asked_upload if operation == b'upload' else asked,
+                operation,
             ),
             write_error=write_error,
         )

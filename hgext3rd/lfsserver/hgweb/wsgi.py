@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mercurial.hgweb import common as hgwebcommon
+from mercurial.thirdparty import attr
 
 from ..api.messages import LfsResponse
 from ..api.routes import may_be_lfs
@@ -86,12 +87,24 @@ def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
         arrival=_arrival(req, headers),
         body=body,
         user=req.remoteuser,
-        check_permission=lambda operation: checkperm(rctx, req, operation),
+        check_permission=lambda operation: checkperm(
+            rctx, _as_checked(req, operation), operation
+        ),
         write_error=lambda text: _write_error(req, text),
     )
     response = respond(exchange, ui, lambda url: endpoint_of(rctx.repo, url))
     _send(exchange, response, res)
     return True
+
+
+def _as_checked(req: Any, operation: bytes) -> Any:
+    """Return the request as hgweb's permission check takes it.
+
+    The check demands that uploads have the method PUT.
+    """
+    if operation == b'upload' and req.method != b'PUT':
+        return attr.evolve(req, method=b'PUT')
+    return req
 
 
 def _write_error(req: Any, text: str) -> None:

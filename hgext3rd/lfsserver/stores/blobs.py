@@ -18,6 +18,9 @@ from typing import Protocol
 from .content import Block
 from .usage import Usage
 
+# Seconds without a byte after which an upload that could be resumed expires.
+PARTS_LIFETIME = 7 * 24 * 60 * 60
+
 
 @dataclass(frozen=True, slots=True)
 class Blob:
@@ -123,10 +126,42 @@ class SignedLinks(Protocol):
         """
 
 
+class ResumableUploads(Protocol):
+    """The role that receives blobs in several requests.
+
+    An upload is named by the oid and the announced size. It expires when
+    nothing has arrived for PARTS_LIFETIME.
+    """
+
+    def offset(self, oid: str, size: int) -> int:
+        """Return how many bytes have arrived; 0 if the upload is unknown."""
+
+    def append(
+        self, oid: str, size: int, offset: int, blocks: Iterable[Block]
+    ) -> int:
+        """Store what follows at ``offset`` and return the offset after it.
+
+        The upload becomes a blob when it is complete. What has arrived is kept
+        if ``blocks`` raises. Raises Conflict if the upload is not at
+        ``offset`` or a newer request continues it, and Invalid if the content
+        does not match ``oid``; the upload is then removed.
+        """
+
+    def finish(self, oid: str, size: int) -> None:
+        """Make a blob of a complete upload; do nothing if it is not complete.
+
+        Raises as ``append`` does.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class StoreRoles:
-    """The roles of one store; ``links`` is None if it cannot sign links."""
+    """The roles of one store.
+
+    ``links`` is None if the store cannot sign links.
+    """
 
     blobs: BlobStore
     maintenance: BlobMaintenance
+    partials: ResumableUploads
     links: SignedLinks | None = None

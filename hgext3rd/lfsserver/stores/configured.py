@@ -69,7 +69,7 @@ def blob_store(repo: Any) -> StoreRoles:
     url = repo.ui.config(b'lfsserver', b'store')
     if url == LOCAL:
         local = _local_store(repo)
-        return StoreRoles(local, local)
+        return StoreRoles(local, local, local.partials)
     try:
         # Mercurial's lazy imports look for the files of modules. The compiled
         # library of obstore creates some modules without files.
@@ -94,8 +94,8 @@ def blob_store(repo: Any) -> StoreRoles:
         ),
     )
     if isinstance(store, signedstore.SignedObjectStore):
-        return StoreRoles(store, store, store)
-    return StoreRoles(store, store)
+        return StoreRoles(store, store, store.partials, store)
+    return StoreRoles(store, store, store.partials)
 
 
 def _local_store(repo: Any) -> LocalStore:

@@ -13,11 +13,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
+from ...amalgam import durable
 from .. import errors
 from ..formats.oids import is_oid
 from .blobs import Blob
 from .content import Block, CheckedContent, FileSlice, hash_file
 from .files import FileCreator, NewFile, names_in, translated_errors
+from .localparts import LocalParts, part_oid
 from .usage import LocalUsage, Usage
 from .usercache import UserCache
 from .verdicts import Verdict, VerdictCache
@@ -53,6 +55,8 @@ class LocalStore:
         self._verdicts = verdicts
         self._creator = creator
         self._cache = cache
+        #: uploads that can be resumed
+        self.partials = LocalParts(self._objects, creator, self.adopt)
 
     def path(self, oid: str) -> str:
         """Return the path of a blob, whether it exists or not."""
@@ -143,9 +147,24 @@ class LocalStore:
         )
         return known is None
 
+    def adopt(self, oid: str, path: str, fd: int) -> None:
+        """Make a blob of the verified file at ``path``, open as ``fd``."""
+        target = self.path(oid)
+        repaired = os.path.exists(target)
+        os.fchmod(fd, self._creator.file_mode)
+        os.fsync(fd)
+        os.replace(path, target)
+        durable.sync_directory(os.path.dirname(target))
+        state = os.fstat(fd)
+        if self._cache is not None:
+            self._cache.offer(oid, target, repaired=repaired)
+        self._verdicts.add(
+            {oid: Verdict(state.st_size, state.st_mtime_ns, True)}
+        )
+
     def usage(self) -> Usage:
         """See BlobMaintenance."""
-        return LocalUsage(self._objects, lambda: ())
+        return LocalUsage(self._objects, part_oid)
 
     def walk(self) -> Iterator[Blob]:
         """See BlobMaintenance; other files in the directory are skipped."""

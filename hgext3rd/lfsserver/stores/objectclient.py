@@ -8,6 +8,7 @@ blobs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -50,6 +51,16 @@ def connect(url: str, options: Mapping[str, str]) -> Any:
         raise errors.StoreUnavailable(
             'the blob store cannot be opened', detail=_first_line(error)
         ) from error
+
+
+def from_thread(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield ``blocks``, but compute them in another thread.
+
+    obstore cannot be called from an iterator that obstore itself consumes.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        while block := pool.submit(next, blocks, b'').result():
+            yield block
 
 
 def _first_line(error: BaseException) -> str:

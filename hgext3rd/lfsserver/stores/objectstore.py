@@ -21,6 +21,7 @@ from ..formats.oids import is_oid
 from .blobs import Blob
 from .content import Block, CheckedContent
 from .objectclient import translated_errors
+from .objectparts import ObjectParts
 from .usage import ListedUsage, Usage
 
 OBJECTS = 'objects'
@@ -59,6 +60,8 @@ class ObjectStore:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        #: uploads that can be resumed
+        self.partials = ObjectParts(client, self._blocks, self.put)
 
     def _head(self, key: str) -> Mapping[str, Any] | None:
         """Return the metadata of an object, or None if it does not exist."""
@@ -181,7 +184,7 @@ class ObjectStore:
                 (item['path'].split('/')[1], item['size'])
                 for item in self._list(INCOMING)
             ]
-        return blobs, uploads
+        return blobs, [*uploads, *self.partials.sizes()]
 
     def _hash(self, key: str, size: int) -> str:
         digest = hashlib.sha256()
@@ -229,7 +232,7 @@ class ObjectStore:
             ]
             for path in old:
                 self._delete(path)
-        return len(old)
+        return len(old) + self.partials.sweep(before)
 
 
 def _parts(blocks: Iterable[Block], size: int) -> Iterator[bytes]:

@@ -8,8 +8,7 @@ replace a good one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +20,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from .. import errors
 from .blobs import Blob, SignedLink
 from .content import CheckedContent
-from .objectclient import translated_errors
+from .objectclient import from_thread, translated_errors
 from .objectstore import INCOMING, ObjectStore, object_key
 
 # The kinds of stores that can sign links.
@@ -127,7 +126,7 @@ class SignedObjectStore(ObjectStore):
             self._delete(incoming)
             raise errors.Invalid('the content does not match its oid')
         if size > MAX_COPY:
-            blocks = _from_thread(self._blocks(incoming, 0, size))
+            blocks = from_thread(self._blocks(incoming, 0, size))
             self._upload(object_key(oid), oid, CheckedContent(blocks), size)
             return
         obstore.copy(self._client, incoming, object_key(oid))
@@ -136,13 +135,3 @@ class SignedObjectStore(ObjectStore):
         if after is None or after['e_tag'] != found['e_tag']:
             self._delete(object_key(oid))
             raise errors.Invalid('the content changed while it was verified')
-
-
-def _from_thread(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield ``blocks``, but compute them in another thread.
-
-    obstore cannot be called from an iterator that obstore itself consumes.
-    """
-    with ThreadPoolExecutor(1) as pool:
-        while block := pool.submit(next, blocks, b'').result():
-            yield block

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -50,11 +50,13 @@ class Usage(Protocol):
 class Shard:
     """The bytes in a directory while it had the modification time ``mtime``.
 
-    ``settled`` says whether any change gives it another time.
+    ``parts`` are the names of uploads in progress, which do not count in
+    ``size``, with their oids. ``settled`` says whether any change gives it another time.
     """
 
     mtime: int
     size: int
+    parts: Mapping[str, str]
     settled: bool
 
 
@@ -62,15 +64,16 @@ class LocalUsage:
     """The bytes below a directory that has shards as core's lfs extension has.
 
     A shard is read again only when its modification time has changed. Threads
-    may share an instance. ``parts`` returns the oids and bytes of uploads in
-    progress.
+    may share an instance. ``part_oid`` returns the oid of an upload that can be
+    resumed: it takes the names of the directory and of the file, and returns
+    None for other files.
     """
 
     def __init__(
-        self, objects: str, parts: Callable[[], Iterable[tuple[str, int]]]
+        self, objects: str, part_oid: Callable[[str, str], str | None]
     ) -> None:
         self._objects = objects
-        self._parts = parts
+        self._part_oid = part_oid
         self._shards: dict[str, Shard] = {}
         self._lock = threading.Lock()
 
@@ -81,12 +84,17 @@ class LocalUsage:
                 name: self._shard(name)
                 for name in names_in(self._objects)
                 if len(name) == 2
+                and os.path.isdir(os.path.join(self._objects, name))
             }
             self._shards = shards
             size = sum(shard.size for shard in shards.values())
-            return size + sum(
-                s for oid, s in self._parts() if oid not in running
-            )
+            for name, shard in shards.items():
+                for part, oid in shard.parts.items():
+                    if oid not in running:
+                        path = os.path.join(self._objects, name, part)
+                        with suppress(FileNotFoundError):
+                            size += os.stat(path).st_size
+            return size
 
     def _shard(self, name: str) -> Shard:
         path = os.path.join(self._objects, name)
@@ -97,14 +105,18 @@ class LocalUsage:
         coarse = state.st_mtime_ns % 1_000_000_000 == 0
         age = time.time() - state.st_mtime
         size = 0
+        parts = {}
         with os.scandir(path) as entries:
             for entry in entries:
-                # Uploads that have not ended are here too, and reserve bytes.
-                if is_oid(name + entry.name):
+                oid = self._part_oid(name, entry.name)
+                if oid is not None:
+                    parts[entry.name] = oid
+                # Reservations count other uploads that have not ended.
+                elif is_oid(name + entry.name):
                     with suppress(FileNotFoundError):
                         size += entry.stat().st_size
         settled = age > (_SECOND if coarse else _TICK)
-        return Shard(state.st_mtime_ns, size, settled)
+        return Shard(state.st_mtime_ns, size, parts, settled)
 
     def expect(self, oid: str, size: int, until: float) -> None:
         """See Usage; the directories tell."""
