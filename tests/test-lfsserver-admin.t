@@ -242,6 +242,83 @@ A repository that stores its files in SQLite
   (use --delete to delete them)
   $ cd ..
 
+Garbage collection beside pushes
+
+  $ hg init beside
+  $ cd beside
+  $ cat >> .hg/hgrc << EOF
+  > [web]
+  > push_ssl = no
+  > allow-push = *
+  > EOF
+  $ put ../old 202001010000
+  $ oid=01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee
+  $ hg admin::lfs-gc -q
+  01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee            4
+
+A client is told that it need not upload an old blob: the blob stays for a while.
+
+  $ hg serve -d -p $HGPORT --pid-file=../hg.pid -A ../access.log -E ../errors.log
+  $ cat ../hg.pid >> $DAEMON_PIDS
+  $ "$PYTHON" - << EOF
+  > import json, urllib.request
+  > document = {'operation': 'upload', 'objects': [{'oid': '$oid', 'size': 4}]}
+  > with urllib.request.urlopen(urllib.request.Request(
+  >     'http://localhost:$HGPORT/.git/info/lfs/objects/batch',
+  >     json.dumps(document).encode(),
+  >     {'Content-Type': 'application/vnd.git-lfs+json'},
+  > )) as response:
+  >     print(json.load(response)['objects'][0].get('actions'))
+  > EOF
+  None
+  $ killdaemons.py
+  $ cat ../errors.log
+  $ hg admin::lfs-gc
+  0 unreferenced blobs (0 bytes)
+  $ hg admin::lfs-gc --delete
+  deleted 0 blobs (0 bytes)
+
+A changeset that arrives while the command runs counts.
+
+  $ cat > ../arrives.py << EOF
+  > # Commit when the blobs of the store are listed.
+  > import subprocess
+  > from mercurial import extensions
+  > from hgext3rd.lfsserver.stores import local
+  > def walk(orig, self):
+  >     found = list(orig(self))
+  >     subprocess.check_call(['hg', 'commit', '-q', '-A', '-m', 'arrives'])
+  >     return iter(found)
+  > def extsetup(ui):
+  >     extensions.wrapfunction(local.LocalStore, 'walk', walk)
+  > EOF
+  $ echo unreferenced > ../unreferenced
+  $ put ../unreferenced 202001010000
+  $ cp ../unreferenced a
+  $ hg admin::lfs-gc --delete --keep-days 0 --config extensions.arrives=../arrives.py
+  01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee            4
+  deleted 1 blobs (4 bytes)
+  $ hg verify -q
+
+A blob that cannot be deleted
+
+  $ cat > ../fails.py << EOF
+  > from mercurial import extensions
+  > from hgext3rd.lfsserver import errors
+  > from hgext3rd.lfsserver.stores import local
+  > def delete(orig, self, oid):
+  >     raise errors.StoreUnavailable('the blob store failed', detail='no')
+  > def extsetup(ui):
+  >     extensions.wrapfunction(local.LocalStore, 'delete', delete)
+  > EOF
+  $ put ../old 202001010000
+  $ hg admin::lfs-gc --delete --keep-days 0 --config extensions.fails=../fails.py
+  01d09d19c2139a46aebfb577780d123d7396e97201bc7ead210a2ebff8239dee: the blob store failed: no
+  deleted 0 blobs (0 bytes)
+  1 blobs could not be deleted
+  [1]
+  $ cd ..
+
 A store that cannot be used
 
   $ cp -r repo broken
@@ -269,6 +346,7 @@ The help of the commands, and of the extension with its twelve options
   aliases: admin::lfsverify
   $ hg help -e lfsserver | grep -c '^"lfsserver\.'
   12
+  13
 
 With the user cache of Mercurial's lfs, a deleted blob is gone
 

@@ -13,7 +13,7 @@ from mercurial import cmdutil, error, pycompat, registrar, util
 from mercurial.i18n import _
 
 from . import compat, errors
-from .stores import configured, references
+from .stores import configured
 
 if TYPE_CHECKING:
     from .stores.blobs import Blob, BlobMaintenance
@@ -148,12 +148,11 @@ def lfsgc(ui: Any, repo: Any, **opts: Any) -> int:
     --delete.
 
     Clients upload blobs before the changesets that refer to them. Therefore
-    blobs that are newer than --keep-days are never listed. With --delete, the
-    command also removes the leftovers of uploads that were interrupted before
-    that time.
-
-    Blobs are also deleted from the cache that Mercurial's lfs extension shares
-    between the repositories of a user, if that is enabled.
+    blobs that are newer than --keep-days are never listed, and neither are
+    older ones that the server told a client, since then, it need not upload.
+    The command can run at any time, also from cron beside pushes and commits.
+    With --delete, it also removes the leftovers of uploads that were
+    interrupted before that time.
 
     If other repositories use the same store, such as an object store that is
     configured for several repositories, name them all with --also.
@@ -161,50 +160,26 @@ def lfsgc(ui: Any, repo: Any, **opts: Any) -> int:
     References from Git repositories are unknown to this command. Do not use
     --delete on a store that also serves git-lfs clients of Git repositories.
 
-    Returns 0 on success.
+    Returns 0 on success, 1 if some blobs could not be deleted.
     """
+    from .integration import collection
+
     store = _store(repo)
     days = opts['keep_days']
     if days < 0:
         raise error.InputError(_(b'--keep-days must not be negative'))
-    before = time.time() - days * _DAY
     repos = [repo] + [compat.open_repository(ui, path) for path in opts['also']]
-    live: set[str] = set()
-    for each in repos:
-        live |= references.oids(each)
-    delete = opts['delete']
-    count = size = swept = 0
     try:
-        with ui.formatter(b'admin::lfs-gc', pycompat.byteskwargs(opts)) as fm:
-            for blob in _sorted_blobs(store):
-                if blob.oid in live or blob.modified > before:
-                    continue
-                if delete:
-                    store.delete(blob.oid)
-                count += 1
-                size += blob.size
-                fm.startitem()
-                fm.write(
-                    b'oid size',
-                    b'%s %12d\n',
-                    blob.oid.encode('ascii'),
-                    blob.size,
-                )
-                fm.data(deleted=bool(delete))
-        if delete:
-            swept = store.sweep(before)
+        return collection.run(
+            ui,
+            repos,
+            store,
+            ui.formatter(b'admin::lfs-gc', pycompat.byteskwargs(opts)),
+            time.time() - days * _DAY,
+            bool(opts['delete']),
+        )
     except errors.LfsServerError as failure:
         raise _abort(failure) from failure
-    total = util.bytecount(size)
-    if delete:
-        ui.status(_(b'deleted %d blobs (%s)\n') % (count, total))
-        if swept:
-            ui.status(_(b'removed %d interrupted uploads\n') % swept)
-    else:
-        ui.status(_(b'%d unreferenced blobs (%s)\n') % (count, total))
-        if count:
-            ui.status(_(b'(use --delete to delete them)\n'))
-    return 0
 
 
 @command(

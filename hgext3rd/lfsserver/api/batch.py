@@ -35,6 +35,8 @@ def respond(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
         request.permit(PUSH)
     valid = {p.oid for p in wanted.objects if p.problem is None}
     blobs = endpoint.store.examine(valid)
+    if wanted.operation == batches.UPLOAD:
+        blobs = endpoint.keep(blobs)
     transfer = _transfer(endpoint, wanted)
     respond_to = _upload if wanted.operation == batches.UPLOAD else _download
     results = [

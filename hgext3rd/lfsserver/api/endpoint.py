@@ -8,12 +8,13 @@ them. Nothing here does I/O.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .. import errors
-from ..stores.blobs import BlobStore, ResumableUploads, SignedLinks
+from ..stores.blobs import Blob, BlobStore, ResumableUploads, SignedLinks
 from ..stores.locks import LockStore
+from ..stores.promises import FRESH, PromiseStore
 from ..stores.quota import Quota
 from .messages import MAX_DOCUMENT
 
@@ -97,7 +98,8 @@ class Endpoint:
 
     ``links`` is None if all content passes through this server, and ``locks``
     is None if locking is disabled. ``quota`` is None without a quota,
-    and ``partials`` if uploads cannot be resumed. ``url`` is the address of the repository as
+    ``partials`` if uploads cannot be resumed, and
+    ``promises`` if nothing deletes blobs. ``url`` is the address of the repository as
     clients see it, without a trailing slash. ``admit`` returns a slot for a
     transfer or raises Busy, ``log`` takes a line for the blackbox, and ``now``
     returns the POSIX time.
@@ -113,6 +115,30 @@ class Endpoint:
     now: Callable[[], float]
     quota: Quota | None = None
     partials: ResumableUploads | None = None
+    promises: PromiseStore | None = None
+
+    def keep(self, blobs: Mapping[str, Blob]) -> Mapping[str, Blob]:
+        """Protect intact blobs that a client need not upload.
+
+        Garbage collection keeps them until their changesets arrive. Returns the
+        blobs that still exist.
+        """
+        now = self.now()
+        old = {
+            oid
+            for oid, blob in blobs.items()
+            if blob.intact and blob.modified < now - FRESH
+        }
+        if not old or self.promises is None:
+            return blobs
+        self.promises.renew(old, now)
+        # Some may have been deleted before the promise.
+        present = self.store.examine(old)
+        return {
+            oid: blob
+            for oid, blob in blobs.items()
+            if oid not in old or oid in present
+        }
 
     def object_url(self, oid: str) -> str:
         """Return the address for the transfer of a blob by this server."""

@@ -114,6 +114,8 @@ def upload(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
     limit = endpoint.limits.object_size
     if limit and length is not None and length > limit:
         raise too_large(limit)
+    # Content that exists is not stored again, so it has to stay.
+    endpoint.keep(endpoint.store.examine([oid]))
     slot = endpoint.admit()
     try:
         content = request.body.blocks()

@@ -55,6 +55,7 @@ def endpoint_of(repo: Any, url: str) -> Endpoint:
         admit=lambda: _gate.enter(max_transfers),
         log=log,
         now=time.time,
+        promises=configured.promise_store(repo),
         partials=roles.partials,
         quota=configured.quota(repo, roles),
     )

@@ -17,6 +17,7 @@ from .blobs import StoreRoles
 from .files import FileCreator
 from .local import LocalStore
 from .locks import LockStore
+from .promises import PromiseStore
 from .quota import Quota
 from .usage import Usage
 from .usercache import UserCache
@@ -59,6 +60,11 @@ def _creator(repo: Any) -> FileCreator:
     directory_mode = repo.svfs.createmode
     mode = directory_mode if directory_mode is not None else 0o777 & ~util.umask
     return FileCreator(mode & 0o666, directory_mode)
+
+
+def promise_store(repo: Any) -> PromiseStore:
+    """Return the promises of ``repo``; a share has those of its source."""
+    return PromiseStore(os.fsdecode(repo.svfs.join(b'lfs/promised.sqlite')))
 
 
 def blob_store(repo: Any) -> StoreRoles:

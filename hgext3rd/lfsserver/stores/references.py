@@ -16,15 +16,20 @@ from mercurial.i18n import _
 _OID_LINE = re.compile(rb'^oid sha256:([0-9a-f]{64})$', re.MULTILINE)
 
 
-def _paths(repo: Any) -> set[bytes]:
-    """Return all paths that changesets have touched, within the narrowspec."""
+def _paths(repo: Any, start: int) -> set[bytes]:
+    """Return the paths that changesets from ``start`` on have touched.
+
+    Paths outside the narrowspec are left out.
+    """
     paths: set[bytes] = set()
     matches = repo.narrowmatch()
     changelog = repo.changelog
     with repo.ui.makeprogress(
-        _(b'reading changesets'), unit=_(b'changesets'), total=len(changelog)
+        _(b'reading changesets'),
+        unit=_(b'changesets'),
+        total=len(changelog) - start,
     ) as progress:
-        for rev in changelog:
+        for rev in changelog.revs(start):
             paths.update(changelog.readfiles(changelog.node(rev)))
             progress.increment()
     return {path for path in paths if matches(path)}
@@ -44,13 +49,14 @@ def _flags(filelog: Any) -> Any:
     return inner.flags
 
 
-def by_path(repo: Any) -> Iterator[tuple[bytes, str]]:
+def by_path(repo: Any, start: int = 0) -> Iterator[tuple[bytes, str]]:
     """Yield the path and the oid of each revision whose content is a blob.
 
-    Hidden changesets count.
+    These are all revisions of the files that changesets from the revision
+    ``start`` on have touched. Hidden changesets count.
     """
     repo = repo.unfiltered()
-    paths = sorted(_paths(repo))
+    paths = sorted(_paths(repo, start))
     with repo.ui.makeprogress(
         _(b'reading files'), unit=_(b'files'), total=len(paths)
     ) as progress:
@@ -61,6 +67,6 @@ def by_path(repo: Any) -> Iterator[tuple[bytes, str]]:
             progress.increment()
 
 
-def oids(repo: Any) -> set[str]:
-    """Return the oids that changesets refer to, including hidden ones."""
-    return {oid for _path, oid in by_path(repo)}
+def oids(repo: Any, start: int = 0) -> set[str]:
+    """Return the oids that changesets refer to; see ``by_path``."""
+    return {oid for _path, oid in by_path(repo, start)}
