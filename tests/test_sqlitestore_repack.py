@@ -269,11 +269,26 @@ def test_hunks_out_of_order_are_not_split() -> None:
     box.close()
 
 
-def test_a_large_text_gets_a_frame_of_its_own() -> None:
-    box = packer.Packer('none', 3, 1000, lambda: 5)
-    assert box.add_alone(1 << 32, b'text') == (5, 0)
-    (item,) = box.take()
-    assert chunks.decode(item.pieces[0]) == b'text'
+def test_a_large_text_begins_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only deltas follow it, so that the next repack can leave the frame."""
+    monkeypatch.setattr(packer, 'ALONE', 100)
+    numbers = iter(range(1, 9))
+    box = packer.Packer('none', 3, 1 << 20, lambda: next(numbers))
+    gids = [schema.global_id(1, rev) for rev in range(5)]
+    small = box.add(gids[0], b'small', None)
+    large = box.add(gids[1], b'large' * 50, None)
+    delta = box.add(gids[2], b'delta', large[1])
+    other = box.add(gids[3], b'other' * 50, None)
+    after = box.add(gids[4], b'small', None)
+    assert [small, large, delta, other, after] == [
+        (1, 0),
+        (2, 0),
+        (2, 1),
+        (3, 0),
+        (4, 0),
+    ]
+    box.cut()
+    assert sorted(item.frame_id for item in box.take()) == [1, 2, 3, 4]
     box.close()
 
 

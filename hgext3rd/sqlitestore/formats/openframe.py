@@ -31,15 +31,15 @@ class OpenFrame:
 
     ``paths``, ``revs`` and ``distances`` have one item per entry, as in a
     ``frames.Head``; ``entries`` are full texts and deltas. ``size`` is the
-    number of bytes of all entries.
+    number of bytes of all entries, ``largest`` that of the largest full text.
     """
 
     __slots__ = (
-        '_largest',
         '_places',
         'distances',
         'entries',
         'id',
+        'largest',
         'paths',
         'revs',
         'size',
@@ -54,8 +54,7 @@ class OpenFrame:
         self.size = 0
         # The entry of each global id.
         self._places: dict[int, int] = {}
-        # Bytes of the largest full text.
-        self._largest = 0
+        self.largest = 0
 
     def place(self, gid: int) -> int | None:
         """Return the number of a revision's entry, or None."""
@@ -74,8 +73,8 @@ class OpenFrame:
         self.entries.append(data)
         self._places[gid] = place
         self.size += len(data)
-        if base is None and len(data) > self._largest:
-            self._largest = len(data)
+        if base is None and len(data) > self.largest:
+            self.largest = len(data)
         return place
 
     def extend(
@@ -100,16 +99,16 @@ class OpenFrame:
         )
         self.size += sum(map(len, entries))
         for distance, entry in zip(distances, entries, strict=True):
-            if not distance and len(entry) > self._largest:
-                self._largest = len(entry)
+            if not distance and len(entry) > self.largest:
+                self.largest = len(entry)
 
     def is_full(self, size: int) -> bool:
         """Return whether the frame should end, if frames have ``size`` bytes."""
-        if self.size >= max(size, TEXTS_PER_FRAME * self._largest):
+        if self.size >= max(size, TEXTS_PER_FRAME * self.largest):
             return True
         return (
-            self._largest >= LARGE
-            and len(self.entries) * BYTES_PER_ENTRY >= self._largest
+            self.largest >= LARGE
+            and len(self.entries) * BYTES_PER_ENTRY >= self.largest
         )
 
     def encode_head(self, codec: chunks.Codec) -> bytes:

@@ -21,8 +21,8 @@ from ..formats.openframe import OpenFrame
 # More threads would find no work, because frames are filled one at a time.
 MAX_THREADS = 4
 
-# Bytes of the smallest text that gets a frame of its own. The next repack
-# leaves that frame as it is.
+# Bytes of the smallest text that begins a frame of its own: only deltas follow
+# in that frame. The next repack leaves it as it is if it can.
 ALONE = 16 << 20
 
 
@@ -102,24 +102,20 @@ class Packer:
         a full text if ``base`` is None.
         """
         frame = self._frame
+        if frame is not None and base is None:
+            if max(len(data), frame.largest) >= ALONE:
+                self.cut()
+                frame = None
         if frame is None:
             frame = self._frame = OpenFrame(self._next_id())
         return frame.id, frame.add(gid, data, base)
-
-    def add_alone(self, gid: int, text: bytes) -> tuple[int, int]:
-        """Add a large text in a frame of its own; return (frame id, 0)."""
-        frame = OpenFrame(self._next_id())
-        place = frame.add(gid, text, None)
-        # Not in a thread: the caller would read the next text meanwhile, and
-        # memory would have to hold both.
-        self._done.append(self._compress(frame))
-        return frame.id, place
 
     def cut(self) -> None:
         """End the frame that is being filled, if there is one."""
         frame, self._frame = self._frame, None
         if frame is not None and frame.size >= ALONE:
-            # Not in a thread, for the same reason.
+            # Not in a thread: the caller would read the next text meanwhile,
+            # and memory would have to hold both.
             self._done.append(self._compress(frame))
         elif frame is not None:
             self._pending.append(self._pool.submit(self._compress, frame))

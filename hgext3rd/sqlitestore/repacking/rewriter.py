@@ -9,7 +9,7 @@ takes no lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from mercurial import mdiff
@@ -91,19 +91,31 @@ class Rewriter:
         places: list[Place] = [(0, 0)] * n
         children = _children(idx)
         recent: lru.LRU[int, bytes] = lru.LRU(RECENT)
+        done: set[int] = set()
         for rev in range(n - 1, -1, -1):
+            if rev in done:
+                continue
+            candidates = [rev + 1, *children.get(rev, ())[:MAX_CHILDREN]]
             kept = self._kept(idx, rev)
-            if kept is not None:
-                places[rev] = kept
+            if kept and not any(self._bases(idx, candidates)):
+                done.update(self._keep(idx, kept, places))
                 continue
             text = self._text(idx, rev)
-            candidates = [rev + 1, *children.get(rev, ())[:MAX_CHILDREN]]
-            places[rev] = self._add(idx, rev, text, candidates, recent)
+            place = self._add(idx, rev, text, candidates, recent, bool(kept))
+            if place is None:
+                # The revisions after this one need not be compared with it.
+                self._box.cut()
+                self._make_room()
+                done.update(self._keep(idx, kept, places))
+                continue
+            places[rev] = place
             if rev == n - 1:
                 self._previous = schema.global_id(path_id, rev), text
             recent.put(rev, text, len(text))
-            if self._box.full:
+            full = self._box.full
+            if full:
                 self._box.cut()
+            if full or len(text) >= packer.ALONE:
                 self._make_room()
         return Rewritten(idx, places) if n else None
 
@@ -128,18 +140,38 @@ class Rewriter:
         if everything:
             self._known.clear()
 
-    def _kept(self, idx: FileIndex, rev: int) -> Place | None:
-        """Return the place of a large text that has its own frame already.
+    def _kept(self, idx: FileIndex, rev: int) -> Sequence[int]:
+        """Return the revisions in the frame of a large text.
 
-        Return None if the revision must be stored anew.
+        ``rev`` is the first of them. Return none if the frame cannot stay.
         """
         frame_id = idx.frames[rev]
         if not frame_id or idx.core[rev][2] < packer.ALONE:
-            return None
+            return ()
         row = self._store.db.row(statements.SELECT_HEAD, (frame_id,))
-        if row is None or len(frames.decode_head(row[0])[0]) != 1:
-            return None
-        return frame_id, idx.places[rev]
+        if row is None:
+            return ()
+        head = frames.decode_head(row[0])
+        if len(head.revs) == 1:
+            # Another file may have the same text.
+            return (rev,)
+        # The files of texts in other frames may refer to a text of this one.
+        mine = (
+            path_id == idx.path_id
+            and other < len(idx)
+            and idx.frames[other] == frame_id
+            and idx.core[other][2] not in self._twins
+            for path_id, other in zip(head.paths, head.revs, strict=True)
+        )
+        return head.revs if head.revs[0] == rev and all(mine) else ()
+
+    def _keep(
+        self, idx: FileIndex, revs: Sequence[int], places: list[Place]
+    ) -> Sequence[int]:
+        """Note that revisions stay where they are, and return them."""
+        for rev in revs:
+            places[rev] = idx.frames[rev], idx.places[rev]
+        return revs
 
     def _text(self, idx: FileIndex, rev: int) -> bytes:
         """Return the text of a revision, checked against its node."""
@@ -162,8 +194,13 @@ class Rewriter:
         text: bytes,
         candidates: list[int],
         recent: lru.LRU[int, bytes],
-    ) -> Place:
-        """Put one revision into a frame, unless its text is in one already."""
+        kept: bool,
+    ) -> Place | None:
+        """Put one revision into a frame, unless its text is in one already.
+
+        Return None for a large text that has a frame already (``kept``), if no
+        delta is much smaller.
+        """
         gid = idx.gid(rev)
         digest = None
         if len(text) in self._twins:
@@ -172,11 +209,14 @@ class Rewriter:
             if found is not None:
                 self._shared.append((found, digest))
                 return found
-        if len(text) >= packer.ALONE:
-            place = self._box.add_alone(gid, text)
-        else:
+        base, data = None, text
+        if len(text) < plan.TOO_LARGE:
             base, data = self._best(idx, rev, text, candidates, recent)
-            place = self._box.add(gid, data, base)
+        if len(text) >= packer.ALONE and 2 * len(data) > len(text):
+            if kept:
+                return None
+            base, data = None, text
+        place = self._box.add(gid, data, base)
         if digest is not None:
             self._known[digest] = place
         return place
@@ -235,8 +275,8 @@ class ManifestRewriter(Rewriter):
     delta. So they are not trimmed either.
     """
 
-    def _kept(self, idx: FileIndex, rev: int) -> Place | None:
-        return None
+    def _kept(self, idx: FileIndex, rev: int) -> Sequence[int]:
+        return ()
 
     def _add(
         self,
@@ -245,6 +285,7 @@ class ManifestRewriter(Rewriter):
         text: bytes,
         candidates: list[int],
         recent: lru.LRU[int, bytes],
+        kept: bool,
     ) -> Place:
         base, data = self._best(idx, rev, text, candidates, recent)
         return self._box.add(idx.gid(rev), data, base)
