@@ -345,8 +345,7 @@ The help of the commands, and of the extension with its twelve options
   
   aliases: admin::lfsverify
   $ hg help -e lfsserver | grep -c '^"lfsserver\.'
-  12
-  13
+  14
 
 With the user cache of Mercurial's lfs, a deleted blob is gone
 

@@ -219,5 +219,5 @@ Files of largefiles are fetched with version 1
   $ cat big-v2/f
   big
   $ requests | grep -c multirequest
-  2
+  3
   $ hg -R big-v2 verify -q --large
