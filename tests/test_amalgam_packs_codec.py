@@ -17,7 +17,14 @@ from mercurial import mdiff
 from mercurial.utils import storageutil
 
 from hgext3rd.amalgam.codecs import chunks, columns
-from hgext3rd.amalgam.packs import contents, decoder, encoder, layout, names
+from hgext3rd.amalgam.packs import (
+    contents,
+    decoder,
+    encoder,
+    framewriter,
+    layout,
+    names,
+)
 from hgext3rd.amalgam.packs.contents import PackedFrame, Pieces
 from hgext3rd.amalgam.packs.derivation import Derivation
 from hgext3rd.amalgam.packs.errors import PackError
@@ -248,6 +255,41 @@ def test_nodes_that_can_be_derived_are_not_sent() -> None:
     for _kind, _name, revisions in lines:
         for revision, _text in revisions:
             assert revision.node not in data
+
+
+def test_no_frame_ends_within_the_line_of_a_large_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its text would be repeated in the next frame."""
+    size, count = 5000, 6
+    monkeypatch.setattr(framewriter, 'LARGE_TEXT', size)
+    (change,) = changesets([b'0' * 40 + b'\nuser\n0 0\n\nclose'])
+    noise = random.Random(5).randbytes
+    lines: list[Line] = []
+    for number in range(count):
+        text = noise(size)
+        after = text + b'\nmore'
+        first = storageutil.hashrevisionsha1(text, NULL, NULL)
+        second = storageutil.hashrevisionsha1(after, first, NULL)
+        delta = bytes(mdiff.textdiff(text, after))
+        revisions = [
+            (
+                Revision(
+                    first, NULL, NULL, change.node, NULL, insertion(text), 0
+                ),
+                text,
+            ),
+            (
+                Revision(second, first, NULL, change.node, first, delta, 0),
+                after,
+            ),
+        ]
+        lines.append((FILE, b'file%d' % number, revisions))
+    data = encoded([change], lines, frame_bytes=1)
+    assert len(data) < count * size + size // 2
+    assert [text for _name, _revision, text in groups(data)] == [
+        text for _kind, _name, revisions in lines for _rev, text in revisions
+    ]
 
 
 def test_every_truncation_is_refused() -> None:

@@ -110,7 +110,9 @@ class Encoder:
         self._end_line()
         frame = self._frame
         if frame is not None and (
-            frame.kind != kind or frame.is_full(self._effort.frame_bytes[kind])
+            frame.kind != kind
+            or frame.is_large
+            or frame.is_full(self._effort.frame_bytes[kind])
         ):
             self._end_frame()
         if self._lines and (

@@ -21,6 +21,9 @@ FURTHER_COPY = 16
 #: Bytes of the texts of outside revisions at which a frame ends in any case.
 #: Receivers may refuse twice as much.
 MOST_OUTSIDE = layout.MOST_FRAME // 2
+#: Bytes of a text so large that another line begins another frame. Frames would
+#: otherwise end within the lines of large files, and repeat their texts.
+LARGE_TEXT = 16 << 20
 #: Bytes of one block of a frame; a larger frame takes several blocks.
 PIECE_BYTES = 64 << 20
 
@@ -112,6 +115,11 @@ class FrameWriter:
                 max(size, TEXTS_PER_FRAME * self._largest), layout.MOST_FRAME
             )
         )
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the frame has a large text, and should have one line only."""
+        return self._largest >= LARGE_TEXT
 
     def blocks(self, codec: chunks.Codec) -> Iterator[bytes]:
         """Yield the blocks of the frame."""
