@@ -73,7 +73,7 @@ Several pulls of some revisions each give the same result
   part1-15 and part-15 are the same
   part1-15 and part-15 are the same
   $ requests | grep -c multirequest
-  6
+  8
 
 A pull takes three requests, as in version 1. Without new changesets, it still
 updates phases and bookmarks

@@ -87,14 +87,14 @@ Drafts are in no segment; an ordinary pull fetches them
   $ hg -R drafts log -r 'draft()' -T '{desc}\n'
   more
 
-A pull of one changeset does not request the list of segments
+A pull of one changeset takes three requests, as in version 1. The list of segments
+comes with the heads
 
   $ : > access.log
   $ hg -R clone pull -q
   $ requests
   1 GET /?cmd=capabilities
-  1 GET /?cmd=batch
-  1 POST /api/exp-http-v2-0003/ro/multirequest
+  2 POST /api/exp-http-v2-0003/ro/multirequest
 
 Every segment has a transaction of its own and its hooks
 
