@@ -198,7 +198,11 @@ def find_common_incoming(
             return [nullid], True, wanted
         if session.heads_known:
             has_node = repo.changelog.hasnode
-            if all(map(has_node, wanted)):
+            all_here = all(map(has_node, wanted))
+            if not (heads and all_here):
+                # Mercurial says so even if it knows after the first request.
+                repo.ui.status(_(b'searching for changes\n'))
+            if all_here:
                 return wanted, False, wanted
             return repo.heads(), True, wanted
     return orig(repo, remote, heads, *args, **kwargs)
