@@ -46,6 +46,7 @@ there is fetched as well. The ordinary pull that follows finds nothing.
   fetching 11 changesets in 3 segments
   added 9 changesets with 18 changes to 12 files (+1 heads)
   new changesets * (glob)
+  searching for changes
   no changes found
   adding remote bookmark mark
   (run 'hg heads' to see heads, 'hg merge' to merge)
@@ -93,6 +94,7 @@ With -r and -B, only segments that consist of wanted changesets
   fetching 8 changesets in 2 segments
   added 6 changesets with 12 changes to 9 files (+1 heads)
   new changesets e80bbbe7564b:81fe61b54680
+  searching for changes
   adding changesets
   adding manifests
   adding file changes

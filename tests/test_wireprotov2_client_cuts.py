@@ -30,6 +30,7 @@ from helpers.wireprotov2_conversation import (
 )
 from mercurial import commands, localrepo, phases
 
+from hgext3rd.wireprotov2.pull import catchup
 from hgext3rd.wireprotov2.pull.fetch import SegmentSource
 from hgext3rd.wireprotov2.segments import cut
 
@@ -133,10 +134,16 @@ def test_interrupted_clones_continue(
     assert kept == {PER_SEGMENT * (i + 1) for i in range(SEGMENTS)}
 
 
-def test_interrupted_pulls_change_nothing(
-    wire: Wire, tmp_path: pathlib.Path
+@pytest.mark.parametrize('in_segments', [False, True])
+def test_interrupted_pulls(
+    wire: Wire,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    in_segments: bool,
 ) -> None:
-    """A pull without segments brings all changesets or none."""
+    """A pull brings all changesets or none; in segments, it keeps whole ones."""
+    if not in_segments:
+        monkeypatch.setattr(catchup, 'suitable', lambda *args: False)
     base = tmp_path / 'base'
     ui = conversation.make_ui()
     repo = localrepo.instance(ui, os.fsencode(base), True)
@@ -157,6 +164,7 @@ def test_interrupted_pulls_change_nothing(
     assert pull(tmp_path / 'whole') is None
     expected = nodes(conversation.open_repo(ui, tmp_path / 'whole'))
     total = wire.sent
+    lengths = set()
     for limit in places(total, 100):
         wire.restart()
         wire.limit = limit
@@ -164,11 +172,18 @@ def test_interrupted_pulls_change_nothing(
         dest = tmp_path / f'd{limit}'
         assert pull(dest) is not None, limit
         repo = conversation.open_repo(ui, dest)
-        assert nodes(repo) == expected[:6], limit
+        found = nodes(repo)
+        assert found == expected[: len(found)], limit
+        assert in_segments or len(found) == 6, limit
+        lengths.add(len(found))
         assert not repo.svfs.exists(b'journal')
         if limit % 5 == 0:
             check(repo)
+            wire.restart()
+            conversation.run(b'pull', repo, URL)
+            assert nodes(conversation.open_repo(ui, dest)) == expected, limit
         shutil.rmtree(dest)
+    assert len(lengths) > 1 or not in_segments
     ui.popbuffer()
 
 

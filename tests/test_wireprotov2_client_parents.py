@@ -22,7 +22,7 @@ REVS = {NULL: -1, PLAIN: 0, COPY: 1, ROOT: 2}
 PARENTS = {0: (2, -1), 1: (-1, 2), 2: (-1, -1)}
 
 # An empty repository.
-REPO = SimpleNamespace(unfiltered=list)
+REPO = SimpleNamespace(unfiltered=list, heads=list)
 
 REVLOG = SimpleNamespace(
     nullid=NULL,
