@@ -10,7 +10,7 @@ JOBS       ?= 2
 TESTS      ?=
 # For "make tests": how many minutes Mercurial's own tests may take; 0 skips
 # them.
-CONFORMANCE ?= 8
+CONFORMANCE ?= 5
 # For "make conformance": options of tests/conformance/run.py, such as --subset.
 # For "make bench-scale": options of benchmarks/scale.py, such as --factors 1 4.
 ARGS       ?=
