@@ -47,11 +47,21 @@ def test_modes(shared: bool, tmp_path: pathlib.Path) -> None:
             repo.ui.setconfig(b'lfsserver', name.encode(), value)
         configured.lock_store(repo).create('a', None, 'alice', 1.0)
         oid = hashlib.sha256(b'x').hexdigest()
-        store = configured.blob_store(repo).blobs
-        store.put(oid, [b'x'], 1)
+        configured.promise_store(repo).renew([oid], 1.0)
+        roles = configured.blob_store(repo)
+        roles.blobs.put(oid, [b'x'], 1)
+        begun = hashlib.sha256(b'begun').hexdigest()
+        assert roles.partials is not None
+        roles.partials.append(begun, 5, 0, [b'be'])
         made = sorted(set(root.rglob('*')) - before)
         names = {path.name for path in made}
-        assert {'locks.sqlite', 'lfs-verified.sqlite', oid[2:]} <= names
+        assert {
+            'locks.sqlite',
+            'promised.sqlite',
+            'lfs-verified.sqlite',
+            oid[2:],
+        } <= names
+        assert any(name.startswith('.upload-part-') for name in names)
         assert any(name.endswith('-wal') for name in names)
         for path in made:
             if path.is_dir():

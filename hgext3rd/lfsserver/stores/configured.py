@@ -64,7 +64,8 @@ def _creator(repo: Any) -> FileCreator:
 
 def promise_store(repo: Any) -> PromiseStore:
     """Return the promises of ``repo``; a share has those of its source."""
-    return PromiseStore(os.fsdecode(repo.svfs.join(b'lfs/promised.sqlite')))
+    path = os.fsdecode(repo.svfs.join(b'lfs/promised.sqlite'))
+    return PromiseStore(path, _creator(repo))
 
 
 def blob_store(repo: Any) -> StoreRoles:

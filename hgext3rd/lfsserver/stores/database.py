@@ -2,8 +2,8 @@
 """Small SQLite databases: one connection per thread, process and file.
 
 Connections are neither shared between threads nor used after a fork: they are
-closed before it, and when their thread ends. This module knows nothing about the content
-of a database except its format.
+closed before it, and when their thread ends. This module knows nothing about the
+content of a database except its format.
 """
 
 from __future__ import annotations
@@ -109,6 +109,24 @@ def forget(path: str) -> None:
     known = _pool().pop(path, None)
     if known is not None:
         known.close()
+
+
+@contextmanager
+def required(
+    path: str, wanted: DatabaseFormat, creator: FileCreator, name: str
+) -> Iterator[sqlite3.Connection]:
+    """Use the result of ``connection``, without which nothing can be done.
+
+    Raises StoreUnavailable if the database cannot be used; ``name`` is what
+    clients read there.
+    """
+    try:
+        yield connection(path, wanted, creator)
+    except (sqlite3.Error, OSError, UnknownFormat) as error:
+        forget(path)
+        raise errors.StoreUnavailable(
+            f'the {name} cannot be used', detail=str(error)
+        ) from error
 
 
 def _open(

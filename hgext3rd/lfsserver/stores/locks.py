@@ -11,8 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from .. import errors
@@ -133,15 +132,10 @@ class LockStore:
         self._path = path
         self._creator = creator
 
-    @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        try:
-            yield database.connection(self._path, FORMAT, self._creator)
-        except (sqlite3.Error, OSError, database.UnknownFormat) as error:
-            database.forget(self._path)
-            raise errors.StoreUnavailable(
-                'the lock database cannot be used', detail=str(error)
-            ) from error
+    def _database(self) -> AbstractContextManager[sqlite3.Connection]:
+        return database.required(
+            self._path, FORMAT, self._creator, 'lock database'
+        )
 
     def create(
         self, path: str, ref: str | None, owner: str, now: float

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
-from .. import errors
 from . import database
+from .files import PRIVATE, FileCreator
 
 FORMAT = database.DatabaseFormat(
     application_id=0x4C465350,  # "LFSP"
@@ -44,22 +44,19 @@ FRESH = 3600.0
 class PromiseStore:
     """The promises of one repository, in the database file at ``path``.
 
+    ``creator`` creates the file.
+
     All methods raise StoreUnavailable if the database cannot be used.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, creator: FileCreator = PRIVATE) -> None:
         self._path = path
+        self._creator = creator
 
-    @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        try:
-            yield database.connection(self._path, FORMAT)
-        except (sqlite3.Error, OSError, database.UnknownFormat) as error:
-            database.forget(self._path)
-            raise errors.StoreUnavailable(
-                'the database of promised blobs cannot be used',
-                detail=str(error),
-            ) from error
+    def _database(self) -> AbstractContextManager[sqlite3.Connection]:
+        return database.required(
+            self._path, FORMAT, self._creator, 'database of promised blobs'
+        )
 
     def renew(self, oids: Iterable[str], now: float) -> None:
         """Promise at the POSIX time ``now`` that blobs are kept.
