@@ -108,6 +108,11 @@ class TooLarge(LfsServerError):
     status = 413
 
 
+def object_too_large(limit: int) -> TooLarge:
+    """Return the error for a blob of more than ``limit`` bytes."""
+    return TooLarge(f'The object is larger than {limit} bytes')
+
+
 class UnsupportedMediaType(LfsServerError):
     """The media type of the body is not LFS JSON."""
 

@@ -98,11 +98,11 @@ class Endpoint:
 
     ``links`` is None if all content passes through this server, and ``locks``
     is None if locking is disabled. ``quota`` is None without a quota,
-    ``partials`` if uploads cannot be resumed, and
-    ``promises`` if nothing deletes blobs. ``url`` is the address of the repository as
-    clients see it, without a trailing slash. ``admit`` returns a slot for a
-    transfer or raises Busy, ``log`` takes a line for the blackbox, and ``now``
-    returns the POSIX time.
+    ``partials`` if uploads cannot be resumed, and ``promises`` if nothing
+    deletes blobs. ``url`` is the address of the repository as clients see it,
+    without a trailing slash. ``admit`` returns a slot for a transfer or raises
+    Busy, ``log`` takes a line for the blackbox, and ``now`` returns the POSIX
+    time.
     """
 
     store: BlobStore

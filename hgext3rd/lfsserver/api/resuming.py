@@ -9,17 +9,14 @@ answers with its whole size. Nothing here stores content.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from .. import errors
 from ..formats.batches import MAX_SIZE
 from ..formats.oids import is_oid
 from ..http import fields as httpfields
-from ..stores.blobs import PARTS_LIFETIME, ResumableUploads
-from ..stores.content import Block
+from ..stores.blobs import PARTS_LIFETIME, Blob, ResumableUploads
 from .endpoint import Endpoint
 from .messages import LfsRequest, LfsResponse
-from .transfer import reserved, too_large
+from .transfer import limited, reserved
 
 VERSION = '1.0.0'
 _MEDIA_TYPE = 'application/offset+octet-stream'
@@ -47,18 +44,21 @@ def _upload(
             headers={'Tus-Version': VERSION},
         )
     if endpoint.limits.object_size and total > endpoint.limits.object_size:
-        raise too_large(endpoint.limits.object_size)
+        raise errors.object_too_large(endpoint.limits.object_size)
     return endpoint.partials, total
 
 
-def _stored(endpoint: Endpoint, oid: str, size: int) -> bool:
-    """Return whether the blob exists; raise Invalid if it has another size."""
+def _known(endpoint: Endpoint, oid: str, size: int) -> Blob | None:
+    """Return what the store has; raise Invalid for a blob of another size."""
     blob = endpoint.store.examine([oid]).get(oid)
-    if blob is None or not blob.intact:
-        return False
-    if blob.size != size:
+    if blob is not None and blob.intact and blob.size != size:
         raise errors.Invalid(f'The object has {blob.size} bytes, not {size}')
-    return True
+    return blob
+
+
+def _is_stored(endpoint: Endpoint, oid: str, size: int) -> bool:
+    blob = _known(endpoint, oid, size)
+    return blob is not None and blob.intact
 
 
 def _answer(
@@ -84,15 +84,18 @@ def state(
     The whole size is answered only if the blob is stored and verified.
     """
     partials, total = _upload(endpoint, request, oid, size)
-    if not total and not _stored(endpoint, oid, total):
-        # git-lfs sends nothing else for an empty object.
-        endpoint.store.put(oid, (), 0)
-    if not _stored(endpoint, oid, total):
-        # The server may have been killed between the last byte and the check.
-        partials.finish(oid, total)
-    if _stored(endpoint, oid, total):
-        return _answer(endpoint, 200, total, total)
-    return _answer(endpoint, 200, partials.offset(oid, total), total)
+    if not _is_stored(endpoint, oid, total):
+        if total:
+            # The server may have been killed between the last byte and the
+            # check.
+            partials.finish(oid, total)
+        else:
+            # git-lfs sends nothing else for an empty object.
+            endpoint.store.put(oid, (), 0)
+        if not _is_stored(endpoint, oid, total):
+            offset = partials.offset(oid, total)
+            return _answer(endpoint, 200, offset, total)
+    return _answer(endpoint, 200, total, total)
 
 
 def append(
@@ -112,12 +115,17 @@ def append(
     request.require_length()
     if offset + (request.body.length or 0) > total:
         raise errors.TooLarge(f'The object has only {total} bytes')
-    if _stored(endpoint, oid, total):
+    known = _known(endpoint, oid, total)
+    if known is not None and known.intact:
         raise errors.Conflict('the object is complete')
     slot = endpoint.admit()
     try:
-        with reserved(endpoint, oid, total) as reservation:
-            blocks = _within(request.body.blocks(), total - offset)
+        with reserved(endpoint, oid, known, total) as reservation:
+            blocks = limited(
+                request.body.blocks(),
+                total - offset,
+                errors.TooLarge('the body is longer than the rest'),
+            )
             offset = partials.append(oid, total, offset, blocks)
             if reservation is not None and offset == total:
                 reservation.stored(endpoint.now())
@@ -125,12 +133,3 @@ def append(
         slot.release()
     endpoint.log(f'received {oid} up to {offset} of {total} bytes')
     return _answer(endpoint, 204, offset, total)
-
-
-def _within(content: Iterable[Block], limit: int) -> Iterator[Block]:
-    """Pass ``content`` through; raise TooLarge after ``limit`` bytes."""
-    for block in content:
-        limit -= len(block)
-        if limit < 0:
-            raise errors.TooLarge('the body is longer than the rest')
-        yield block

@@ -113,15 +113,15 @@ def upload(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
     length = request.body.length
     limit = endpoint.limits.object_size
     if limit and length is not None and length > limit:
-        raise too_large(limit)
+        raise errors.object_too_large(limit)
     # Content that exists is not stored again, so it has to stay.
-    endpoint.keep(endpoint.store.examine([oid]))
+    known = endpoint.keep(endpoint.store.examine([oid])).get(oid)
     slot = endpoint.admit()
     try:
         content = request.body.blocks()
         if limit:
-            content = _limited(content, limit)
-        with reserved(endpoint, oid, length) as reservation:
+            content = limited(content, limit, errors.object_too_large(limit))
+        with reserved(endpoint, oid, known, length) as reservation:
             if reservation is not None and length is None:
                 content = reservation.covering(content)
             created = endpoint.store.put(oid, content, length)
@@ -138,30 +138,26 @@ def upload(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
 
 
 def reserved(
-    endpoint: Endpoint, oid: str, length: int | None
+    endpoint: Endpoint, oid: str, known: Blob | None, length: int | None
 ) -> AbstractContextManager[Reservation | None]:
-    """Reserve ``length`` bytes of the quota, or as many as a repair adds."""
-    if endpoint.quota is None:
-        return nullcontext()
-    known = endpoint.store.examine([oid]).get(oid)
-    if known is not None and known.intact:
+    """Reserve ``length`` bytes of the quota, or as many as a repair adds.
+
+    ``known`` is what the store has under ``oid``.
+    """
+    if endpoint.quota is None or (known is not None and known.intact):
         return nullcontext()
     present = 0 if known is None else known.size
     return endpoint.quota.reserve(oid, max((length or 0) - present, 0))
 
 
-def too_large(limit: int) -> errors.TooLarge:
-    """Return the error for an object of more than ``limit`` bytes."""
-    return errors.TooLarge(f'The object is larger than {limit} bytes')
-
-
-def _limited(content: Iterable[Block], limit: int) -> Iterator[Block]:
-    """Pass ``content`` through; raise TooLarge after ``limit`` bytes."""
-    left = limit
+def limited(
+    content: Iterable[Block], limit: int, error: errors.TooLarge
+) -> Iterator[Block]:
+    """Pass ``content`` through; raise ``error`` after ``limit`` bytes."""
     for block in content:
-        left -= len(block)
-        if left < 0:
-            raise too_large(limit)
+        limit -= len(block)
+        if limit < 0:
+            raise error
         yield block
 
 

@@ -275,8 +275,8 @@ class Connection(HandlerBase):
             if type(self.connection) is socket.socket:
                 self.connection.shutdown(socket.SHUT_WR)
             left = MAX_LINGER
-            while left > 0 and (patience := deadline - time.monotonic()) > 0:
-                self.connection.settimeout(patience)
+            while left > 0 and (wait := deadline - time.monotonic()) > 0:
+                self.connection.settimeout(wait)
                 data = self.connection.recv(BLOCK_SIZE)
                 if not data:
                     break

@@ -140,11 +140,7 @@ class LocalStore:
                     new.write(block)
                 checked.finish(oid, size)
                 state = new.install(path, self._creator.file_mode)
-            if self._cache is not None:
-                self._cache.offer(oid, path, repaired=known is not None)
-        self._verdicts.add(
-            {oid: Verdict(state.st_size, state.st_mtime_ns, True)}
-        )
+            self._added(oid, state, repaired=known is not None)
         return known is None
 
     def adopt(self, oid: str, path: str, fd: int) -> None:
@@ -155,9 +151,14 @@ class LocalStore:
         os.fsync(fd)
         os.replace(path, target)
         durable.sync_directory(os.path.dirname(target))
-        state = os.fstat(fd)
+        self._added(oid, os.fstat(fd), repaired=repaired)
+
+    def _added(
+        self, oid: str, state: os.stat_result, *, repaired: bool
+    ) -> None:
+        """Note that there is a verified file for a blob."""
         if self._cache is not None:
-            self._cache.offer(oid, target, repaired=repaired)
+            self._cache.offer(oid, self.path(oid), repaired=repaired)
         self._verdicts.add(
             {oid: Verdict(state.st_size, state.st_mtime_ns, True)}
         )

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Uploads in progress that can be resumed, in the directories of blobs.
 
-An upload is a file beside the blob that it becomes, and grows: its size is the offset at which the client goes
-on. The newest request of a client wins: it renames the file, and requests before
-it, which may hang on a dead connection in another process, notice that and stop.
-So nobody can write to a file that has become a blob. Nothing here knows HTTP.
+An upload is a file beside the blob that it becomes, and grows: its size is the
+offset at which the client goes on. The newest request of a client wins: it
+renames the file, and requests before it, which may hang on a dead connection in
+another process, notice that and stop. So nobody can write to a file that has
+become a blob. Nothing here knows HTTP.
 """
 
 from __future__ import annotations

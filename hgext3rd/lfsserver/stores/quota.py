@@ -139,10 +139,15 @@ class Quota:
         with translated_errors():
             self._creator.make_directories(self._folder)
             fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            os.fchmod(fd, self._creator.file_mode)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            os.pwrite(fd, b'%20d' % size, 0)
-            os.rename(hidden, path)
+            try:
+                os.fchmod(fd, self._creator.file_mode)
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                os.pwrite(fd, b'%20d' % size, 0)
+                os.rename(hidden, path)
+            except BaseException:
+                os.unlink(hidden)
+                os.close(fd)
+                raise
         reservation = Reservation(self, oid, size, fd, path)
         try:
             self.check()

@@ -107,9 +107,7 @@ class SignedObjectStore(ObjectStore):
             if self._max_size and found['size'] > self._max_size:
                 # A link does not limit what is sent to it.
                 self._delete(incoming)
-                raise errors.TooLarge(
-                    f'The object is larger than {self._max_size} bytes'
-                )
+                raise errors.object_too_large(self._max_size)
             if self._head(object_key(oid)) is None:
                 self._accept(oid, incoming, found)
             self._delete(incoming)
