@@ -21,6 +21,7 @@ from helpers.lfsserver_http import (
     Answer,
     Server,
     one,
+    started,
 )
 from helpers.nginx import nginx
 
@@ -90,12 +91,8 @@ def test_invalid_host(server: Server, host: str) -> None:
 
 @contextlib.contextmanager
 def running(server: Server) -> Iterator[Server]:
-    process = server.start()
-    try:
+    with started(server):
         yield server
-    finally:
-        process.terminate()
-        process.wait()
     log = server.log.read_text() if server.log.exists() else ''
     assert 'Traceback' not in log
 

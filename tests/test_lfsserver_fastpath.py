@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator
 
 import pytest
-from helpers.lfsserver_http import CONTENT, Server, oid_of
+from helpers.lfsserver_http import CONTENT, Server, oid_of, started
 
 OBJECT = f'/open/.hg/lfs/objects/{oid_of(CONTENT)}'
 
@@ -54,13 +54,8 @@ def server(
         extension = tmp_path / 'other.py'
         extension.write_text(request.param)
         extra = f'[extensions]\nwireprotov2 =\nother = {extension}\n'
-    server = Server('single', tmp_path, extra)
-    process = server.start()
-    try:
+    with started(Server('single', tmp_path, extra)) as server:
         yield server
-    finally:
-        process.terminate()
-        process.wait()
 
 
 plain = pytest.mark.parametrize('server', [None], indirect=True)

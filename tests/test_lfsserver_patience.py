@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import PATIENCE
-from helpers.lfsserver_http import Server, head
+from helpers.lfsserver_http import Server, head, started
 from helpers.nginx import certificate
 
 WIRE = """\
@@ -34,13 +34,8 @@ def server(
         'both': WIRE.replace('lfsserver = !', ''),
     }[request.param]
     folder = tmp_path_factory.mktemp('patience')
-    server = Server('single', folder, extra, timeout=1)
-    process = server.start()
-    try:
+    with started(Server('single', folder, extra, timeout=1)) as server:
         yield server
-    finally:
-        process.terminate()
-        process.wait()
     assert 'Traceback' not in server.log.read_text()
 
 

@@ -59,6 +59,18 @@ def offset_of(server: Server, path: str) -> int:
     return int(answer.headers['Upload-Offset'])
 
 
+def patch_head(path: str, *fields: str) -> bytes:
+    """Return the head of a request that begins an upload."""
+    return head(
+        'PATCH',
+        path,
+        'Tus-Resumable: 1.0.0',
+        'Upload-Offset: 0',
+        'Content-Type: application/offset+octet-stream',
+        *fields,
+    )
+
+
 def test_upload_in_pieces(server: Server) -> None:
     data = content(1)
     path = address(data)
@@ -77,13 +89,10 @@ def test_upload_in_pieces(server: Server) -> None:
 def test_what_arrived_of_a_broken_request_is_kept(server: Server) -> None:
     data = content(2)
     path = address(data)
-    fields = [
-        'Tus-Resumable: 1.0.0',
-        'Upload-Offset: 0',
-        'Content-Type: application/offset+octet-stream',
-        f'Content-Length: {len(data)}',
-    ]
-    server.raw(head('PATCH', path, *fields) + data[:123_456], shut=True)
+    server.raw(
+        patch_head(path, f'Content-Length: {len(data)}') + data[:123_456],
+        shut=True,
+    )
     wait_for(lambda: offset_of(server, path) == 123_456, 'the piece')
     assert patch(server, path, 123_456, data[123_456:]).status == 204
     assert server.get(oid_of(data)).body == data
@@ -93,15 +102,11 @@ def test_newer_request_takes_over(server: Server) -> None:
     """A connection that hangs does not keep the client from going on."""
     data = content(3)
     path = address(data)
-    fields = [
-        'Tus-Resumable: 1.0.0',
-        'Upload-Offset: 0',
-        'Content-Type: application/offset+octet-stream',
-        f'Content-Length: {len(data)}',
-    ]
     with socket.create_connection(('127.0.0.1', server.port)) as hanging:
         # WSGI servers hand out whole blocks.
-        hanging.sendall(head('PATCH', path, *fields) + data[:262_144])
+        hanging.sendall(
+            patch_head(path, f'Content-Length: {len(data)}') + data[:262_144]
+        )
         wait_for(lambda: offset_of(server, path) == 262_144, 'the piece')
         assert patch(server, path, 262_144, data[262_144:]).status == 204
         hanging.sendall(bytes(len(data) - 262_144))
@@ -112,14 +117,8 @@ def test_newer_request_takes_over(server: Server) -> None:
 def test_chunked_piece(server: Server) -> None:
     data = content(4, 1000)
     path = address(data)
-    fields = [
-        'Tus-Resumable: 1.0.0',
-        'Upload-Offset: 0',
-        'Content-Type: application/offset+octet-stream',
-        'Transfer-Encoding: chunked',
-        'Connection: close',
-    ]
-    answer = server.raw(head('PATCH', path, *fields) + chunked(data))
+    fields = ['Transfer-Encoding: chunked', 'Connection: close']
+    answer = server.raw(patch_head(path, *fields) + chunked(data))
     assert answer.startswith(b'HTTP/1.1 204 ')
     assert server.get(oid_of(data)).body == data
 

@@ -240,19 +240,26 @@ class Server:
         }
 
 
-@pytest.fixture(scope='session', params=['serve', 'single', 'gunicorn'])
-def running(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    if request.param == 'gunicorn':
-        pytest.importorskip('gunicorn')
-    server = Server(request.param, tmp_path_factory.mktemp(request.param))
+@contextlib.contextmanager
+def started(server: Server) -> Iterator[Server]:
+    """Run a server for the duration of the block."""
     process = server.start()
     try:
         yield server
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture(scope='session', params=['serve', 'single', 'gunicorn'])
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    if request.param == 'gunicorn':
+        pytest.importorskip('gunicorn')
+    folder = tmp_path_factory.mktemp(request.param)
+    with started(Server(request.param, folder)) as server:
+        yield server
 
 
 @pytest.fixture
