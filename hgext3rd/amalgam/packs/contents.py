@@ -115,7 +115,6 @@ class Columns(NamedTuple):
     frames: Sequence[int]
     frame_diffs: Sequence[int]
     places: Sequence[int]
-    place_diffs: Sequence[int]
 
 
 class Line:

@@ -385,7 +385,6 @@ class Decoder:
             frames,
             frame_diffs,
             entries,
-            place_diffs,
         )
         lines = []
         start = taken = 0

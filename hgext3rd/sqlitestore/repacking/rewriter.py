@@ -42,6 +42,9 @@ GOOD_MANIFEST_DELTA = 512
 # A frame id, and the number of an entry in the frame.
 Place = tuple[int, int]
 
+# The place of a revision that was not rewritten yet: no frame has this id.
+_NOWHERE: Place = (0, 0)
+
 
 class Rewritten(NamedTuple):
     """A file whose revisions are in new frames, which no index names yet.
@@ -88,17 +91,17 @@ class Rewriter:
         """
         idx = self._store.read_index(path_id)
         n = len(idx)
-        places: list[Place] = [(0, 0)] * n
+        places = [_NOWHERE] * n
         children = _children(idx)
         recent: lru.LRU[int, bytes] = lru.LRU(RECENT)
-        done: set[int] = set()
         for rev in range(n - 1, -1, -1):
-            if rev in done:
+            if places[rev] != _NOWHERE:
+                # It is in a frame that stays.
                 continue
             candidates = [rev + 1, *children.get(rev, ())[:MAX_CHILDREN]]
             kept = self._kept(idx, rev)
             if kept and not any(self._bases(idx, candidates)):
-                done.update(self._keep(idx, kept, places))
+                _keep(idx, kept, places)
                 continue
             text = self._text(idx, rev)
             place = self._add(idx, rev, text, candidates, recent, bool(kept))
@@ -106,7 +109,7 @@ class Rewriter:
                 # The revisions after this one need not be compared with it.
                 self._box.cut()
                 self._make_room()
-                done.update(self._keep(idx, kept, places))
+                _keep(idx, kept, places)
                 continue
             places[rev] = place
             if rev == n - 1:
@@ -164,14 +167,6 @@ class Rewriter:
             for path_id, other in zip(head.paths, head.revs, strict=True)
         )
         return head.revs if head.revs[0] == rev and all(mine) else ()
-
-    def _keep(
-        self, idx: FileIndex, revs: Sequence[int], places: list[Place]
-    ) -> Sequence[int]:
-        """Note that revisions stay where they are, and return them."""
-        for rev in revs:
-            places[rev] = idx.frames[rev], idx.places[rev]
-        return revs
 
     def _text(self, idx: FileIndex, rev: int) -> bytes:
         """Return the text of a revision, checked against its node."""
@@ -322,6 +317,12 @@ class ManifestRewriter(Rewriter):
 
 # The class for each kind of path (see ``schema``).
 OF_KIND = {schema.FILE: Rewriter, schema.DIRECTORY: ManifestRewriter}
+
+
+def _keep(idx: FileIndex, revs: Sequence[int], places: list[Place]) -> None:
+    """Note in ``places`` that revisions stay where they are."""
+    for rev in revs:
+        places[rev] = idx.frames[rev], idx.places[rev]
 
 
 def _children(idx: FileIndex) -> dict[int, list[int]]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mercurial import error, revlog
+from mercurial.interfaces import repository
 from mercurial.node import nullrev
 from mercurial.revlogutils import constants
 
@@ -19,6 +20,46 @@ from mercurial.revlogutils import constants
 OUTBOUND: Any = getattr(revlog, 'OutboundRevision', None)
 
 _FLAGS, _SIZE, _P1, _P2, _NODE = 0, 2, 5, 6, 7
+
+
+def emitrevisions(
+    log: Any,
+    nodes: Iterable[bytes],
+    nodesorder: bytes | None = None,
+    revisiondata: bool = False,
+    assumehaveparentrevisions: bool = False,
+    deltamode: Any = repository.CG_DELTAMODE_STD,
+    sidedata_helpers: Any = None,
+    debug_info: Any = None,
+    **kwargs: Any,
+) -> Iterator[Any]:
+    """Return an iterator of what a changegroup has of some revisions.
+
+    This is the method of ``log`` in Mercurial's interface ``ifiledata``.
+    """
+    nodes = list(nodes)
+    if (
+        OUTBOUND is not None
+        and nodes
+        and nodesorder in (None, b'storage')
+        and revisiondata
+        and deltamode == repository.CG_DELTAMODE_STD
+        and sidedata_helpers is None
+        and debug_info is None
+    ):
+        return emit(log, nodes, assumehaveparentrevisions)
+    found: Iterator[Any] = revlog.revlog.emitrevisions(
+        log,
+        nodes,
+        nodesorder=nodesorder,
+        revisiondata=revisiondata,
+        assumehaveparentrevisions=assumehaveparentrevisions,
+        deltamode=deltamode,
+        sidedata_helpers=sidedata_helpers,
+        debug_info=debug_info,
+        **kwargs,
+    )
+    return found
 
 
 def emit(log: Any, nodes: Iterable[bytes], have_parents: bool) -> Iterator[Any]:

@@ -15,7 +15,6 @@ from typing import Any
 
 from mercurial import error, mdiff, revlog, util
 from mercurial.i18n import _
-from mercurial.interfaces import repository
 from mercurial.node import nullrev
 from mercurial.revlogutils import constants, flagutil
 
@@ -260,42 +259,7 @@ class SQLiteRevlog(RevlogShape):
             new = bytes(mdiff.patches(new, [extra_delta]))
         return bytes(mdiff.textdiff(old, new))
 
-    def emitrevisions(
-        self,
-        nodes: Iterable[bytes],
-        nodesorder: bytes | None = None,
-        revisiondata: bool = False,
-        assumehaveparentrevisions: bool = False,
-        deltamode: Any = repository.CG_DELTAMODE_STD,
-        sidedata_helpers: Any = None,
-        debug_info: Any = None,
-        **kwargs: Any,
-    ) -> Iterator[Any]:
-        """Return an iterator of what a changegroup has of some revisions."""
-        nodes = list(nodes)
-        if (
-            emission.OUTBOUND is not None
-            and nodes
-            and nodesorder in (None, b'storage')
-            and revisiondata
-            and deltamode == repository.CG_DELTAMODE_STD
-            and sidedata_helpers is None
-            and debug_info is None
-        ):
-            return emission.emit(self, nodes, assumehaveparentrevisions)
-        found: Iterator[Any] = revlog.revlog.emitrevisions(
-            self,
-            nodes,
-            nodesorder=nodesorder,
-            revisiondata=revisiondata,
-            assumehaveparentrevisions=assumehaveparentrevisions,
-            deltamode=deltamode,
-            sidedata_helpers=sidedata_helpers,
-            debug_info=debug_info,
-            **kwargs,
-        )
-        return found
-
+    emitrevisions = emission.emitrevisions
     # Core's own function chooses what to send in other cases. It uses only
     # methods of this class, and gets stored deltas from ``revdiff``.
     _emit_revisions = compat.borrow(revlog.revlog, '_emit_revisions')

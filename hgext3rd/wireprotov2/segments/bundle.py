@@ -126,8 +126,8 @@ def opened(
     It has the interface of the unpackers in ``mercurial.changegroup``. Return
     None if a payload is a bundle; then each must be applied by itself.
     ``streams`` are at their start; ``branches`` are as ``BulkUnpacker`` has them.
-    Raises ``PackError``, also while the
-    changegroup is applied, if a payload is damaged or of an unknown kind.
+    Raises ``PackError``, also while the changegroup is applied, if a payload is
+    damaged or of an unknown kind.
     """
     heads = [stream.read(layout.HEAD.size) for stream in streams]
     for stream in streams:
