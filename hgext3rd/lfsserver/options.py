@@ -159,8 +159,8 @@ OPTIONS = (
         'integer',
         """
         How many seconds ``hg serve`` waits for a client that neither sends nor
-        receives, and for the header of a request; 0 means forever. Under gunicorn, this is how long the body of
-        a request is waited for.
+        receives, and for the header of a request; 0 means forever. Under
+        gunicorn, this is how long the body of a request is waited for.
         """,
     ),
 )

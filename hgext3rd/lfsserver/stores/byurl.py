@@ -46,9 +46,10 @@ def open_store(
     """Return the store at ``url``.
 
     The result is a SignedObjectStore with ``limits`` if ``signed`` is true and
-    the store can sign links. ``options`` are those of obstore for this kind of store, except
-    ``public-endpoint``: the endpoint to put into signed links, if users reach
-    the store at another address than this server. Raises StoreUnavailable.
+    the store can sign links. ``options`` are those of obstore for this kind of
+    store, except ``public-endpoint``: the endpoint to put into signed links, if
+    users reach the store at another address than this server. Raises
+    StoreUnavailable.
     """
     key = (os.getpid(), url, tuple(sorted(options.items())), signed, limits)
     with _open_lock:

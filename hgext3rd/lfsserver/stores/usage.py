@@ -51,7 +51,8 @@ class Shard:
     """The bytes in a directory while it had the modification time ``mtime``.
 
     ``parts`` are the names of uploads in progress, which do not count in
-    ``size``, with their oids. ``settled`` says whether any change gives it another time.
+    ``size``, with their oids. ``settled`` says whether any change gives it another
+    time.
     """
 
     mtime: int
