@@ -128,12 +128,15 @@ def run_mercurial(
     return read_report(report, returncode)
 
 
-def run_pytest(names: list[str], env: dict[str, str]) -> Tally:
+def run_pytest(names: list[str], env: dict[str, str], jobs: int) -> Tally:
     """Run pytest modules; their names are relative to tests/."""
     report = REPORTS / 'pytest.xml'
     report.unlink(missing_ok=True)
     # When a module cannot be imported, the others still run.
     options = ['-q', '--continue-on-collection-errors']
+    # The tests of a module share servers, so one process runs all of them.
+    if jobs > 1 and len(names) > 1:
+        options += [f'--numprocesses={jobs}', '--dist=loadfile']
     command = [sys.executable, '-m', 'pytest', *options]
     command.append(f'--junitxml={report}')
     done = subprocess.run(
@@ -181,7 +184,7 @@ def main() -> int:
         'tests', nargs='*', help='names or globs of files in tests/'
     )
     parser.add_argument(
-        '--jobs', type=int, default=2, help='how many .t tests run at once'
+        '--jobs', type=int, default=2, help='how many tests run at once'
     )
     parser.add_argument(
         '--interactive',
@@ -191,7 +194,7 @@ def main() -> int:
     parser.add_argument(
         '--conformance',
         type=float,
-        default=8,
+        default=5,
         metavar='MINUTES',
         help="how long Mercurial's own tests may take; 0 skips them",
     )
@@ -207,7 +210,7 @@ def main() -> int:
     if scripts:
         total += run_mercurial(scripts, env, options.jobs, options.interactive)
     if modules:
-        total += run_pytest(modules, env)
+        total += run_pytest(modules, env, options.jobs)
     if options.conformance and not options.tests and not options.interactive:
         total += run_conformance(env, options.jobs, options.conformance)
     for failure in total.failures:

@@ -21,15 +21,17 @@ import sys
 import tarfile
 from collections.abc import Iterator
 
-# Variables of the user that would change what tests print.  With unbuffered
-# output, a program writes in several steps, and tests of Mercurial that read a
-# pipe once get less.
+# Variables of the user that would change what tests print, or that make them
+# slow.  With unbuffered output, a program writes in several steps, and tests of
+# Mercurial that read a pipe once get less.  Without bytecode, each of some
+# thousand commands would compile the extensions again.
 FOREIGN = (
     'HGRCPATH',
     'HGPLAIN',
     'PYTHONPATH',
     'PYTHONHOME',
     'PYTHONUNBUFFERED',
+    'PYTHONDONTWRITEBYTECODE',
 )
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -83,11 +83,14 @@ def free_port() -> int:
     """Return a TCP port that no process uses at the moment.
 
     Until the server listens on it, no connection of another process can take
-    it, as it could take a port that the system chose.
+    it, as it could take a port that the system chose. Each process that runs
+    tests at the same time chooses from ports of its own.
     """
     chosen = random.SystemRandom()
+    mine = int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])
+    workers = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))
     for _attempt in range(1000):
-        port = chosen.choice(PORTS)
+        port = chosen.choice(PORTS[mine::workers])
         try:
             socket.create_server(('127.0.0.1', port)).close()
         except OSError:
