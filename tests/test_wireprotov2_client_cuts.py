@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from helpers import wireprotov2_conversation as conversation
+from helpers.packs import STORAGES
 from helpers.sqlitestore_crashes import Steps
 from helpers.wireprotov2_conversation import (
     ERRORS,
@@ -100,21 +101,28 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, ...]]:
     return heads
 
 
+@pytest.mark.parametrize('storage', STORAGES)
 def test_interrupted_clones_continue(
-    wire: Wire, tmp_path: pathlib.Path, fetched: list[tuple[bytes, ...]]
+    wire: Wire,
+    tmp_path: pathlib.Path,
+    fetched: list[tuple[bytes, ...]],
+    storage: str,
 ) -> None:
-    first = Outcome(URL, tmp_path / 'whole', connections=b'1')
+    def clone(dest: pathlib.Path) -> Outcome:
+        return Outcome(URL, dest, STORAGES[storage], connections=b'1')
+
+    first = clone(tmp_path / 'whole')
     assert first.error is None
     total = wire.sent
     assert first.check() == TOTAL
     expected = nodes(first.repo)
     kept = set()
-    for limit in places(total, 250):
+    for limit in places(total, 125):
         dest = tmp_path / f'd{limit}'
         wire.restart()
         wire.limit = limit
         wire.reset = bool(limit % 2)
-        outcome = Outcome(URL, dest, connections=b'1')
+        outcome = clone(dest)
         assert outcome.error is not None, limit
         if not dest.exists():
             continue
@@ -134,18 +142,20 @@ def test_interrupted_clones_continue(
     assert kept == {PER_SEGMENT * (i + 1) for i in range(SEGMENTS)}
 
 
+@pytest.mark.parametrize('storage', STORAGES)
 @pytest.mark.parametrize('in_segments', [False, True])
 def test_interrupted_pulls(
     wire: Wire,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     in_segments: bool,
+    storage: str,
 ) -> None:
     """A pull brings all changesets or none; in segments, it keeps whole ones."""
     if not in_segments:
         monkeypatch.setattr(catchup, 'suitable', lambda *args: False)
     base = tmp_path / 'base'
-    ui = conversation.make_ui()
+    ui = conversation.make_ui(STORAGES[storage])
     repo = localrepo.instance(ui, os.fsencode(base), True)
     conversation.run(b'pull', repo, URL, rev=[b'5'])
     assert len(repo) == 6
@@ -165,7 +175,7 @@ def test_interrupted_pulls(
     expected = nodes(conversation.open_repo(ui, tmp_path / 'whole'))
     total = wire.sent
     lengths = set()
-    for limit in places(total, 100):
+    for limit in places(total, 50):
         wire.restart()
         wire.limit = limit
         wire.reset = bool(limit % 2)
@@ -185,16 +195,6 @@ def test_interrupted_pulls(
         shutil.rmtree(dest)
     assert len(lengths) > 1 or not in_segments
     ui.popbuffer()
-
-
-#: The configuration that makes ``hg clone`` use each storage.
-STORAGES: dict[str, dict[bytes, bytes]] = {
-    'revlog': {},
-    'sqlite': {
-        b'extensions.sqlitestore': b'',
-        b'storage.new-repo-backend': b'sqlite',
-    },
-}
 
 
 class Watch(Steps):

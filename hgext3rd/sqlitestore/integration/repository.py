@@ -101,9 +101,10 @@ def follow_conversion(repo: Any) -> None:
 
 
 def follow_manifests(repo: Any) -> None:
-    """Make Mercurial read manifests again if another process wrote any.
+    """Make Mercurial read manifests again if their indexes have changed.
 
-    Mercurial looks at the file of a revlog for that.
+    Another process or a pack may have changed them. Mercurial looks at the file
+    of a revlog for that.
     """
     repo = repo.unfiltered()
     store = vars(repo).get('sqlitestore')
@@ -180,7 +181,12 @@ def make_class(base: Any) -> Any:
                 return None
             from ..writing import packs
 
-            return packs.DatabaseSink(self.unfiltered().sqlitestore, tr)
+            repo = self.unfiltered()
+            # What comes next in the same transaction, or in a hook, may refer
+            # to manifests of the packs.
+            return packs.DatabaseSink(
+                repo.sqlitestore, tr, lambda: follow_manifests(repo)
+            )
 
         # Whether this command has suggested or started a repack.
         _repack_considered = False

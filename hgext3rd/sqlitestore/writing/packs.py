@@ -12,7 +12,7 @@ revisions in front, in a chunk of their own. Packs of old history have none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Any, NamedTuple
 
@@ -100,11 +100,15 @@ class _Copies(NamedTuple):
 class DatabaseSink:
     """Takes the manifests and files of packs in the transaction ``tr``.
 
-    The interface is ``amalgam.packs.sinks.PackSink``.
+    The interface is ``amalgam.packs.sinks.PackSink``. At the end, ``changed`` is
+    called: whoever has an index of a path must ask for it again.
     """
 
-    def __init__(self, store: Store, tr: Any) -> None:
+    def __init__(
+        self, store: Store, tr: Any, changed: Callable[[], None]
+    ) -> None:
         self._store = store
+        self._changed = changed
         self._writer: Writer = writer(store, tr)
         self._frames: list[PackedFrame] = []
         self._codec = chunks.Codec(store.compression, chunks.LOOSE_LEVEL)
@@ -154,6 +158,7 @@ class DatabaseSink:
         """Forget indexes and content, which little of a clone reads again."""
         self._writer.flush()
         self._store.forget()
+        self._changed()
 
     def _targets(self, kind: int, lines: Sequence[Line]) -> dict[int, _Target]:
         """Prepare the paths of lines for their revisions.
