@@ -328,7 +328,9 @@ class Site:
                 result[SIZE] = tree_size(copy / STORE)
                 return result
 
-        variants = {'sqlite': sample, 'sqlite --max': lambda: sample('--max')}
+        variants: dict[str, Callable[[], Sample]] = {'sqlite': sample}
+        if self._baseline:
+            variants['sqlite --max'] = lambda: sample('--max')
         return self._row('repack', variants, [WALL, CPU, PEAK, SIZE], {}, 1)
 
     def remove(self) -> None:

@@ -100,7 +100,8 @@ def _options(words: list[str] | None) -> argparse.Namespace:
         type=int,
         default=16,
         metavar='FACTOR',
-        help='the largest size at which version 1 is measured as well',
+        help='the largest size at which version 1 and repack --max are'
+        ' measured as well',
     )
     parser.add_argument(
         '--record',
