@@ -8,11 +8,13 @@ rows of a size belong together: the first ones make what the later ones use.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 from benchmarks import processes
@@ -64,21 +66,40 @@ class Site:
         self.users = {name: self._folder / f'user-{name}' for name in CLIENTS}
         self._edits = 0
 
-    def prepare(self) -> None:
-        """Make the history and put it on the server, in revlogs."""
+    def make(self, bundles: pathlib.Path | None = None) -> None:
+        """Make the history, as a bundle.
+
+        If there is a folder ``bundles``, it is kept there, and taken from there
+        the next time.
+        """
         space, shape = self.workspace, self.shape
-        progress(f'making {shape.changesets} changesets of {shape.files} files')
-        bundle = self._folder / 'bundle.hg'
-        program = HERE / 'generate.py'
-        words = [bundle, shape.changesets, shape.files]
-        options = ['--imported', shape.imported, '--seed', shape.seed]
-        command = [sys.executable, program, *words, *options]
-        env = space.environment('core')
-        processes.run([str(word) for word in command], env, self._folder)
-        hub = self.hubs['revlog']
-        space.hg('core', 'init', hub)
-        space.hg('core', '-R', hub, 'unbundle', '-q', bundle)
-        bundle.unlink()
+        name = '-'.join(map(str, dataclasses.astuple(shape)))
+        self._bundle = (bundles or self._folder) / f'{name}.hg'
+        if not self._bundle.exists():
+            progress(
+                f'making {shape.changesets} changesets of {shape.files} files'
+            )
+            made = self._folder / 'made.hg'
+            program = HERE / 'generate.py'
+            words = [made, shape.changesets, shape.files]
+            options = ['--imported', shape.imported, '--seed', shape.seed]
+            command = [sys.executable, program, *words, *options]
+            env = space.environment('core')
+            processes.run([str(word) for word in command], env, self._folder)
+            shutil.move(made, self._bundle)
+
+    def fill(self, storage: str) -> None:
+        """Put the history on the server with a storage."""
+        config, hub = CLIENTS[storage], self.hubs[storage]
+        self.workspace.hg(config, 'init', hub)
+        self.workspace.hg(config, '-R', hub, 'unbundle', '-q', self._bundle)
+
+    def fill_all(self) -> None:
+        """Give both servers and the users the history, without any pack."""
+        with ThreadPoolExecutor(len(CLIENTS)) as pool:
+            list(pool.map(self.fill, CLIENTS))
+        for storage in CLIENTS:
+            shutil.copytree(self.hubs[storage], self.users[storage])
 
     def _row(self, name: str, *args: object, **kwargs: object) -> Row:
         return Row(f'{self.label}: {name}', *args, **kwargs)  # type: ignore[arg-type]
@@ -341,13 +362,17 @@ class Site:
         """Yield the rows; their order matters."""
         yield self.first_warm
         yield self.clone
+        yield from self.everyday()
+        yield self.warm
+        yield self.repack
+
+    def everyday(self) -> Iterator[Maker]:
+        """Yield the rows that need no packs; their order matters."""
         yield self.size
         yield self.update
         yield self.status
         yield self.diff
         yield self.commit
         yield self.push
-        yield self.warm
         yield self.listing
         yield self.pull
-        yield self.repack

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Measure how costs grow with history, on made-up histories.
 
-There are two kinds of histories. "long" ones grow in changesets and in files
-together, as projects do. "wide" ones have few changesets of ever more files.
-Each size is a multiple of the smallest one.
+There are three kinds of histories. "long" ones grow in changesets and in files
+together, as projects do. "wide" ones have few changesets of ever more files, and
+"tall" ones ever more changesets of the same files. Each size is a multiple of
+the smallest one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Mapping
 
 from benchmarks import histories, report, runner, summary
 from benchmarks.generate import Shape
@@ -29,7 +31,12 @@ FACTORS = (1, 4, 16, 64)
 #: The smallest histories.
 LONG = Shape(2000, 125)
 WIDE = Shape(100, 1600, imported=0.9)
+TALL = Shape(15_625, 2000)
+#: The kinds that are measured when none is named.
+KINDS = ('long', 'wide', 'tall')
 RECORD = histories.DOWNLOADS / 'scale.txt'
+#: The published curves of a kind.
+CURVES_FILE = 'scale-{}.txt'
 #: The name of the block of a document that shows the curves.
 CURVES = 'curves of "make bench-scale"'
 
@@ -43,6 +50,9 @@ def shapes(kind: str, smallest: int, factor: int) -> Shape:
     if kind == 'wide':
         files = (smallest or WIDE.files) * factor
         return dataclasses.replace(WIDE, files=files)
+    if kind == 'tall':
+        changesets = (smallest or TALL.changesets) * factor
+        return dataclasses.replace(TALL, changesets=changesets)
     changesets = (smallest or LONG.changesets) * factor
     files = max(LONG.files * changesets // LONG.changesets, 10)
     return dataclasses.replace(LONG, changesets=changesets, files=files)
@@ -55,14 +65,14 @@ def main(words: list[str] | None = None) -> int:
     output = Output(options.record)
     output.write('\n'.join(report.environment()) + '\n\n')
     effort = dataclasses.replace(runner.FULL, rounds=options.rounds)
-    texts = []
+    texts = {}
     with tempfile.TemporaryDirectory(prefix='amalgam-scale-') as folder:
         workspace = Workspace(pathlib.Path(folder).resolve())
         measuring = Runner(workspace, effort, output)
         for kind in options.kind:
             _measure(measuring, kind, options)
-            texts.append(_curves(measuring, kind, options))
-            output.write(texts[-1])
+            texts[kind] = _curves(measuring, kind, options)
+            output.write(texts[kind])
     for name in measuring.failed:
         progress(f'failed: {name}')
     progress(f'{time.monotonic() - start:.0f} s')
@@ -77,7 +87,7 @@ def _options(words: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--kind',
-        choices=('long', 'wide'),
+        choices=KINDS,
         action='append',
         help='measure only histories of this kind',
     )
@@ -110,10 +120,15 @@ def _options(words: list[str] | None) -> argparse.Namespace:
         help='file that gets every row as soon as it is measured',
     )
     parser.add_argument(
+        '--bundles',
+        type=pathlib.Path,
+        help='folder that keeps the made-up histories for other runs',
+    )
+    parser.add_argument(
         '--publish', type=pathlib.Path, help='folder for the curves'
     )
     options = parser.parse_args(words)
-    options.kind = options.kind or ['long', 'wide']
+    options.kind = options.kind or list(KINDS)
     return options
 
 
@@ -124,8 +139,14 @@ def _measure(measuring: Runner, kind: str, options: argparse.Namespace) -> None:
         baseline = factor <= options.baseline
         site = Site(measuring.workspace, kind, shape, baseline)
         try:
-            site.prepare()
-            measuring.grow(kind, factor, site.rows())
+            site.make(options.bundles)
+            if kind == 'tall':
+                # The packs of the longest one take an hour to build.
+                site.fill_all()
+                measuring.grow(kind, factor, site.everyday())
+            else:
+                site.fill('revlog')
+                measuring.grow(kind, factor, site.rows())
         finally:
             site.remove()
 
@@ -143,18 +164,23 @@ def _curves(measuring: Runner, kind: str, options: argparse.Namespace) -> str:
     return '\n'.join([*lines, '', report.curves(grown), ''])
 
 
-def publish(folder: pathlib.Path, texts: list[str]) -> None:
-    """Replace the published curves.
+def publish(folder: pathlib.Path, texts: Mapping[str, str]) -> None:
+    """Replace the published curves of each kind in ``texts``.
 
-    The document beside the folder shows them.
+    The document beside the folder shows all that are published.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    heading = '\n'.join(report.environment()) + '\n\n'
-    text = heading + '\n'.join(texts)
-    (folder / 'scale.txt').write_text(text, encoding='utf-8')
+    heading = '\n'.join(report.environment())
+    for kind, text in texts.items():
+        path = folder / CURVES_FILE.format(kind)
+        path.write_text(f'{text}\n{heading}\n', encoding='utf-8')
     document = folder.with_suffix('.rst')
     if document.exists():
-        block = '::\n\n' + textwrap.indent('\n'.join(texts), '    ')
+        paths = [folder / CURVES_FILE.format(kind) for kind in KINDS]
+        shown = '\n'.join(
+            path.read_text(encoding='utf-8') for path in paths if path.exists()
+        )
+        block = '::\n\n' + textwrap.indent(shown, '    ')
         summary.replace_block(document, CURVES, block.rstrip() + '\n')
 
 

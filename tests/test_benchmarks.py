@@ -25,6 +25,7 @@ from benchmarks import (
     network,
     processes,
     report,
+    rows_scale,
     rows_storage,
     runner,
     scale,
@@ -540,26 +541,54 @@ def test_growth_is_measured(tmp_path: pathlib.Path) -> None:
     document = tmp_path / 'figures.rst'
     name = scale.CURVES
     document.write_text(f'.. {name} begin\nold\n.. {name} end\n')
-    words = ['--kind', 'long', '--smallest', '25', '--factors', '2']
-    words += ['--rounds', '1', '--record', str(tmp_path / 'record')]
-    words += ['--publish', str(tmp_path / 'figures')]
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        assert scale.main(words) == 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    text = (tmp_path / 'figures' / 'scale.txt').read_text()
+    everyday = {'store', 'update', 'status', 'diff of 100', 'commit', 'push'}
+    everyday |= {'segments', 'pull'}
+    packs = {'clone over HTTP', 'wire-warm, nothing cached', 'repack'}
+    packs |= {'wire-warm after a push'}
+
+    def measured(kind: str) -> str:
+        words = ['--kind', kind, '--smallest', '25', '--factors', '2']
+        words += ['--rounds', '1', '--record', str(tmp_path / 'record')]
+        words += ['--publish', str(tmp_path / 'figures')]
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            assert scale.main(words) == 0
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return (tmp_path / 'figures' / f'scale-{kind}.txt').read_text()
+
+    text = measured('long')
     assert '2x: 50 changesets, 10 files' in text
-    for title in (
-        *('clone over HTTP', 'store', 'update', 'status', 'diff', 'commit'),
-        *('push', 'wire-warm after a push', 'segments', 'pull', 'repack'),
-    ):
-        assert f'\n{title}' in text
+    assert {title for title in everyday | packs if f'\n{title}  ' in text} == (
+        everyday | packs
+    )
     figures = [line.split() for line in text.splitlines() if ' s  ' in line]
     assert len(figures) > 30
     assert all(float(line[-1]) > 0 for line in figures)
     shown = document.read_text()
     assert 'old' not in shown and 'wire-warm after a push' in shown
+    # Curves of other kinds stay.
+    text = measured('tall')
+    assert '2x: 50 changesets, 2000 files' in text
+    assert {title for title in everyday | packs if f'\n{title}  ' in text} == (
+        everyday
+    )
+    shown = document.read_text()
+    assert 'long histories' in shown and 'tall histories' in shown
+
+
+def test_a_history_is_made_once(tmp_path: pathlib.Path) -> None:
+    shape = generate.Shape(20, 5)
+    workspace = Workspace(tmp_path)
+    made = []
+    for _run in range(2):
+        site = rows_scale.Site(workspace, 'long', shape, True)
+        site.make(tmp_path)
+        (bundle,) = tmp_path.glob('20-5-*.hg')
+        made.append(bundle.stat().st_mtime_ns)
+        site.fill('revlog')
+        site.remove()
+    assert made[0] == made[1]
 
 
 def test_curves_show_growth() -> None:
