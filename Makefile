@@ -45,7 +45,7 @@ help:
 	@echo "                        (HISTORIES=... for repositories of your own)"
 	@echo "make bench              run the whole benchmark in about 20 minutes and"
 	@echo "                        rewrite docs/benchmarks and the table in README.rst"
-	@echo "make bench-scale        measure how costs grow with history, in half an hour"
+	@echo "make bench-scale        measure how costs grow with history, in an hour"
 	@echo "                        or more, and rewrite the curves in docs/benchmarks"
 	@echo "make dist               build sdist and wheel into dist/"
 	@echo "make clean              remove everything that make has created"

@@ -58,6 +58,8 @@ WIDTHS = (40, 15, 14, 5)
 CLONES: Sequence[tuple[str, str]] = (
     ('version 1', 'v1'),
     ('``clone --stream``', 'stream'),
+    ('version 1 of SQLite', 'v1 of sqlite'),
+    ('the same, repacked', 'v1 of sqlite, repacked'),
     ('clone bundle, zstd-v2', 'zstd bundle'),
     ('clone bundle, streamv2', 'stream bundle'),
     ('ours, into revlogs', 'v2 warm'),
