@@ -9,6 +9,7 @@ frames nor HTTP.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from ...amalgam.packs import layout
@@ -49,14 +50,16 @@ class History:
         """
         changelog = self._repo.changelog
         known = [changelog.rev(n) for n in nodes if changelog.hasnode(n)]
-        found = self.segments().segments()
-        heads = [changelog.rev(n) for segment in found for n in segment.heads]
-        missing = set(changelog.findmissingrevs(common=known, heads=heads))
+        # From the heads of the history, not of each segment: the walk ends where
+        # everything is known, so a small pull does not walk all of history.
+        missing = sorted(changelog.findmissingrevs(common=known))
+
+        def count(start: int, stop: int) -> int:
+            return bisect_left(missing, stop) - bisect_left(missing, start)
+
         return [
-            sum(rev in missing for rev in segment.revs())
-            if any(changelog.rev(node) in missing for node in segment.heads)
-            else 0
-            for segment in found
+            sum(count(start, stop) for start, stop in segment.ranges)
+            for segment in self.segments().segments()
         ]
 
     def joined(self) -> list[tuple[int, Segment]]:
