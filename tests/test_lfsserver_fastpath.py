@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The fast path of ``hg serve``: when it is used, and when hgweb is called.
+"""The fast path of a single repository: when it is used, and when hgweb is called.
 
 The tests of the endpoint over HTTP check that both give the same responses.
 Their server "single" uses the fast path.
@@ -53,7 +53,9 @@ def server(
     if request.param:
         extension = tmp_path / 'other.py'
         extension.write_text(request.param)
-        extra = f'[extensions]\nwireprotov2 =\nother = {extension}\n'
+        extra = (
+            f'[extensions]\nsqlitestore =\nwireprotov2 =\nother = {extension}\n'
+        )
     with started(Server('single', tmp_path, extra)) as server:
         yield server
 
@@ -121,7 +123,7 @@ def test_foreign_checks_are_called(server: Server) -> None:
 
 
 # This wrapper of hgweb would make every request fail, but it declares that LFS
-# requests may skip it. The server also loads wireprotov2, which wraps hgweb.
+# requests may skip it. The other extensions wrap hgweb as well.
 BESIDE_OTHERS = """
 from mercurial import extensions
 from hgext3rd.amalgam import wrapping

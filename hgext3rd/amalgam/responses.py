@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from . import wrapping
 
+
+@wrapping.own_addresses_only
 def send(orig: Any, response: Any) -> Iterator[bytes]:
     """Send a response, and close its body however that ends.
 

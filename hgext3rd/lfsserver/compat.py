@@ -17,3 +17,15 @@ def open_repository(ui: Any, path: bytes) -> Any:
 
         opener = hg.repository
     return opener(ui, path)
+
+
+def hgweb_applications() -> tuple[type, type]:
+    """Return the WSGI applications for one and for several repositories."""
+    try:
+        from mercurial.hgweb import hgweb_mod_inner, hgwebdir_mod_inner
+
+        return hgweb_mod_inner.hgweb, hgwebdir_mod_inner.hgwebdir
+    except ImportError:  # hg <= 7.1
+        from mercurial.hgweb import hgweb_mod, hgwebdir_mod
+
+        return hgweb_mod.hgweb, hgwebdir_mod.hgwebdir

@@ -16,11 +16,13 @@ from typing import Any
 from mercurial import commands, extensions
 
 from ..amalgam import loading, memory, responses, wrapping
+from . import compat
 
 # Modules that only requests need. Most of them import further modules.
 REQUEST_MODULES = (
     f'{__package__}.hgweb.wsgi',
-    f'{__package__}.hgweb.fastpath',
+    f'{__package__}.hgweb.connected',
+    f'{__package__}.hgweb.direct',
     f'{__package__}.hgweb.connection',
     f'{__package__}.stores.local',
 )
@@ -76,10 +78,17 @@ def _wrap_hgweb() -> None:
     _wrapped = True
     memory.return_large_blocks()
 
-    from mercurial import hg, wireprotoserver
+    from mercurial import config, hg, wireprotoserver
+    from mercurial import ui as uimod
     from mercurial.hgweb import request, server
 
-    # To answer LFS requests. hgweb calls this function before it interprets the
+    # To answer LFS requests without what hgweb does for its pages.
+    for application in compat.hgweb_applications():
+        extensions.wrapfunction(application, '__call__', call_application)
+    # To notice changes of all files that a configuration consists of.
+    extensions.wrapfunction(uimod.ui, 'readconfig', read_config)
+    extensions.wrapfunction(config.config, 'read', read_config)
+    # To answer the others. hgweb calls this function before it interprets the
     # path of a request, whether it serves one repository or several.
     extensions.wrapfunction(
         wireprotoserver, 'handlewsgirequest', handle_request
@@ -99,6 +108,27 @@ def _wrap_hgweb() -> None:
     # To transfer large bodies: the request handler of hg serve cannot stream
     # them, and keeps connections open that it should close.
     extensions.wrapfunction(server.MercurialHTTPServer, '__init__', init_server)
+
+
+@wrapping.own_addresses_only
+def call_application(
+    orig: Any, self: Any, env: Any, start_response: Any
+) -> Any:
+    """Answer LFS requests, and pass all others on."""
+    from .hgweb import direct
+
+    reply = direct.respond(self, env, start_response)
+    return orig(self, env, start_response) if reply is None else reply
+
+
+def read_config(
+    orig: Any, self: Any, path: bytes, *args: Any, **kwargs: Any
+) -> Any:
+    """Note which file is read."""
+    from .hgweb import configfiles
+
+    configfiles.note(path)
+    return orig(self, path, *args, **kwargs)
 
 
 @wrapping.own_addresses_only
@@ -122,6 +152,7 @@ def repository_state(orig: Any, self: Any) -> Any:
     return (state, configfiles.states(files)), mtime
 
 
+@wrapping.own_addresses_only
 def parse_request_from_env(
     orig: Any, env: Any, *args: Any, **kwargs: Any
 ) -> Any:
@@ -131,6 +162,7 @@ def parse_request_from_env(
     return orig(wsgi.prepare(env), *args, **kwargs)
 
 
+@wrapping.own_addresses_only
 def send_response(orig: Any, response: Any) -> Iterator[bytes]:
     """Send a response at once, and close its body however that ends."""
     from .hgweb import wsgi
@@ -149,7 +181,7 @@ def init_server(
     **kwargs: Any,
 ) -> None:
     """Create the server with a request handler that supports LFS."""
-    from .hgweb import connection, fastpath
+    from .hgweb import connected, connection
 
     timeout = ui.configint(b'lfsserver', b'timeout') or None
     # Python's default is 5. A single client opens more connections than that
@@ -160,7 +192,7 @@ def init_server(
         ui,
         app,
         addr,
-        connection.connection_class(handler, timeout, fastpath.fast_path(app)),
+        connection.connection_class(handler, timeout, connected.responder(app)),
         **kwargs,
     )
     if hasattr(self.socket, 'do_handshake_on_connect'):

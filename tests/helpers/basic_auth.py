@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Mercurial extension that authenticates users, for tests of permissions.
+"""Authentication of users, for tests of permissions.
 
 It does what a web server in front of hgweb does. A request with Basic
 credentials and the password "secret" gets its user name as REMOTE_USER. Other
-requests stay anonymous.
+requests stay anonymous. This is a Mercurial extension; WSGI applications can
+call ``authenticated`` instead.
 """
 
 from __future__ import annotations
@@ -16,11 +17,8 @@ from mercurial import extensions
 from mercurial.hgweb import request
 
 
-def login(orig: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
-    """Set REMOTE_USER in the WSGI environment before hgweb reads it."""
-    if 'REMOTE_USER' in env:
-        # hgwebdir parsed the request; it is parsed again for the repository.
-        return orig(env, *args, **kwargs)
+def authenticated(env: Any) -> Any:
+    """Return a WSGI environment with REMOTE_USER if the password is right."""
     field = env.get('HTTP_AUTHORIZATION', '')
     if isinstance(field, bytes):
         field = field.decode('latin-1')
@@ -32,8 +30,15 @@ def login(orig: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
             text = ''
         user, _sep, password = text.partition(':')
         if password == 'secret':
-            env = dict(env, REMOTE_USER=user)
-    return orig(env, *args, **kwargs)
+            return dict(env, REMOTE_USER=user)
+    return env
+
+
+def login(orig: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
+    """Set REMOTE_USER in the WSGI environment before hgweb reads it."""
+    # hgwebdir parses a request a second time for the repository.
+    known = 'REMOTE_USER' in env
+    return orig(env if known else authenticated(env), *args, **kwargs)
 
 
 def extsetup(ui: Any) -> None:

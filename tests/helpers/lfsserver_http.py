@@ -58,6 +58,7 @@ allow_read = alice, bob, carol
 #: The options of gunicorn by the kind of server.
 GUNICORN = {
     'gunicorn': ['--threads', '4'],
+    'hgweb': ['--threads', '4'],
     'threads': ['--worker-class', 'gthread', '--threads', '2'],
     'sync': ['--worker-class', 'sync'],
 }
@@ -90,10 +91,12 @@ class Answer:
 class Server:
     """A server of the repositories "open", "guarded" and "broken".
 
-    ``kind`` is "serve", "single", "gunicorn" (4 threads), "threads" (gunicorn
-    with 2) or "sync" (gunicorn with one worker that serves one request at a
-    time). The server "single" serves only the repository "open" and does not
-    authenticate users, so that it uses the fast path. ``extra`` is added to the
+    ``kind`` is "serve", "single", "gunicorn" (4 threads), "hgweb" (the same),
+    "threads" (gunicorn with 2) or "sync" (gunicorn with one worker that serves
+    one request at a time). The servers "serve" and "hgweb" authenticate users by
+    an extension of hgweb, so that they do not use the fast path. The server
+    "single" serves only the repository "open" and does not authenticate users;
+    the others do that before they call hgweb. ``extra`` is added to the
     configuration. ``timeout`` is how many seconds servers wait for a silent
     client. ``prefix`` is the path of the server "single". ``proxied`` says that
     requests go through nginx.
@@ -124,12 +127,13 @@ class Server:
         hg = str(pathlib.Path(sys.executable).with_name('hg'))
         hgrc = self.folder / 'hgrc'
         single = self.kind == 'single'
+        extended = self.kind in ('serve', 'hgweb')
         text = HGRC.format(timeout=self.timeout)
-        hgrc.write_text(text + self.extra + ('' if single else AUTHENTICATION))
+        hgrc.write_text(text + self.extra + AUTHENTICATION * extended)
         env = dict(
             os.environ,
             HGRCPATH=str(hgrc),
-            PYTHONPATH=str(ROOT),
+            PYTHONPATH=f'{ROOT}:{ROOT}/tests',
             HOME=str(self.folder),
         )
         for name in ('open', 'guarded', 'broken'):
@@ -167,8 +171,16 @@ class Server:
             app = self.folder / 'app.py'
             app.write_text(
                 'from mercurial.hgweb import hgweb\n'
-                f'application = hgweb({os.fsencode(conf)!r})\n'
+                'from helpers import basic_auth\n'
+                f'application = inner = hgweb({os.fsencode(conf)!r})\n'
             )
+            if not extended:
+                with app.open('a') as file:
+                    file.write(
+                        'def application(env, start_response):\n'
+                        '    env = basic_auth.authenticated(env)\n'
+                        '    return inner(env, start_response)\n'
+                    )
             command = [sys.executable, '-m', 'gunicorn', *GUNICORN[self.kind]]
             command += ['-b', f'127.0.0.1:{self.port}', '--chdir']
             command += [str(self.folder), '--log-file', str(self.log)]
@@ -251,11 +263,13 @@ def started(server: Server) -> Iterator[Server]:
         process.wait()
 
 
-@pytest.fixture(scope='session', params=['serve', 'single', 'gunicorn'])
+@pytest.fixture(
+    scope='session', params=['serve', 'single', 'gunicorn', 'hgweb']
+)
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    if request.param == 'gunicorn':
+    if request.param in GUNICORN:
         pytest.importorskip('gunicorn')
     folder = tmp_path_factory.mktemp(request.param)
     with started(Server(request.param, folder)) as server:

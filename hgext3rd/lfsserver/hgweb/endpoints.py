@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -28,10 +29,22 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def endpoint_of(repo: Any, url: str) -> Endpoint:
+def log_of(repo: Any) -> Callable[[str], None]:
+    """Return a function that writes a line to the log of ``repo``.
+
+    Only one thread at a time may use it.
+    """
+
+    def log(line: str) -> None:
+        repo.ui.log(b'lfsserver', b'%s\n', line.encode('utf-8', 'replace'))
+
+    return log
+
+
+def endpoint_of(repo: Any, url: str, log: Callable[[str], None]) -> Endpoint:
     """Return the endpoint of ``repo``, whose address for clients is ``url``.
 
-    Raises StoreUnavailable.
+    ``log`` writes a line to the log of the repository. Raises StoreUnavailable.
     """
     ui = repo.ui
     limits = Limits(
@@ -42,9 +55,6 @@ def endpoint_of(repo: Any, url: str) -> Endpoint:
     max_transfers = ui.configint(b'lfsserver', b'max-transfers')
     with_locks = ui.configbool(b'lfsserver', b'locks')
     roles = configured.blob_store(repo)
-
-    def log(line: str) -> None:
-        ui.log(b'lfsserver', b'%s\n', line.encode('utf-8', 'replace'))
 
     return Endpoint(
         store=roles.blobs,
@@ -64,11 +74,12 @@ def endpoint_of(repo: Any, url: str) -> Endpoint:
 class EndpointFactory:
     """Makes endpoints of ``repo`` for any address; opens its stores only once.
 
-    Threads may share it.
+    ``log`` writes a line to the log of the repository. Threads may share it.
     """
 
-    def __init__(self, repo: Any) -> None:
+    def __init__(self, repo: Any, log: Callable[[str], None]) -> None:
         self._repo = repo
+        self._log = log
         self._made: Endpoint | None = None
 
     def at(self, url: str) -> Endpoint:
@@ -77,5 +88,5 @@ class EndpointFactory:
         Raises StoreUnavailable.
         """
         if self._made is None:
-            self._made = endpoint_of(self._repo, url)
+            self._made = endpoint_of(self._repo, url, self._log)
         return replace(self._made, url=url)

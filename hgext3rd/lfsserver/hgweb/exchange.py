@@ -68,13 +68,16 @@ def target_of(segments: Iterable[bytes]) -> routes.RouteTarget | None:
 
 
 def respond(
-    exchange: Exchange, ui: Any, endpoint_at: Callable[[str], Endpoint]
+    exchange: Exchange,
+    ui: Any,
+    endpoint_at: Callable[[str], Endpoint],
+    log: Callable[[str], None],
 ) -> LfsResponse:
     """Return the response to a request; no exception escapes.
 
-    ``ui`` belongs to the repository; its log gets the errors. ``endpoint_at``
-    takes the address of the repository, returns its endpoint and may raise
-    LfsServerError.
+    ``ui`` has the configuration of the repository, and ``log`` writes a line to
+    its log. ``endpoint_at`` takes the address of the repository, returns its
+    endpoint and may raise LfsServerError.
     """
     try:
         address = addresses.address_of(ui, exchange.arrival)
@@ -84,14 +87,8 @@ def respond(
             exchange.target,
         )
     except errors.LfsServerError as error:
-        ui.log(
-            b'lfsserver',
-            b'%s %s: %d %s\n',
-            exchange.method.encode('utf-8', 'replace'),
-            exchange.path,
-            error.status,
-            error.full_text.encode('utf-8', 'replace'),
-        )
+        path = exchange.path.decode('utf-8', 'replace')
+        log(f'{exchange.method} {path}: {error.status} {error.full_text}')
         if error.status >= 500:
             _report(exchange, f'failed: {error.full_text}')
         response = error_response(error)

@@ -18,9 +18,10 @@ from ..api.routes import may_be_lfs
 from ..http.origin import server_authority
 from .addresses import Arrival
 from .body import ConnectionBody
-from .endpoints import endpoint_of
+from .direct import write_error
+from .endpoints import endpoint_of, log_of
 from .exchange import Exchange, respond, stream, target_of
-from .wsgibody import WSGIBody
+from .wsgibody import WSGIBody, apply_timeout
 
 # Where ``prepare`` keeps the query in the WSGI environment.
 QUERY = 'lfsserver.query'
@@ -73,8 +74,7 @@ def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
     if target is None or not ui.configbool(b'lfsserver', b'serve'):
         return False
     body = req.rawenv[b'wsgi.input']
-    if isinstance(body, WSGIBody):
-        body.timeout = ui.configint(b'lfsserver', b'timeout') or None
+    apply_timeout(body, ui)
     headers = {
         key.decode('latin-1').lower(): value.decode('latin-1')
         for key, value in req.headers.items()
@@ -90,9 +90,12 @@ def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
         check_permission=lambda operation: checkperm(
             rctx, _as_checked(req, operation), operation
         ),
-        write_error=lambda text: _write_error(req, text),
+        write_error=lambda text: write_error(req.rawenv[b'wsgi.errors'], text),
     )
-    response = respond(exchange, ui, lambda url: endpoint_of(rctx.repo, url))
+    log = log_of(rctx.repo)
+    response = respond(
+        exchange, ui, lambda url: endpoint_of(rctx.repo, url, log), log
+    )
     _send(exchange, response, res)
     return True
 
@@ -105,15 +108,6 @@ def _as_checked(req: Any, operation: bytes) -> Any:
     if operation == b'upload' and req.method != b'PUT':
         return attr.evolve(req, method=b'PUT')
     return req
-
-
-def _write_error(req: Any, text: str) -> None:
-    log = req.rawenv[b'wsgi.errors']
-    try:
-        log.write(text.encode('utf-8', 'replace'))
-    except TypeError:
-        # hg serve expects bytes; WSGI servers expect text.
-        log.write(text + '\n')
 
 
 def _arrival(req: Any, headers: Mapping[str, str]) -> Arrival:

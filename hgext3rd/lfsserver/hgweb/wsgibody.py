@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import errors
@@ -42,6 +42,7 @@ class WSGIBody:
             and env.get('HTTP_TRANSFER_ENCODING')
         )
         self.timeout: float | None = None
+        self._continue = env.get('HTTP_EXPECT', '').lower() == '100-continue'
         self._received = 0
         self._ended = not self.length and not self.chunked
         self._refused = False
@@ -112,3 +113,21 @@ class WSGIBody:
         force_close = getattr(response, 'force_close', None)
         if not small and force_close is not None:
             force_close()
+
+    def finish(self, start_response: Callable[..., Any]) -> None:
+        """Refuse the rest, and read a small one that nobody else would read.
+
+        hgweb does the same: a client may send everything before it reads.
+        """
+        self.refuse(start_response)
+        if not self._continue:
+            # WSGI does not say which exceptions a server may raise.
+            with suppress(Exception):
+                while self.read(BLOCK_SIZE):
+                    pass
+
+
+def apply_timeout(body: object, ui: Any) -> None:
+    """Wait for ``body``, if it is a WSGIBody, as long as ``ui`` says."""
+    if isinstance(body, WSGIBody):
+        body.timeout = ui.configint(b'lfsserver', b'timeout') or None

@@ -18,6 +18,7 @@ from mercurial import pycompat, wireprototypes
 from mercurial.hgweb import common as hgwebcommon
 from mercurial.i18n import _
 
+from ...amalgam import wrapping
 from .. import errors, requirements
 
 _TROUBLE = (errors.StoreUnavailable, errors.CorruptStore)
@@ -38,6 +39,7 @@ def open_store(repo: Any) -> None:
         repo.unfiltered().sqlitestore.revalidate()
 
 
+@wrapping.own_addresses_only
 def run_wsgi(
     orig: Any, app: Any, req: Any, res: Any, repo: Any
 ) -> Iterator[bytes]:
