@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -12,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import PATIENCE, S3Server
+from conftest import PATIENCE, ROOT, S3Server
 from mercurial import util
 
 from hgext3rd.wireprotov2.cache import base, directory, entry, memory, redis
@@ -22,6 +23,8 @@ from hgext3rd.wireprotov2.options import OPTIONS
 
 KEY = b'0123456789' * 4
 OTHER = b'abcdef0123' * 4
+
+EXAMPLE = ROOT / 'docs' / 'examples' / 'simplecache.py'
 
 
 class Conformance:
@@ -76,6 +79,16 @@ class Conformance:
             thread.join()
         assert failures == []
 
+    def test_usage(self, cacher: base.Cacher) -> None:
+        before = cacher.usage()
+        cacher.put(KEY, entry.encode(KEY, b'body' * 1000))
+        after = cacher.usage()
+        if before is None or after is None:
+            assert before is after
+            return
+        assert after.entries >= before.entries
+        assert after.limit is None or after.size <= after.limit
+
     def test_lease_ends(self, cacher: base.Cacher) -> None:
         with cacher.lease(KEY), cacher.lease(OTHER):
             pass
@@ -105,6 +118,12 @@ class TestMemory(Conformance):
     def cacher(self) -> base.Cacher:
         return MemoryCacher(64 * 1024 * 1024)
 
+    def test_usage_is_exact(self) -> None:
+        cacher = MemoryCacher(10_000)
+        cacher.put(KEY, b'x' * 100)
+        expected = base.Usage(1, 100 + ENTRY_OVERHEAD, 10_000)
+        assert cacher.usage() == expected
+
     def test_least_recently_used_goes_first(self) -> None:
         cacher = MemoryCacher(3 * (100 + ENTRY_OVERHEAD))
         keys = [b'%040x' % n for n in range(4)]
@@ -129,10 +148,67 @@ class TestMemory(Conformance):
         assert cacher.used == 0
 
 
+class TestExample(Conformance):
+    """The cacher of the sample extension in the documentation."""
+
+    @pytest.fixture
+    def cacher(self) -> base.Cacher:
+        factory = base.registered(b'simple') or self.load()
+        assert base.registered(b'simple') is factory
+        return factory(
+            base.Settings(
+                lambda name, default: default,
+                lambda name, default: default,
+                lambda name, default: default,
+                b'/nowhere',
+            )
+        )
+
+    def load(self) -> base.CacherFactory:
+        spec = importlib.util.spec_from_file_location('simplecache', EXAMPLE)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        factory: base.CacherFactory = module.from_settings
+        return factory
+
+    def test_it_needs_one_module_of_this_project(self) -> None:
+        imports = [
+            line
+            for line in EXAMPLE.read_text().splitlines()
+            if 'hgext3rd' in line
+        ]
+        assert imports == ['from hgext3rd.wireprotov2.cache import base']
+
+
+@pytest.mark.parametrize('name', [b'none', *base.BUILT_IN, b'simple'])
+def test_names_are_registered_once(name: bytes) -> None:
+    def make(settings: base.Settings) -> base.Cacher:
+        return MemoryCacher()
+
+    if name == b'simple' and base.registered(name) is None:
+        base.register(name, make)
+    with pytest.raises(base.CacherConfigError, match=name.decode()):
+        base.register(name, make)
+
+
 class TestDirectory(Conformance):
     @pytest.fixture
     def cacher(self, tmp_path: pathlib.Path) -> base.Cacher:
         return DirectoryCacher(os.fsencode(tmp_path / 'cache'))
+
+    def test_usage_is_measured_now_and_then(
+        self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cacher = DirectoryCacher(os.fsencode(tmp_path), 10_000)
+        assert cacher.usage() == base.Usage(0, 0, 10_000)
+        cacher.put(KEY, b'x' * 100)
+        assert cacher.usage() == base.Usage(0, 0, 10_000)
+        monkeypatch.setattr(directory, 'USAGE_LIFETIME', 0)
+        cacher = DirectoryCacher(os.fsencode(tmp_path), 10_000)
+        assert cacher.usage() == base.Usage(1, 100, 10_000)
+        cacher.put(OTHER, b'x' * 50)
+        assert cacher.usage() == base.Usage(2, 150, 10_000)
 
     def test_survives_restarts(self, tmp_path: pathlib.Path) -> None:
         DirectoryCacher(os.fsencode(tmp_path)).put(KEY, b'data')

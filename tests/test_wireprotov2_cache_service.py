@@ -13,6 +13,7 @@ import conftest
 import pytest
 
 from hgext3rd.wireprotov2.cache import (
+    admission,
     base,
     entry,
     events,
@@ -57,12 +58,14 @@ class Redirecting(MemoryCacher):
 
 
 class Setup:
-    def __init__(self, cacher: base.Cacher, limit: int = 1000) -> None:
+    def __init__(
+        self, cacher: base.Cacher, limit: int = 1000, admit_after: int = 1
+    ) -> None:
         self.lines: list[bytes] = []
         self.warnings: list[str] = []
         self.shared = service.SharedCache(cacher)
         self.cache = service.ResponseCache(
-            self.shared, limit, self.warnings.append
+            self.shared, limit, self.warnings.append, admit_after
         )
 
     def observe(self, event: events.CacheEvent) -> None:
@@ -289,9 +292,10 @@ def test_redirects_for_clients_that_accept_them() -> None:
 def test_events_have_fixed_lines_and_names() -> None:
     seen: list[events.CacheEvent] = [
         events.CacheAsked(b'heads'),
-        events.CacheHit(KEY),
+        events.CacheHit(KEY, 7),
         events.CacheMiss(KEY),
-        events.EntryStored(KEY),
+        events.EntryStored(KEY, 7),
+        events.EntryDeclined(KEY, 7),
         events.RedirectSent(KEY, b'url'),
         events.ComputingFailed(),
     ]
@@ -300,12 +304,89 @@ def test_events_have_fixed_lines_and_names() -> None:
         ((b'cache hit for %s\n', KEY), 'hit'),
         ((b'cache miss for %s\n', KEY), 'miss'),
         ((b'storing cache entry for %s\n', KEY), 'store'),
+        ((b'not storing cache entry for %s yet\n', KEY), 'decline'),
         (
             (b'sending content redirect for %s to %s\n', KEY, b'url'),
             'redirect',
         ),
         ((b'cacher exiting due to error\n',), 'error'),
     ]
+
+
+def test_admission() -> None:
+    """A response is kept when it was asked for often enough."""
+    setup = Setup(MemoryCacher(), admit_after=3)
+    for number in range(2):
+        assert setup.body(lambda: [b'body']) == b'body'
+        assert setup.cache.peek(KEY) is None
+        assert setup.lines[2 * number :] == [
+            b'cache miss for ' + KEY,
+            b'not storing cache entry for %s yet' % KEY,
+        ]
+    assert setup.body(lambda: [b'body']) == b'body'
+    assert setup.lines[-1] == b'storing cache entry for ' + KEY
+    assert setup.body(never) == b'body'
+
+
+def test_lasting_responses_are_admitted_at_once() -> None:
+    setup = Setup(MemoryCacher(), admit_after=100)
+    assert setup.body(lambda: [b'body'], at_once=True) == b'body'
+    assert setup.body(never) == b'body'
+    assert setup.cache.fill(b'1' * 40, lambda: b'ahead', 19)
+    assert setup.cache.peek(b'1' * 40) is not None
+
+
+def test_threads_that_wait_have_asked() -> None:
+    """Nobody computes again what several threads want at once."""
+    setup = Setup(MemoryCacher(), admit_after=3)
+    started, go = threading.Event(), threading.Event()
+
+    def produce() -> Iterator[bytes]:
+        started.set()
+        assert go.wait(conftest.PATIENCE)
+        yield b'body'
+
+    bodies: list[bytes] = []
+
+    def ask(produce: Callable[[], Iterator[bytes]]) -> None:
+        bodies.append(setup.body(produce))
+
+    threads = [threading.Thread(target=ask, args=(produce,))]
+    threads[0].start()
+    assert started.wait(conftest.PATIENCE)
+    for _number in range(2):
+        threads.append(threading.Thread(target=ask, args=(never,)))
+        threads[-1].start()
+    conftest.wait_for(lambda: setup.shared.demand.of(KEY) == 3, 'requests')
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert bodies == [b'body'] * 3
+    assert setup.body(never) == b'body'
+
+
+def test_undecided_entries_hold_up_no_other_process() -> None:
+    """The lease of a key is not taken for what is not kept."""
+    leases: list[bytes] = []
+
+    class Leasing(MemoryCacher):
+        def lease(self, key: bytes) -> Any:
+            leases.append(key)
+            return super().lease(key)
+
+    setup = Setup(Leasing(), admit_after=2)
+    setup.body(lambda: [b'body'])
+    assert leases == []
+    setup.body(lambda: [b'body'])
+    assert leases == [KEY]
+
+
+def test_demand_is_counted_in_bounded_memory() -> None:
+    demand = admission.Demand(most=10)
+    for number in range(100):
+        demand.note(b'%040x' % (number << 100))
+    counts = [demand.of(b'%040x' % (n << 100)) for n in range(100)]
+    assert counts == [0] * 90 + [1] * 10
 
 
 def test_filling_ahead_of_time() -> None:

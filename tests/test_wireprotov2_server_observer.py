@@ -64,7 +64,7 @@ def test_cache_events(counted: list[tuple[Any, ...]], counts: bool) -> None:
     repo = FakeRepo(counts)
     observe = observer.RequestObserver(repo)
     observe(CacheAsked(b'heads'))
-    observe(CacheHit(KEY))
+    observe(CacheHit(KEY, 7))
     assert repo.ui.lines == [
         (b'wireprotov2-cache', b'cacher constructed for heads\n'),
         (b'wireprotov2-cache', b'cache hit for %s\n' % KEY),

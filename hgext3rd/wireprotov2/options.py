@@ -44,8 +44,17 @@ OPTIONS: tuple[Option, ...] = (
         b'none',
         'text',
         """Where a server keeps the responses of commands over immutable data:
-        ``none``, ``memory``, ``directory``, ``redis``, ``objectstore``, or the
-        name of an entry point in the group ``amalgam.cachers``.""",
+        ``none``, ``memory``, ``directory``, ``redis``, ``objectstore``, a name
+        that another extension has registered, or that of an entry point in the
+        group ``amalgam.cachers``.""",
+    ),
+    _option(
+        'cacher.admit-after',
+        1,
+        'integer',
+        """A response is kept when it was asked for this many times in one
+        process. Segments, and what :hg:`admin::wire-warm` makes, are always
+        kept.""",
     ),
     _option(
         'cacher.identity',
@@ -116,7 +125,7 @@ OPTIONS: tuple[Option, ...] = (
         r'cacher\..*',
         None,
         'text',
-        """Options of cachers that other distributions provide.""",
+        """Options of cachers that extensions and other distributions provide.""",
         shown='cacher.*',
         pattern=True,
     ),

@@ -38,9 +38,12 @@ STALE = 3600
 #: two attempts to get its lock.
 PATIENCE = 60.0
 POLL = 0.05
+#: Seconds for which ``usage`` repeats what it found. Looking at 10,000 entries
+#: takes 50 ms.
+USAGE_LIFETIME = 60.0
 
 
-class DirectoryCacher:
+class DirectoryCacher(base.Cacher):
     """Keeps about ``size`` bytes in files below ``path``."""
 
     def __init__(self, path: bytes, size: int = DEFAULT_SIZE) -> None:
@@ -52,6 +55,9 @@ class DirectoryCacher:
         # Bytes written since the directory was measured; None before the first
         # write, which measures it.
         self._unscanned: int | None = None
+        # What the directory held, and the monotonic time until which that is
+        # repeated.
+        self._usage: tuple[base.Usage, float] | None = None
 
     def _file(self, key: bytes) -> bytes:
         return os.path.join(self._entries, key[:2], key[2:])
@@ -175,16 +181,23 @@ class DirectoryCacher:
         with _locked(os.path.join(self._locks, key), PATIENCE):
             yield
 
-    def targets(self) -> tuple[base.Target, ...]:
-        """Return nothing: clients cannot read the directory."""
-        return ()
+    def usage(self) -> base.Usage:
+        """Return what the directory holds, or held within the last minute.
 
-    def locate(self, key: bytes) -> base.BodyLocation | None:
-        """Return None: clients cannot read the directory."""
-        return None
-
-    def close(self) -> None:
-        """Do nothing: no file is held open."""
+        Raises ``CacherError``.
+        """
+        known = self._usage
+        if known is not None and time.monotonic() < known[1]:
+            return known[0]
+        try:
+            sizes = [size for _time, size, _path in _walk(self._entries)]
+        except OSError as e:
+            raise base.CacherError(
+                f'cannot measure the cache: {e.strerror}'
+            ) from e
+        found = base.Usage(len(sizes), sum(sizes), self._size)
+        self._usage = found, time.monotonic() + USAGE_LIFETIME
+        return found
 
 
 # The only portable way to read the umask is to set it, and other threads would

@@ -27,9 +27,10 @@ class CacheAsked:
 
 @dataclass(frozen=True, slots=True)
 class CacheHit:
-    """The cache has the response."""
+    """The cache has the response, which takes ``size`` bytes."""
 
     key: bytes
+    size: int
     counted_as: ClassVar[str | None] = 'hit'
 
     def line(self) -> tuple[bytes, ...]:
@@ -51,14 +52,28 @@ class CacheMiss:
 
 @dataclass(frozen=True, slots=True)
 class EntryStored:
-    """The computed response is handed to the cacher."""
+    """The computed response, of ``size`` bytes, is handed to the cacher."""
 
     key: bytes
+    size: int
     counted_as: ClassVar[str | None] = 'store'
 
     def line(self) -> tuple[bytes, ...]:
         """Return the format of the logged line and its arguments."""
         return b'storing cache entry for %s\n', self.key
+
+
+@dataclass(frozen=True, slots=True)
+class EntryDeclined:
+    """The computed response is not kept: it was not asked for often enough."""
+
+    key: bytes
+    size: int
+    counted_as: ClassVar[str | None] = 'decline'
+
+    def line(self) -> tuple[bytes, ...]:
+        """Return the format of the logged line and its arguments."""
+        return b'not storing cache entry for %s yet\n', self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,7 @@ CacheEvent = (
     | CacheHit
     | CacheMiss
     | EntryStored
+    | EntryDeclined
     | RedirectSent
     | ComputingFailed
 )

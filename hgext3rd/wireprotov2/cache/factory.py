@@ -20,15 +20,6 @@ from . import base, service
 
 _SECTION = b'wireprotov2'
 
-#: Modules of this package with a function ``from_settings``. They are imported
-#: when used, since some need packages that are optional.
-_OWN = {
-    b'memory': 'memory',
-    b'directory': 'directory',
-    b'redis': 'redis',
-    b'objectstore': 'objectstore',
-}
-
 _lock = threading.Lock()
 _shared: dict[tuple[Any, ...], service.SharedCache] = {}
 
@@ -87,8 +78,12 @@ def _response_cache(
         if warn is not None:
             warn(f'responses are not cached: {e}')
         return None
-    limit = ui.configbytes(_SECTION, b'limit.response-buffer')
-    return service.ResponseCache(shared, limit, warn)
+    return service.ResponseCache(
+        shared,
+        ui.configbytes(_SECTION, b'limit.response-buffer'),
+        warn,
+        ui.configint(_SECTION, b'cacher.admit-after'),
+    )
 
 
 def _settings(repo: Any) -> base.Settings:
@@ -149,13 +144,16 @@ def _identity(name: bytes, settings: base.Settings) -> tuple[Any, ...]:
 
 
 def _factory(name: bytes) -> base.CacherFactory:
-    module = _OWN.get(name)
-    if module is not None:
+    wanted = pycompat.sysstr(name)
+    if name in base.BUILT_IN:
+        # Imported when used, since some need packages that are optional.
         factory: base.CacherFactory = importlib.import_module(
-            '.' + module, __package__
+            '.' + wanted, __package__
         ).from_settings
         return factory
-    wanted = pycompat.sysstr(name)
+    registered = base.registered(name)
+    if registered is not None:
+        return registered
     points = metadata.entry_points(group=base.ENTRY_POINT_GROUP)
     for point in points.select(name=wanted):
         try:

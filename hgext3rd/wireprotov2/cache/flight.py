@@ -18,7 +18,7 @@ class Flight:
     """A computation under way. ``result`` is None until it has succeeded."""
 
     done: threading.Event = field(default_factory=threading.Event)
-    result: bytes | None = None
+    result: bytes | memoryview | None = None
 
 
 class Flights:

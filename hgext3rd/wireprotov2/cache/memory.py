@@ -8,7 +8,6 @@ what an entry holds.
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager, nullcontext
 
 from ...amalgam.lru import LRU
 from . import base
@@ -20,7 +19,7 @@ DEFAULT_SIZE = 128 * 1024 * 1024
 ENTRY_OVERHEAD = 256
 
 
-class MemoryCacher:
+class MemoryCacher(base.Cacher):
     """Keeps at most ``size`` bytes, overhead included."""
 
     def __init__(self, size: int = DEFAULT_SIZE) -> None:
@@ -54,17 +53,10 @@ class MemoryCacher:
             else:
                 self._entries.put(key, data, cost)
 
-    def lease(self, key: bytes) -> AbstractContextManager[None]:
-        """Return an empty context: no other process sees this memory."""
-        return nullcontext()
-
-    def targets(self) -> tuple[base.Target, ...]:
-        """Return nothing: clients cannot read this memory."""
-        return ()
-
-    def locate(self, key: bytes) -> base.BodyLocation | None:
-        """Return None: clients cannot read this memory."""
-        return None
+    def usage(self) -> base.Usage:
+        """Return what the cacher holds in this process."""
+        with self._lock:
+            return base.Usage(len(self._entries), self.used, self._size)
 
     def close(self) -> None:
         """Forget all entries."""

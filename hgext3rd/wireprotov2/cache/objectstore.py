@@ -13,7 +13,6 @@ import contextlib
 import datetime
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,7 +69,7 @@ _SIGNING = (
 )
 
 
-class ObjectStoreCacher:
+class ObjectStoreCacher(base.Cacher):
     """Keeps entries below ``url``.
 
     With ``redirect``, clients fetch bodies themselves: at ``public_url`` plus
@@ -188,10 +187,6 @@ class ObjectStoreCacher:
         with _errors():
             obstore.put(self._store, path, data, attributes=self._attributes)
 
-    def lease(self, key: bytes) -> AbstractContextManager[None]:
-        """Return an empty context: object stores have no locks."""
-        return nullcontext()
-
     def targets(self) -> tuple[base.Target, ...]:
         """Return where clients may be sent for bodies."""
         return self._targets
@@ -213,9 +208,6 @@ class ObjectStoreCacher:
             return None
         url = self._url(f'bodies/{name}').encode()
         return base.BodyLocation(url, header.size, header.sha256)
-
-    def close(self) -> None:
-        """Do nothing: connections close with the store object."""
 
 
 def _file(name: bytes) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 from mercurial import demandimport
 
@@ -34,7 +35,7 @@ PATIENCE = 60.0
 POLL = 0.05
 
 
-class RedisCacher:
+class RedisCacher(base.Cacher):
     """Keeps entries for ``ttl`` seconds, or with 0 until Redis evicts them.
 
     Raises ``CacherConfigError`` for a URL that is not one of Redis.
@@ -99,13 +100,13 @@ class RedisCacher:
                 with contextlib.suppress(redis.RedisError):
                     lock.release()
 
-    def targets(self) -> tuple[base.Target, ...]:
-        """Return nothing: clients cannot read from Redis."""
-        return ()
-
-    def locate(self, key: bytes) -> base.BodyLocation | None:
-        """Return None: clients cannot read from Redis."""
-        return None
+    def usage(self) -> base.Usage:
+        """Return what the whole server holds. Raises ``CacherError``."""
+        with _errors():
+            memory: Any = self._client.info('memory')
+            entries: Any = self._client.dbsize()
+        limit = int(memory.get('maxmemory', 0))
+        return base.Usage(entries, int(memory['used_memory']), limit or None)
 
     def close(self) -> None:
         """Close the connections."""

@@ -17,11 +17,12 @@ from typing import Any
 
 from ..proto import cbor
 from ..proto.events import AcceptedRedirects, Location
-from . import base, entry, keys
+from . import admission, base, entry, keys
 from .events import (
     CacheHit,
     CacheMiss,
     ComputingFailed,
+    EntryDeclined,
     EntryStored,
     Observer,
     RedirectSent,
@@ -54,6 +55,7 @@ class SharedCache:
     def __init__(self, cacher: base.Cacher) -> None:
         self.cacher = cacher
         self.flights = Flights()
+        self.demand = admission.Demand()
         self._lock = threading.Lock()
         self._penalty_until = 0.0
 
@@ -72,7 +74,8 @@ class ResponseCache:
 
     ``limit`` is the most bytes of a response that is cached. ``warn`` takes one
     line about a cache that does not work; without it nothing is reported, and a
-    failure does not make other requests avoid the cacher.
+    failure does not make other requests avoid the cacher. A response is kept
+    when it was asked for ``admit_after`` times.
     """
 
     def __init__(
@@ -80,10 +83,12 @@ class ResponseCache:
         shared: SharedCache,
         limit: int,
         warn: Callable[[str], None] | None,
+        admit_after: int = 1,
     ) -> None:
         self._shared = shared
         self._limit = limit
         self._warn = warn
+        self._admit_after = admit_after
 
     def targets(self) -> tuple[base.Target, ...]:
         """Return the places to which clients may be redirected."""
@@ -122,6 +127,7 @@ class ResponseCache:
         produce: Produce,
         observe: Observer,
         redirect: AcceptedRedirects | None = None,
+        at_once: bool = False,
     ) -> Body | Location:
         """Answer from the cache, or from ``produce`` and cache that.
 
@@ -129,19 +135,29 @@ class ResponseCache:
         yields more than the limit, the rest is produced while the chunks are
         taken, and nothing is cached. Its exceptions pass through. ``redirect``
         says which redirects the client follows. With it, the result may be a
-        ``Location``, where the client fetches the body.
+        ``Location``, where the client fetches the body. With ``at_once``, the
+        response is kept however often it was asked for.
         """
         location = self._locate(key, redirect)
         if location is not None:
-            observe(CacheHit(key))
+            observe(CacheHit(key, location.size or 0))
             observe(RedirectSent(key, location.url))
             return location
         found = self.peek(key)
         if found is None:
             observe(CacheMiss(key))
-            return self._miss(key, produce, observe)
-        observe(CacheHit(key))
-        return Body([found.body], found.header.size, True)
+            if at_once or self._admit_after <= 1:
+                return self._miss(key, produce, observe, lambda: True)
+            demand = self._shared.demand
+            demand.note(key)
+            return self._miss(
+                key,
+                produce,
+                observe,
+                lambda: demand.of(key) >= self._admit_after,
+            )
+        observe(CacheHit(key, found.header.size))
+        return _whole(found.body, True)
 
     def peek(self, key: bytes, quiet: bool = False) -> entry.Entry | None:
         """Return the sound entry under ``key``, or None.
@@ -219,33 +235,42 @@ class ResponseCache:
             hashes = ((b'sha256', found.sha256),)
         return Location(found.url, cbor.MEDIA_TYPE, found.size, hashes)
 
-    def _miss(self, key: bytes, produce: Produce, observe: Observer) -> Body:
+    def _miss(
+        self,
+        key: bytes,
+        produce: Produce,
+        observe: Observer,
+        admitted: Callable[[], bool],
+    ) -> Body:
         """Compute a response, or wait for another thread that does."""
         while True:
             with self._shared.flights.join(key) as (flight, leads):
                 if leads:
-                    return self._lead(flight, key, produce, observe)
+                    return self._lead(flight, key, produce, observe, admitted)
                 if flight.result is not None:
-                    found = entry.decode(key, flight.result)
-                    return Body([found.body], found.header.size, True)
+                    return _whole(flight.result, True)
                 if not flight.done.is_set():
                     # The other thread takes too long to wait for.
                     return Body(_observed(produce(), observe), None, False)
 
     def _lead(
-        self, flight: Flight, key: bytes, produce: Produce, observe: Observer
+        self,
+        flight: Flight,
+        key: bytes,
+        produce: Produce,
+        observe: Observer,
+        admitted: Callable[[], bool],
     ) -> Body:
         """Compute a response while other threads wait."""
         with ExitStack() as stack:
-            if self._shared.available():
+            # Processes need not wait for each other if the response is not kept.
+            if admitted() and self._shared.available():
                 stack.enter_context(self._shared.cacher.lease(key))
                 # Another process may have been faster.
                 found = self.peek(key, quiet=True)
                 if found is not None:
-                    data = found.body.obj
-                    assert isinstance(data, bytes)
-                    flight.result = data
-                    return Body([found.body], found.header.size, True)
+                    flight.result = found.body
+                    return _whole(found.body, True)
             chunks: list[bytes] = []
             size = 0
             produced = _observed(produce(), observe)
@@ -254,11 +279,23 @@ class ResponseCache:
                 size += len(chunk)
                 if size > self._limit:
                     return Body(_chained(chunks, produced), None, False)
-            observe(EntryStored(key))
-            data = self.store(key, b''.join(chunks))
-            flight.result = data
-        body = memoryview(data)[entry.HEADER_SIZE :]
-        return Body([body], size, False)
+            joined = b''.join(chunks)
+            chunks.clear()
+            body: bytes | memoryview = joined
+            # Threads that wait have asked meanwhile.
+            if admitted():
+                observe(EntryStored(key, size))
+                data = self.store(key, joined)
+                body = memoryview(data)[entry.HEADER_SIZE :]
+            else:
+                observe(EntryDeclined(key, size))
+            flight.result = body
+        return _whole(body, False)
+
+
+def _whole(body: bytes | memoryview, hit: bool) -> Body:
+    """Return a body that is in memory."""
+    return Body([body], len(body), hit)
 
 
 def _observed(produced: Iterable[bytes], observe: Observer) -> Iterator[bytes]:

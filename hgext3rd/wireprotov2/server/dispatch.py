@@ -116,7 +116,11 @@ class _Call:
             return self.run(encoding), encoding
         self.observe(CacheAsked(self.command.name))
         found = cache.respond(
-            key, lambda: self.run(encoding), self.observe, redirect
+            key,
+            lambda: self.run(encoding),
+            self.observe,
+            redirect,
+            self.command.lasting,
         )
         if isinstance(found, service.Body):
             return found.chunks, encoding

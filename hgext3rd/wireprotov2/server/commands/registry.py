@@ -117,7 +117,8 @@ class Command:
     whether a repository offers the command at all. ``key_state`` returns what a
     response depends on, for commands that do not follow ``cache.policy``.
     ``quick`` says that computing a response needs no slot, see ``server.load``.
-    ``shorten`` makes the response that the arguments ask for of the whole one,
+    ``lasting`` says that responses are kept in the cache when they are first
+    asked for. ``shorten`` makes the response that the arguments ask for of the whole one,
     which is what ``run`` yields and the cache keeps.
     """
 
@@ -128,6 +129,7 @@ class Command:
     outgoing: bool = False
     compressed: bool = False
     quick: bool = False
+    lasting: bool = False
     data_flags: int = CONTINUATION
     capabilities: Callable[[Any], dict[bytes, Any]] | None = None
     available: Callable[[Any], bool] | None = None

@@ -154,6 +154,7 @@ COMMANDS = {
             },
             outgoing=True,
             compressed=True,
+            lasting=True,
             key_state=_key_state,
             shorten=_rest,
         ),
