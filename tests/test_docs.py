@@ -164,6 +164,8 @@ def snippets() -> Iterator[tuple[str, str]]:
         (path.name, block.astext())
         for path in DOCUMENTS
         for block in document(path)[0].findall(nodes.literal_block)
+        # Included programs assign to variables.
+        if 'python' not in block['classes']
     ]
     texts += [
         (path.name, path.read_text(encoding='utf-8'))
