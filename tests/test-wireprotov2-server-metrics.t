@@ -1,6 +1,6 @@
 #require prometheus
 
-Each repository serves its own metrics for Prometheus
+Repositories, and servers of several, serve metrics for Prometheus
 
   $ . $TESTDIR/helpers/serve.sh
   $ cat >> $HGRCPATH << EOF
@@ -64,6 +64,7 @@ The metrics of a repository say nothing of another repository, and name no paths
   200 OK
   content-type: text/plain; version=*; charset=utf-8* (glob)
   
+  amalgam_scrape_failures 0.0
   $ grep -c "$TESTTMP" one.txt
   0
   [1]
@@ -77,3 +78,131 @@ Users who may not pull from a repository may not read its metrics
   $ metrics one > denied.txt; head -1 denied.txt
   401 read not authorized
   $ cat error.log
+  $ killdaemons.py
+  $ rm one/.hg/hgrc
+
+One scrape at the root has all repositories. A repository in SQLite says more; a
+scraper logs in as any other user.
+
+  $ hg init private --config extensions.sqlitestore= --config storage.new-repo-backend=sqlite
+  $ echo content > private/file
+  $ hg -R private --config extensions.sqlitestore= commit -qAm private -u test
+  $ hg -R private --config extensions.sqlitestore= phase --public tip
+  $ cat >> private/.hg/hgrc << EOF
+  > [web]
+  > allow_read = scraper
+  > EOF
+  $ hg init hidden
+  $ cat >> hidden/.hg/hgrc << EOF
+  > [web]
+  > hidden = yes
+  > EOF
+  $ mkdir broken; hg init broken/repo; echo unheard-of >> broken/repo/.hg/requires
+  $ cat >> web.conf << EOF
+  > group/private = $TESTTMP/private
+  > hidden = $TESTTMP/hidden
+  > broken = $TESTTMP/broken/repo
+  > EOF
+  $ cat >> $HGRCPATH << EOF
+  > [extensions]
+  > basic_auth = $TESTDIR/helpers/basic_auth.py
+  > sqlitestore =
+  > [wireprotov2]
+  > limit.computing = 3
+  > EOF
+  $ serve --web-conf web.conf
+  $ for user in alice scraper; do
+  >   hg clone -q http://$user:secret@localhost:$HGPORT/one of-$user
+  > done
+  $ hg clone -q http://alice:secret@localhost:$HGPORT/hidden hidden1
+  $ scrape() {
+  >   curl -s -u $1:secret http://localhost:$HGPORT/api/metrics
+  > }
+  $ repositories() {
+  >   sed -n 's/.*repository="\([^"]*\)".*/\1/p' | sort -u
+  > }
+  $ scrape alice > alice.txt
+  $ scrape scraper > scraper.txt
+  $ curl -s http://localhost:$HGPORT/api/metrics | repositories
+  one
+  two
+  $ repositories < alice.txt
+  one
+  two
+  $ repositories < scraper.txt
+  group/private
+  one
+  two
+  $ grep -c 'private\|hidden\|broken' alice.txt
+  0
+  [1]
+  $ grep '^amalgam_cache_events_total.*"miss"' scraper.txt | sed 's/ .*//' | sort
+  amalgam_cache_events_total{event="miss",repository="one"}
+  $ grep '^amalgam_\(store\|repo\|scrape\)' scraper.txt | sed 's/bytes\(.*\) .*/bytes\1 N/'
+  amalgam_repositories 3.0
+  amalgam_scrape_failures 1.0
+  amalgam_store_database_bytes{repository="group/private"} N
+  amalgam_store_log_bytes{repository="group/private"} N
+  amalgam_store_loose_revisions{repository="group/private"} 2.0
+  amalgam_store_repacks_total{repository="group/private"} 0.0
+  $ grep '^amalgam_wire_\(computing\|waiting\)' alice.txt
+  amalgam_wire_computing{repository="one"} 0.0
+  amalgam_wire_computing{repository="two"} 0.0
+  amalgam_wire_computing_limit{repository="one"} 3.0
+  amalgam_wire_computing_limit{repository="two"} 3.0
+  amalgam_wire_waiting{repository="one"} 0.0
+  amalgam_wire_waiting{repository="two"} 0.0
+
+The cacher belongs to all repositories, also to those that nobody may see here
+
+  $ grep -c '^amalgam_cache_size' scraper.txt
+  0
+  [1]
+
+A repository that cannot be opened is in the log once
+
+  $ grep -v 'wireprotov2: ' error.log
+  [1]
+  $ sed 's/.*wireprotov2: [^ ]* //' error.log
+  no metrics of $TESTTMP/broken/repo: repository requires features unknown to this Mercurial: unheard-of
+  $ killdaemons.py; rm error.log
+
+Without the repositories that nobody may see, the size of the cacher is shown
+
+  $ grep -v 'hidden\|broken' web.conf > web2.conf
+  $ serve --web-conf web2.conf
+  $ hg clone -q http://alice:secret@localhost:$HGPORT/one one2
+  $ scrape scraper | grep '^amalgam_cache_[sel].*cacher' | sed 's/ .*//'
+  amalgam_cache_entries{cacher="memory"}
+  amalgam_cache_limit_bytes{cacher="memory"}
+  amalgam_cache_size_bytes{cacher="memory"}
+  $ scrape alice | grep '^amalgam_cache_size'
+  [1]
+
+A repack is counted; a repository of another name is not in the way
+
+  $ hg -R private admin::sqlite-repack -q
+  $ scrape scraper | grep '^amalgam_store_[lr]' | grep -v bytes | sed 's/e+09/N/;s/ [0-9.]*N/ N/'
+  amalgam_store_last_repack_seconds{repository="group/private"} N
+  amalgam_store_loose_revisions{repository="group/private"} 0.0
+  amalgam_store_repacks_total{repository="group/private"} 1.0
+
+Only GET; other addresses are those of hgweb
+
+  $ curl -s -X POST -d x http://localhost:$HGPORT/api/metrics
+  metrics are only read (no-eol)
+  $ curl -s -o /dev/null -w '%{http_code}\n' http://localhost:$HGPORT/api/other
+  404
+  $ killdaemons.py
+
+A damaged database hides no other repository
+
+  $ dd if=/dev/zero of=private/.hg/store/history.sqlite bs=4096 count=1 conv=notrunc 2> /dev/null
+  $ rm -f error.log
+  $ serve --web-conf web2.conf
+  $ scrape scraper | grep '^amalgam_\(repo\|scrape\|store\)'
+  amalgam_repositories 3.0
+  amalgam_scrape_failures 1.0
+  $ sed 's/.*wireprotov2: [^ ]* //' error.log
+  no metrics of sqlitestore: $TESTTMP/private/.hg/store/history.sqlite: file is not a database
+  $ killdaemons.py

@@ -49,8 +49,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     def error(repo: Any, api: bytes, command: bytes) -> None:
         found.append(('error', api, command))
 
-    def cache(repo: Any, event: str) -> None:
-        found.append(('cache', event))
+    def cache(repo: Any, event: str, size: int) -> None:
+        found.append(('cache', event, size))
 
     monkeypatch.setattr(metrics, 'available', lambda: True)
     monkeypatch.setattr(metrics, 'count_answer', answer)
@@ -69,7 +69,7 @@ def test_cache_events(counted: list[tuple[Any, ...]], counts: bool) -> None:
         (b'wireprotov2-cache', b'cacher constructed for heads\n'),
         (b'wireprotov2-cache', b'cache hit for %s\n' % KEY),
     ]
-    assert counted == ([('cache', 'hit')] if counts else [])
+    assert counted == ([('cache', 'hit', 7)] if counts else [])
 
 
 @pytest.mark.parametrize('counts', [False, True])

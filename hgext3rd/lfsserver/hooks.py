@@ -16,6 +16,7 @@ from typing import Any
 from mercurial import commands, extensions
 
 from ..amalgam import loading, memory, responses, wrapping
+from ..amalgam.serving import metrics
 from . import compat
 
 # Modules that only requests need. Most of them import further modules.
@@ -25,6 +26,7 @@ REQUEST_MODULES = (
     f'{__package__}.hgweb.direct',
     f'{__package__}.hgweb.connection',
     f'{__package__}.stores.local',
+    f'{__package__}.integration.metrics',
 )
 
 _wrapped = False
@@ -38,6 +40,14 @@ def uisetup(ui: Any) -> None:
     else:
         # An hg process can become a server only by this command.
         extensions.wrapcommand(commands.table, b'serve', serve)
+    metrics.register('lfsserver', samples)
+
+
+def samples(repo: Any) -> Any:
+    """Return the samples of a repository for monitoring."""
+    from .integration import metrics as lfs_metrics
+
+    return lfs_metrics.samples(repo)
 
 
 def reposetup(ui: Any, repo: Any) -> None:

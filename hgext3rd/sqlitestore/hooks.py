@@ -51,6 +51,7 @@ from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import nodemap, rewrite
 
 from ..amalgam import loading, memory, responses, wrapping
+from ..amalgam.serving import metrics
 from . import requirements
 from .integration import coremodules
 
@@ -60,6 +61,7 @@ REQUEST_MODULES = (
     'sqlite3',
     f'{__package__}.revlogs.filelog',
     f'{__package__}.revlogs.manifests',
+    f'{__package__}.integration.metrics',
     f'{__package__}.integration.repository',
     f'{__package__}.integration.storeentries',
     f'{__package__}.integration.streams',
@@ -110,6 +112,13 @@ def uisetup(ui: Any) -> None:
         loading.when_loaded(module, change)
     extensions.afterloaded(b'narrow', _change_narrow)
     extensions.afterloaded(b'keyword', _change_keyword)
+    metrics.register('sqlitestore', _samples)
+
+
+def _samples(repo: Any) -> Any:
+    from .integration import metrics as database_metrics
+
+    return database_metrics.samples(repo)
 
 
 def _serve(orig: Any, *args: Any, **opts: Any) -> Any:

@@ -116,6 +116,10 @@ def _setup_server() -> None:
     extensions.wrapfunction(
         wireprotoserver, 'handlewsgirequest', _handlewsgirequest
     )
+    # The metrics of all repositories of a server are outside of them.
+    extensions.wrapfunction(
+        compat.hgwebdir_module().hgwebdir, '_runwsgi', _run_directory
+    )
     # Clones and pulls of version 1 may have to wait until they are computed.
     extensions.wrapfunction(exchange, 'getbundlechunks', _getbundlechunks)
     extensions.wrapfunction(changegroup, 'makechangegroup', _makechangegroup)
@@ -133,6 +137,13 @@ def _setup_server() -> None:
 def _handlewsgirequest(orig: Any, *args: Any) -> bool:
     hgserve.load_modules()
     return wsgi.handlewsgirequest(orig, *args)
+
+
+def _run_directory(orig: Any, app: Any, req: Any, res: Any) -> Any:
+    hgserve.load_modules()
+    if wsgi.answer_directory(app, req, res):
+        return res.sendresponse()
+    return orig(app, req, res)
 
 
 def _getbundlechunks(orig: Any, *args: Any, **kwargs: Any) -> Any:

@@ -69,6 +69,10 @@ UPDATE_COUNTER = 'UPDATE counter SET value = ? WHERE name = ?'
 INCREASE_COUNTER = 'UPDATE counter SET value = value + ? WHERE name = ?'
 # The mark of the last complete repack (see ``repacking.run``).
 REPLACE_PACKED = "INSERT OR REPLACE INTO counter VALUES ('packed', ?)"
+# How many repacks were completed, and the POSIX time of the last one.
+REPACKS = 'repacks'
+REPACKED = 'repacked'
+REPLACE_COUNTER = 'INSERT OR REPLACE INTO counter VALUES (?, ?)'
 # Without this table, processes that have the database open cannot write.
 DROP_COUNTERS = 'DROP TABLE counter'
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -91,6 +92,7 @@ def repack(
             mark = _mark(store, effort)
             if mark is not None:
                 store.db.execute(statements.REPLACE_PACKED, (mark,))
+            _record_completion(store)
         shrink(repo, store)
     return True
 
@@ -129,6 +131,15 @@ def _recorded(store: Store, name: str) -> int:
     """Return the value of a counter in the database, 0 if there is none."""
     row = store.db.row(statements.SELECT_COUNTER, (name,))
     return row[0] if row else 0
+
+
+def _record_completion(store: Store) -> None:
+    """Count this repack, and note when it was completed: for monitoring."""
+    for name, value in (
+        (statements.REPACKS, _recorded(store, statements.REPACKS) + 1),
+        (statements.REPACKED, int(time.time())),
+    ):
+        store.db.execute(statements.REPLACE_COUNTER, (name, value))
 
 
 def _mark(store: Store, effort: Effort) -> int | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
@@ -83,6 +84,37 @@ def _response_cache(
         ui.configbytes(_SECTION, b'limit.response-buffer'),
         warn,
         ui.configint(_SECTION, b'cacher.admit-after'),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CacherInUse:
+    """The cacher of a repository: its ``name`` in the configuration.
+
+    Repositories with an equal ``identity`` share it in this process; ``common``
+    says whether others can.
+    """
+
+    name: str
+    identity: Hashable
+    common: bool
+    shared: service.SharedCache
+
+
+def cacher_of(repo: Any) -> CacherInUse | None:
+    """Return the cacher of a repository, or None if it has none that works."""
+    name = repo.ui.config(_SECTION, b'cacher')
+    if not name or name == b'none':
+        return None
+    settings = _settings(repo)
+    try:
+        shared = _shared_cache(name, settings)
+    except base.CacherError:
+        return None
+    identity = _identity(name, settings)
+    common = identity[2] != settings.folder
+    return CacherInUse(
+        name.decode('utf-8', 'backslashreplace'), identity, common, shared
     )
 
 

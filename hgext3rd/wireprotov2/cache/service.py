@@ -63,6 +63,19 @@ class SharedCache:
         """Return whether the cacher may be asked: not soon after a failure."""
         return time.monotonic() >= self._penalty_until
 
+    def usage(self) -> base.Usage | None:
+        """Return what the cacher holds; None if it does not tell.
+
+        It is not asked soon after a failure. Raises ``CacherError``.
+        """
+        if not self.available():
+            return None
+        try:
+            return self.cacher.usage()
+        except base.CacherError:
+            self.punish()
+            raise
+
     def punish(self) -> None:
         """Leave the cacher alone for ``PENALTY`` seconds."""
         with self._lock:

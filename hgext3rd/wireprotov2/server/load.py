@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from mercurial.utils import stringutil
@@ -44,6 +45,29 @@ class Refused(HTTPError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most ``count`` clones and pulls at a time, in the slots in ``folder``.
+
+    ``common`` says whether other repositories may use the folder.
+    """
+
+    count: int
+    folder: bytes
+    common: bool
+
+
+def limit_of(repo: Any) -> Limit | None:
+    """Return the limit of a repository, or None."""
+    count: int = repo.ui.configint(_SECTION, b'limit.computing')
+    if count <= 0:
+        return None
+    folder = repo.ui.configpath(_SECTION, b'limit.folder')
+    if folder:
+        return Limit(count, folder, True)
+    return Limit(count, repo.cachevfs.join(FOLDER), False)
+
+
 class Permit:
     """The slot of one request, taken when it is first needed.
 
@@ -54,7 +78,7 @@ class Permit:
         ui = repo.ui
         self._repo = repo
         self._warn = warn
-        self._count: int = ui.configint(_SECTION, b'limit.computing')
+        self._limit = limit_of(repo)
         self._patience: int = ui.configint(_SECTION, b'limit.waiting')
         self._slot: slots.Slot | None = None
         #: whether the request computes nothing after what it computes now
@@ -62,18 +86,16 @@ class Permit:
 
     def take(self) -> None:
         """Wait for a slot unless this request has one. Raises ``Refused``."""
-        if self._count <= 0 or self._slot is not None:
+        limit = self._limit
+        if limit is None or self._slot is not None:
             return
-        repo = self._repo
-        folder = repo.ui.configpath(_SECTION, b'limit.folder')
-        if not folder:
-            folder = repo.cachevfs.join(FOLDER)
+        repo, folder = self._repo, limit.folder
         outcome = 'at once'
         try:
-            self._slot = slots.take(folder, self._count, 0)
+            self._slot = slots.take(folder, limit.count, 0)
             if self._slot is None:
                 outcome = 'waited'
-                self._slot = slots.take(folder, self._count, self._patience)
+                self._slot = slots.take(folder, limit.count, self._patience)
         except OSError as e:
             # Better too much load than no answer.
             if folder not in _reported:

@@ -7,7 +7,8 @@ what is counted.
 
 A process may serve many repositories, and a user of one must learn nothing of
 the others. So every sample carries a digest of the path of its repository.
-Samples are selected by it, and it is not shown.
+Samples are selected by it, and it is not shown. ``scrape`` decides who gets
+which samples, and ``exposition`` writes them.
 
 WSGI workers are separate processes. With ``PROMETHEUS_MULTIPROC_DIR`` set, all
 of them are summed, as the documentation of ``prometheus-client`` describes.
@@ -19,7 +20,7 @@ import hashlib
 import importlib.util
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ class _Meters:
     sent: Counter
     errors: Counter
     cache: Counter
+    cache_bytes: Counter
     permits: Counter
 
 
@@ -74,20 +76,27 @@ def count_answer(
 ) -> None:
     """Count a response that took ``seconds`` and sent ``sent`` bytes."""
     meters = _get_meters()
-    labels = (_label(repo), api.decode(), command.decode())
+    labels = (digest(repo), api.decode(), command.decode())
     meters.seconds.labels(*labels).observe(seconds)
     meters.sent.labels(*labels).inc(sent)
 
 
 def count_error(repo: Any, api: bytes, command: bytes) -> None:
     """Count a command that was answered with an error."""
-    labels = (_label(repo), api.decode(), command.decode())
+    labels = (digest(repo), api.decode(), command.decode())
     _get_meters().errors.labels(*labels).inc()
 
 
-def count_cache(repo: Any, event: str) -> None:
-    """Count an event of the cache, named as its ``counted_as``."""
-    _get_meters().cache.labels(_label(repo), event).inc()
+def count_cache(repo: Any, event: str, size: int) -> None:
+    """Count an event of the cache, named as its ``counted_as``.
+
+    ``size`` is how many bytes it is about.
+    """
+    meters = _get_meters()
+    labels = digest(repo), event
+    meters.cache.labels(*labels).inc()
+    if size:
+        meters.cache_bytes.labels(*labels).inc(size)
 
 
 def count_permit(repo: Any, outcome: str) -> None:
@@ -95,41 +104,30 @@ def count_permit(repo: Any, outcome: str) -> None:
 
     ``outcome`` is ``at once``, ``waited`` or ``refused``.
     """
-    _get_meters().permits.labels(_label(repo), outcome).inc()
+    _get_meters().permits.labels(digest(repo), outcome).inc()
 
 
-def exposition(repo: Any) -> tuple[bytes, bytes]:
-    """Return the samples of one repository as text, and the media type."""
-    import prometheus_client
+def counted(
+    wanted: Mapping[str, Sequence[str]],
+) -> Iterator[tuple[Any, Any, str]]:
+    """Yield the samples of some repositories.
 
-    text = prometheus_client.generate_latest(
-        _Selection(_collected(), _label(repo))
-    )
-    return text, prometheus_client.CONTENT_TYPE_LATEST.encode()
+    ``wanted`` are the names under which they are served, by ``digest``. Yields
+    the metric, its sample without the digest, and a name of the repository.
+    """
+    for metric in _collected().collect():
+        for sample in metric.samples:
+            # When a counter was created says nothing that "rate" needs.
+            if sample.name.endswith('_created'):
+                continue
+            labels = dict(sample.labels)
+            for name in wanted.get(labels.pop(_REPOSITORY, ''), ()):
+                yield metric, sample._replace(labels=labels), name
 
 
-@dataclass(frozen=True)
-class _Selection:
-    """The samples of one repository, with the interface of a registry."""
-
-    registry: CollectorRegistry
-    label: str
-
-    def collect(self) -> Iterator[Any]:
-        """Yield all metrics with the samples of this repository only."""
-        for metric in self.registry.collect():
-            metric.samples = [
-                sample._replace(
-                    labels={
-                        name: value
-                        for name, value in sample.labels.items()
-                        if name != _REPOSITORY
-                    }
-                )
-                for sample in metric.samples
-                if sample.labels.get(_REPOSITORY) == self.label
-            ]
-            yield metric
+def digest(repo: Any) -> str:
+    """Return what stands for a repository in samples."""
+    return hashlib.sha256(repo.root).hexdigest()[:16]
 
 
 def _collected() -> CollectorRegistry:
@@ -142,11 +140,6 @@ def _collected() -> CollectorRegistry:
     together = CollectorRegistry()
     multiprocess.MultiProcessCollector(together)
     return together
-
-
-def _label(repo: Any) -> str:
-    """Return what stands for a repository in samples."""
-    return hashlib.sha256(repo.root).hexdigest()[:16]
 
 
 def _get_meters() -> _Meters:
@@ -186,7 +179,13 @@ def _create_meters() -> _Meters:
         ),
         Counter(
             'amalgam_cache_events',
-            'What the cache did: hit, miss, store, redirect, error.',
+            'What the cache did: hit, miss, store, decline, redirect, error.',
+            (_REPOSITORY, 'event'),
+            registry=registry,
+        ),
+        Counter(
+            'amalgam_cache_bytes',
+            'Bytes of responses that the cache had, kept or declined.',
             (_REPOSITORY, 'event'),
             registry=registry,
         ),

@@ -69,7 +69,8 @@ class RequestObserver:
         else:
             self._repo.ui.log(CACHE_EVENT, *event.line())
             if self._counts and event.counted_as is not None:
-                metrics.count_cache(self._repo, event.counted_as)
+                size = getattr(event, 'size', 0)
+                metrics.count_cache(self._repo, event.counted_as, size)
 
     def timed(
         self, api: bytes, command: bytes, frames: Iterable[bytes]

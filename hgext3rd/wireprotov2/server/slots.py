@@ -91,6 +91,37 @@ def take(folder: bytes, count: int, patience: float) -> Slot | None:
         _close(place)
 
 
+def occupation(folder: bytes) -> tuple[int, int]:
+    """Return how many slots are taken, and how many wait for one.
+
+    Those who look at the queue at this moment may look again a bit later. Raises
+    ``OSError`` if files in the folder cannot be locked.
+    """
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        # Nobody has taken a slot yet.
+        return 0, 0
+    with _turn(folder):
+        held = [
+            name
+            for name in names
+            if name != _TURN and _is_held(os.path.join(folder, name))
+        ]
+    taken = sum(name.startswith(_SLOT) for name in held)
+    waiting = sum(name.startswith(_PLACE) for name in held)
+    return taken, waiting
+
+
+def _is_held(path: bytes) -> bool:
+    """Return whether a process holds the lock of a file."""
+    fd = _lock(path, create=False)
+    if fd is not None:
+        _close(fd)
+        return False
+    return os.path.exists(path)
+
+
 def _places(folder: bytes, before: bytes | None = None) -> list[bytes]:
     """Return the places in the queue, in order; all or those before one.
 

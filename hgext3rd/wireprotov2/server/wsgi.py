@@ -15,7 +15,15 @@ from mercurial import extensions
 from mercurial.hgweb import common as hgwebcommon
 from mercurial.utils import stringutil
 
-from . import dispatch, exchange, frontends, handshake, load, metrics
+from . import (
+    dispatch,
+    exchange,
+    frontends,
+    handshake,
+    load,
+    metrics,
+    scrape,
+)
 from .commands import apis
 from .commands.registry import API
 from .errors import HTTPError
@@ -183,11 +191,49 @@ def _route(
 
 
 def _metrics(rctx: Any, req: Any, res: Any, checkperm: CheckPerm) -> None:
-    """Answer with the counters of this repository."""
+    """Answer with the metrics of this repository."""
     checkperm(rctx, req, b'pull')
+    _require_prometheus()
+    # hgwebdir names the repository.
+    alone = not req.reponame
+    _exposition(res, scrape.of_repository(rctx.repo, alone, _report(req)))
+
+
+def answer_directory(app: Any, req: Any, res: Any) -> bool:
+    """Answer a request for the metrics of all repositories of an hgwebdir.
+
+    Returns False for any other request. Permissions are checked for each
+    repository.
+    """
+    parts = tuple((req.dispatchpath or b'').strip(b'/').split(b'/'))
+    if parts != scrape.PATH:
+        return False
+    app.refresh()
+    ui = app.ui
+    if not (serves(ui) and ui.configbool(SECTION, b'metrics')):
+        return False
+    if {parts[0], b'/'.join(parts)} & {name for name, _path in app.repos}:
+        # A repository with this address has always been there.
+        return False
+    try:
+        if req.method not in (b'GET', b'HEAD'):
+            raise HTTPError(
+                405, b'metrics are only read', ((b'Allow', b'GET, HEAD'),)
+            )
+        _require_prometheus()
+        _exposition(res, scrape.of_server(app, req, res, _report(req)))
+    except HTTPError as e:
+        _fail(req, res, e)
+    return True
+
+
+def _require_prometheus() -> None:
     if not metrics.available():
         raise HTTPError(404, b'prometheus-client is not installed\n')
-    text, mediatype = metrics.exposition(rctx.repo)
+
+
+def _exposition(res: Any, exposition: tuple[bytes, bytes]) -> None:
+    text, mediatype = exposition
     res.status = b'200 OK'
     res.headers[b'Cache-Control'] = _NO_STORE
     res.headers[b'Content-Type'] = mediatype
