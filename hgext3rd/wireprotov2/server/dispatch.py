@@ -197,7 +197,24 @@ def _frames(
         yield from conn.redirect(requestid, answer)
         return
     body, encoding = answer
-    yield from conn.respond(requestid, body, encoding, command.data_flags)
+    failed = ErrorAnswered(request.api.name, command.name)
+    yield from conn.respond(
+        requestid,
+        _noting_errors(body, lambda: observe(failed)),
+        encoding,
+        command.data_flags,
+    )
+
+
+def _noting_errors(
+    body: Iterable[bytes | memoryview], note: Callable[[], None]
+) -> Iterator[bytes | memoryview]:
+    """Yield the body of a response; call ``note`` if that fails."""
+    try:
+        yield from body
+    except (CommandError, InternalError):
+        note()
+        raise
 
 
 def _run_hooks(request: Request, report: Report) -> None:
