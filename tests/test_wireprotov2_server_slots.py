@@ -53,6 +53,28 @@ def test_no_more_than_the_limit(folder: bytes) -> None:
     assert slots.take(folder, 2, 0) is None
 
 
+def test_occupation(folder: bytes) -> None:
+    """Looking counts those who hold a slot and those who wait."""
+    assert slots.occupation(folder) == (0, 0)
+    assert not os.path.exists(folder)
+    taken = slots.take(folder, 2, 0), slots.take(folder, 2, 0)
+    assert taken[0] is not None and taken[1] is not None
+    assert slots.occupation(folder) == (2, 0)
+    served: list[slots.Slot] = []
+    thread = waiting(folder, 2, served.append)
+    assert slots.occupation(folder) == (2, 1)
+    taken[0].release()
+    thread.join()
+    assert slots.occupation(folder) == (2, 0)
+    served[0].release()
+    taken[1].release()
+    assert slots.occupation(folder) == (0, 0)
+    # The place of a process that died.
+    with open(os.path.join(folder, b'place-%020d' % 1), 'wb'):
+        pass
+    assert slots.occupation(folder) == (0, 0)
+
+
 def test_releasing_twice_takes_nothing_from_others(folder: bytes) -> None:
     first = slots.take(folder, 1, 0)
     assert first is not None
