@@ -9,8 +9,8 @@ subclasses, given to single objects:
   ``shallow.storage``, which also wraps the flag processors of each file;
 * a repository during a pull from a server that offers version 2:
   ``pull.session``; its ui while history is applied ahead: ``pull.report``;
-* an HTTP peer whose server offers version 2: ``peer``; the capabilities of any
-  HTTP peer: ``client.handshake``;
+* an HTTP or ssh peer whose server offers version 2: ``peer``; the capabilities
+  of any HTTP peer: ``client.handshake``;
 * the HTTP handlers of any HTTP peer, and the ui of its HTTPS handler:
   ``client.pace``, ``client.connections``; the password manager of those that
   log in, while they send a request of version 2: ``client.logins``;
@@ -26,6 +26,7 @@ imports lazily, so the modules below are loaded when they are first used.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 from mercurial import (
@@ -38,6 +39,7 @@ from mercurial import (
     httppeer,
     revlogutils,
     scmutil,
+    sshpeer,
     streamclone,
     wireprotoserver,
     wireprotov1server,
@@ -50,8 +52,9 @@ from mercurial.revlogutils import rewrite
 from ..amalgam import loading, memory, responses, wrapping
 from . import censoring, compat, peer, requirements
 from .client import connections, handshake, pace
+from .proto import tunnel
 from .pull import parents, resume, steps
-from .server import hgserve, load, wsgi
+from .server import hgserve, load, ssh, wsgi
 from .shallow import checks, storage
 from .shallow import repo as shallow_repo
 
@@ -85,10 +88,11 @@ def uisetup(ui: object) -> None:
                 entry[1].append(_depth_option())
 
     extensions.afterloaded(b'narrow', add_depth)
-    # The first HTTP peer of a process sets up the client.
+    # The first peer of a process sets up the client.
     schemes = compat.peer_schemes()
     for scheme in (b'http', b'https'):
-        schemes[scheme] = _PeerFactory(schemes[scheme])
+        schemes[scheme] = _PeerFactory(schemes[scheme], _setup_http)
+    schemes[b'ssh'] = _PeerFactory(schemes[b'ssh'], _setup_ssh)
     # Keep interrupted clones.
     loading.when_loaded(compat.clone_module(), _wrap_clone)
 
@@ -120,16 +124,20 @@ def _setup_server() -> None:
     extensions.wrapfunction(
         compat.hgwebdir_module().hgwebdir, '_runwsgi', _run_directory
     )
-    # Clones and pulls of version 1 may have to wait until they are computed.
-    extensions.wrapfunction(exchange, 'getbundlechunks', _getbundlechunks)
-    extensions.wrapfunction(changegroup, 'makechangegroup', _makechangegroup)
-    extensions.wrapfunction(
-        streamclone, 'generatev1wireproto', _generatev1wireproto
-    )
+    _setup_limits()
     # The body of a response ends with the response, also if the client has gone
     # away.
     extensions.wrapfunction(
         hgwebrequest.wsgiresponse, 'sendresponse', responses.send
+    )
+
+
+def _setup_limits() -> None:
+    """Let clones and pulls of version 1 wait until they may be computed."""
+    extensions.wrapfunction(exchange, 'getbundlechunks', _getbundlechunks)
+    extensions.wrapfunction(changegroup, 'makechangegroup', _makechangegroup)
+    extensions.wrapfunction(
+        streamclone, 'generatev1wireproto', _generatev1wireproto
     )
 
 
@@ -180,8 +188,31 @@ def _advertise_bundles(orig: Any, repo: Any, proto: Any) -> list[bytes]:
     return found
 
 
+def _setup_ssh_server() -> None:
+    """Answer version 2 over ssh, and limit what version 1 computes."""
+    ssh.register()
+    extensions.wrapfunction(wireprotov1server, '_capabilities', _advertise_ssh)
+    extensions.wrapfunction(wireprotov1server, 'dispatch', _dispatch_ssh)
+    _setup_limits()
+
+
+def _advertise_ssh(orig: Any, repo: Any, proto: Any) -> list[bytes]:
+    found: list[bytes] = orig(repo, proto)
+    if ssh.serves(repo.ui):
+        found.append(b'%s=%s' % (tunnel.CAPABILITY, tunnel.VERSION))
+    return found
+
+
+def _dispatch_ssh(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
+    if not wsgi.enabled(repo.ui):
+        return orig(repo, *args, **kwargs)
+    return load.answer_ssh(orig, repo, ssh.log(repo.ui), *args, **kwargs)
+
+
 def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
     _setup_bundles()
+    if opts.get('stdio'):
+        _setup_ssh_server()
     if not loading.serves_http(opts):
         return orig(ui, repo, **opts)
     _setup_server()
@@ -282,19 +313,23 @@ def _keep_interrupted_clone(orig: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 class _PeerFactory:
-    """Stands in for the module that makes HTTP peers.
+    """Stands in for the module that makes peers of some kind.
 
-    Sets up the client when the first peer is made.
+    Calls ``setup`` when the first peer is made.
     """
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, setup: Callable[[], None]) -> None:
         self._module = module
+        self._setup: Callable[[], None] | None = setup
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._module, name)
 
     def make_peer(self, *args: Any, **kwargs: Any) -> Any:
         _setup_client()
+        setup, self._setup = self._setup, None
+        if setup is not None:
+            setup()
         return self._module.make_peer(*args, **kwargs)
 
 
@@ -302,15 +337,11 @@ _client_is_set_up = False
 
 
 def _setup_client() -> None:
-    """Wrap the functions that make HTTP peers and pull from them."""
+    """Wrap the functions that pull from peers."""
     global _client_is_set_up
     if _client_is_set_up:
         return
     _client_is_set_up = True
-    # The handshake of every HTTP peer asks for version 2 as well.
-    extensions.wrapfunction(httppeer, 'performhandshake', _performhandshake)
-    # The class of the peer decides which version is used for what.
-    extensions.wrapfunction(httppeer, '_make_peer', peer.make_peer)
     # A pull has a session. It limits the depth, and keeps and marks what an
     # interrupted clone has fetched.
     extensions.wrapfunction(exchange, 'pull', steps.pull)
@@ -332,6 +363,20 @@ def _setup_client() -> None:
         )
     # Stop commands that would read missing files before they change anything.
     scmutil.fileprefetchhooks.add(b'wireprotov2', checks.check_files)
+
+
+def _setup_http() -> None:
+    """Wrap the functions that make HTTP peers."""
+    # The handshake of every HTTP peer asks for version 2 as well.
+    extensions.wrapfunction(httppeer, 'performhandshake', _performhandshake)
+    # The class of the peer decides which version is used for what.
+    extensions.wrapfunction(httppeer, '_make_peer', peer.make_http_peer)
+
+
+def _setup_ssh() -> None:
+    """Let peers over ssh use version 2 for segments."""
+    ssh.register()
+    extensions.wrapfunction(sshpeer, 'make_peer', peer.make_ssh_peer)
 
 
 def _performhandshake(

@@ -198,9 +198,10 @@ OPTIONS: tuple[Option, ...] = (
         'limit.computing',
         0,
         'integer',
-        """How many clones and pulls, of version 1 and 2, a server computes at
-        a time. Others wait in the order in which they came. Responses from the
-        cache and pushes do not count, and never wait. 0 means no limit.""",
+        """How many clones and pulls, of version 1 and 2, over HTTP and ssh, a
+        server computes at a time. Others wait in the order in which they came.
+        Responses from the cache and pushes do not count, and never wait. 0
+        means no limit.""",
     ),
     _option(
         'limit.waiting',

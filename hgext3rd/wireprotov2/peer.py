@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The peer that speaks versions 1 and 2 to the same server.
+"""The peers that speak versions 1 and 2 to the same server.
 
-It is Mercurial's own HTTP peer. The handshake has found out what the server can
-do in both versions. Only ``getbundle`` and ``narrow_widen`` use version 2, and
-only where its commands suffice. Everything else uses version 1.
-``pull.session`` keeps the state of a pull in progress.
+They are Mercurial's own peers for HTTP and ssh. The handshake has found out what
+the server can do in both versions. Over HTTP, only ``getbundle`` and
+``narrow_widen`` use version 2, and only where its commands suffice. Everything
+else uses version 1. ``pull.session`` keeps the state of a pull in progress, which
+fetches segments with version 2.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mercurial import error, httppeer, pycompat, wireprototypes
+from mercurial import error, httppeer, pycompat, sshpeer, wireprototypes
 from mercurial.i18n import _
 
-from .client import failures
-from .client.endpoint import Endpoint
+from .client import failures, ssh
+from .client.endpoint import HTTPEndpoint, SSHEndpoint
+from .proto import tunnel
 from .pull import abilities, widen
 from .pull.getbundle import getbundle
 
 NARROW = wireprototypes.NARROWCAP
 
 
-def make_peer(orig: Any, ui: Any, *args: Any, **kwargs: Any) -> Any:
+def make_http_peer(orig: Any, ui: Any, *args: Any, **kwargs: Any) -> Any:
     """Make a peer with ``httppeer._make_peer``; add version 2 if offered."""
     peer = orig(ui, *args, **kwargs)
     api = getattr(peer._caps, 'api', None)
@@ -35,7 +37,29 @@ def make_peer(orig: Any, ui: Any, *args: Any, **kwargs: Any) -> Any:
             peer._caps.add(NARROW)
             filters_paths = True
         peer.__class__ = HybridPeer
-        peer.endpoint = Endpoint(peer, api, filters_paths)
+        peer.endpoint = HTTPEndpoint(peer, api, filters_paths)
+        ui.debug(b'(%s is available)\n' % api.name)
+    return peer
+
+
+def make_ssh_peer(
+    orig: Any, ui: Any, path: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Make a peer with ``sshpeer.make_peer``; add version 2 if offered."""
+    peer = orig(ui, path, *args, **kwargs)
+    capability = peer.capable(tunnel.CAPABILITY)
+    if (
+        not isinstance(capability, bytes)
+        # Version 2 has no access to hidden changesets.
+        or peer._remotehidden
+        or not ui.configbool(b'wireprotov2', b'client')
+    ):
+        return peer
+    api = ssh.offered(peer.url(), capability)
+    if api is not None:
+        link = ssh.SSHLink(peer, lambda: orig(ui, path, False))
+        peer.__class__ = SSHHybridPeer
+        peer.endpoint = SSHEndpoint(link, api)
         ui.debug(b'(%s is available)\n' % api.name)
     return peer
 
@@ -51,7 +75,7 @@ def needs_version2(args: Mapping[bytes, Any]) -> bool:
 class HybridPeer(httppeer.httppeer):
     """An HTTP peer with a version 2 ``endpoint`` beside version 1."""
 
-    endpoint: Endpoint
+    endpoint: HTTPEndpoint
 
     def getbundle(self, source: bytes, **kwargs: Any) -> Any:
         args = pycompat.byteskwargs(kwargs)
@@ -96,3 +120,17 @@ class HybridPeer(httppeer.httppeer):
                 _(b'the server cannot limit this request to some files'),
                 hint=_(b'this requires the narrow extension on the server'),
             )
+
+
+class SSHHybridPeer(sshpeer.sshv1peer):
+    """A peer over ssh with a version 2 ``endpoint`` on the same connection."""
+
+    endpoint: SSHEndpoint
+
+    def _sendrequest(self, *args: Any, **kwargs: Any) -> Any:
+        self.endpoint.link.prepare()
+        return super()._sendrequest(*args, **kwargs)
+
+    def send_version2(self, body: bytes) -> Any:
+        """Send a request of version 2; return the pipe with the answer."""
+        return super()._sendrequest(tunnel.COMMAND, {tunnel.ARGUMENT: body})

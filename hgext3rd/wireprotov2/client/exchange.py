@@ -22,7 +22,7 @@ from ..proto import cbor, events, responses
 from ..proto import client as protoclient
 from ..proto.errors import ProtocolError
 from . import failures
-from .http import HTTPClient
+from .transport import Transport
 
 # Bytes requested in one read: two wire frames, so that values can be used
 # while a slow server is still working on the next.
@@ -54,7 +54,7 @@ class CommandCall:
 
 
 def call(
-    client: HTTPClient, name: bytes, args: Mapping[bytes, Any]
+    client: Transport, name: bytes, args: Mapping[bytes, Any]
 ) -> list[Any]:
     """Run one command and return all values of its response.
 
@@ -78,7 +78,7 @@ class Exchange:
     """
 
     def __init__(
-        self, client: HTTPClient, *commands: CommandCall, retry: bool = True
+        self, client: Transport, *commands: CommandCall, retry: bool = True
     ) -> None:
         self._client = client
         self._commands = commands

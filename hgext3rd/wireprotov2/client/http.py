@@ -11,27 +11,22 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
-import random
 import time
 from typing import Any
 
 from mercurial import error, httppeer, pycompat, util
 from mercurial.i18n import _
-from mercurial.utils import stringutil, urlutil
+from mercurial.utils import stringutil
 
 from ..proto import frames
 from . import failures, logins
+from .transport import MAX_WAIT, Transport
 
 urlerr = util.urlerr
 
-# The longest pause between two attempts, in seconds, and the longest that a
-# server can ask for.
-MAX_DELAY = 30.0
-MAX_WAIT = 300.0
 
-
-class HTTPClient:
-    """Sends requests to one API of one repository.
+class HTTPClient(Transport):
+    """Sends requests to one API of one repository over HTTP.
 
     ``apiurl`` is the URL of the API (".../api/exp-http-v2-0003"). ``opener``
     and ``requestbuilder`` are those of a ``httppeer``. ``ask`` says that the
@@ -47,18 +42,12 @@ class HTTPClient:
         framing: frames.Framing = frames.FRAMING_0006,
         ask: bool = False,
     ) -> None:
-        self.ui = ui
-        #: the URL of the API for messages, without a password
-        self.url = urlutil.hidepassword(apiurl)
-        self.framing = framing
+        super().__init__(ui, apiurl, framing)
         self._opener = opener
         self._requestbuilder = requestbuilder
         self._apiurl = apiurl
         # Who cannot be asked gets the same error as who must not be.
         self._ask = ask and ui.interactive()
-        #: how often a request is sent before its failure is final
-        self.attempts = 1 + max(0, ui.configint(b'wireprotov2', b'retry'))
-        self._delay = ui.configwith(float, b'wireprotov2', b'retry.delay')
 
     def post(self, name: bytes, body: bytes) -> Any:
         """Send a request; return the HTTP response, whose body is wire frames.
@@ -128,38 +117,6 @@ class HTTPClient:
         # Mercurial's response class counts bytes in read(), not in read1().
         self._opener.receivedbytescount += len(data)
         return data
-
-    def connection_lost(self, cause: object) -> failures.ConnectionFailure:
-        """Return the failure that reports a connection lost for ``cause``.
-
-        ``cause`` is an exception or a message.
-        """
-        if isinstance(cause, error.Abort):
-            reason = cause.message
-        else:
-            reason = stringutil.forcebytestr(cause)
-        return failures.ConnectionFailure(
-            self.url, _(b'connection lost: %s') % reason
-        )
-
-    def pause(self, failed: int, cause: failures.ConnectionFailure) -> None:
-        """Warn about ``cause``, then wait before the next attempt.
-
-        ``failed`` is the number of attempts that failed so far. The pauses
-        double with each of them. They vary at random, so that the clients of a
-        server that was away do not all return at the same moment. None is
-        shorter than the server wants.
-        """
-        delay = min(MAX_DELAY, self._delay * 2 ** (failed - 1))
-        delay *= random.uniform(0.75, 1.25)
-        message = _(b'(%s: %s; trying again in %.1f seconds)\n')
-        if cause.wait > delay:
-            delay = min(MAX_WAIT, cause.wait) * random.uniform(1, 1.25)
-            message = _(
-                b'(%s: %s; trying again in %.1f seconds, as the server asks)\n'
-            )
-        self.ui.warn(message % (self.url, cause.reason, delay))
-        time.sleep(delay)
 
     def _http_failure(self, exc: Any) -> failures.RemoteFailure:
         """Return the failure for an answer with an HTTP error status."""

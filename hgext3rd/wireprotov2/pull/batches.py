@@ -17,7 +17,7 @@ from mercurial.i18n import _
 
 from ..client import failures
 from ..client.exchange import CommandCall, Exchange
-from ..client.http import HTTPClient
+from ..client.transport import Transport
 from ..proto.errors import ProtocolError
 from . import abilities, records
 from .report import Report
@@ -89,7 +89,7 @@ def pull(session: PullSession, pullop: Any) -> int:
     return len(missing)
 
 
-def _heads(client: HTTPClient) -> list[bytes]:
+def _heads(client: Transport) -> list[bytes]:
     """Return the heads of the server's history."""
     request = Exchange(client, CommandCall(b'heads'))
     heads = records.heads(request.values(0))
@@ -98,7 +98,7 @@ def _heads(client: HTTPClient) -> list[bytes]:
 
 
 def graph(
-    client: HTTPClient, heads: list[bytes], roots: Sequence[bytes] = ()
+    client: Transport, heads: list[bytes], roots: Sequence[bytes] = ()
 ) -> list[tuple[bytes, bytes, bytes]]:
     """Return node and parents of all ancestors of ``heads``, parents first.
 

@@ -18,8 +18,8 @@ from mercurial.node import hex
 
 from ..client import failures, redirects
 from ..client.exchange import CommandCall, Exchange
-from ..client.http import HTTPClient
 from ..client.offer import OfferedTarget
+from ..client.transport import Transport
 from ..proto import cbor
 from ..proto.errors import CBORError, ProtocolError
 from ..segments.bundle import MEDIA_TYPES
@@ -55,7 +55,7 @@ class SegmentSource:
     def __init__(
         self,
         ui: Any,
-        client: HTTPClient,
+        client: Transport,
         targets: Sequence[OfferedTarget],
         received: Callable[[int], None],
         parts: Parts,

@@ -18,8 +18,8 @@ from mercurial.node import bin as fromhex
 from mercurial.node import nullid
 
 from ..client import failures
-from ..client.http import HTTPClient
 from ..client.offer import OfferedAPI
+from ..client.transport import Transport
 from ..proto.errors import CBORError, ProtocolError
 from . import abilities, bundle
 from .onerequest import OneRequest
@@ -49,7 +49,7 @@ def _pathfilter(kwargs: Mapping[bytes, Any]) -> dict[bytes, list[bytes]] | None:
 
 
 def open_source(
-    client: HTTPClient, api: OfferedAPI, wanted: Wanted
+    client: Transport, api: OfferedAPI, wanted: Wanted
 ) -> PullSource:
     """Send the first request; return once its response has begun.
 
@@ -70,7 +70,7 @@ def open_source(
 
 def getbundle(
     ui: Any,
-    client: HTTPClient,
+    client: Transport,
     api: OfferedAPI,
     kwargs: Mapping[bytes, Any],
     obsmarkers: Callable[[], Any],

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..client import failures
 from ..client.exchange import CommandCall, Exchange
-from ..client.http import HTTPClient
+from ..client.transport import Transport
 from ..proto import cbor
 from ..proto.errors import CBORError, ProtocolError
 from . import records
@@ -152,7 +152,7 @@ def text(value: Any, key: bytes) -> bytes:
 
 
 def request(
-    client: HTTPClient, known: Sequence[bytes] = ()
+    client: Transport, known: Sequence[bytes] = ()
 ) -> tuple[SegmentList | None, list[bytes], bool]:
     """Ask the server for its segments and for the heads of its history.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from ..client import failures
 from ..client.endpoint import Endpoint
 from ..client.exchange import call
-from ..client.http import HTTPClient
+from ..client.transport import Transport
 from ..proto.errors import CBORError, ProtocolError
 from . import records
 from .depth import fulltext
@@ -28,17 +28,18 @@ class TextFetcher:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._client: HTTPClient | None = None
+        self._client: Transport | None = None
 
     def __call__(
         self, path: bytes, node: bytes, p1: bytes, p2: bytes
     ) -> bytes | None:
         """Return the text of a revision of the file ``path``.
 
-        None says that the pull does not use version 2. Raises
+        None says that the server cannot be asked with version 2. Raises
         ``failures.RemoteFailure``.
         """
-        if self._endpoint.api is None:
+        api = self._endpoint.api
+        if api is None or b'filedata' not in api.commands:
             return None
         if self._client is None:
             self._client = self._endpoint.separate_client()

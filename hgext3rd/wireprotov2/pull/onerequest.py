@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Iterator
 
 from ..client.exchange import CommandCall, Exchange
-from ..client.http import HTTPClient
+from ..client.transport import Transport
 from . import records
 from .depth import RecordSpool, merge
 from .records import RevisionRecord
@@ -35,7 +35,7 @@ class OneRequest:
     #: Files come for the paths that the changesets touch, and for no others.
     exact = True
 
-    def __init__(self, client: HTTPClient, wanted: Wanted, flags: bool) -> None:
+    def __init__(self, client: Transport, wanted: Wanted, flags: bool) -> None:
         self._depth = wanted.depth
         self._keys: dict[bytes, dict[bytes, bytes]] = {}
         self.seen = Seen()

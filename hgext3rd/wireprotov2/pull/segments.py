@@ -17,7 +17,7 @@ from mercurial import bundle2, changegroup, error, phases, policy
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from ..client import failures, redirects
+from ..client import failures
 from ..segments import bulkunpacker, bundle
 from . import fetch, listing
 from .ahead import Fetcher
@@ -232,11 +232,10 @@ class Application:
         """Return a source with connections of its own."""
         endpoint = self._session.endpoint
         assert endpoint is not None and endpoint.api is not None
-        secure = endpoint.api.url.startswith(b'https:')
         return SegmentSource(
             self._repo.ui,
             endpoint.separate_client(),
-            redirects.acceptable(endpoint.api, secure),
+            endpoint.targets(),
             received,
             self._parts,
             endpoint.api.has_argument(b'segmentdata', b'offset'),

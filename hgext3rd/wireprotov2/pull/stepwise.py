@@ -14,7 +14,7 @@ from typing import Any
 
 from ..client import failures
 from ..client.exchange import CommandCall, Exchange
-from ..client.http import HTTPClient
+from ..client.transport import Transport
 from . import records
 from .depth import RecordSpool, merge
 from .records import RevisionRecord
@@ -50,7 +50,7 @@ class Stepwise:
 
     def __init__(
         self,
-        client: HTTPClient,
+        client: Transport,
         wanted: Wanted,
         manifest_batch: int | None,
         files_batch: int | None,

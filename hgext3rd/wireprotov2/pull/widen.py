@@ -16,8 +16,8 @@ from mercurial import match as matchmod
 
 from ..client import failures
 from ..client.exchange import CommandCall, Exchange
-from ..client.http import HTTPClient
 from ..client.offer import OfferedAPI
+from ..client.transport import Transport
 from ..proto.errors import CBORError, ProtocolError
 from . import abilities, bundle, records
 from .wanted import FILE_FIELDS
@@ -27,7 +27,7 @@ VERSION = b'03'
 
 
 def widen(
-    ui: Any, client: HTTPClient, api: OfferedAPI, kwargs: Mapping[str, Any]
+    ui: Any, client: Transport, api: OfferedAPI, kwargs: Mapping[str, Any]
 ) -> Any:
     """Return an unbundler, as ``narrow_widen`` of a peer does.
 

@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One request over HTTP: its body to commands, their responses to a body.
+"""One request: its wire frames to commands, their responses to wire frames.
 
-Knows requests of hgweb and the server's end of the protocol. ``wsgi`` handles
-addresses and permissions, ``dispatch`` single commands.
+Knows the server's end of the protocol and what may run; ``dispatch`` runs single
+commands. The transports are ``wsgi`` and ``ssh``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from mercurial.hgweb import common as hgwebcommon
-
-from ..access import requester
+from ..access.requester import Requester
 from ..proto.assembly import RequestLimits
 from ..proto.errors import LimitError, ProtocolError
 from ..proto.events import CommandReceived
 from ..proto.server import ServerConnection
-from . import dispatch, frontends, load
+from . import dispatch, load
 from .commands.registry import API, Command, Request
 from .errors import HTTPError
 
@@ -26,31 +24,30 @@ SECTION = b'wireprotov2'
 #: The name in the address of a request with any number of commands.
 MULTIREQUEST = b'multirequest'
 
-# Bytes that are read from the client at a time.
-_READ_SIZE = 65536
-
 #: hgweb's check of a permission; raises ``ErrorResponse`` if it is denied.
 CheckPerm = Callable[[Any, Any, bytes], None]
+
+#: Returns the requester who runs the command of a name.
+Identify = Callable[[bytes], Requester]
 
 
 class ServedExchange:
     """The commands of one request and their responses.
 
-    First ``receive`` reads the request. Then the caller checks
-    ``permissions``, and sends what ``respond`` yields.
+    First ``receive`` reads the request to the repository with the
+    configuration ``ui``. Then the caller checks ``permissions``, and sends what
+    ``respond`` yields.
     """
 
     def __init__(
         self,
-        rctx: Any,
-        req: Any,
+        ui: Any,
         api: API,
+        identify: Identify,
         permit: load.Permit,
         report: dispatch.Report,
     ) -> None:
-        ui = rctx.repo.ui
-        self._repo = rctx.repo
-        self._req = req
+        self._identify = identify
         self._api = api
         self._permit = permit
         self._report = report
@@ -64,7 +61,11 @@ class ServedExchange:
         self._calls: list[tuple[CommandReceived, Command]] = []
 
     def receive(
-        self, name: bytes, readonly: bool, offered: dict[bytes, Command]
+        self,
+        body: Iterable[bytes],
+        name: bytes,
+        readonly: bool,
+        offered: dict[bytes, Command],
     ) -> None:
         """Read the request and check its commands; nothing has run yet.
 
@@ -72,7 +73,7 @@ class ServedExchange:
         address is for commands that change nothing. Raises ``HTTPError`` unless
         all commands may run.
         """
-        received = self._read()
+        received = self._read(body)
         if not received:
             raise HTTPError(400, b'request has no command\n')
         if name != MULTIREQUEST:
@@ -100,46 +101,19 @@ class ServedExchange:
                 )
             self._calls.append((event, command))
 
-    def _read(self) -> list[CommandReceived]:
+    def _read(self, body: Iterable[bytes]) -> list[CommandReceived]:
         """Return the commands in the body of the request."""
-        req = self._req
-        limit = self._repo.ui.configbytes(SECTION, b'limit.request-size')
-        too_large = HTTPError(413, b'request is larger than %d bytes\n' % limit)
-        length = req.headers.get(b'Content-Length')
-        if length is None and not req.rawenv.get(b'wsgi.input_terminated'):
-            frontends.abandon_body(req)
-            raise HTTPError(411, b'client MUST send Content-Length header\n')
-        if length is not None and int(length) > limit:
-            frontends.abandon_body(req)
-            raise too_large
         found: list[CommandReceived] = []
-        size = 0
         try:
-            while True:
-                data = req.bodyfh.read(_READ_SIZE)
-                if not data:
-                    break
-                size += len(data)
-                if size > limit:
-                    frontends.abandon_body(req)
-                    raise too_large
+            for data in body:
                 for event in self._conn.feed(data):
                     if isinstance(event, CommandReceived):
                         found.append(event)
-            if length is not None and size < int(length):
-                raise HTTPError(
-                    400, b'request body is shorter than announced\n'
-                )
             self._conn.finish()
         except LimitError as e:
             raise HTTPError(413, e.message + b'\n') from None
         except ProtocolError as e:
             raise HTTPError(400, e.message + b'\n') from None
-        except OSError:
-            frontends.abandon_body(req)
-            raise HTTPError(
-                408, b'request was not received in time\n'
-            ) from None
         return found
 
     def permissions(self) -> set[bytes]:
@@ -176,17 +150,11 @@ class ServedExchange:
         self, event: CommandReceived, command: Command
     ) -> Iterator[bytes]:
         """Run one command; yield the wire frames of its response."""
-        who = requester.for_command(
-            self._repo,
-            command.name,
-            self._req.remoteuser,
-            hgwebcommon.hashiddenaccess(self._repo, self._req),
-        )
         return dispatch.respond(
             self._conn,
             event,
             command,
-            Request(who, self._api),
+            Request(self._identify(command.name), self._api),
             self._permit,
             self._report,
         )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mercurial import error
 from mercurial.utils import stringutil
 
 from . import metrics, slots
@@ -131,29 +132,66 @@ _answering = threading.local()
 def answer(
     orig: Any, rctx: Any, req: Any, res: Any, checkperm: Any, warn: Warn
 ) -> bool:
-    """Answer a request of version 1 with ``orig``, Mercurial's function.
+    """Answer an HTTP request of version 1 with ``orig``, Mercurial's function.
 
     If it computes a clone or pull, ``take_for_current`` is called meanwhile.
     The slot is released when the body of the response ends. Raises ``Refused``.
     """
     permit = Permit(rctx.repo, warn)
-    _answering.permit = permit
-    try:
+    with _answering_with(permit) as kept:
         answered: bool = orig(rctx, req, res, checkperm)
         if res._bodygen is not None:
             res._bodygen = _Held(res._bodygen, permit)
-            permit = None  # type: ignore[assignment]
+            kept.pop_all()
         return answered
-    finally:
-        del _answering.permit
-        if permit is not None:
-            permit.release()
+
+
+def answer_ssh(
+    orig: Any, repo: Any, warn: Warn, *args: Any, **kwargs: Any
+) -> Any:
+    """Answer a command over ssh with ``orig``, Mercurial's ``dispatch``.
+
+    As ``answer``, but a client that is refused gets an error of Mercurial.
+    """
+    permit = _AbortingPermit(repo, warn)
+    with _answering_with(permit) as kept:
+        response = orig(repo, *args, **kwargs)
+        gen = getattr(response, 'gen', None)
+        if gen is not None:
+            response.gen = _Held(gen, permit)
+            kept.pop_all()
+        return response
+
+
+class _AbortingPermit(Permit):
+    """A permit whose refusal Mercurial reports to clients of version 1."""
+
+    def take(self) -> None:
+        try:
+            super().take()
+        except Refused as e:
+            raise error.Abort(e.body.rstrip()) from None
+
+
+@contextlib.contextmanager
+def _answering_with(permit: Permit) -> Iterator[contextlib.ExitStack]:
+    """Let ``take_for_current`` use ``permit``; then release it.
+
+    The latter is a callback of what this yields.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.callback(permit.release)
+        _answering.permit = permit
+        try:
+            yield stack
+        finally:
+            del _answering.permit
 
 
 def take_for_current() -> None:
     """Take a slot for the request of version 1 that this thread answers.
 
-    Raises ``Refused``.
+    Raises ``Refused``, or over ssh ``Abort``.
     """
     permit: Permit | None = getattr(_answering, 'permit', None)
     if permit is not None:

@@ -15,6 +15,7 @@ from mercurial import extensions
 from mercurial.hgweb import common as hgwebcommon
 from mercurial.utils import stringutil
 
+from ..access import requester
 from . import (
     dispatch,
     exchange,
@@ -22,6 +23,7 @@ from . import (
     handshake,
     load,
     metrics,
+    requestbody,
     scrape,
 )
 from .commands import apis
@@ -277,15 +279,23 @@ def _command(
             b'client MUST send Content-Type header with value: %s\n'
             % mediatype,
         )
+    ui = rctx.repo.ui
+
+    def identify(command: bytes) -> requester.Requester:
+        hidden = hgwebcommon.hashiddenaccess(rctx.repo, req)
+        return requester.for_command(rctx.repo, command, req.remoteuser, hidden)
+
     permit = load.Permit(rctx.repo, _warn(req))
-    served = exchange.ServedExchange(rctx, req, api, permit, _report(req))
-    served.receive(name, permission == b'ro', offered)
+    served = exchange.ServedExchange(ui, api, identify, permit, _report(req))
+    limit = ui.configbytes(SECTION, b'limit.request-size')
+    body = requestbody.chunks(req, limit)
+    served.receive(body, name, permission == b'ro', offered)
     for needed in served.permissions():
         checkperm(rctx, req, needed)
-    body = served.respond()
+    response = served.respond()
     res.status = b'200 OK'
     res.headers[b'Content-Type'] = mediatype
-    res.setbodygen(body)
+    res.setbodygen(response)
 
 
 def _media_types(header: bytes | None) -> list[bytes]:
