@@ -117,24 +117,96 @@ With -r and -B, only segments that consist of wanted changesets
   12 11 10 9 8 7 6 5 4 3 2 1 0  (no-eol)
   $ hg -R older verify -q
 
-With drafts, a pull is as before
+Drafts and secret changesets make no difference; the server need not know them
 
   $ hg -R drafts update -q
   $ echo x > drafts/x
-  $ hg -R drafts commit -qAm x
-  $ hg -R drafts pull -q $url
+  $ hg -R drafts commit -qAm x -d '0 0'
+  $ echo y > drafts/y
+  $ hg -R drafts commit -qAm y -d '0 0' --secret
+  $ cp -R drafts some
+  $ hg -R some pull -q -r 5 -r 8 server
+  $ hg -R some phase --draft --force 7 8
+  $ requests > /dev/null
+  $ hg -R drafts pull $url
+  pulling from http://localhost:$HGPORT/
+  fetching 12 changesets in 3 segments
+  added 10 changesets with 19 changes to 12 files (+2 heads)
+  new changesets e80bbbe7564b:d21f2fdddba8
+  searching for changes
+  no changes found
+  adding remote bookmark mark
+  (run 'hg heads' to see heads, 'hg merge' to merge)
   $ requests
   cmd=capabilities
-  cmd=listkeys
   /api/exp-http-v2-0003/ro/multirequest
-  /api/exp-http-v2-0003/ro/changesetdata
+  /api/exp-http-v2-0003/ro/segmentdata
+  /api/exp-http-v2-0003/ro/segmentdata
+  /api/exp-http-v2-0003/ro/segmentdata
   /api/exp-http-v2-0003/ro/multirequest
+  $ hg -R drafts verify -q
+  $ hg -R drafts log -T '{desc}:{phase} '
+  more:public 14:public 13:public 12:public 11:public 10:public 9:public 8:public 7:public 6:public y:secret x:draft 5:public 4:public 3:public 2:public 1:public 0:public  (no-eol)
+  $ hg -R drafts pull $url
+  pulling from http://localhost:$HGPORT/
+  searching for changes
+  no changes found
+  $ requests
   cmd=capabilities
-  cmd=batch
-  cmd=known
   /api/exp-http-v2-0003/ro/multirequest
-  $ hg -R drafts log -T '{desc} '
-  more 14 13 12 11 10 9 8 7 6 x 5 4 3 2 1 0  (no-eol)
+  /api/exp-http-v2-0003/ro/multirequest
+
+What is public on the server becomes public
+
+  $ hg -R some log -T '{desc}:{phase} '
+  8:draft 7:draft 6:draft y:draft x:draft 5:public 4:public 3:public 2:public 1:public 0:public  (no-eol)
+  $ hg -R some pull $url --config hooks.txnclose-phase='echo $HG_OLDPHASE $HG_PHASE'
+  pulling from http://localhost:$HGPORT/
+  fetching 8 changesets in 2 segments
+  added 7 changesets with 13 changes to 8 files (+1 heads)
+  new changesets fedcb8fd250a:d21f2fdddba8
+  searching for changes
+  no changes found
+  adding remote bookmark mark
+  draft public
+  draft public
+  draft public
+  public
+  public
+  public
+  public
+  public
+  public
+  public
+  (run 'hg heads .' to see heads, 'hg merge' to merge)
+  $ requests
+  cmd=capabilities
+  /api/exp-http-v2-0003/ro/multirequest
+  /api/exp-http-v2-0003/ro/segmentdata
+  /api/exp-http-v2-0003/ro/segmentdata
+  /api/exp-http-v2-0003/ro/multirequest
+  $ hg -R some verify -q
+  $ hg -R some log -T '{desc}:{phase} '
+  more:public 14:public 13:public 12:public 11:public 10:public 9:public 8:public 7:public 6:public y:draft x:draft 5:public 4:public 3:public 2:public 1:public 0:public  (no-eol)
+
+A repository of nothing but drafts
+
+  $ hg clone -q server both
+  $ hg -R both phase --draft --force -r 0
+  $ hg -R both update -q
+  $ echo z > both/z
+  $ hg -R both commit -qAm z -d '0 0'
+  $ hg -R both pull $url
+  pulling from http://localhost:$HGPORT/
+  searching for changes
+  no changes found
+  16 local changesets published
+  $ requests
+  cmd=capabilities
+  /api/exp-http-v2-0003/ro/multirequest
+  /api/exp-http-v2-0003/ro/multirequest
+  $ hg -R both log -r 'draft()' -T '{desc}\n'
+  z
 
 An unrelated repository gets no segments
 
@@ -149,4 +221,10 @@ An unrelated repository gets no segments
   [255]
   $ hg -R unrelated log -T '{desc} '
   x  (no-eol)
+  $ hg -R unrelated phase --draft --force tip
+  $ hg -R unrelated pull $url
+  pulling from http://localhost:$HGPORT/
+  searching for changes
+  abort: repository is unrelated
+  [255]
   $ cat error.log

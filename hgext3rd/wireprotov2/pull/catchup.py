@@ -19,16 +19,12 @@ from ..shallow import storage
 from . import batches, listing, segments
 from .session import PullSession
 
-#: The most heads of a repository that are sent to the server.
-MOST_HEADS = 200
+#: The most nodes of a repository that are sent to the server.
+MOST_NODES = 200
 
 
 def suitable(session: PullSession, pullop: Any) -> bool:
-    """Return whether a pull should look for segments that are missing.
-
-    All heads must be public: a server that has them is related to the
-    repository, and Mercurial would not need to ask for more.
-    """
+    """Return whether a pull should look for segments that are missing."""
     repo, endpoint = session.repo, session.endpoint
     if endpoint is None or endpoint.api is None:
         return False
@@ -46,10 +42,22 @@ def suitable(session: PullSession, pullop: Any) -> bool:
         return False
     if pullop.heads and all(map(repo.changelog.hasnode, pullop.heads)):
         return False
-    heads = repo.heads()
-    return len(heads) <= MOST_HEADS and all(
-        repo[node].phase() == phases.public for node in heads
-    )
+    return bool(_own_nodes(repo))
+
+
+def _own_nodes(repo: Any) -> list[bytes]:
+    """Return what decides what the repository and a server have in common.
+
+    These are the public heads and all drafts; none if there are too many. A
+    server that has the public heads is related to the repository. It may have
+    any of the drafts. Secret changesets are nobody's business.
+    """
+    nodes: list[bytes] = []
+    for rev in repo.revs(b'heads(public()) + draft()'):
+        if len(nodes) == MOST_NODES:
+            return []
+        nodes.append(repo.changelog.node(rev))
+    return nodes
 
 
 def pull(session: PullSession, pullop: Any) -> int:
@@ -62,12 +70,16 @@ def pull(session: PullSession, pullop: Any) -> int:
     repo, endpoint = session.repo, session.endpoint
     assert endpoint is not None
     client = endpoint.client()
-    listed, session.heads, session.heads_known = listing.request(
-        client, repo.heads()
-    )
+    nodes = _own_nodes(repo)
+    listed, session.heads, there = listing.request(client, nodes)
+    drafts = {n for n in nodes if repo[n].phase() != phases.public}
+    if not there or not there.issuperset(set(nodes) - drafts):
+        # The server is unrelated, or lacks something public. Mercurial finds
+        # out which.
+        return 0
+    session.common_drafts = sorted(drafts & there)
     if (
         listed is None
-        or not session.heads_known
         or listed.cgversion not in changegroup.supportedincomingversions(repo)
     ):
         return 0
@@ -106,7 +118,8 @@ def _within(
     """
     repo, endpoint = session.repo, session.endpoint
     assert endpoint is not None
-    graph = batches.graph(endpoint.client(), list(heads), repo.heads())
+    roots = session.common()
+    graph = batches.graph(endpoint.client(), list(heads), roots)
     wanted = {node for node, _p1, _p2 in graph}
     has_node = repo.unfiltered().changelog.index.has_node
     return [

@@ -7,7 +7,7 @@ are fetched.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -153,12 +153,12 @@ def text(value: Any, key: bytes) -> bytes:
 
 def request(
     client: Transport, known: Sequence[bytes] = ()
-) -> tuple[SegmentList | None, list[bytes], bool]:
+) -> tuple[SegmentList | None, list[bytes], frozenset[bytes]]:
     """Ask the server for its segments and for the heads of its history.
 
     The list may lack segments of which all changesets are ancestors of the
     nodes ``known``. It is None if it has an unknown version; then there are no
-    heads either. The last result is whether the server has all nodes ``known``.
+    heads either. The last result are those of the nodes that the server has.
     Raises ``failures.RemoteFailure``.
     """
     # Both in one request: the clone of a history that is shorter than a
@@ -176,18 +176,34 @@ def request(
     try:
         listing = parse(exchange.values(0))
         heads: list[bytes] = []
-        has_all = True
+        there: frozenset[bytes] = frozenset()
         if listing is not None:
             heads = records.heads(exchange.values(1))
             if known:
-                answers = list(exchange.values(2))
-                has_all = answers == [b'1' * len(known)]
+                there = frozenset(_known(exchange.values(2), known))
             exchange.finish()
-        return listing, heads, has_all
+        return listing, heads, there
     except ProtocolError as exc:
         raise failures.RemoteFailure(client.url, exc.message) from exc
     finally:
         exchange.close()
+
+
+def _known(values: Iterable[Any], nodes: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield the nodes that a response to ``known`` says the server has.
+
+    Raises ``CBORError``.
+    """
+    answers = list(values)
+    if (
+        len(answers) != 1
+        or type(answers[0]) is not bytes
+        or len(answers[0]) != len(nodes)
+    ):
+        raise CBORError(b'malformed response: not one answer for each node')
+    for node, digit in zip(nodes, answers[0], strict=True):
+        if digit == ord('1'):
+            yield node
 
 
 def parse(values: Iterable[Any]) -> SegmentList | None:

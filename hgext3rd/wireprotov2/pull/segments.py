@@ -259,6 +259,9 @@ class Application:
                 raise self._failure(
                     _(b'a segment does not hold the changesets it lists')
                 )
+            # They are public there, also those that are drafts here.
+            heads = [node for segment in segments for node in segment.heads]
+            phases.advanceboundary(self._repo, tr, phases.public, heads)
 
     def _apply_streams(
         self,

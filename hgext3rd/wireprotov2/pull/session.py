@@ -51,8 +51,9 @@ class PullSession:
         self.first_heads = len(repo.heads())
         #: the heads of the remote if this session requested them, else empty
         self.heads: Sequence[bytes] = ()
-        #: whether the remote has all heads of the repository; False if unknown
-        self.heads_known = False
+        #: the drafts that the remote has, if it has everything that is public
+        #: here; None if it may lack some of that
+        self.common_drafts: Sequence[bytes] | None = None
         #: how many segments or batches were applied ahead of the pull proper
         self.applied = 0
         #: the summary of what is applied ahead
@@ -129,6 +130,14 @@ class PullSession:
         if stream is None:
             stream = bool(self.remote.capable(b'stream-preferred'))
         return not stream
+
+    def common(self) -> list[bytes]:
+        """Return the heads of what is here and there, from ``common_drafts``."""
+        assert self.common_drafts is not None
+        repo = self.repo
+        drafts = list(self.common_drafts)
+        revs = repo.revs(b'heads(public() + %ln)', drafts)
+        return [repo.changelog.node(rev) for rev in revs]
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Any]:

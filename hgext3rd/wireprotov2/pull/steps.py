@@ -189,14 +189,14 @@ def find_common_incoming(
 
     An empty repository has nothing in common with the remote, so only the
     heads of the remote are needed, and the session may know them. It may also
-    know that the remote has all heads of the repository.
+    know what the repository and the remote have in common.
     """
     session = PullSession.of(remote)
     if session is not None and session.heads:
         wanted = heads or list(session.heads)
         if not len(repo.unfiltered()):
             return [nullid], True, wanted
-        if session.heads_known:
+        if session.common_drafts is not None:
             has_node = repo.changelog.hasnode
             all_here = all(map(has_node, wanted))
             if not (heads and all_here):
@@ -204,7 +204,7 @@ def find_common_incoming(
                 repo.ui.status(_(b'searching for changes\n'))
             if all_here:
                 return wanted, False, wanted
-            return repo.heads(), True, wanted
+            return session.common(), True, wanted
     return orig(repo, remote, heads, *args, **kwargs)
 
 

@@ -105,10 +105,14 @@ class BulkUnpacker(changegroup.cg3unpacker):
     ) -> Iterator[None]:
         """Note in ``tr`` that what is added meanwhile is public.
 
-        Mercurial does that for one changeset after the other.
+        Mercurial does that for one changeset after the other. It does it better
+        if what is added may be the child of a draft.
         """
-        if kwargs.get('targetphase') != phases.public or hook.hashook(
-            self._repo.ui, b'pretxnchangegroup'
+        repo = self._repo
+        if (
+            kwargs.get('targetphase') != phases.public
+            or hook.hashook(repo.ui, b'pretxnchangegroup')
+            or repo._phasecache.hasnonpublicphases(repo)
         ):
             yield
             return
