@@ -8,6 +8,8 @@ same files, or copying fails
   > strip =
   > [ui]
   > ssh = "$PYTHON" "$RUNTESTDIR/dummyssh"
+  > [wireprotov2]
+  > on-demand = no
   > EOF
   $ hg init server
   $ cd server
@@ -30,20 +32,20 @@ same files, or copying fails
   > EOF
   $ sh look.sh shallow
   wireprotov2-shallow
-  2
+  4
   data of 3 file revisions is not here, as expected
   3
-  abort: f of changeset 1a7fa42d1840 is not here
+  abort: f of changeset 1a7fa42d1840 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
 
 Local clones
 
   $ hg clone -q shallow copied
   $ sh look.sh copied
   wireprotov2-shallow
-  2
+  3
   data of 3 file revisions is not here, as expected
   3
-  abort: f of changeset 1a7fa42d1840 is not here
+  abort: f of changeset 1a7fa42d1840 is not here: wireprotov2.on-demand keeps it from being fetched from $TESTTMP/shallow
   $ hg -R copied pull -q --depth 3 http://localhost:$HGPORT/
   $ hg -R copied cat -r 2 copied/f | tail -1
   2
@@ -51,14 +53,12 @@ Local clones
 (the source does not change, although both share hard links)
 
   $ hg -R shallow update -q 2
-  abort: f of changeset 47f7843a30db is not here
-  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: f of changeset 47f7843a30db is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   [50]
   $ hg -R shallow summary | grep interrupted
   [1]
   $ hg clone -q --pull shallow pulled
-  abort: cannot send changeset 1a7fa42d1840 without the data of f
-  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: cannot send changesets without the data of their files: f of changeset 1a7fa42d1840 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   [255]
   $ ls pulled
   ls: cannot access 'pulled': * (glob)
@@ -69,10 +69,10 @@ Local clones
   $ hg -R shared unshare
   $ sh look.sh shared
   wireprotov2-shallow
-  2
+  4
   data of 3 file revisions is not here, as expected
   3
-  abort: f of changeset 1a7fa42d1840 is not here
+  abort: f of changeset 1a7fa42d1840 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
 
 Clones over HTTP
 
@@ -81,35 +81,32 @@ Clones over HTTP
   $ hg clone -q --stream http://localhost:$HGPORT1/ streamed
   $ sh look.sh streamed
   wireprotov2-shallow
-  2
+  3
   data of 3 file revisions is not here, as expected
   3
-  abort: f of changeset 1a7fa42d1840 is not here
+  abort: f of changeset 1a7fa42d1840 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT1/
   $ hg clone -q --stream http://localhost:$HGPORT1/ none \
   >     --config extensions.wireprotov2=!
   warning: stream clone requested but client is missing requirements: wireprotov2-shallow
   (see https://www.mercurial-scm.org/wiki/MissingRequirement for more information)
-  remote: abort: cannot send changeset 1a7fa42d1840 without the data of f
+  remote: abort: cannot send changesets without the data of their files: f of changeset 1a7fa42d1840 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   abort: pull failed on remote
-  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
   [100]
   $ hg clone -q http://localhost:$HGPORT1/ none
-  warning: falling back to wire protocol version 1: http://localhost:$HGPORT1/api/exp-http-v2-0003: filesdata failed: f of changeset 1a7fa42d1840 is not here
-  remote: abort: cannot send changeset 1a7fa42d1840 without the data of f
+  warning: falling back to wire protocol version 1: http://localhost:$HGPORT1/api/exp-http-v2-0003: filesdata failed: f of changeset 1a7fa42d1840 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
+  remote: abort: cannot send changesets without the data of their files: f of changeset 1a7fa42d1840 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   abort: pull failed on remote
-  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
   [100]
   $ hg clone -q ssh://user@dummy/shallow none
-  remote: abort: cannot send changeset 1a7fa42d1840 without the data of f
+  remote: abort: cannot send changesets without the data of their files: f of changeset 1a7fa42d1840 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   abort: pull failed on remote
-  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
   [100]
   $ hg clone -q --depth 2 http://localhost:$HGPORT1/ deep
   $ hg -R deep verify -q
   $ hg -R deep cat -r 3 deep/f | tail -1
   3
   $ hg clone -q --depth 3 http://localhost:$HGPORT1/ none
-  abort: http://localhost:$HGPORT1/api/exp-http-v2-0003: filesdata failed: f of changeset 47f7843a30db is not here
+  abort: http://localhost:$HGPORT1/api/exp-http-v2-0003: filesdata failed: f of changeset 47f7843a30db is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   ('--config wireprotov2.client=no' uses version 1)
   [100]
 
@@ -117,10 +114,9 @@ Clones over HTTP
 
   $ hg clone -q -r 1 http://localhost:$HGPORT/ behind
   $ hg -R behind pull -q http://localhost:$HGPORT1/
-  warning: falling back to wire protocol version 1: http://localhost:$HGPORT1/api/exp-http-v2-0003: filesdata failed: f of changeset 47f7843a30db is not here
-  remote: abort: cannot send changeset 47f7843a30db without the data of f
+  warning: falling back to wire protocol version 1: http://localhost:$HGPORT1/api/exp-http-v2-0003: filesdata failed: f of changeset 47f7843a30db is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
+  remote: abort: cannot send changesets without the data of their files: f of changeset 47f7843a30db is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   abort: pull failed on remote
-  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
   [100]
   $ hg -R behind pull -q -r 2 http://localhost:$HGPORT/
   $ hg -R behind pull -q http://localhost:$HGPORT1/
@@ -132,8 +128,7 @@ Clones over HTTP
 Bundles of changesets that lack files are refused
 
   $ hg -R shallow bundle -q --all all.hg
-  abort: cannot send changeset 1a7fa42d1840 without the data of f
-  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: cannot send changesets without the data of their files: f of changeset 1a7fa42d1840 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   [255]
   $ hg -R shallow bundle -q --base 2 -r tip some.hg
   $ hg -R copied update -q 2
@@ -141,8 +136,7 @@ Bundles of changesets that lack files are refused
   $ hg -R copied unbundle -q some.hg
   $ hg -R copied verify -q
   $ hg -R copied strip -q -r 1
-  abort: f of changeset 1a7fa42d1840 is not here
-  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: f of changeset 1a7fa42d1840 is not here: wireprotov2.on-demand keeps it from being fetched from $TESTTMP/shallow
   [50]
   $ grep -c Traceback error.log error1.log
   error.log:0

@@ -6,6 +6,8 @@ Clones with the files of recent changesets only
   > [extensions]
   > wireprotov2 =
   > sqlitestore =
+  > [wireprotov2]
+  > on-demand = no
   > EOF
   $ hg init server
   $ cd server
@@ -77,44 +79,23 @@ Clones with the files of recent changesets only
 Commands that need missing files fail before they change anything
 
   $ hg update 3
-  abort: d/a of changeset 909fc60a2cd3 is not here
-  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: d/a of changeset 909fc60a2cd3 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   [50]
   $ hg update 4 -q
   $ hg cat -r 1 d/a
-  abort: d/a of changeset bf64da70d087 is not here
-  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: d/a of changeset bf64da70d087 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   [50]
   $ hg log -p -r 5:3 d/a
-  changeset:   5:8abba39dd470
-  tag:         tip
-  user:        test
-  date:        Thu Jan 01 00:00:05 1970 +0000
-  summary:     r5
-  
-  diff -r 5b7e9225f073 -r 8abba39dd470 d/a
-  --- a/d/a	Thu Jan 01 00:00:04 1970 +0000
-  +++ b/d/a	Thu Jan 01 00:00:05 1970 +0000
-  @@ -3,3 +3,4 @@
-   2
-   3
-   4
-  +5
-  
-  abort: d/a of changeset 909fc60a2cd3 is not here
-  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: d/a of changeset 909fc60a2cd3 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   [50]
   $ hg annotate d/a
-  abort: d/a of changeset c74daf83a3d4 is not here
-  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: d/a of changeset 909fc60a2cd3 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   [50]
   $ hg diff -r 2 -r 4
-  abort: d/a of changeset a2bca2057bd2 is not here
-  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: d/a of changeset a2bca2057bd2 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   [50]
   $ hg archive -r 0 ../archive
-  abort: d/a of changeset c74daf83a3d4 is not here
-  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: d/a of changeset c74daf83a3d4 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   [50]
   $ hg status
 
@@ -230,8 +211,7 @@ Invalid uses of the option are refused
   2 local changesets published
   $ hg clone -q --depth 2 http://localhost:$HGPORT/ another
   $ hg clone -q --pull another another2
-  abort: cannot send changeset c74daf83a3d4 without the data of d/a
-  (the repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: cannot send changesets without the data of their files: d/a of changeset c74daf83a3d4 is not here: wireprotov2.on-demand keeps it from being fetched from http://localhost:$HGPORT/
   [255]
   $ hg -R another --config extensions.wireprotov2=! log
   abort: repository requires features unknown to this Mercurial: wireprotov2-shallow
@@ -239,8 +219,7 @@ Invalid uses of the option are refused
   [255]
   $ hg clone -q another copy
   $ hg --cwd copy cat -r 0 d/a
-  abort: d/a of changeset c74daf83a3d4 is not here
-  (this repository has the files of recent changesets only; 'hg pull --depth N' gets those of N generations)
+  abort: d/a of changeset c74daf83a3d4 is not here: wireprotov2.on-demand keeps it from being fetched from $TESTTMP/another
   [50]
   $ hg -R copy verify -q
   $ ls -d none

@@ -15,7 +15,7 @@ from mercurial import commands, hg, localrepo, scmutil
 
 from hgext3rd.wireprotov2 import compat
 from hgext3rd.wireprotov2.requirements import SHALLOW
-from hgext3rd.wireprotov2.shallow import completion, storage
+from hgext3rd.wireprotov2.shallow import absence, completion, demand
 
 TOTAL = 8
 
@@ -53,9 +53,9 @@ class Network:
                 repo.ui, repo, addremove=True, message=b'm', date=b'0 0'
             )
         conversation.connect(monkeypatch, path)
-        settings = {}
+        settings = {b'wireprotov2.on-demand': b'no'}
         if sqlite:
-            settings = {
+            settings |= {
                 b'extensions.sqlitestore': b'',
                 b'storage.new-repo-backend': b'sqlite',
             }
@@ -88,7 +88,7 @@ def on_disk(repo: Any) -> set[bytes]:
 def assert_complete(repo: Any) -> None:
     """Check that ``repo`` is an ordinary repository with all data."""
     assert SHALLOW not in on_disk(repo)
-    assert not storage.is_shallow(repo)
+    assert not absence.is_shallow(repo)
     assert not repo.svfs.exists(b'shallow')
     assert check(repo) == TOTAL
     for number in range(TOTAL):
@@ -108,7 +108,7 @@ def assert_shallow(repo: Any, present: int) -> None:
             if number >= TOTAL - present:
                 assert ctx.data() == text
             else:
-                with pytest.raises(storage.MissingFileData):
+                with pytest.raises(demand.MissingFileData):
                     ctx.data()
 
 
@@ -261,9 +261,8 @@ def test_damaged_data_that_arrived_later(
     monkeypatch.setattr(completion, 'complete', lambda repo: False)
     net.deepen()
     monkeypatch.undo()
-    folder = net.path / '.hg' / 'store' / 'shallow'
-    late = sorted(path for path in folder.glob('*/*') if path.is_file())
-    late[0].write_bytes(late[0].read_bytes()[:-1])
+    late = net.path / '.hg' / 'store' / 'shallow' / 'texts.d'
+    late.write_bytes(late.read_bytes()[:-1])
     repo = net.repo
     with repo.lock():
         assert not completion.complete(repo)
@@ -278,7 +277,7 @@ def test_shares(
     net = Network(tmp_path, monkeypatch, sqlite)
     share = tmp_path / 'share'
     hg.share(net.ui, os.fsencode(net.path), os.fsencode(share), update=False)
-    assert storage.is_shallow(open_repo(net.ui, share))
+    assert absence.is_shallow(open_repo(net.ui, share))
     run(b'pull', open_repo(net.ui, share), URL, depth=b'100')
     assert_complete(open_repo(net.ui, share))
     assert_complete(net.repo)

@@ -21,7 +21,7 @@ from mercurial import commands, context, filelog, localrepo, match, revlogutils
 from mercurial.node import nullrev
 
 from hgext3rd.wireprotov2 import compat, requirements
-from hgext3rd.wireprotov2.shallow import checks, storage
+from hgext3rd.wireprotov2.shallow import absence, demand, prefetch, storage
 from hgext3rd.wireprotov2.shallow import extent as shallow_extent
 
 HISTORIES = int(os.environ.get('AMALGAM_HISTORIES', '6'))
@@ -147,7 +147,7 @@ def compare(server: Any, repo: Any) -> int:
     """Compare a clone with its server; return how many revisions lack data."""
     assert check(repo) == len(repo)
     extent = shallow_extent.read(repo)
-    if not storage.is_shallow(repo):
+    if not absence.is_shallow(repo):
         # Nothing is missing any more.
         extent = shallow_extent.Extent()
     assert extent is not None
@@ -169,7 +169,7 @@ def compare(server: Any, repo: Any) -> int:
             assert link.filenode(path) == node
             try:
                 text = filelog.read(node)
-            except storage.MissingFileData:
+            except demand.MissingFileData:
                 missing += 1
                 continue
             assert text == their_log.read(node)
@@ -178,10 +178,10 @@ def compare(server: Any, repo: Any) -> int:
         # Commands that need missing data are refused before they begin.
         everything = [(rev, match.always())]
         if missing:
-            with pytest.raises(storage.MissingFileData):
-                checks.check_files(repo, everything)
+            with pytest.raises(demand.MissingFileData):
+                prefetch.files(repo, everything)
         else:
-            checks.check_files(repo, everything)
+            prefetch.files(repo, everything)
         lacking += missing
     return lacking
 
@@ -190,9 +190,9 @@ class Clone:
     """A clone of limited depth and the pulls into it."""
 
     def __init__(self, path: pathlib.Path, depth: int, sqlite: bool) -> None:
-        settings = {}
+        settings = {b'wireprotov2.on-demand': b'no'}
         if sqlite:
-            settings = {
+            settings |= {
                 b'extensions.sqlitestore': b'',
                 b'storage.new-repo-backend': b'sqlite',
             }
@@ -226,7 +226,7 @@ class Clone:
 
 def complete(repo: Any) -> list[int]:
     """Return the changesets that have the data of all their files."""
-    if not storage.is_shallow(repo):
+    if not absence.is_shallow(repo):
         return list(repo)
     extent = shallow_extent.read(repo)
     assert extent is not None
@@ -261,7 +261,7 @@ def test_clone_follows_a_random_history(
             before = len(clone.repo)
             failed = clone.pull(os.fsencode(path))
             if failed is not None:
-                assert isinstance(failed, storage.MissingFileData), failed
+                assert isinstance(failed, demand.MissingFileData), failed
                 assert len(clone.repo) == before
         elif what == 2:
             # The connection breaks. A later pull fetches what is missing.
@@ -277,7 +277,7 @@ def test_clone_follows_a_random_history(
         failed = clone.pull()
         assert failed is None, failed
         compare(server, clone.repo)
-        if storage.is_shallow(clone.repo):
+        if absence.is_shallow(clone.repo):
             extent = shallow_extent.read(clone.repo)
             assert extent is not None and not extent.pending
         if what == 4:
@@ -287,7 +287,7 @@ def test_clone_follows_a_random_history(
     failed = clone.pull(depth=b'1000')
     assert failed is None, failed
     assert compare(server, clone.repo) == 0
-    assert not storage.is_shallow(clone.repo)
+    assert not absence.is_shallow(clone.repo)
     assert requirements.SHALLOW not in clone.repo.requirements
     check(clone.repo)
 
@@ -445,7 +445,7 @@ def test_pull_of_deltas_to_missing_data_into_files_that_are_being_written(
     added = forbid_opening_while_adding(monkeypatch)
     # Without version 2, there is no way to get the texts.
     failed = clone.pull(os.fsencode(path))
-    assert isinstance(failed, storage.MissingFileData), failed
+    assert isinstance(failed, demand.MissingFileData), failed
     assert check(clone.repo) == 2
     wire.live = True
     requests = len(wire.requests)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mercurial import cmdutil, pycompat, registrar
+from mercurial import cmdutil, logcmdutil, pycompat, registrar
+from mercurial import match as matchmod
 from mercurial.i18n import _
 
 from .debug import wire
@@ -140,3 +141,44 @@ def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
         )
         fm.data(size=outcome.size)
     return 0
+
+
+@command(
+    b'admin::fetch-files',
+    [
+        (
+            b'r',
+            b'rev',
+            [],
+            _(b'fetch what these changesets contain'),
+            _(b'REV'),
+        ),
+    ],
+    _(b'[-r REV]... [FILE]...'),
+    helpcategory=command.CATEGORY_MAINTENANCE,
+    helpbasic=False,
+)
+def fetch_files(ui: Any, repo: Any, *pats: bytes, **opts: Any) -> None:
+    """fetch the content of files that a lazy or shallow clone lacks
+
+    Without arguments, the content of all revisions of all files is fetched from
+    the default path. The repository is an ordinary one then, and works without
+    the server and without this extension.
+
+    With ``--rev``, only the files in these changesets are fetched, for example
+    before a journey. With ``FILE``, only files that match are.
+
+    The command can be interrupted at any time, and run again: what has been
+    stored is not fetched again. Other commands can be used meanwhile.
+
+    Returns 0 on success.
+    """
+    from .pull import fetchfiles
+
+    revs = list(logcmdutil.revrange(repo, opts['rev']))
+    match = matchmod.always()
+    if pats:
+        match = matchmod.match(
+            repo.root, repo.getcwd(), list(pats), default=b'relpath'
+        )
+    fetchfiles.fetch(repo, revs, match)

@@ -122,3 +122,12 @@ def store_options(repo: Any) -> dict[bytes, Any]:
     return vfs_options.resolve_store_vfs_options(
         repo.ui, repo.requirements, repo.features
     )
+
+
+def peer(repo: Any, path: Any) -> Any:
+    """Return a peer for ``path``, with the configuration of ``repo``."""
+    try:
+        from mercurial.repo import factory
+    except ImportError:
+        from mercurial import hg as factory  # hg <= 7.1
+    return factory.peer(repo, {}, path)

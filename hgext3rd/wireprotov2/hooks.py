@@ -32,11 +32,16 @@ from typing import Any
 from mercurial import (
     bundlecaches,
     changegroup,
+    cmdutil,
     commands,
+    context,
     discovery,
+    error,
     exchange,
     extensions,
     httppeer,
+    logcmdutil,
+    merge,
     revlogutils,
     scmutil,
     sshpeer,
@@ -53,9 +58,9 @@ from ..amalgam import loading, memory, responses, wrapping
 from . import censoring, compat, peer, requirements
 from .client import connections, handshake, pace
 from .proto import tunnel
-from .pull import parents, resume, steps
+from .pull import deepen, ondemand, parents, resume, steps
 from .server import hgserve, load, ssh, wsgi
-from .shallow import checks, storage
+from .shallow import absence, account, demand, prefetch
 from .shallow import repo as shallow_repo
 
 
@@ -73,7 +78,8 @@ def uisetup(ui: object) -> None:
     extensions.afterloaded(b'censor', _wrap_censor)
     # Let Mercurial open repositories of limited depth.
     compat.feature_setup_functions().add(_feature_setup)
-    # "hg verify" reports how many file revisions it could not check.
+    # "hg verify" reports how many file revisions it could not check. It must not
+    # fetch them.
     extensions.wrapcommand(commands.table, b'verify', _verify)
     # The narrow extension has an option --depth for servers with that
     # extension. If it is disabled, this extension adds the option.
@@ -81,6 +87,7 @@ def uisetup(ui: object) -> None:
         extensions.wrapcommand(commands.table, b'clone', _clone),
         extensions.wrapcommand(commands.table, b'pull', _pull),
     ]
+    entries[0][1].append(_lazy_option())
 
     def add_depth(loaded: bool) -> None:
         if not loaded:
@@ -103,8 +110,8 @@ def reposetup(ui: object, repo: Any) -> None:
         return
     if requirements.SHALLOW in repo.requirements:
         shallow_repo.adopt(repo)
-        _setup_client()
-        _setup_sending()
+        ondemand.register(repo)
+        _setup_reading()
     if repo.vfs.exists(requirements.UNFINISHED):
         # Roll back what a killed clone left, before anything reads it.
         resume.recover(repo)
@@ -147,6 +154,7 @@ def _handlewsgirequest(orig: Any, *args: Any) -> bool:
     return wsgi.handlewsgirequest(orig, *args)
 
 
+@wrapping.own_addresses_only
 def _run_directory(orig: Any, app: Any, req: Any, res: Any) -> Any:
     hgserve.load_modules()
     if wsgi.answer_directory(app, req, res):
@@ -261,11 +269,31 @@ def _depth_option() -> tuple[bytes, bytes, bytes, bytes, bytes]:
     return (b'', b'depth', b'', what, _(b'N'))
 
 
+def _lazy_option() -> tuple[bytes, bytes, None, bytes]:
+    return (
+        b'',
+        b'lazy',
+        None,
+        _(b'fetch the content of files when it is read'),
+    )
+
+
 def _clone(orig: Any, ui: Any, *args: Any, **opts: Any) -> Any:
+    if opts.pop('lazy', None):
+        if opts.get('depth'):
+            raise error.InputError(
+                _(b'--lazy and --depth cannot be used together')
+            )
+        if opts.get('stream'):
+            raise error.InputError(
+                _(b'--lazy and --stream cannot be used together')
+            )
+        opts['depth'] = deepen.LAZY
     if opts.get('depth'):
         # Without a pull, the files of a local repository would be copied. The
         # pull reports an error if the source cannot limit the depth.
         _setup_client()
+        _setup_reading()
         opts['pull'] = True
     return orig(ui, *args, **opts)
 
@@ -290,9 +318,11 @@ def _pull(orig: Any, ui: Any, repo: Any, *args: Any, **opts: Any) -> Any:
 
 
 def _verify(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
-    result = orig(ui, repo, **opts)
-    if requirements.SHALLOW in repo.requirements:
-        checks.report_missing(ui, repo)
+    if requirements.SHALLOW not in repo.requirements:
+        return orig(ui, repo, **opts)
+    with demand.paused(repo):
+        result = orig(ui, repo, **opts)
+    account.report_missing(ui, repo)
     return result
 
 
@@ -361,8 +391,6 @@ def _setup_client() -> None:
         extensions.wrapfunction(
             rewrite, 'filter_delta_issue6528', parents.filter_deltas
         )
-    # Stop commands that would read missing files before they change anything.
-    scmutil.fileprefetchhooks.add(b'wireprotov2', checks.check_files)
 
 
 def _setup_http() -> None:
@@ -392,23 +420,106 @@ def _performhandshake(
     return handshake.perform(orig, ui, url, opener, requestbuilder)
 
 
-_sending_is_set_up = False
+# -- repositories whose files may lack data
+
+_reading_is_set_up = False
 
 
-def _setup_sending() -> None:
-    """Check what repositories of limited depth send."""
-    global _sending_is_set_up
-    if _sending_is_set_up:
+def _setup_reading() -> None:
+    """Fetch missing data of files for commands before they read it.
+
+    Data that is read all the same is fetched by ``shallow.storage``.
+    """
+    global _reading_is_set_up
+    if _reading_is_set_up:
         return
-    _sending_is_set_up = True
+    _reading_is_set_up = True
+    # Mercurial's own hook: diff, cat, export, archive, revert and others.
+    scmutil.fileprefetchhooks.add(b'wireprotov2', prefetch.files)
+    # Updates and merges call that hook when they have begun, and for one of the
+    # three versions that a merge reads.
+    extensions.wrapfunction(merge, 'calculateupdates', _calculateupdates)
+    # "hg log -p" calls it for one changeset after the other.
+    extensions.wrapfunction(logcmdutil, 'displayrevs', _displayrevs)
+    extensions.wrapfunction(logcmdutil, 'displaygraph', _displaygraph)
+    # Export calls it for changesets without their parents.
+    extensions.wrapfunction(
+        cmdutil, '_prefetchchangedfiles', _prefetchchangedfiles
+    )
+    # These do not call it: annotate (also of hgweb), grep and churn, files.
+    extensions.wrapfunction(context.basefilectx, 'annotate', _annotate)
+    extensions.wrapfunction(scmutil, 'walkchangerevs', _walkchangerevs)
+    extensions.wrapfunction(cmdutil, 'files', _files)
     # Bundles, pushes, pulls and strips all call this function. A server has
     # sent nothing yet when it runs, so it can still report an error.
     extensions.wrapfunction(changegroup, 'makestream', _makestream)
 
 
+def _calculateupdates(
+    orig: Any, repo: Any, wctx: Any, mctx: Any, *args: Any, **kwargs: Any
+) -> Any:
+    result = orig(repo, wctx, mctx, *args, **kwargs)
+    prefetch.merged(repo, wctx, mctx, result)
+    return result
+
+
+def _displayrevs(
+    orig: Any, ui: Any, repo: Any, revs: Any, displayer: Any, getcopies: Any
+) -> Any:
+    revs = prefetch.shown(
+        displayer, repo, revs, lambda rev: rev, copies=bool(getcopies)
+    )
+    return orig(ui, repo, revs, displayer, getcopies)
+
+
+def _displaygraph(
+    orig: Any,
+    ui: Any,
+    repo: Any,
+    dag: Any,
+    displayer: Any,
+    edgefn: Any,
+    getcopies: Any = None,
+    props: Any = None,
+) -> Any:
+    dag = prefetch.shown(
+        displayer,
+        repo,
+        dag,
+        lambda item: item[2].rev(),
+        copies=bool(getcopies),
+    )
+    return orig(ui, repo, dag, displayer, edgefn, getcopies, props)
+
+
+def _prefetchchangedfiles(orig: Any, repo: Any, revs: Any, match: Any) -> Any:
+    prefetch.changes(repo, revs, match and (lambda ctx: match))
+    return orig(repo, revs, match)
+
+
+def _annotate(orig: Any, fctx: Any, *args: Any, **kwargs: Any) -> Any:
+    prefetch.history(fctx)
+    return orig(fctx, *args, **kwargs)
+
+
+def _walkchangerevs(
+    orig: Any, repo: Any, revs: Any, make_matcher: Any, prepare: Any
+) -> Any:
+    if absence.is_shallow(repo):
+        prepare = prefetch.walking(repo, revs, make_matcher, prepare)
+    return orig(repo, revs, make_matcher, prepare)
+
+
+def _files(
+    orig: Any, ui: Any, ctx: Any, match: Any, uipathfn: Any, fm: Any, *args: Any
+) -> Any:
+    if ui.verbose or b'size' in fm.datahint():
+        prefetch.files(ctx.repo(), [(ctx.rev(), match)])
+    return orig(ui, ctx, match, uipathfn, fm, *args)
+
+
 def _makestream(
     orig: Any, repo: Any, outgoing: Any, *args: Any, **kwargs: Any
 ) -> Any:
-    if storage.is_shallow(repo):
-        checks.check_outgoing(repo, outgoing)
+    prefetch.outgoing(repo, outgoing.missing)
     return orig(repo, outgoing, *args, **kwargs)

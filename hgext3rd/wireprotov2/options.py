@@ -140,6 +140,13 @@ OPTIONS: tuple[Option, ...] = (
         otherwise in ``.hg/bundle-cache``.""",
     ),
     _option(
+        'on-demand',
+        True,
+        'boolean',
+        """Fetch the content of files that is not here when it is read, in
+        clones made with ``--lazy`` or ``--depth``.""",
+    ),
+    _option(
         'connections',
         4,
         'integer',

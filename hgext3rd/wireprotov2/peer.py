@@ -69,7 +69,7 @@ def needs_version2(args: Mapping[bytes, Any]) -> bool:
 
     Narrow requests get here only if the server lacks the narrow extension.
     """
-    return bool(args.get(b'narrow') or args.get(b'depth'))
+    return bool(args.get(b'narrow')) or args.get(b'depth') is not None
 
 
 class HybridPeer(httppeer.httppeer):
@@ -83,6 +83,9 @@ class HybridPeer(httppeer.httppeer):
         api = endpoint.api
         if api is None or not abilities.can_pull(endpoint, self, args):
             self._refuse_narrow(args)
+            if kwargs.get('depth') == 0:
+                # A lazy repository also takes data that it does not need.
+                del kwargs['depth']
             return super().getbundle(source, **kwargs)
 
         def obsmarkers() -> Any:

@@ -106,7 +106,7 @@ def can_pull(
     if not has_commands(api):
         return False
     version = changegroup_version(kwargs.get(b'bundlecaps'))
-    if kwargs.get(b'depth'):
+    if kwargs.get(b'depth') is not None:
         # Missing data is marked by a flag, and version 02 has no flags.
         return version == b'03'
     if remote.capable(b'lfs-serve'):

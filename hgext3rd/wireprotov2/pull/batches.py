@@ -78,6 +78,7 @@ def pull(session: PullSession, pullop: Any) -> int:
                     remote,
                     heads=list(heads),
                     force=pullop.force,
+                    depth=pullop.depth,
                     includepats=pullop.includepats,
                     excludepats=pullop.excludepats,
                 )

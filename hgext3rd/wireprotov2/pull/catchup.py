@@ -15,7 +15,7 @@ from mercurial import changegroup, phases
 
 from ..client import failures
 from ..proto.errors import ProtocolError
-from ..shallow import storage
+from ..shallow import absence, extent
 from . import batches, listing, segments
 from .session import PullSession
 
@@ -32,7 +32,9 @@ def suitable(session: PullSession, pullop: Any) -> bool:
         return False
     if session.confirm or repo.ui.configbool(b'pull', b'confirm'):
         return False
-    if pullop.depth or pullop.force or storage.is_shallow(repo):
+    if pullop.depth or pullop.force:
+        return False
+    if absence.is_shallow(repo) and not extent.is_lazy(repo):
         return False
     if repo.narrowpats != (set(), set()):
         return False

@@ -10,33 +10,34 @@ itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mercurial import error
 from mercurial import requirements as corerequirements
 from mercurial.i18n import _
 
-from ..client import failures
 from ..client.endpoint import Endpoint, endpoint_of
-from ..client.exchange import CommandCall, Exchange
-from ..proto.errors import ProtocolError
-from ..shallow import completion, extent, storage, texts
+from ..shallow import absence, completion, extent, texts
 from ..shallow import repo as shallow_repo
-from . import abilities, records
-from .depth import fulltext
-from .records import NULL_ID, RevisionRecord
+from . import abilities, ondemand, textrequests
+from .arriving import Arrival
+from .records import NULL_ID
 from .session import PullSession
-from .wanted import DATA_FIELDS
+
+#: The value that stands for ``--lazy`` where Mercurial passes on ``--depth``.
+LAZY = b'lazy'
 
 
 def parse_depth(value: Any) -> int | None:
     """Return the value of ``--depth``, or None if the option was not given.
 
-    Raises ``InputError`` unless it is a positive number below 2**31.
+    Returns 0 for ``LAZY``. Raises ``InputError`` for anything else than a
+    positive number below 2**31.
     """
     if value is None or value == b'':
         return None
+    if value == LAZY:
+        return 0
     try:
         depth = int(value)
     except ValueError:
@@ -52,7 +53,7 @@ def is_complete(repo: Any) -> bool:
     It may have become complete by earlier pulls, so a depth is no error.
     """
     if (
-        storage.is_shallow(repo)
+        absence.is_shallow(repo)
         or corerequirements.NARROW_REQUIREMENT in repo.requirements
     ):
         return False
@@ -62,7 +63,7 @@ def is_complete(repo: Any) -> bool:
 def prepare(repo: Any, remote: Any, depth: int) -> None:
     """Prepare ``repo`` for a pull with ``depth`` generations of files.
 
-    Raises ``Abort`` if the server or the repository cannot do it.
+    With 0, no data of files is wanted. Raises ``Abort`` if the server or the repository cannot do it.
     """
     endpoint = endpoint_of(remote)
     if (
@@ -71,19 +72,28 @@ def prepare(repo: Any, remote: Any, depth: int) -> None:
         or not abilities.has_commands(endpoint.api)
     ):
         raise error.Abort(
-            _(b'the server cannot limit the depth of what it sends'),
+            _(b'the server cannot limit the depth of what it sends')
+            if depth
+            else _(b'the server cannot leave out the data of files'),
             hint=_(b'this requires wire protocol version 2 over HTTP'),
         )
-    if not storage.is_shallow(repo):
+    if not absence.is_shallow(repo):
         shallow_repo.begin(repo)
+        ondemand.register(repo)
+    if not depth and not len(repo.unfiltered()):
+        # From now on, so that an interrupted clone is continued like this.
+        with repo.lock():
+            extent.write_lazy(repo)
 
 
 def first_depth(repo: Any, depth: int | None) -> int | None:
     """Return the depth to request in the pull itself.
 
-    Pulls after the first bring the files of all new changesets; ``finish``
-    fetches further generations.
+    Pulls after the first bring the files of all new changesets, or none if the
+    repository is lazy; ``finish`` fetches further generations.
     """
+    if extent.is_lazy(repo):
+        return 0
     return None if len(repo.unfiltered()) else depth
 
 
@@ -95,6 +105,10 @@ def finish(session: PullSession, pullop: Any) -> None:
     has_node = repo.changelog.index.has_node
     heads = [node for node in heads if node != NULL_ID and has_node(node)]
     with repo.lock():
+        if extent.is_lazy(repo):
+            if depth and heads:
+                _fetch_depth(repo, session.endpoint, heads, depth)
+            return
         recent: set[int] = set()
         if depth and heads:
             recent = set(
@@ -112,15 +126,7 @@ def finish(session: PullSession, pullop: Any) -> None:
         endpoint = session.endpoint
         if endpoint is not None and _has_files(endpoint):
             if any(rev in found for rev in recent):
-                _fetch(
-                    repo,
-                    endpoint,
-                    {
-                        b'type': b'changesetexplicitdepth',
-                        b'nodes': heads,
-                        b'depth': depth,
-                    },
-                )
+                _fetch_depth(repo, endpoint, heads, depth)
                 found.complete(recent)
             _complete_pending(repo, session.remote, endpoint, found)
         _record(repo, found)
@@ -167,48 +173,34 @@ def _complete_pending(
             found.complete({rev})
 
 
-def _fetch(repo: Any, endpoint: Endpoint, spec: Mapping[bytes, Any]) -> None:
-    """Fetch the files of changesets in ``repo``; keep data that was missing.
+def _fetch_depth(
+    repo: Any, endpoint: Endpoint | None, heads: list[bytes], depth: int | None
+) -> None:
+    """Fetch the files of ``depth`` generations of ``heads``."""
+    if endpoint is not None and _has_files(endpoint):
+        _fetch(
+            repo,
+            endpoint,
+            {
+                b'type': b'changesetexplicitdepth',
+                b'nodes': heads,
+                b'depth': depth,
+            },
+        )
 
-    ``spec`` is a revision specifier of the protocol.
-    """
-    client = endpoint.client(ask=True)
-    args: dict[bytes, Any] = {b'revisions': [spec], b'fields': DATA_FIELDS}
-    include, exclude = repo.narrowpats
-    if include or exclude:
-        args[b'pathfilter'] = {
-            b'include': sorted(include),
-            b'exclude': sorted(exclude),
-        }
-    exchange = Exchange(client, CommandCall(b'filesdata', args))
-    values = exchange.values(0)
-    count = 0
+
+def _fetch(
+    repo: Any, endpoint: Endpoint, specifier: textrequests.Specifier
+) -> None:
+    """Fetch the files of changesets in ``repo``; keep data that was missing."""
+    arrival = Arrival(repo, {})
     try:
-        paths = records.header(values, b'totalpaths')
-        with repo.ui.makeprogress(
-            _(b'fetching files'), unit=_(b'files'), total=paths
-        ) as bar:
-            for path, revisions in records.files(values, paths):
-                bar.increment(item=path)
-                count += _keep(repo, path, revisions)
-        records.end(values)
-        exchange.finish()
-    except ProtocolError as exc:
-        raise failures.RemoteFailure(client.url, exc.message) from exc
+        textrequests.by_changeset(
+            repo, endpoint.client(ask=True), specifier, None, arrival
+        )
     finally:
-        exchange.close()
-    if count:
-        repo.ui.status(_(b'fetched data of %d file revisions\n') % count)
-
-
-def _keep(repo: Any, path: bytes, revisions: Iterator[RevisionRecord]) -> int:
-    """Keep the data that the file lacks; return how many revisions got data."""
-    content = {record.node: record for record in revisions}
-    inner = storage.of_file(repo, path)
-    count = 0
-    for node, record in content.items():
-        if inner.hasnode(node) and storage.is_missing(repo, inner, node):
-            text = fulltext(record, content)
-            texts.write_text(repo, inner, inner.rev(node), text)
-            count += 1
-    return count
+        texts.of_repo(repo).flush()
+    if arrival.count:
+        repo.ui.status(
+            _(b'fetched data of %d file revisions\n') % arrival.count
+        )

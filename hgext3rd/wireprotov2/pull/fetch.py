@@ -49,7 +49,8 @@ class SegmentSource:
 
     ``targets`` are the places to which the server may redirect. ``received`` is
     called with the number of bytes of every read. ``parts`` keeps what has
-    arrived. ``continues`` says that the server can send the rest of a segment.
+    arrived. ``continues`` says that the server can send the rest of a segment,
+    ``outline`` that files are wanted without their data.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class SegmentSource:
         received: Callable[[int], None],
         parts: Parts,
         continues: bool,
+        outline: bool = False,
     ) -> None:
         self._ui = ui
         self._client = client
@@ -67,6 +69,7 @@ class SegmentSource:
         self._received = received
         self._parts = parts
         self._continues = continues
+        self._outline = outline
 
     def fetch(self, segment: ListedSegment) -> IO[bytes]:
         """Return a file with the bundle of ``segment``, at its beginning.
@@ -139,6 +142,8 @@ class SegmentSource:
     ) -> None:
         """Fetch a segment with one request, which may be redirected."""
         args: dict[bytes, Any] = {b'name': segment.name}
+        if self._outline:
+            args[b'outline'] = True
         if self._continues and part.received >= LEAST_CONTINUED:
             args |= {b'offset': part.received, b'sha256': part.sha256}
         exchange = Exchange(

@@ -91,7 +91,7 @@ def getbundle(
         changesets=bool(heads and kwargs.get(b'cg', True)),
         namespaces=list(dict.fromkeys(listed)),
         pathfilter=_pathfilter(kwargs),
-        depth=int(kwargs.get(b'depth') or 0) or None,
+        depth=kwargs.get(b'depth'),
     )
     source = open_source(client, api, wanted)
     version = abilities.changegroup_version(kwargs.get(b'bundlecaps'))

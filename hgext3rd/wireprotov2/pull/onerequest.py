@@ -69,7 +69,7 @@ class OneRequest:
         Read the revisions of a file before the next file is requested.
         """
         if not self._depth:
-            yield from self._files(2)
+            yield from self._files(2, bare=self._depth == 0)
             return
         with contextlib.closing(RecordSpool(self._files(2))) as spool:
             yield from merge(self._files(3, bare=True), spool)
@@ -102,7 +102,7 @@ def _history_commands(wanted: Wanted, flags: bool) -> list[CommandCall]:
     """Return the commands for changesets, manifests and files.
 
     With a depth, the files come twice: those with data first, then all files
-    without data.
+    without data. With a depth of 0, only the latter come.
     """
     revisions = [wanted.range]
     fields = FILE_FIELDS | {b'flags'} if flags else FILE_FIELDS
@@ -134,6 +134,7 @@ def _history_commands(wanted: Wanted, flags: bool) -> list[CommandCall]:
                 },
             )
         )
+    if wanted.depth is not None:
         fields = GRAPH_FIELDS
     commands.append(
         CommandCall(

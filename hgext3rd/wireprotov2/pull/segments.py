@@ -19,6 +19,7 @@ from mercurial.utils import stringutil, urlutil
 
 from ..client import failures
 from ..segments import bulkunpacker, bundle
+from ..shallow import extent
 from . import fetch, listing
 from .ahead import Fetcher
 from .fetch import SegmentSource
@@ -64,7 +65,12 @@ def suitable(session: PullSession, pullop: Any) -> bool:
     if not all(name in api.commands for name in COMMANDS):
         return False
     # Segments hold all files of their changesets.
-    return not (pullop.includepats or pullop.excludepats)
+    if pullop.includepats or pullop.excludepats:
+        return False
+    # A lazy repository wants them without their data.
+    return pullop.depth is None or (
+        pullop.depth == 0 and api.has_argument(b'segmentdata', b'outline')
+    )
 
 
 def pull(session: PullSession) -> int:
@@ -239,6 +245,7 @@ class Application:
             received,
             self._parts,
             endpoint.api.has_argument(b'segmentdata', b'offset'),
+            extent.is_lazy(self._repo),
         )
 
     def _apply(

@@ -125,6 +125,7 @@ class PullSession:
         if len(repo.unfiltered()) and not self.resumption.unfinished():
             return False
         if pullop.heads or pullop.depth:
+            # A depth of 0 is no hindrance: no data of files is wanted.
             return False
         stream = pullop.streamclonerequested
         if stream is None:

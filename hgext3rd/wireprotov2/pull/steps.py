@@ -20,7 +20,8 @@ from mercurial.utils import stringutil, urlutil
 
 from ..client import failures
 from ..client.endpoint import endpoint_of
-from ..shallow import storage
+from ..shallow import absence, extent
+from ..shallow.demand import MissingFileData
 from . import abilities, batches, catchup, deepen, segments
 from .parts import Parts
 from .session import PullSession
@@ -40,14 +41,16 @@ def pull(orig: Any, repo: Any, remote: Any, *args: Any, **kwargs: Any) -> Any:
         # This pull is a batch of the session.
         return orig(repo, remote, *args, **kwargs)
     depth = deepen.parse_depth(kwargs.get('depth'))
-    if depth and deepen.is_complete(repo):
+    if depth is not None and deepen.is_complete(repo):
         repo.ui.status(
             _(b'(this repository has the files of all its changesets)\n')
         )
         depth = kwargs['depth'] = None
-    if depth and not _has_ellipses(repo, remote, kwargs):
+    if depth is not None and not _has_ellipses(repo, remote, kwargs):
         deepen.prepare(repo, remote, depth)
         kwargs['depth'] = deepen.first_depth(repo, depth)
+    elif depth is None and absence.is_shallow(repo) and extent.is_lazy(repo):
+        kwargs['depth'] = 0
     with PullSession(
         repo, remote, depth, bool(kwargs.get('confirm'))
     ) as session:
@@ -55,7 +58,7 @@ def pull(orig: Any, repo: Any, remote: Any, *args: Any, **kwargs: Any) -> Any:
             pullop = orig(repo, remote, *args, **kwargs)
         else:
             pullop = _pull_resumably(orig, session, *args, **kwargs)
-        if storage.is_shallow(repo):
+        if absence.is_shallow(repo):
             deepen.finish(session, pullop)
     return pullop
 
@@ -80,7 +83,7 @@ def _pull_resumably(
     except BaseException as exc:
         if resumption.unfinished():
             resumption.interrupted()
-        if isinstance(exc, storage.MissingFileData):
+        if isinstance(exc, MissingFileData):
             # A StorageError, but not the fault of the server.
             raise
         if endpoint.api is not None and isinstance(exc, BAD_DATA):
@@ -122,7 +125,7 @@ def _pull_with_fallback(
         return orig(repo, session.remote, *args, **kwargs)
     except failures.Unavailable as exc:
         narrow = repo.narrowpats != (set(), set()) or kwargs.get('includepats')
-        if session.depth or (narrow and endpoint.filters_paths):
+        if session.depth is not None or (narrow and endpoint.filters_paths):
             # Version 1 of this server cannot do that.
             raise
         if repo.currenttransaction() is not None:
@@ -217,9 +220,9 @@ def prepare_getbundle(orig: Any, pullop: Any, kwargs: dict[bytes, Any]) -> None:
     """
     orig(pullop, kwargs)
     remote = pullop.remote
-    if pullop.depth:
-        kwargs[b'depth'] = pullop.depth
     endpoint = endpoint_of(remote)
+    if pullop.depth or (pullop.depth == 0 and endpoint is not None):
+        kwargs[b'depth'] = pullop.depth
     args = {key: value for key, value in kwargs.items() if key != b'phases'}
     if (
         kwargs.get(b'phases')

@@ -128,7 +128,8 @@ class Stepwise:
         if not self.seen.paths:
             return
         if not self._wanted.depth:
-            yield from self._files(FILE_FIELDS)
+            lazy = self._wanted.depth == 0
+            yield from self._files(GRAPH_FIELDS if lazy else FILE_FIELDS)
             return
         with contextlib.closing(RecordSpool(self._recent())) as spool:
             yield from merge(self._files(GRAPH_FIELDS), spool)

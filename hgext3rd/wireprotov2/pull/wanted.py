@@ -33,7 +33,8 @@ class Wanted:
 
     ``changesets`` is False if only ``namespaces``, the pushkey namespaces to
     list, are wanted. ``pathfilter`` limits the files (not the manifests). With
-    ``depth``, only the files of that many generations come with their data.
+    ``depth``, only the files of that many generations come with their data; 0
+    means none.
     """
 
     common: Sequence[bytes]

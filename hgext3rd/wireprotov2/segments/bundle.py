@@ -78,13 +78,19 @@ class Payload:
 
 
 def build(
-    repo: Any, segment: Segment, version: bytes, level: int, whole: bool = False
+    repo: Any,
+    segment: Segment,
+    version: bytes,
+    level: int,
+    whole: bool = False,
+    outline: bool = False,
 ) -> Payload:
     """Return the payload of a segment that needs changegroups of ``version``.
 
     The caller closes the stream. ``level`` is that of zstd. ``whole`` says that
-    all changesets before its last are in the segment or in earlier ones. Memory
-    is bounded, whatever the size of the segment.
+    all changesets before its last are in the segment or in earlier ones. An
+    ``outline`` has files without their data, if it can be a pack. Memory is
+    bounded, whatever the size of the segment.
     """
     tree = scmutil.istreemanifest(repo)
     if packing.packable(version):
@@ -92,12 +98,14 @@ def build(
             packing.RepositoryTexts(repo), _effort(level), tree
         )
         if whole and not tree:
-            parts = packing.pack_stored(made, repo, *segment.ranges[0])
+            parts = packing.pack_stored(
+                made, repo, *segment.ranges[0], outline=outline
+            )
         else:
             # Only Mercurial knows how to find what came with other changesets,
             # and the directories of tree manifests.
             chunks = _changegroup(repo, segment, version)
-            parts = packing.pack(made, version, chunks)
+            parts = packing.pack(made, version, chunks, outline)
         return _stored(parts, PACK_MEDIA_TYPE)
     chunks = _changegroup(repo, segment, version)
     head = BUNDLE_MAGIC + len(BUNDLE_PARAMETERS).to_bytes(4, 'big')

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ...amalgam.packs import layout
 from .. import censoring
@@ -118,21 +119,26 @@ class History:
         """Return a segment that has the changesets its name stands for."""
         return listing.find(self._repo, name, self._agreement)
 
-    def payload(self, segment: Segment, level: int) -> bundle.Payload:
+    def payload(
+        self, segment: Segment, level: int, outline: bool = False
+    ) -> bundle.Payload:
         """Return a segment as bytes, compressed at zstd's ``level``.
 
-        The caller closes the stream.
+        An ``outline`` has files without their data. The caller closes the
+        stream.
         """
         version = self.changegroup_version()
         whole = self.segments().complete(segment)
-        return bundle.build(self._repo, segment, version, level, whole)
+        return bundle.build(self._repo, segment, version, level, whole, outline)
 
-    def build(self, segment: Segment, level: int) -> Iterator[bytes]:
+    def build(
+        self, segment: Segment, level: int, outline: bool = False
+    ) -> Iterator[bytes]:
         """Yield a segment as clients receive it: a map, then a bytestring.
 
         It is compressed at zstd's ``level``. This is what caches keep.
         """
-        payload = self.payload(segment, level)
+        payload = self.payload(segment, level, outline)
         with payload.stream as stream:
             yield cbor.encode(
                 {
@@ -147,7 +153,9 @@ class History:
             chunks = iter(lambda: stream.read(CHUNK), b'')
             yield from cbor.encode_indefinite_bytes(chunks)
 
-    def key_state(self, name: bytes) -> keys.KeyState | None:
+    def key_state(
+        self, name: bytes, outline: bool = False
+    ) -> keys.KeyState | None:
         """Return what the bytes of a segment depend on, None if not cacheable.
 
         All generations of the protocol share the bytes. They must not come out
@@ -161,11 +169,14 @@ class History:
             known.update(span.name for _start, span in self.joined())
             if name not in known:
                 return None
+        args: dict[bytes, Any] = {b'name': name, b'pack': layout.VERSION}
+        if outline:
+            args[b'outline'] = True
         return keys.KeyState(
             api=b'',
             framing=b'',
             command=b'segmentdata',
-            args={b'name': name, b'pack': layout.VERSION},
+            args=args,
             encoding=b'identity',
             repository=identity.of(self._repo),
             censored=censoring.generation(self._repo),

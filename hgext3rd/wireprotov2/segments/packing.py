@@ -39,12 +39,15 @@ def packable(version: bytes) -> bool:
 
 
 def pack(
-    made: encoder.Encoder, version: bytes, chunks: Iterable[bytes]
+    made: encoder.Encoder,
+    version: bytes,
+    chunks: Iterable[bytes],
+    outline: bool = False,
 ) -> Iterator[bytes]:
     """Yield the pack that ``made`` makes of a changegroup of ``version``.
 
-    ``chunks`` are its bytes, in chunks of any size. Raises ``PackError`` if
-    they are no such changegroup.
+    ``chunks`` are its bytes, in chunks of any size. An ``outline`` has files
+    without their data. Raises ``PackError`` if they are no such changegroup.
     """
     reader = ChunkReader(chunks)
     header = _HEADERS[version]
@@ -64,7 +67,12 @@ def pack(
             for revision in _group(reader, header):
                 if version == b'02':
                     revision = _with_censor_flag(revision)
-                made.revision(revision)
+                if outline and kind == layout.FILE and not name.endswith(b'/'):
+                    made.stored_revision(
+                        stored.emptied(*revision[:3], revision.link)
+                    )
+                else:
+                    made.revision(revision)
                 yield from made.take()
     if reader.more():
         raise PackError('bytes follow the changegroup')
@@ -73,14 +81,18 @@ def pack(
 
 
 def pack_stored(
-    made: encoder.Encoder, repo: Any, first: int, stop: int
+    made: encoder.Encoder,
+    repo: Any,
+    first: int,
+    stop: int,
+    outline: bool = False,
 ) -> Iterator[bytes]:
     """Yield the pack that ``made`` makes of the changesets ``first`` to ``stop``.
 
     All changesets before ``stop`` are for everybody, and the receiver has those
     before ``first``. So all revisions that belong to the changesets are in the
     pack: none of them came first with a changeset that is not for everybody or
-    is sent later.
+    is sent later. An ``outline`` has files without their data.
     """
     links: list[bytes] = []
     manifests: dict[bytes, None] = {}
@@ -99,11 +111,12 @@ def pack_stored(
         made.stored_revision(revision)
         yield from made.take()
     found = made.derivation
+    read = stored.outlines if outline else stored.revisions
     for path in sorted(changed.intersection(found.paths())):
         made.begin(layout.FILE, path)
         nodes = found.nodes(path)
         storage = repo.file(path)
-        for revision in stored.revisions(storage, nodes, first, links):
+        for revision in read(storage, nodes, first, links):
             made.stored_revision(revision)
         yield from made.take()
     made.finish()

@@ -86,6 +86,24 @@ def revisions(
     return _emitted(storage, nodes, first, links)
 
 
+def outlines(
+    storage: Any, nodes: Iterable[bytes], first: int, links: Sequence[bytes]
+) -> Iterator[StoredRevision]:
+    """Yield the same revisions as ``revisions`` without their data."""
+    for rev in sorted(set(map(storage.rev, nodes))):
+        link = storage.linkrev(rev) - first
+        if 0 <= link < len(links):
+            node = storage.node(rev)
+            p1, p2 = storage.parents(node)
+            yield emptied(node, p1, p2, links[link])
+
+
+def emptied(node: bytes, p1: bytes, p2: bytes, link: bytes) -> StoredRevision:
+    """Return a file revision as receivers store it that have no data of it."""
+    flag = constants.REVIDX_EXTSTORED
+    return StoredRevision(node, p1, p2, link, None, b'', flag, 0)
+
+
 def _emitted(
     storage: Any, nodes: Iterable[bytes], first: int, links: Sequence[bytes]
 ) -> Iterator[StoredRevision]:

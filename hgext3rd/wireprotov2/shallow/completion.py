@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mercurial import error, revlog, scmutil
@@ -23,7 +24,8 @@ from mercurial.i18n import _
 
 from .. import compat
 from ..requirements import SHALLOW
-from . import storage, texts
+from . import absence, texts
+from .demand import MissingFileData
 
 # The suffix of the files of a revlog that is being written.
 POSTFIX = b'tmpcomplete'
@@ -36,19 +38,16 @@ def complete(repo: Any) -> bool:
     the repository is an ordinary one now.
     """
     repo = repo.unfiltered()
-    absent = _absent(repo)
+    missing = absent(repo)
     if not all(
         texts.has_text(repo, node)
-        for nodes in absent.values()
+        for nodes in missing.values()
         for node in nodes
     ):
         return False
     try:
-        if absent:
-            with repo.transaction(b'complete') as tr:
-                for path, nodes in absent.items():
-                    _fill(repo, tr, path, nodes)
-    except storage.MissingFileData:
+        store(repo, missing)
+    except MissingFileData:
         # What arrived later is damaged; it can be fetched again.
         return False
     # "hg rollback" would bring back files without data.
@@ -56,14 +55,25 @@ def complete(repo: Any) -> bool:
     repo.requirements.discard(SHALLOW)
     scmutil.writereporequirements(repo)
     _touch_changelog(repo)
-    # The raw vfs, because these names are never encoded.
-    vfs = getattr(repo.store, 'rawvfs', repo.store.vfs)
-    vfs.rmtree(texts.FOLDER, ignore_errors=True)
+    texts.raw_vfs(repo).rmtree(texts.FOLDER, ignore_errors=True)
     repo.ui.note(_(b'the repository has the files of all changesets now\n'))
     return True
 
 
-def _absent(repo: Any) -> dict[bytes, list[bytes]]:
+def store(repo: Any, late: Mapping[bytes, list[bytes]]) -> None:
+    """Move data that arrived later into the storage of its files.
+
+    ``late`` has the nodes by path. The caller holds the store lock. Raises
+    ``MissingFileData`` if data has not arrived, and then changes nothing.
+    """
+    if not late:
+        return
+    with repo.transaction(b'complete') as tr:
+        for path, nodes in late.items():
+            _fill(repo, tr, path, nodes)
+
+
+def absent(repo: Any) -> dict[bytes, list[bytes]]:
     """Return the nodes that files store without data, by path."""
     changelog = repo.changelog
     paths: set[bytes] = set()
@@ -72,11 +82,11 @@ def _absent(repo: Any) -> dict[bytes, list[bytes]]:
     match = repo.narrowmatch()
     found = {}
     for path in sorted(filter(match, paths)):
-        inner = storage.of_file(repo, path)
+        inner = absence.of_file(repo, path)
         nodes = [
             inner.node(rev)
             for rev in range(len(inner))
-            if storage.is_absent(inner, rev)
+            if absence.is_absent(inner, rev)
         ]
         if nodes:
             found[path] = nodes
@@ -85,12 +95,8 @@ def _absent(repo: Any) -> dict[bytes, list[bytes]]:
 
 def _fill(repo: Any, tr: Any, path: bytes, nodes: list[bytes]) -> None:
     """Store the data of revisions that arrived later like any other data."""
-    inner = storage.of_file(repo, path)
-    found = {}
-    for node in nodes:
-        rev = inner.rev(node)
-        # This checks the hash.
-        found[rev] = inner.revision(node)
+    inner = absence.of_file(repo, path)
+    found = _Arrived(inner, nodes)
     if isinstance(inner, revlog.revlog):
         _rewrite(repo, tr, inner, found)
     else:
@@ -98,7 +104,24 @@ def _fill(repo: Any, tr: Any, path: bytes, nodes: list[bytes]) -> None:
         inner.fill_revisions(tr, found)
 
 
-def _rewrite(repo: Any, tr: Any, old: Any, found: dict[int, bytes]) -> None:
+class _Arrived(Mapping[int, bytes]):
+    """Texts of some revisions of a file, read and verified when needed."""
+
+    def __init__(self, inner: Any, nodes: list[bytes]) -> None:
+        self._inner = inner
+        self._nodes = {inner.rev(node): node for node in nodes}
+
+    def __getitem__(self, rev: int) -> bytes:
+        return bytes(self._inner.revision(self._nodes[rev]))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+
+def _rewrite(repo: Any, tr: Any, old: Any, found: Mapping[int, bytes]) -> None:
     """Write a revlog anew, with the texts of the revisions ``found``.
 
     The new files replace the old ones by renaming. The transaction keeps the
@@ -121,7 +144,7 @@ def _rewrite(repo: Any, tr: Any, old: Any, found: dict[int, bytes]) -> None:
         node = old.node(rev)
         p1, p2 = old.parents(node)
         if rev in found:
-            text, flags = found[rev], storage.flags_with_data(old, rev)
+            text, flags = found[rev], absence.flags_with_data(old, rev)
         else:
             text, flags = old.rawdata(rev), old.flags(rev)
         new.addrawrevision(text, tr, old.linkrev(rev), p1, p2, node, flags)

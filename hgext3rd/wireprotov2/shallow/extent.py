@@ -21,6 +21,22 @@ from .texts import FOLDER
 #: The file, relative to the store.
 LIMITS = b'shallow/limits'
 
+#: Its content in a lazy repository: every changeset may lack data, also those
+#: that come later.
+EVERYTHING = b'*\n'
+
+
+def is_lazy(repo: Any) -> bool:
+    """Return whether ``repo`` gets the data of files only when it is read."""
+    return bool(repo.svfs.tryread(LIMITS) == EVERYTHING)
+
+
+def write_lazy(repo: Any) -> None:
+    """Record that ``repo`` gets the data of files only when it is read."""
+    repo.svfs.makedirs(FOLDER)
+    with repo.svfs(LIMITS, b'wb', atomictemp=True) as stream:
+        stream.write(EVERYTHING)
+
 
 @dataclass
 class Extent:
@@ -49,12 +65,12 @@ class Extent:
 def read(repo: Any) -> Extent | None:
     """Return what ``repo`` has recorded, or None if nothing is known.
 
-    Nothing is known if the file is damaged or missing (because only some files
+    Nothing is known if the repository is lazy, if the file is damaged or missing (because only some files
     of the repository were copied), or if changesets it needs were stripped.
     Then every changeset may lack data.
     """
     data = repo.svfs.tryread(LIMITS)
-    if not data:
+    if not data or data == EVERYTHING:
         return None
     changelog = repo.unfiltered().changelog
     get_rev = changelog.index.get_rev

@@ -15,7 +15,7 @@ from mercurial import store as storemod
 from mercurial.node import bin
 
 from ..requirements import SHALLOW
-from . import checks, storage, texts
+from . import absence, account, demand, extent, storage, texts
 
 
 def begin(repo: Any) -> None:
@@ -49,6 +49,9 @@ def _put_on_top(repo: Any) -> None:
         #: the number of file revisions without data that ``verify`` has met
         shallow_missing = 0
 
+        #: fetches data that is missing, see ``demand``
+        shallow_source: demand.Source | None = None
+
         #: returns the text of a file revision, given its path, node and
         #: parents, or None; set while a pull runs that can request texts
         shallow_fetch: storage.Fetch | None = None
@@ -59,18 +62,17 @@ def _put_on_top(repo: Any) -> None:
         file._shallow = True  # type: ignore[attr-defined]
 
         def hook(self, name: bytes, *args: Any, **kwargs: Any) -> Any:
-            target = kwargs.get('parent1')
-            if not storage.is_shallow(self):
-                # It has become complete since it was opened.
-                pass
-            elif name == b'preupdate' and target and not kwargs['parent2']:
-                checks.check_update(self, target)
-            elif name == b'pretxnchangegroup':
+            if (
+                name == b'pretxnchangegroup'
+                # It may have become complete since it was opened.
+                and absence.is_shallow(self)
+                and not extent.is_lazy(self)
+            ):
                 changelog = self.unfiltered().changelog
                 first = changelog.rev(bin(kwargs['node']))
                 # A clone itself records which changesets are incomplete.
                 if first:
-                    checks.note_reused(self, first)
+                    account.note_reused(self, first)
             return super().hook(name, *args, **kwargs)
 
         def filtered(self, *args: Any, **kwargs: Any) -> Any:
@@ -80,6 +82,12 @@ def _put_on_top(repo: Any) -> None:
             return super().filtered(*args, **kwargs)
 
     repo.__class__ = shallowrepo
+    unfiltered = repo.unfiltered()
+    if 'shallow_reads' not in vars(unfiltered):
+        # How many ancestors were fetched at the last reads of each path.
+        unfiltered.shallow_reads = {}
+        # The storages of files to which revisions are being added, by path.
+        unfiltered.shallow_adding = {}
 
 
 def _adopt_store(store: Any) -> None:
@@ -94,6 +102,8 @@ def _adopt_store(store: Any) -> None:
             vfs: Any = getattr(self, 'rawvfs', self.vfs)
             for folder, _folders, names in sorted(vfs.walk(texts.FOLDER)):
                 for name in sorted(names):
+                    if name.endswith(texts.LOCK_SUFFIX):
+                        continue
                     yield storemod.SimpleStoreEntry(
                         entry_path=b'%s/%s' % (folder, name),
                         # These files are replaced, and never appended to.

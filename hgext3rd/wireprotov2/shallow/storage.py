@@ -8,8 +8,8 @@ says that data is stored externally. (Large files of lfs have that flag too, but
 are never empty.) So every kind of storage can hold it. Data that arrives later
 is kept by ``texts``.
 
-Reading missing data, or applying a delta to it, raises ``MissingFileData``.
-Nothing here knows the wire, nor which changesets lack files (see ``extent``).
+Reading missing data, or applying a delta to it, asks ``demand`` for it. Nothing
+here knows the wire, nor which changesets lack files (see ``extent``).
 """
 
 from __future__ import annotations
@@ -18,44 +18,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mercurial import error, mdiff
-from mercurial.i18n import _
-from mercurial.node import nullid, nullrev, short
+from mercurial.node import nullid
 from mercurial.revlogutils.constants import REVIDX_EXTSTORED
 
-from ..requirements import SHALLOW
-from . import texts
+from . import demand, texts
+from .absence import is_absent, is_missing, of_file
+from .demand import MissingFileData
 
 Fetch = Callable[[bytes, bytes, bytes, bytes], bytes | None]
-
-
-class MissingFileData(error.StorageError):
-    """The data of a file revision was never fetched."""
-
-    def __init__(self, repo: Any, path: bytes, linkrev: int) -> None:
-        super().__init__(
-            _(b'%s of changeset %s is not here')
-            % (path, short(repo.unfiltered().changelog.node(linkrev))),
-            hint=_(
-                b'this repository has the files of recent changesets only; '
-                b"'hg pull --depth N' gets those of N generations"
-            ),
-        )
-
-
-def is_shallow(repo: Any) -> bool:
-    """Return whether ``repo`` is a repository of limited depth."""
-    return SHALLOW in repo.requirements
-
-
-# -- files
-#
-# ``storage`` is the object inside a filelog that stores revisions
-# (``filelog._revlog``): a revlog, or what another extension put there.
-
-
-def of_file(repo: Any, path: bytes) -> Any:
-    """Return the storage of the file ``path``."""
-    return repo.file(path)._revlog
 
 
 def guarded(repo: Any, filelog: Any) -> Any:
@@ -87,30 +57,6 @@ def guarded(repo: Any, filelog: Any) -> Any:
     return filelog
 
 
-def is_absent(storage: Any, rev: int) -> bool:
-    """Return whether ``storage`` itself has a revision without its data."""
-    return bool(
-        rev != nullrev
-        and storage.flags(rev) & REVIDX_EXTSTORED
-        and not storage.rawsize(rev)
-    )
-
-
-def is_missing(repo: Any, storage: Any, node: bytes) -> bool:
-    """Return whether this repository has no data of a revision.
-
-    ``storage`` must have the revision itself.
-    """
-    return is_absent(storage, storage.rev(node)) and not texts.has_text(
-        repo, node
-    )
-
-
-def flags_with_data(storage: Any, rev: int) -> int:
-    """Return the flags that an absent revision has once it has its data."""
-    return int(storage.flags(rev)) & ~REVIDX_EXTSTORED
-
-
 def _reopened(storage: Any, node: bytes) -> Any:
     """Return the storage of the same file as it is now, or None.
 
@@ -133,17 +79,35 @@ def _reopened(storage: Any, node: bytes) -> Any:
 def _late_text(storage: Any, rev: int) -> bytes:
     """Return the data of a revision that is absent from ``storage``.
 
-    Raises ``MissingFileData`` if it has not arrived later.
+    Raises ``MissingFileData`` if it has not arrived later and cannot be fetched.
     """
+    repo = storage.shallow_repo
+    node = storage.node(rev)
+    text = _kept_text(storage, rev)
+    if text is not None:
+        return text
+    fresh = _reopened(storage, node)
+    if fresh is not None:
+        return bytes(fresh.revision(node))
+    demand.read(storage, rev)
+    text = _kept_text(storage, rev)
+    if text is None:
+        raise MissingFileData(repo, storage.target[1], storage.linkrev(rev))
+    return text
+
+
+def _kept_text(storage: Any, rev: int) -> bytes | None:
+    """Return data that arrived later, None if there is none or it is damaged."""
     repo = storage.shallow_repo
     node = storage.node(rev)
     text = texts.read_text(repo, node)
     if text is None:
-        fresh = _reopened(storage, node)
-        if fresh is not None:
-            return bytes(fresh.revision(node))
-        raise MissingFileData(repo, storage.target[1], storage.linkrev(rev))
-    storage.checkhash(text, node, rev=rev)
+        return None
+    try:
+        storage.checkhash(text, node, rev=rev)
+    except error.StorageError:
+        texts.of_repo(repo).discard(node)
+        return None
     return text
 
 
@@ -274,6 +238,7 @@ class _IncomingDeltas:
             if not texts.has_text(storage.shallow_repo, storage.node(rev)):
                 text = mdiff.patches(storage.revision(base), [delta])
                 _keep_text(storage, rev, bytes(text))
+        texts.of_repo(storage.shallow_repo).flush()
 
 
 # An object can only be given a subclass of its own class, so there is a
@@ -301,13 +266,17 @@ def _filelog_class(kind: Any) -> type:
             return super().addgroup(prepared, *args, **kwargs)
 
         def renamed(self, node: bytes) -> Any:
-            # Only the data tells whether this is a copy. Most commands would be
-            # useless if they aborted here, so the revision counts as no copy.
+            # Only the data tells whether this is a copy. If it cannot be had,
+            # most commands would be useless if they aborted here, so the
+            # revision counts as no copy.
             storage = self._revlog
+            repo = storage.shallow_repo
             if storage.parents(node)[0] == nullid and is_missing(
-                storage.shallow_repo, storage, node
+                repo, storage, node
             ):
-                return False
+                demand.read_copy(storage, storage.rev(node))
+                if is_missing(repo, storage, node):
+                    return False
             return super().renamed(node)
 
     return shallowfilelog
@@ -338,11 +307,17 @@ def _storage_class(kind: Any) -> type:
             rev = super().addrevision(text, *args, **kwargs)
             if is_absent(self, rev):
                 _keep_text(self, rev, text)
+                texts.of_repo(self.shallow_repo).flush()
             return rev
 
         def addgroup(self, deltas: Any, *args: Any, **kwargs: Any) -> Any:
             incoming = _IncomingDeltas(self, deltas)
-            result = super().addgroup(incoming, *args, **kwargs)
+            adding = self.shallow_repo.shallow_adding
+            adding[self.target[1]] = self
+            try:
+                result = super().addgroup(incoming, *args, **kwargs)
+            finally:
+                del adding[self.target[1]]
             incoming.finish()
             return result
 
@@ -356,6 +331,11 @@ def _storage_class(kind: Any) -> type:
                 yield found
 
         def verifyintegrity(self, state: Any) -> Any:
+            # A verification must not fetch anything.
+            with demand.paused(self.shallow_repo):
+                yield from self._problems(state)
+
+        def _problems(self, state: Any) -> Any:
             for problem in super().verifyintegrity(state):
                 node = problem.node
                 if node is None or not is_absent(self, self.rev(node)):

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from mercurial import error
+from mercurial import error, scmutil
 from mercurial import match as matchmod
 from mercurial.node import hex
 
+from ... import requirements
 from ...access import visibility
 from ...proto import cbor
 from ...proto.errors import CommandError
@@ -129,6 +130,9 @@ def filesdata(
     repo = request.repo
     matcher = path_matcher(request, pathfilter)
     revs = resolve(repo, revisions)
+    if b'revision' in fields and requirements.SHALLOW in repo.requirements:
+        # Fetch at once what this repository does not have itself.
+        scmutil.prefetchfiles(repo, [(rev, matcher) for rev in revs])
     stores = FileStores(repo)
     paths = introduced.file_nodes(repo, stores, revs, matcher, haveparents)
     return records.batched(_files(repo, stores, paths, fields, haveparents))

@@ -72,11 +72,11 @@ def segments(request: Request, known: list) -> Iterator[bytes]:
 
 
 def segmentdata(
-    request: Request, name: bytes, offset: int, sha256: bytes
+    request: Request, name: bytes, offset: int, sha256: bytes, outline: bool
 ) -> Iterator[bytes]:
     """Send one segment, or a span of several.
 
-    ``_rest`` does what ``offset`` and ``sha256`` ask for.
+    An ``outline`` has files without their data. ``_rest`` does what ``offset`` and ``sha256`` ask for.
     """
     if offset < 0:
         raise CommandError(b'offset must not be negative')
@@ -84,7 +84,7 @@ def segmentdata(
     segment = history.find(name)
     if segment is None:
         raise CommandError(b'unknown segment: %s', (hex(name),))
-    yield from history.build(segment, bundle.LEVEL_NOW)
+    yield from history.build(segment, bundle.LEVEL_NOW, outline)
 
 
 def _rest(
@@ -131,7 +131,7 @@ def _skipping(
 
 
 def _key_state(request: Request, args: dict[bytes, Any]) -> KeyState | None:
-    return History(request.requester).key_state(args[b'name'])
+    return History(request.requester).key_state(args[b'name'], args[b'outline'])
 
 
 COMMANDS = {
@@ -151,6 +151,7 @@ COMMANDS = {
                 b'name': Argument(b'bytes'),
                 b'offset': Argument(b'int', 0),
                 b'sha256': Argument(b'bytes', b''),
+                b'outline': Argument(b'bool', False),
             },
             outgoing=True,
             compressed=True,

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which file revisions lack their data, as storage says it.
+
+``storage`` explains how such revisions are stored. A *storage* is the object
+inside a filelog that stores revisions (``filelog._revlog``): a revlog, or what
+another extension put there. Nothing here fetches or changes anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mercurial.node import nullrev
+from mercurial.revlogutils.constants import REVIDX_EXTSTORED
+
+from ..requirements import SHALLOW
+from . import texts
+
+
+def is_shallow(repo: Any) -> bool:
+    """Return whether file revisions of ``repo`` may lack their data."""
+    return SHALLOW in repo.requirements
+
+
+def of_file(repo: Any, path: bytes) -> Any:
+    """Return the storage of the file ``path``.
+
+    While revisions are added to a file, parts of them are on disk, and no other
+    object of that file must be opened.
+    """
+    adding = getattr(repo.unfiltered(), 'shallow_adding', {}).get(path)
+    return repo.file(path)._revlog if adding is None else adding
+
+
+def is_absent(storage: Any, rev: int) -> bool:
+    """Return whether ``storage`` itself has a revision without its data."""
+    return bool(
+        rev != nullrev
+        and storage.flags(rev) & REVIDX_EXTSTORED
+        and not storage.rawsize(rev)
+    )
+
+
+def is_missing(repo: Any, storage: Any, node: bytes) -> bool:
+    """Return whether this repository has no data of a revision.
+
+    ``storage`` must have the revision itself.
+    """
+    return is_absent(storage, storage.rev(node)) and not texts.has_text(
+        repo, node
+    )
+
+
+def flags_with_data(storage: Any, rev: int) -> int:
+    """Return the flags that an absent revision has once it has its data."""
+    return int(storage.flags(rev)) & ~REVIDX_EXTSTORED
