@@ -15,6 +15,7 @@ import pytest
 from mercurial import hg, ui, util
 
 from hgext3rd.lfsserver.stores import configured, database
+from hgext3rd.lfsserver.stores.local import LocalStore
 
 
 @contextlib.contextmanager
@@ -49,7 +50,9 @@ def test_modes(shared: bool, tmp_path: pathlib.Path) -> None:
         oid = hashlib.sha256(b'x').hexdigest()
         configured.promise_store(repo).renew([oid], 1.0)
         roles = configured.blob_store(repo)
+        assert isinstance(roles.blobs, LocalStore)
         roles.blobs.put(oid, [b'x'], 1)
+        roles.blobs._verdicts.flush()
         begun = hashlib.sha256(b'begun').hexdigest()
         assert roles.partials is not None
         roles.partials.append(begun, 5, 0, [b'be'])

@@ -229,6 +229,7 @@ class TestLocal(BlobStoreConformance):
             assert store.examine([oid])[oid].intact
         assert len(hashed) == 1
         # Another process reads the verdict from the database.
+        store._verdicts.flush()
         other = LocalStore(
             str(self.root),
             VerdictCache(str(self.root.parent / 'verified.sqlite')),

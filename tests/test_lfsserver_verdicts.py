@@ -26,6 +26,7 @@ def test_verdicts_are_kept(path: str) -> None:
     assert store.get([OID]) == {}
     store.add({OID: VERDICT})
     assert store.get([OID]) == {OID: VERDICT}
+    store.flush()
     assert VerdictCache(path).get([OID, '00' * 32]) == {OID: VERDICT}
     store.discard(OID)
     assert store.get([OID]) == {}
@@ -47,7 +48,28 @@ def test_damaged_verdicts_are_replaced(path: str) -> None:
     store = VerdictCache(path)
     assert store.get([OID]) == {}
     store.add({OID: VERDICT})
+    store.flush()
     assert VerdictCache(path).get([OID]) == {OID: VERDICT}
+
+
+def test_cheap_verdicts_are_written_together(path: str) -> None:
+    """Each transaction would take longer than to hash a small file again."""
+    store = VerdictCache(path)
+    added = {
+        f'{number:064x}': VERDICT for number in range(verdicts.MAX_UNWRITTEN)
+    }
+    for oid in added:
+        assert VerdictCache(path).get(added) == {}
+        store.add({oid: VERDICT})
+    assert VerdictCache(path).get(added) == added
+    large = Verdict(verdicts.MAX_UNWRITTEN_BYTES, 10**18, True)
+    store.add({OID: large})
+    assert VerdictCache(path).get([OID]) == {OID: large}
+    # One that was not written yet is forgotten as well.
+    store.add({OID: VERDICT})
+    store.discard(OID)
+    store.flush()
+    assert VerdictCache(path).get([OID]) == {}
 
 
 def test_unwritable_verdicts(tmp_path: pathlib.Path) -> None:

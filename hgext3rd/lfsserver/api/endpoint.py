@@ -120,9 +120,10 @@ class Endpoint:
     def keep(self, blobs: Mapping[str, Blob]) -> Mapping[str, Blob]:
         """Protect intact blobs that a client need not upload.
 
-        Garbage collection keeps them until their changesets arrive. Returns the
-        blobs that still exist.
+        They survive a power failure, and garbage collection keeps them until
+        their changesets arrive. Returns the blobs that still exist.
         """
+        self.store.secure(oid for oid, blob in blobs.items() if blob.intact)
         now = self.now()
         old = {
             oid

@@ -71,6 +71,12 @@ class BlobStore(Protocol):
         is unchanged. An intact blob is never replaced.
         """
 
+    def secure(self, oids: Iterable[str]) -> None:
+        """Wait until existing blobs would survive a power failure.
+
+        They may be visible a moment earlier, while another client still waits.
+        """
+
 
 class BlobMaintenance(Protocol):
     """The role that administrators use."""

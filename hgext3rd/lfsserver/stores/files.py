@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from ...amalgam import durable
@@ -49,7 +49,12 @@ class NewFile:
     """
 
     def __init__(self, directory: str, prefix: str) -> None:
-        self._fd, self._name = tempfile.mkstemp(prefix=prefix, dir=directory)
+        name = prefix + secrets.token_hex(8)
+        self._directory = directory
+        self._name = os.path.join(directory, name)
+        self._fd = os.open(
+            self._name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+        )
 
     def write(self, block: Block) -> None:
         """Append a block."""
@@ -57,12 +62,18 @@ class NewFile:
         while view:
             view = view[os.write(self._fd, view) :]
 
-    def install(self, target: str, mode: int) -> os.stat_result:
-        """Sync the file, rename it to ``target`` and return its state."""
+    def install(
+        self, target: str, mode: int, parents: Sequence[str] = ()
+    ) -> os.stat_result:
+        """Sync the file, rename it to ``target`` and return its state.
+
+        ``parents`` are directories above whose names have to be synced, too.
+        """
         os.fchmod(self._fd, mode)
         os.fsync(self._fd)
         os.replace(self._name, target)
-        durable.sync_directory(os.path.dirname(target))
+        for directory in (self._directory, *parents):
+            durable.sync_directory(directory)
         return os.fstat(self._fd)
 
     def __enter__(self) -> NewFile:
@@ -89,15 +100,23 @@ class FileCreator:
 
     def make_directories(self, path: str) -> None:
         """Create a directory and its missing parents, and sync their names."""
+        for parent in self.make_unsynced(path):
+            durable.sync_directory(parent)
+
+    def make_unsynced(self, path: str) -> list[str]:
+        """Create a directory and its missing parents.
+
+        Returns the directories that have to be synced so that they last.
+        """
         if os.path.isdir(path):
-            return
+            return []
         parent = os.path.dirname(path)
-        self.make_directories(parent)
+        parents = self.make_unsynced(parent)
         with suppress(FileExistsError):
             os.mkdir(path)
             if self._directory_mode is not None:
                 os.chmod(path, self._directory_mode)
-            durable.sync_directory(parent)
+        return [parent, *parents]
 
     def make_file(self, path: str) -> None:
         """Create an empty file and its missing parents, unless it exists."""

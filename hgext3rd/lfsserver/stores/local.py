@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from ...amalgam import durable
@@ -31,6 +32,10 @@ OBJECTS = 'objects'
 UNFINISHED = '.upload-'
 
 QUARANTINE = 'quarantine'
+
+# Seconds after which the name of a new blob is on the disk for certain. Another
+# thread or process may have made the name and still wait for the disk.
+_UNSURE = 60.0
 
 
 class LocalStore:
@@ -55,6 +60,8 @@ class LocalStore:
         self._verdicts = verdicts
         self._creator = creator
         self._cache = cache
+        # The directories of blobs whose own names have been synced.
+        self._lasting: set[str] = set()
         #: uploads that can be resumed
         self.partials = LocalParts(self._objects, creator, self.adopt)
 
@@ -129,19 +136,46 @@ class LocalStore:
             for _block in checked:
                 pass
             checked.finish(oid, size)
+            self.secure([oid])
             return False
         with translated_errors():
             path = self.path(oid)
             directory = os.path.dirname(path)
-            self._creator.make_directories(directory)
+            parents = self._make_shard(directory)
             _check_room(directory, size)
             with NewFile(directory, UNFINISHED) as new:
                 for block in checked:
                     new.write(block)
                 checked.finish(oid, size)
-                state = new.install(path, self._creator.file_mode)
+                state = new.install(path, self._creator.file_mode, parents)
+            self._lasting.add(directory)
             self._added(oid, state, repaired=known is not None)
         return known is None
+
+    def secure(self, oids: Iterable[str]) -> None:
+        """See BlobStore."""
+        after = time.time() - _UNSURE
+        with translated_errors():
+            directories = set()
+            for oid in oids:
+                path = self.path(oid)
+                with suppress(FileNotFoundError):
+                    if os.stat(path).st_ctime > after:
+                        directories.add(os.path.dirname(path))
+            for directory in directories:
+                for name in (directory, *self._make_shard(directory)):
+                    durable.sync_directory(name)
+                self._lasting.add(directory)
+
+    def _make_shard(self, directory: str) -> Sequence[str]:
+        """Create a directory for blobs; return what must be synced with it.
+
+        Another thread or process may have just made it, and not synced it yet.
+        """
+        created = self._creator.make_unsynced(directory)
+        if directory in self._lasting and not created:
+            return ()
+        return self._objects, self._root, os.path.dirname(self._root)
 
     def adopt(self, oid: str, path: str, fd: int) -> None:
         """Make a blob of the verified file at ``path``, open as ``fd``."""
@@ -150,7 +184,10 @@ class LocalStore:
         os.fchmod(fd, self._creator.file_mode)
         os.fsync(fd)
         os.replace(path, target)
-        durable.sync_directory(os.path.dirname(target))
+        directory = os.path.dirname(target)
+        for name in (directory, *self._make_shard(directory)):
+            durable.sync_directory(name)
+        self._lasting.add(directory)
         self._added(oid, os.fstat(fd), repaired=repaired)
 
     def _added(

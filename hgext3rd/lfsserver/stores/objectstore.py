@@ -119,6 +119,9 @@ class ObjectStore:
             yield bytes(block)
             start = end
 
+    def secure(self, oids: Iterable[str]) -> None:
+        """See BlobStore; an object that is visible is stored for good."""
+
     def put(self, oid: str, blocks: Iterable[Block], size: int | None) -> bool:
         """See BlobStore."""
         checked = CheckedContent(blocks)

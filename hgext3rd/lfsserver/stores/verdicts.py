@@ -4,7 +4,8 @@
 A verdict is valid while the size and the modification time of the file stay the
 same. The cache is kept in memory and in SQLite, or only in memory if the disk
 cannot be written. Losing the cache only means that each blob is hashed again.
-Therefore errors of the database are never reported.
+Therefore errors of the database are never reported, and verdicts on small files
+are written many at a time.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ BATCH = 900
 # Verdicts kept in memory, at about 200 bytes each.
 MAX_REMEMBERED = 50_000
 
+# Verdicts are written when they are on this many files, or bytes. Hashing a
+# small file again takes less time than a transaction.
+MAX_UNWRITTEN = 100
+MAX_UNWRITTEN_BYTES = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -69,6 +75,8 @@ class VerdictCache:
         self._path = path
         self._creator = creator
         self._memory: LRU[str, Verdict] = LRU(MAX_REMEMBERED)
+        self._unwritten: dict[str, Verdict] = {}
+        self._unwritten_bytes = 0
         self._lock = threading.Lock()
 
     def get(self, oids: Iterable[str]) -> Mapping[str, Verdict]:
@@ -94,9 +102,24 @@ class VerdictCache:
     def add(self, verdicts: Mapping[str, Verdict]) -> None:
         """Record verdicts, replacing older ones."""
         self._remember(verdicts)
+        with self._lock:
+            self._unwritten.update(verdicts)
+            self._unwritten_bytes += sum(v.size for v in verdicts.values())
+            if (
+                len(self._unwritten) < MAX_UNWRITTEN
+                and self._unwritten_bytes < MAX_UNWRITTEN_BYTES
+            ):
+                return
+        self.flush()
+
+    def flush(self) -> None:
+        """Write all verdicts to the database."""
+        with self._lock:
+            unwritten, self._unwritten = self._unwritten, {}
+            self._unwritten_bytes = 0
         rows = [
             (bytes.fromhex(oid), item.size, item.mtime, item.intact)
-            for oid, item in verdicts.items()
+            for oid, item in unwritten.items()
         ]
         if rows:
             self._write(INSERT, rows)
@@ -105,6 +128,7 @@ class VerdictCache:
         """Forget the verdict on a blob that has been removed."""
         with self._lock:
             self._memory.pop(oid)
+            self._unwritten.pop(oid, None)
         self._write(DELETE, [(bytes.fromhex(oid),)])
 
     def _remember(self, verdicts: Mapping[str, Verdict]) -> None:
