@@ -47,6 +47,9 @@ def respond(endpoint: Endpoint, request: LfsRequest) -> LfsResponse:
     ]
     if wanted.operation == batches.UPLOAD and endpoint.quota is not None:
         results = _within_quota(endpoint, endpoint.quota, results)
+    for result in results:
+        if result.error is not None:
+            endpoint.count_refusal(result.error[0])
     endpoint.log(f'batch {wanted.operation} of {len(results)} objects')
     return json_response(
         200, batches.encode_batch(results, endpoint.now(), transfer)

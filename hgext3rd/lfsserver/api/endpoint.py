@@ -92,6 +92,24 @@ class TransferSlot:
     __del__ = release
 
 
+# What an endpoint counts: transfers by this server, their bytes, and requests
+# and objects of batches that it refuses, by status. Stored counts depend on the
+# order.
+DOWNLOADS = 'downloads'
+UPLOADS = 'uploads'
+SENT = 'sent bytes'
+RECEIVED = 'received bytes'
+REFUSALS = {
+    status: f'refusals {status}'
+    for status in (401, 403, 409, 413, 422, 429, 503, 507)
+}
+COUNTED = (DOWNLOADS, UPLOADS, SENT, RECEIVED, *REFUSALS.values())
+
+
+def _count_nothing(counts: Mapping[str, int]) -> None:
+    """Take counts that nobody asks for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Everything that the handlers need to serve one repository.
@@ -101,8 +119,8 @@ class Endpoint:
     ``partials`` if uploads cannot be resumed, and ``promises`` if nothing
     deletes blobs. ``url`` is the address of the repository as clients see it,
     without a trailing slash. ``admit`` returns a slot for a transfer or raises
-    Busy, ``log`` takes a line for the blackbox, and ``now`` returns the POSIX
-    time.
+    Busy, ``log`` takes a line for the blackbox, ``count`` adds to the counts of
+    COUNTED, and ``now`` returns the POSIX time.
     """
 
     store: BlobStore
@@ -116,6 +134,12 @@ class Endpoint:
     quota: Quota | None = None
     partials: ResumableUploads | None = None
     promises: PromiseStore | None = None
+    count: Callable[[Mapping[str, int]], None] = _count_nothing
+
+    def count_refusal(self, status: int) -> None:
+        """Count a refused request, or a refused object of a batch."""
+        if status in REFUSALS:
+            self.count({REFUSALS[status]: 1})
 
     def keep(self, blobs: Mapping[str, Blob]) -> Mapping[str, Blob]:
         """Protect intact blobs that a client need not upload.

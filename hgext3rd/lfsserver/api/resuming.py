@@ -14,9 +14,9 @@ from ..formats.batches import MAX_SIZE
 from ..formats.oids import is_oid
 from ..http import fields as httpfields
 from ..stores.blobs import PARTS_LIFETIME, Blob, ResumableUploads
-from .endpoint import Endpoint
+from .endpoint import UPLOADS, Endpoint
 from .messages import LfsRequest, LfsResponse
-from .transfer import limited, reserved
+from .transfer import counted, limited, reserved
 
 VERSION = '1.0.0'
 _MEDIA_TYPE = 'application/offset+octet-stream'
@@ -122,7 +122,7 @@ def append(
     try:
         with reserved(endpoint, oid, known, total) as reservation:
             blocks = limited(
-                request.body.blocks(),
+                counted(endpoint, request.body.blocks()),
                 total - offset,
                 errors.TooLarge('the body is longer than the rest'),
             )
@@ -131,5 +131,7 @@ def append(
                 reservation.stored(endpoint.now())
     finally:
         slot.release()
+    if offset == total:
+        endpoint.count({UPLOADS: 1})
     endpoint.log(f'received {oid} up to {offset} of {total} bytes')
     return _answer(endpoint, 204, offset, total)

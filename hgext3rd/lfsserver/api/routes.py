@@ -120,6 +120,18 @@ def dispatch(
     Raises LfsServerError if there is no route, the permission is missing, or
     the handler fails.
     """
+    try:
+        response = _dispatch(endpoint, request, target)
+    except errors.LfsServerError as error:
+        endpoint.count_refusal(error.status)
+        raise
+    endpoint.count_refusal(response.status)
+    return response
+
+
+def _dispatch(
+    endpoint: Endpoint, request: LfsRequest, target: RouteTarget
+) -> LfsResponse:
     table, path = target
     for pattern, methods in table.items():
         arguments = _match(pattern, path)

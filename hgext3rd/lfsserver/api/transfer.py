@@ -17,7 +17,7 @@ from ..http import fields as httpfields
 from ..stores.blobs import Blob
 from ..stores.content import Block, FileSlice
 from ..stores.quota import Reservation
-from .endpoint import Endpoint, TransferSlot
+from .endpoint import DOWNLOADS, RECEIVED, SENT, UPLOADS, Endpoint, TransferSlot
 from .messages import MAX_DOCUMENT, LfsRequest, LfsResponse, json_response
 
 # The content of an oid never changes, so clients may keep it. Shared proxies
@@ -72,6 +72,7 @@ def download(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
         return LfsResponse(status, headers, None, span.length)
     slot = endpoint.admit()
     content = endpoint.store.read(blob, span.start, span.stop)
+    endpoint.count({DOWNLOADS: 1, SENT: span.length})
     endpoint.log(f'sending {oid} ({span.length} bytes)')
     return LfsResponse(status, headers, Download(content, slot), span.length)
 
@@ -118,7 +119,7 @@ def upload(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
     known = endpoint.keep(endpoint.store.examine([oid])).get(oid)
     slot = endpoint.admit()
     try:
-        content = request.body.blocks()
+        content = counted(endpoint, request.body.blocks())
         if limit:
             content = limited(content, limit, errors.object_too_large(limit))
         with reserved(endpoint, oid, known, length) as reservation:
@@ -129,6 +130,7 @@ def upload(endpoint: Endpoint, request: LfsRequest, oid: str) -> LfsResponse:
                 reservation.stored(endpoint.now())
     finally:
         slot.release()
+    endpoint.count({UPLOADS: 1})
     endpoint.log(f'received {oid}')
     fields = {
         'Content-Type': 'text/plain; charset=utf-8',
@@ -148,6 +150,17 @@ def reserved(
         return nullcontext()
     present = 0 if known is None else known.size
     return endpoint.quota.reserve(oid, max((length or 0) - present, 0))
+
+
+def counted(endpoint: Endpoint, content: Iterable[Block]) -> Iterator[Block]:
+    """Pass ``content`` through and count its bytes."""
+    received = 0
+    try:
+        for block in content:
+            received += len(block)
+            yield block
+    finally:
+        endpoint.count({RECEIVED: received})
 
 
 def limited(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..api.endpoint import Endpoint, Limits, TransferGate
+from ..api.endpoint import COUNTED, Endpoint, Limits, TransferGate
 from ..stores import configured
 
 # ``lfsserver.max-transfers`` is a limit for the whole process.
@@ -68,6 +68,7 @@ def endpoint_of(repo: Any, url: str, log: Callable[[str], None]) -> Endpoint:
         promises=configured.promise_store(repo),
         partials=roles.partials,
         quota=configured.quota(repo, roles),
+        count=configured.counters(repo, COUNTED).add,
     )
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from mercurial import demandimport, util
 
 from .. import errors
 from .blobs import StoreRoles
+from .counters import Counters
 from .files import FileCreator
 from .local import LocalStore
 from .locks import LockStore
@@ -31,6 +33,10 @@ _import_lock = threading.Lock()
 # database. They are kept so that verdicts stay in memory.
 _verdict_caches: dict[str, VerdictCache] = {}
 
+# The counts of each repository, by their folder. They are kept, because a file
+# belongs to each.
+_counters: dict[str, Counters] = {}
+
 # What counts the bytes of each store that has a quota, by the URL of the store
 # and the folder of its reservations.
 _usages: dict[tuple[bytes, str], Usage] = {}
@@ -39,11 +45,12 @@ _usages_lock = threading.Lock()
 
 def _after_fork() -> None:
     """Renew what a thread of the parent may have held or been changing."""
-    global _import_lock, _verdict_caches, _usages, _usages_lock
+    global _import_lock, _verdict_caches, _counters, _usages, _usages_lock
     _import_lock = threading.Lock()
     _usages_lock = threading.Lock()
     _usages = {}
     _verdict_caches = {}
+    _counters = {}
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -66,6 +73,16 @@ def promise_store(repo: Any) -> PromiseStore:
     """Return the promises of ``repo``; a share has those of its source."""
     path = os.fsdecode(repo.svfs.join(b'lfs/promised.sqlite'))
     return PromiseStore(path, _creator(repo))
+
+
+def counters(repo: Any, names: Sequence[str]) -> Counters:
+    """Return the counts of what has been done for ``repo``, by ``names``."""
+    folder = os.fsdecode(repo.cachevfs.join(b'lfs-counts'))
+    if folder not in _counters:
+        found = Counters(folder, names, _creator(repo))
+        # Another thread may have been faster.
+        _counters.setdefault(folder, found)
+    return _counters[folder]
 
 
 def blob_store(repo: Any) -> StoreRoles:
@@ -122,14 +139,24 @@ def quota(repo: Any, roles: StoreRoles) -> Quota | None:
     limit = repo.ui.configbytes(b'lfsserver', b'quota')
     if limit <= 0:
         return None
-    folder = os.fsdecode(repo.svfs.join(b'lfs/reserved'))
+    return Quota(limit, usage(repo, roles), _reserved(repo), _creator(repo))
+
+
+def usage(repo: Any, roles: StoreRoles) -> Usage:
+    """Return what counts the bytes of the store of ``repo``.
+
+    It is kept, because the first count reads the whole store.
+    """
     with _usages_lock:
-        # Kept, because the first count reads the whole store.
-        key = (repo.ui.config(b'lfsserver', b'store'), folder)
+        key = (repo.ui.config(b'lfsserver', b'store'), _reserved(repo))
         if key not in _usages:
             _usages[key] = roles.maintenance.usage()
-        usage = _usages[key]
-    return Quota(limit, usage, folder, _creator(repo))
+        return _usages[key]
+
+
+def _reserved(repo: Any) -> str:
+    """Return the folder of what uploads have reserved of the quota."""
+    return os.fsdecode(repo.svfs.join(b'lfs/reserved'))
 
 
 def _user_cache(repo: Any, creator: FileCreator) -> UserCache | None:

@@ -53,6 +53,7 @@ SELECT_PAGE = (
     ' ORDER BY seq LIMIT ?5'
 )
 SELECT_OWNERS = 'SELECT path, owner FROM lock WHERE owner <> ?'
+SELECT_COUNT = 'SELECT count(*) FROM lock'
 DELETE = 'DELETE FROM lock WHERE id = ?'
 
 DEFAULT_LIMIT = 100
@@ -175,6 +176,14 @@ class LockStore:
             ).fetchall()
         following = str(rows[size][0]) if len(rows) > size else None
         return LockPage(tuple(_lock(row) for row in rows[:size]), following)
+
+    def count(self) -> int:
+        """Return the number of locks."""
+        if not os.path.exists(self._path):
+            return 0
+        with self._database() as db:
+            (count,) = db.execute(SELECT_COUNT).fetchone()
+        return int(count)
 
     def owners(self, *, excluding: str) -> dict[str, str]:
         """Return the owners of locked paths, on whatever ref.

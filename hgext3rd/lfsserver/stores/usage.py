@@ -38,6 +38,9 @@ class Usage(Protocol):
         StoreUnavailable.
         """
 
+    def count(self) -> int:
+        """Return the number of blobs when ``total`` was last called."""
+
     def expect(self, oid: str, size: int, until: float) -> None:
         """Count a blob that the store gets, or just got, with its size.
 
@@ -48,7 +51,7 @@ class Usage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The bytes in a directory while it had the modification time ``mtime``.
+    """The ``count`` and bytes of blobs in a directory while it had the modification time ``mtime``.
 
     ``parts`` are the names of uploads in progress, which do not count in
     ``size``, with their oids. ``settled`` says whether any change gives it another
@@ -56,6 +59,7 @@ class Shard:
     """
 
     mtime: int
+    count: int
     size: int
     parts: Mapping[str, str]
     settled: bool
@@ -105,6 +109,7 @@ class LocalUsage:
             return known
         coarse = state.st_mtime_ns % 1_000_000_000 == 0
         age = time.time() - state.st_mtime
+        count = 0
         size = 0
         parts = {}
         with os.scandir(path) as entries:
@@ -116,8 +121,14 @@ class LocalUsage:
                 elif is_oid(name + entry.name):
                     with suppress(FileNotFoundError):
                         size += entry.stat().st_size
+                        count += 1
         settled = age > (_SECOND if coarse else _TICK)
-        return Shard(state.st_mtime_ns, size, parts, settled)
+        return Shard(state.st_mtime_ns, count, size, parts, settled)
+
+    def count(self) -> int:
+        """See Usage."""
+        with self._lock:
+            return sum(shard.count for shard in self._shards.values())
 
     def expect(self, oid: str, size: int, until: float) -> None:
         """See Usage; the directories tell."""
@@ -138,6 +149,7 @@ class ListedUsage:
         self._listing = listing
         self._parts: list[tuple[str, int]] = []
         self._size = 0
+        self._count = 0
         self._listed = float('-inf')
         self._expected: dict[str, tuple[int, float]] = {}
         self._lock = threading.Lock()
@@ -149,6 +161,7 @@ class ListedUsage:
                 blobs, parts = self._listing()
                 self._parts = list(parts)
                 self._size = sum(blobs.values())
+                self._count = len(blobs)
                 now = time.time()
                 self._expected = {
                     oid: (size, until)
@@ -167,6 +180,11 @@ class ListedUsage:
                 if oid not in running and oid not in self._expected
             )
             return self._size + expected + parts_size
+
+    def count(self) -> int:
+        """See Usage."""
+        with self._lock:
+            return self._count + len(self._expected)
 
     def expect(self, oid: str, size: int, until: float) -> None:
         """See Usage."""
