@@ -40,6 +40,7 @@ LINES: Sequence[Line] = (
     ('``clone --pull``: memory', 'clone --pull', 'sqlite', PEAK),
     ('``update`` from nothing: CPU', 'update', 'sqlite', CPU),
     ('``commit`` of one file: wall', 'commit', 'sqlite', WALL),
+    ('``commit`` of one file: CPU', 'commit', 'sqlite', CPU),
     ('``log -p`` of one file: CPU', 'log -p', 'sqlite', CPU),
     ('``annotate``: CPU', 'annotate', 'sqlite', CPU),
     ('``cat`` of an old revision: CPU', 'cat', 'sqlite', CPU),
@@ -49,6 +50,10 @@ LINES: Sequence[Line] = (
     ('Small LFS files: ``hg clone``', 'hg clone', 'lfsserver', OBJECTS),
     ('Small LFS files: ``git-lfs fetch``', 'git-lfs', 'lfsserver', OBJECTS),
 )
+
+#: A machine is busy with other work if this many processes wait for each core.
+#: A benchmark alone makes one or two wait.
+BUSY = 2
 
 #: Widths of the columns.
 WIDTHS = (40, 15, 14, 5)
@@ -146,6 +151,8 @@ def figures(results: Sequence[Result], history: History | None) -> str:
         text += f' ({history.changesets} changesets)'
     text += f', {os.cpu_count()} cores. A ratio below 1 means less than without'
     text += ' Amalgam, which is better except for rates (objects/s and MB/s).'
+    if os.getloadavg()[2] > BUSY * (os.cpu_count() or 1):
+        text += ' The machine was busy with other work, so wall times are long.'
     rule = '  '.join('=' * width for width in WIDTHS)
     heading = _line(
         'what', f'Mercurial {version}', 'with Amalgam', 'ratio'

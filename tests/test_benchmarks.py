@@ -249,6 +249,15 @@ def test_readme_shows_figures_of_one_history(tmp_path: pathlib.Path) -> None:
     assert readme.read_text() == again
 
 
+@pytest.mark.parametrize('load, busy', [(0.1, False), (1000.0, True)])
+def test_readme_says_that_the_machine_was_busy(
+    monkeypatch: pytest.MonkeyPatch, load: float, busy: bool
+) -> None:
+    monkeypatch.setattr(os, 'getloadavg', lambda: (0.0, 0.0, load))
+    text = ' '.join(summary.figures([], None).split())
+    assert ('The machine was busy' in text) is busy
+
+
 @pytest.mark.parametrize(
     ('document', 'name'),
     [
