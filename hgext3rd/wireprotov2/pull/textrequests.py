@@ -18,7 +18,7 @@ from mercurial.i18n import _
 
 from ..client import failures
 from ..client.exchange import CommandCall, Exchange
-from ..client.http import HTTPClient
+from ..client.transport import Transport
 from ..proto.errors import ProtocolError
 from . import records
 from .arriving import Arrival
@@ -34,7 +34,7 @@ Specifier = Mapping[bytes, Any]
 
 def by_changeset(
     repo: Any,
-    client: HTTPClient,
+    client: Transport,
     specifier: Specifier,
     paths: Collection[bytes] | None,
     arrival: Arrival,
@@ -72,7 +72,7 @@ def by_changeset(
 
 def by_node(
     repo: Any,
-    client: HTTPClient,
+    client: Transport,
     files: Mapping[bytes, Sequence[bytes]],
     arrival: Arrival,
 ) -> None:
@@ -113,7 +113,7 @@ def by_node(
 
 
 def _answered(
-    client: HTTPClient,
+    client: Transport,
     batch: Sequence[tuple[bytes, Sequence[bytes]]],
     arrival: Arrival,
 ) -> Iterator[tuple[bytes, Sequence[bytes]]]:
