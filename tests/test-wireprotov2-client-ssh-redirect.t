@@ -31,6 +31,7 @@ Segments over ssh come from the object store that the server announces
   > small = $TESTTMP/small.py
   > [wireprotov2]
   > cacher = objectstore
+  > cacher.identity = test
   > cacher.objectstore.url = file://$TESTTMP/store
   > cacher.objectstore.redirect = yes
   > cacher.objectstore.public-url = http://127.0.0.1:$HGPORT1/

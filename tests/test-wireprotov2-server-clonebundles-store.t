@@ -33,10 +33,13 @@ Clone bundles in the object store of the cacher
   $ hg -R repo admin::wire-warm
   2 segments built, 0 were there already
   2 clone bundles made, 0 old ones removed
+  2 pull bundles made, 0 old ones removed
   $ sed -E 's/[0-9a-f]{16}[.]hg/X.hg/' repo/.hg/clonebundles.manifest
   http://$LOCALIP:$HGPORT1/bundles/*-zstd-v2-X.hg BUNDLESPEC=zstd-v2 AMALGAM=1 (glob)
   http://$LOCALIP:$HGPORT1/bundles/*-gzip-v2-X.hg BUNDLESPEC=gzip-v2 AMALGAM=1 (glob)
   $ ls repo/.hg/bundle-cache
+  pull-gzip-v2-*.hg (glob)
+  pull-zstd-v2-*.hg (glob)
 
 Mercurial without the extension fetches them from there, also version 6.0
 

@@ -91,7 +91,7 @@ def debugwireprotov2(ui: Any, path: bytes, **opts: Any) -> None:
     helpbasic=False,
 )
 def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
-    """build all segments of the history ahead of time, and clone bundles
+    """build segments of the history ahead of time, clone and pull bundles
 
     Clients with this extension clone the public history in segments. A server
     that has the segments in its cache spends almost no time on a clone. This
@@ -106,7 +106,7 @@ def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
     If ``wireprotov2.clonebundles`` is set, the command also makes clone bundles
     for clients without this extension. It makes a new one when the last lacks
     5% of the history or more than 1000 changesets, and removes the old one a
-    day later.
+    day later. Pull bundles have the changesets of one segment each.
 
     The command takes no lock, and it can be interrupted and run again.
 
@@ -115,7 +115,8 @@ def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
 
     Template keywords: ``built`` and ``present`` are numbers of segments,
     ``size`` is the number of bytes built, ``bundlesmade`` and
-    ``bundlesremoved`` are numbers of clone bundles.
+    ``bundlesremoved`` are numbers of clone bundles, ``pullbundlesmade`` and
+    ``pullbundlesremoved`` those of pull bundles.
 
     Returns 0 on success.
     """
@@ -138,6 +139,14 @@ def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
             _(b'%d clone bundles made, %d old ones removed\n'),
             bundles.made,
             bundles.removed,
+        )
+        pulls = outcome.pulls
+        fm.condwrite(
+            not ui.quiet and (pulls.made or pulls.removed),
+            b'pullbundlesmade pullbundlesremoved',
+            _(b'%d pull bundles made, %d old ones removed\n'),
+            pulls.made,
+            pulls.removed,
         )
         fm.data(size=outcome.size)
     return 0

@@ -59,7 +59,7 @@ from . import censoring, compat, peer, requirements
 from .client import connections, handshake, pace
 from .proto import tunnel
 from .pull import deepen, ondemand, parents, resume, steps
-from .server import hgserve, load, ssh, wsgi
+from .server import hgserve, load, pullbundles, ssh, wsgi
 from .shallow import absence, account, demand, prefetch
 from .shallow import repo as shallow_repo
 
@@ -105,9 +105,15 @@ def uisetup(ui: object) -> None:
 
 
 def reposetup(ui: object, repo: Any) -> None:
-    """Set up a repository of limited depth; repair a clone that was killed."""
+    """Set up a repository; repair a clone that was killed."""
     if not repo.local():
         return
+    config = repo.ui
+    if config.configlist(b'wireprotov2', b'clonebundles') and (
+        not config.hasconfig(b'server', b'pullbundle')
+    ):
+        # Mercurial then sends pull bundles to clients that lack much.
+        config.setconfig(b'server', b'pullbundle', True, b'wireprotov2')
     if requirements.SHALLOW in repo.requirements:
         shallow_repo.adopt(repo)
         ondemand.register(repo)
@@ -180,10 +186,21 @@ def _generatev1wireproto(orig: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _setup_bundles() -> None:
-    """Tell clients of clone bundles, over HTTP and ssh."""
+    """Tell clients of clone bundles, over HTTP and ssh; send pull bundles."""
     extensions.wrapfunction(
         wireprotov1server, '_capabilities', _advertise_bundles
     )
+
+    # Pull bundles are not for everybody, and a list may be wrong.
+    extensions.wrapfunction(
+        wireprotov1server, 'find_pullbundle', _find_pullbundle
+    )
+
+
+def _find_pullbundle(orig: Any, repo: Any, *args: Any) -> Any:
+    if not wsgi.enabled(repo.ui):
+        return orig(repo, *args)
+    return pullbundles.find(orig, repo, *args)
 
 
 def _advertise_bundles(orig: Any, repo: Any, proto: Any) -> list[bytes]:

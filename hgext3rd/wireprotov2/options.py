@@ -137,7 +137,8 @@ OPTIONS: tuple[Option, ...] = (
         ``zstd-v2 streamv2``, which :hg:`admin::wire-warm` makes and lists in
         ``clonebundles.manifest``. A client takes the first that it can read.
         They are kept in the object store of the cacher if clients can reach it,
-        otherwise in ``.hg/bundle-cache``.""",
+        otherwise in ``.hg/bundle-cache``. Pull bundles are made for those of
+        version ``v2``, always in that folder.""",
     ),
     _option(
         'on-demand',

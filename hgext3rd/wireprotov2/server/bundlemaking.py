@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writing a bundle of the public history for Mercurial without extensions.
+"""Writing bundles of public history for Mercurial without extensions.
 
 Nothing here knows where bundles are kept.
 """
@@ -7,6 +7,7 @@ Nothing here knows where bundles are kept.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from mercurial import (
@@ -32,14 +33,30 @@ def make(
     source = repo
     if stream and not _can_be_copied(repo):
         source = _as_revlogs(repo, heads, os.path.join(temporary, b'revlogs'))
-    options: dict[str, Any] = {'type': spec}
     if stream:
-        options['all'] = True
+        _bundle(source, path, type=spec, all=True)
     else:
-        options['base'] = [b'null']
-        options['rev'] = [hex(node) for node in heads]
-    with source.ui.configoverride({(b'ui', b'quiet'): b'yes'}, b'wireprotov2'):
-        commands.bundle(source.ui, source, path, **options)
+        make_part(source, spec, [], heads, path)
+
+
+def make_part(
+    repo: Any,
+    spec: bytes,
+    bases: Sequence[bytes],
+    heads: Sequence[bytes],
+    path: bytes,
+) -> None:
+    """Write a bundle of ``heads`` and their ancestors to ``path``.
+
+    ``bases`` and their ancestors are left out.
+    """
+    base = [hex(node) for node in bases] or [b'null']
+    _bundle(repo, path, type=spec, base=base, rev=[hex(node) for node in heads])
+
+
+def _bundle(repo: Any, path: bytes, **options: Any) -> None:
+    with repo.ui.configoverride({(b'ui', b'quiet'): b'yes'}, b'wireprotov2'):
+        commands.bundle(repo.ui, repo, path, **options)
 
 
 def _can_be_copied(repo: Any) -> bool:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mercurial import error
-from mercurial import vfs as vfsmod
 from mercurial.i18n import _
 
 from ..proto import cbor
 from ..proto.errors import CBORError
+from . import bundlelist
 
 #: The file, in ``.hg``, and the version of its content.
 FILE = b'wireprotov2-bundles'
@@ -47,14 +47,9 @@ class Bundle:
 _FIELDS = tuple(Bundle.__dataclass_fields__)
 
 
-def folder(repo: Any) -> Any:
-    """Return ``.hg`` as a vfs for files that are written without the wlock."""
-    return vfsmod.vfs(repo.path)
-
-
 def read(repo: Any) -> list[Bundle]:
     """Return the bundles that are known, oldest first."""
-    data = folder(repo).tryread(FILE)
+    data = bundlelist.files(repo).tryread(FILE)
     if not data:
         return []
     try:
@@ -73,7 +68,7 @@ def read(repo: Any) -> list[Bundle]:
 
 
 def write(repo: Any, bundles: Sequence[Bundle]) -> None:
-    with folder(repo)(FILE, b'wb', atomictemp=True) as stream:
+    with bundlelist.files(repo)(FILE, b'wb', atomictemp=True) as stream:
         stream.write(cbor.encode(VERSION))
         for bundle in bundles:
             stream.write(

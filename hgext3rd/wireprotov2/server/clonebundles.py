@@ -9,34 +9,28 @@ them. Nothing here knows segments; a client with this extension prefers those.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from mercurial import (
     bundlecaches,
-    encoding,
     error,
     exchange,
     util,
 )
-from mercurial import lock as lockmod
 from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import stringutil
 
 from .. import censoring
 from ..cache import base
-from . import bundlemaking, bundlerecord
+from . import bundlelist, bundlemaking, bundlerecord
+from .bundlelist import BundleChanges
 from .bundlerecord import Bundle
-
-#: The lock of who changes the bundles, in ``.hg``.
-LOCK = b'wireprotov2-bundles.lock'
 
 #: A bundle is replaced when more changesets than this, and more than this share
 #: of the history, are not in it. Mercurial's own clone bundles do the same.
@@ -47,20 +41,9 @@ MOST_SHARE = 0.05
 #: read the list just before, and may be slow.
 GRACE = 24 * 3600
 
-#: An attribute of the lines that were written here.
-MARK = b'AMALGAM=1'
-
 #: What addresses of bundles beside the repository begin with. Mercurial serves
 #: these itself, over HTTP and ssh.
 INLINE = b'peer-bundle-cache://'
-
-
-@dataclass(slots=True)
-class BundleChanges:
-    """How many bundles were ``made``, and how many ``removed``."""
-
-    made: int = 0
-    removed: int = 0
 
 
 def specifications(repo: Any) -> list[bytes]:
@@ -94,20 +77,10 @@ def refresh(repo: Any, store: base.FileStore | None) -> BundleChanges:
     """Make the bundles that are missing or too old; remove those replaced.
 
     ``store`` is where clients can fetch them; without it, they are kept beside
-    the repository. If another process does the same, this does nothing. Raises
-    ``Abort``, and then everything that clients see is as before.
+    the repository. The caller has the lock of ``bundlelist``. Raises ``Abort``,
+    and then everything that clients see is as before.
     """
-    wanted = specifications(repo)
-    if not concerned(repo):
-        return BundleChanges()
-    try:
-        lock = lockmod.lock(repo.vfs, LOCK, timeout=0)
-    except error.LockHeld:
-        return BundleChanges()
-    try:
-        return _Refreshing(repo, store, wanted).run()
-    finally:
-        lock.release()
+    return _Refreshing(repo, store, specifications(repo)).run()
 
 
 class _Refreshing:
@@ -196,7 +169,7 @@ class _Refreshing:
         bundlerecord.write(repo, self._bundles)
         folder = _folder(repo)
         os.makedirs(folder, exist_ok=True)
-        with _temporary(folder) as temporary:
+        with bundlelist.temporary(folder) as temporary:
             path = os.path.join(temporary, name)
             bundlemaking.make(repo, spec, heads, path, temporary)
             with open(path, 'rb') as stream:
@@ -225,11 +198,7 @@ class _Refreshing:
 
     def _list(self) -> None:
         """Write the list for clients; keep the lines of others."""
-        repo = self._repo
-        old = repo.vfs.tryread(bundlecaches.CB_MANIFEST_FILE)
-        lines = [
-            line for line in old.splitlines() if MARK not in line.split(b' ')
-        ]
+        lines = []
         current = [b for b in self._bundles if not b.retired]
         # In the order of the configuration, since clients take the first.
         for bundle in sorted(
@@ -243,17 +212,10 @@ class _Refreshing:
                     url = self._store.url(bundle.name)
                 except base.CacherError as e:
                     raise _failure(bundle.wanted, e) from None
-            lines.append(b'%s BUNDLESPEC=%s %s' % (url, bundle.spec, MARK))
-        new = b''.join(line + b'\n' for line in lines)
-        if new == old:
-            return
-        if not new:
-            repo.vfs.tryunlink(bundlecaches.CB_MANIFEST_FILE)
-            return
-        with bundlerecord.folder(repo)(
-            bundlecaches.CB_MANIFEST_FILE, b'wb', atomictemp=True
-        ) as stream:
-            stream.write(new)
+            lines.append(
+                b'%s BUNDLESPEC=%s %s' % (url, bundle.spec, bundlelist.MARK)
+            )
+        bundlelist.write(self._repo, bundlecaches.CB_MANIFEST_FILE, lines)
 
     def _remove(self, now: int) -> None:
         """Remove bundles that nobody can be reading any more."""
@@ -293,16 +255,7 @@ def _retired(bundle: Bundle, now: int) -> Bundle:
 
 
 def _failure(spec: bytes, cause: Exception) -> error.Abort:
-    if isinstance(cause, error.Abort):
-        reason = cause.message
-    elif isinstance(cause, OSError):
-        reason = encoding.strtolocal(cause.strerror or str(cause))
-    else:
-        reason = encoding.strtolocal(str(cause))
-    return error.Abort(
-        _(b'cannot make the clone bundle %s: %s') % (spec, reason),
-        hint=_(b'clients get the bundles that were there before'),
-    )
+    return bundlelist.failure(_(b'clone bundle'), spec, cause)
 
 
 def _folder(repo: Any) -> bytes:
@@ -310,12 +263,3 @@ def _folder(repo: Any) -> bytes:
     root = repo.ui.config(b'server', b'peer-bundle-cache-root')
     folder: bytes = repo.vfs.join(root)
     return folder
-
-
-@contextlib.contextmanager
-def _temporary(folder: bytes) -> Iterator[bytes]:
-    """Make a folder on the file system of ``folder``; remove it at the end."""
-    with tempfile.TemporaryDirectory(
-        prefix=b'.new-', dir=folder, ignore_cleanup_errors=True
-    ) as path:
-        yield path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building ahead of time what clones need: segments and clone bundles.
+"""Building ahead of time what clones need: segments, clone bundles and pull bundles.
 
 This is what ``hg admin::wire-warm`` does. For segments it only fills the cache:
 everything is checked again when a request is answered.
@@ -17,29 +17,29 @@ from ..access import requester
 from ..cache import base, factory, service
 from ..segments import bundle
 from ..segments.history import History
-from . import clonebundles
+from . import bundlelist, clonebundles, pullbundles
+from .bundlelist import BundleChanges
 
 
 @dataclass(slots=True)
 class Outcome:
     """The result: ``built`` segments, which have ``size`` bytes together.
 
-    ``present`` is how many segments the cache had already. ``bundles`` tells
-    what happened to clone bundles.
+    ``present`` is how many segments the cache had already. ``bundles`` and
+    ``pulls`` tell what happened to clone bundles and pull bundles.
     """
 
     built: int = 0
     size: int = 0
     present: int = 0
-    bundles: clonebundles.BundleChanges = field(
-        default_factory=clonebundles.BundleChanges
-    )
+    bundles: BundleChanges = field(default_factory=BundleChanges)
+    pulls: BundleChanges = field(default_factory=BundleChanges)
 
 
 def warm(ui: Any, repo: Any) -> Outcome:
     """Fill the cache with all segments, the closed ones strongly compressed.
 
-    Makes the clone bundles that the configuration asks for as well. If this is
+    Makes the clone and pull bundles that the configuration asks for as well. If this is
     interrupted, the next run continues. Raises ``Abort`` if there is no cache
     that outlives this process and no clone bundle is wanted, or if access to
     the repository is limited.
@@ -67,7 +67,14 @@ def warm(ui: Any, repo: Any) -> Outcome:
     if cache is not None:
         _fill(ui, history, cache, outcome)
     store = None if cache is None else cache.file_store()
-    outcome.bundles = clonebundles.refresh(repo, store)
+    if clonebundles.concerned(repo):
+        with bundlelist.locked(repo) as possible:
+            # Otherwise, another process does the same.
+            if possible:
+                outcome.bundles = clonebundles.refresh(repo, store)
+                specs = clonebundles.specifications(repo)
+                closed = history.segments().closed
+                outcome.pulls = pullbundles.refresh(repo, specs, closed)
     return outcome
 
 
