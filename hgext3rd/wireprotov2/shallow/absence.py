@@ -8,6 +8,8 @@ another extension put there. Nothing here fetches or changes anything.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from mercurial.node import nullrev
@@ -15,6 +17,9 @@ from mercurial.revlogutils.constants import REVIDX_EXTSTORED
 
 from ..requirements import SHALLOW
 from . import texts
+
+#: The most files that ``kept_open`` keeps.
+MOST_OPENED = 5000
 
 
 def is_shallow(repo: Any) -> bool:
@@ -28,8 +33,36 @@ def of_file(repo: Any, path: bytes) -> Any:
     While revisions are added to a file, parts of them are on disk, and no other
     object of that file must be opened.
     """
-    adding = getattr(repo.unfiltered(), 'shallow_adding', {}).get(path)
-    return repo.file(path)._revlog if adding is None else adding
+    repo = repo.unfiltered()
+    adding = getattr(repo, 'shallow_adding', {}).get(path)
+    if adding is not None:
+        return adding
+    opened: dict[bytes, Any] | None = vars(repo).get('shallow_opened')
+    if opened is None:
+        return repo.file(path)._revlog
+    found = opened.get(path)
+    if found is None:
+        if len(opened) >= MOST_OPENED:
+            opened.clear()
+        found = opened[path] = repo.file(path)._revlog
+    return found
+
+
+@contextlib.contextmanager
+def kept_open(repo: Any) -> Iterator[None]:
+    """Let ``of_file`` open each file once meanwhile.
+
+    Opening a file reads its index, and several steps look at the same files.
+    """
+    repo = repo.unfiltered()
+    if vars(repo).get('shallow_opened') is not None:
+        yield
+        return
+    repo.shallow_opened = {}
+    try:
+        yield
+    finally:
+        repo.shallow_opened = None
 
 
 def is_absent(storage: Any, rev: int) -> bool:

@@ -100,6 +100,11 @@ def provide(repo: Any, wanted: Wanted) -> None:
     ``MissingFileData`` if the data of one cannot be had.
     """
     repo = repo.unfiltered()
+    with absence.kept_open(repo):
+        _provide(repo, wanted)
+
+
+def _provide(repo: Any, wanted: Wanted) -> None:
     missing = _missing(repo, wanted)
     if not missing:
         return

@@ -34,7 +34,7 @@ _ENTRY = struct.Struct('>20sQI')
 #: Compressed bytes that wait to be written together.
 FLUSH_BYTES = 4 << 20
 
-LEVEL = 6
+LEVEL = 3
 
 #: What the name of the lock ends with.
 LOCK_SUFFIX = b'.lock'
