@@ -29,7 +29,7 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check install -q -c constrai
 EDIT  := --config-settings editable_mode=compat -e
 PIN   := $(if $(HG_VERSION),"mercurial==$(HG_VERSION).*")
 
-.PHONY: help demo tests tests-interactive coverage conformance lint docs format bench bench-quick bench-scale dist \
+.PHONY: help demo tests tests-interactive coverage conformance lint docs format bench bench-quick bench-path bench-scale dist \
 	clean
 
 help:
@@ -45,6 +45,8 @@ help:
 	@echo "                        (HISTORIES=... for repositories of your own)"
 	@echo "make bench              run the whole benchmark in about 20 minutes and"
 	@echo "                        rewrite docs/benchmarks and the table in README.rst"
+	@echo "make bench-path         measure what each step from stock hgweb saves a server,"
+	@echo "                        on HISTORIES"
 	@echo "make bench-scale        measure how costs grow with history, in an hour"
 	@echo "                        or more, and rewrite the curves in docs/benchmarks"
 	@echo "make dist               build sdist and wheel into dist/"
@@ -125,6 +127,9 @@ bench-quick: $(VENV)/.bench
 bench: $(VENV)/.bench
 	@$(BENCH) --publish docs/benchmarks --readme README.rst \
 	  $(PACKAGES:%=--package %) $(HISTORIES)
+
+bench-path: $(VENV)/.bench
+	@$(BENCH).path $(HISTORIES)
 
 bench-scale: $(VENV)/.bench
 	@$(BENCH).scale --publish docs/benchmarks $(ARGS)

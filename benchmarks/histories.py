@@ -86,7 +86,7 @@ def slice_of(
     while True:
         revlog = workspace.fresh('slice')
         revset = f'heads(limit(not secret(), {wanted}))'
-        cpu = _clone_revset(workspace, 'core', source, revset, revlog)
+        cpu = clone_revset(workspace, 'core', source, revset, revlog)
         count = _count(workspace, revlog)
         if count < wanted or cpu >= seconds:
             break
@@ -122,10 +122,10 @@ def clone_until(
 ) -> None:
     """Clone the changesets up to and including number ``last``."""
     source = history.of(config)
-    _clone_revset(workspace, config, source, f'heads(0:{last})', target)
+    clone_revset(workspace, config, source, f'heads(0:{last})', target)
 
 
-def _clone_revset(
+def clone_revset(
     workspace: Workspace,
     config: str,
     source: pathlib.Path,

@@ -19,10 +19,12 @@ import pytest
 
 from benchmarks import (
     __main__,
+    admission,
     generate,
     histories,
     measure,
     network,
+    path,
     processes,
     report,
     rows_scale,
@@ -612,3 +614,45 @@ def test_curves_show_growth() -> None:
     # A row that is missing at one size leaves a gap.
     text = report.curves({1: [measured(2)], 4: []})
     assert text.splitlines()[1].split()[-2:] == ['1.000', '-']
+
+
+def test_requests_for_admission_are_repeatable() -> None:
+    asked = list(admission.requests(0, 30, 2))
+    assert asked == list(admission.requests(0, 30, 2))
+    heads = [head for _known, head in asked]
+    assert heads == sorted(heads)
+    # Two jobs of CI after each of the ten pushes, and pulls of developers.
+    assert asked.count((2, 3)) >= 2
+    assert len(asked) > 20
+
+
+def test_admission_after_more_requests_stores_less() -> None:
+    class Server(admission.Server):
+        def __init__(self) -> None:
+            self.costs = {}
+
+        def cost(self, key: admission.Key) -> admission.Cost:
+            return admission.Cost(1_000_000, 1.0)
+
+    asked = [(0, 1)] * 40
+    lines = [admission.replay(Server(), asked, after) for after in (1, 2)]
+    assert lines[0].endswith('98% hits, 1.00 s of CPU, 1 entries, 1.00 MB')
+    # Each worker counts for itself.
+    assert lines[1].endswith('1 entries, 1.00 MB')
+    computed = float(lines[1].split('hits, ')[1].split(' s')[0])
+    assert 2 <= computed <= admission.WORKERS + 1
+
+
+def test_table_of_steps_has_ratios_to_the_first() -> None:
+    def outcome(name: str, seconds: float, once: float) -> path.Outcome:
+        measured = dict.fromkeys(path.HEADINGS, seconds)
+        return path.Outcome(name, measured, once, 8.6)
+
+    text = path.table([outcome('stock', 2, 0), outcome('step', 0.5, 1.5)])
+    lines = text.splitlines()
+    assert len({len(line) for line in lines if line[0] == '='}) == 1
+    assert lines[3].split() == ['stock', *['2.00', '(1.00)'] * 4, '8.6', 'MB']
+    assert lines[4].split() == [
+        *('step', *['0.50', '(0.25)'] * 4),
+        *('1.5', '8.6', 'MB'),
+    ]
