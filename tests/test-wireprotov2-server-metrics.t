@@ -153,9 +153,13 @@ scraper logs in as any other user.
   amalgam_wire_waiting{repository="one"} 0.0
   amalgam_wire_waiting{repository="two"} 0.0
 
-The cacher belongs to all repositories, also to those that nobody may see here
+The cacher belongs to all repositories, also to those that not everybody may read
 
-  $ grep -c '^amalgam_cache_size' scraper.txt
+  $ grep '^amalgam_cache_[sel].*cacher' scraper.txt | sed 's/ .*//'
+  amalgam_cache_entries{cacher="memory"}
+  amalgam_cache_limit_bytes{cacher="memory"}
+  amalgam_cache_size_bytes{cacher="memory"}
+  $ grep -c '^amalgam_cache_size' alice.txt
   0
   [1]
 
@@ -167,19 +171,21 @@ A repository that cannot be opened is in the log once
   no metrics of $TESTTMP/broken/repo: repository requires features unknown to this Mercurial: unheard-of
   $ killdaemons.py; rm error.log
 
-Without the repositories that nobody may see, the size of the cacher is shown
+A value that cannot be read counts as a failure, and hides nothing else
 
-  $ grep -v 'hidden\|broken' web.conf > web2.conf
+  $ grep -v 'broken' web.conf > web2.conf
   $ serve --web-conf web2.conf
-  $ hg clone -q http://alice:secret@localhost:$HGPORT/one one2
-  $ scrape scraper | grep '^amalgam_cache_[sel].*cacher' | sed 's/ .*//'
-  amalgam_cache_entries{cacher="memory"}
-  amalgam_cache_limit_bytes{cacher="memory"}
-  amalgam_cache_size_bytes{cacher="memory"}
-  $ scrape alice | grep '^amalgam_cache_size'
-  [1]
+  $ cat >> two/.hg/hgrc << EOF
+  > [wireprotov2]
+  > limit.computing = many
+  > EOF
+  $ scrape scraper | grep '^amalgam_\(repo\|scrape\)'
+  amalgam_repositories 3.0
+  amalgam_scrape_failures 1.0
+  $ sed 's/.*no metrics/no metrics/' error.log; rm error.log two/.hg/hgrc
+  no metrics of wireprotov2: wireprotov2.limit.computing is not a valid integer ('many')
 
-A repack is counted; a repository of another name is not in the way
+A repack is counted
 
   $ hg -R private admin::sqlite-repack -q
   $ scrape scraper | grep '^amalgam_store_[lr]' | grep -v bytes | sed 's/e+09/N/;s/ [0-9.]*N/ N/'

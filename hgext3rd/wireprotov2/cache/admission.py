@@ -11,9 +11,8 @@ import threading
 
 from ...amalgam.lru import LRU
 
-#: How many keys are counted in a process, at about 150 bytes each. The keys that
-#: were not asked for in the longest time are forgotten. A busy server has about
-#: as many different requests in a day.
+#: How many keys are counted in a process. They take 10 MB, if that option is set.
+#: The keys that were not asked for in the longest time are forgotten.
 MOST_KEYS = 50_000
 
 

@@ -48,6 +48,7 @@ def of_repository(
     exposition = Exposition()
     failures = _measure(exposition, repo, _NO_LABELS, report)
     for resource in gauges.resources(repo):
+        # How many others use a common one is not known here.
         if alone or not resource.common:
             failures += _add(exposition, resource, _NO_LABELS, report)
     wanted = {metrics.digest(repo): ['']}
@@ -67,29 +68,30 @@ def of_server(
     exposition = Exposition()
     failures = 0
     wanted: dict[str, list[str]] = {}
-    # The names of the repositories that use a resource; None for those that
-    # the requester may not see.
-    users: dict[Any, list[str | None]] = {}
+    users: dict[Any, list[_Served]] = {}
     resources: dict[Any, gauges.Resource] = {}
     shown = 0
     for found in _served(app, req, res, report):
         if found is None:
             failures += 1
             continue
-        name = found.name if found.visible else None
-        for resource in gauges.resources(found.repo):
-            resources[resource.key] = resource
-            users.setdefault(resource.key, []).append(name)
-        if name is None:
+        with _guarded('wireprotov2', report) as failed:
+            for resource in gauges.resources(found.repo):
+                resources[resource.key] = resource
+                users.setdefault(resource.key, []).append(found)
+        failures += len(failed)
+        if not found.shown:
             continue
         shown += 1
-        wanted.setdefault(metrics.digest(found.repo), []).append(name)
+        wanted.setdefault(metrics.digest(found.repo), []).append(found.name)
         failures += _measure(
-            exposition, found.repo, {'repository': name}, report
+            exposition, found.repo, {'repository': found.name}, report
         )
-    for key, names in users.items():
-        if None not in names:
-            owner = {'repository': str(names[0])} if len(names) == 1 else {}
+    for key, using in users.items():
+        if any(user.shown for user in using) and all(
+            user.readable for user in using
+        ):
+            owner = {'repository': using[0].name} if len(using) == 1 else {}
             failures += _add(exposition, resources[key], owner, report)
     for metric, sample, name in metrics.counted(wanted):
         exposition.add_counted(metric, sample, {'repository': name})
@@ -108,17 +110,22 @@ def of_server(
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """A repository of a server, and whether the requester may see its name."""
+    """A repository of a server.
+
+    ``readable`` says whether the requester may pull from it, ``shown`` whether
+    the scrape has it under its name.
+    """
 
     name: str
     repo: Any
-    visible: bool
+    readable: bool
+    shown: bool
 
 
 def _served(
     app: Any, req: Any, res: Any, report: Report
 ) -> Iterator[_Served | None]:
-    """Yield the repositories that count requests; None if one is broken."""
+    """Yield all repositories; None for one that cannot be opened."""
     for name, path in app.repos:
         try:
             found = _examine(app, req, res, name, path)
@@ -132,33 +139,32 @@ def _served(
                 )
             yield None
             continue
-        if found is not None:
-            yield found
+        yield found
 
 
-def _examine(
-    app: Any, req: Any, res: Any, name: bytes, path: bytes
-) -> _Served | None:
+def _examine(app: Any, req: Any, res: Any, name: bytes, path: bytes) -> _Served:
     """Open a repository as hgwebdir does, and check the permission.
 
-    Returns None if the repository counts no requests. Raises what opening it
-    raises.
+    Raises what opening it raises.
     """
     repo = compat.open_repository(app.ui.copy(), path)
     served = compat.hgweb_module().hgweb(repo)
     with served._obtainrepo() as view:
-        if not view.ui.configbool(SECTION, b'metrics'):
-            return None
         asked = _request_to(req, name, app.ui.config(b'web', b'baseurl'))
         rctx = compat.hgweb_module().requestcontext(served, view, asked, res)
         view.ui.environ = asked.rawenv
-        visible = not rctx.configbool(b'web', b'hidden')
+        readable = True
         try:
             served.check_perm(rctx, asked, b'pull')
         except hgwebcommon.ErrorResponse:
-            visible = False
+            readable = False
+        shown = (
+            readable
+            and view.ui.configbool(SECTION, b'metrics')
+            and not rctx.configbool(b'web', b'hidden')
+        )
         label = name.decode('utf-8', 'backslashreplace') or '/'
-        return _Served(label, view, visible)
+        return _Served(label, view, readable, shown)
 
 
 def _request_to(req: Any, name: bytes, baseurl: bytes | None) -> Any:
