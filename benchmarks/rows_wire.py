@@ -75,13 +75,16 @@ class Served:
 def _cloned(
     workspace: Workspace, config: str, served: Served, *options: str
 ) -> Sample:
-    """Clone once; return the cost for both ends and the number of requests."""
+    """Clone once; return the cost for both ends and the number of requests.
+
+    ``options`` are those of ``hg clone``.
+    """
     if served.files is not None:
         served.advertise(served.files.port)
     with workspace.scratch() as copy:
         before = served.cpu()
         asked = served.requests()
-        words = ('clone', '-q', '-U', *options, served.server.url, copy)
+        words = ('clone', '-q', *options, served.server.url, copy)
         sample = workspace.hg(config, *words)
         sample[SERVER_CPU] = served.cpu() - before
         sample[REQUESTS] = served.requests() - asked
@@ -103,17 +106,23 @@ def _cloned_slowly(
             served.advertise(ports[1])
         copy = stack.enter_context(workspace.scratch())
         url = f'http://127.0.0.1:{ports[0]}/'
-        words = ('clone', '-q', '-U', *options, url, copy)
+        words = ('clone', '-q', *options, url, copy)
         wall = workspace.hg(config, *words)[WALL]
         return {SLOW_WALL: wall, DOWN: counter.bytes / 1e6}
 
 
 class Clones:
-    """The ways to clone a history, each with a server that is ready for it."""
+    """The ways to clone a history, each with a server that is ready for it.
 
-    def __init__(self, workspace: Workspace, history: History) -> None:
+    ``always`` are options of ``hg clone`` that all of them have.
+    """
+
+    def __init__(
+        self, workspace: Workspace, history: History, *always: str
+    ) -> None:
         self._workspace = workspace
         self._history = history
+        self._always = always
         self._once: dict[tuple[str, ...], Sample] = {}
 
     @functools.cache  # noqa: B019
@@ -134,7 +143,9 @@ class Clones:
             fill = ('-R', repository, 'admin::wire-warm', '-q')
             workspace.hg('v2-cached', *fill)
             with workspace.serve('v2-cached', repository) as running:
-                _cloned(workspace, 'v2', Served(running, repository))
+                served = Served(running, repository)
+                for wanted in (), ('--lazy',), ('--depth', '1'):
+                    _cloned(workspace, 'v2', served, *wanted)
         elif source in BUNDLES:
             folder = workspace.fresh('bundles')
             folder.mkdir()
@@ -169,6 +180,7 @@ class Clones:
         self, client: str, server: str, *options: str, source: str = 'cold'
     ) -> Callable[[], Sample]:
         """Return a variant: a clone, and once also one over a slow line."""
+        options = (*self._always, *options)
         key = (client, source, *options)
 
         def sample() -> Sample:
@@ -187,7 +199,7 @@ class Clones:
 
 def clone(workspace: Workspace, history: History) -> Row:
     """Clone in every way; only this row uses the repositories it serves."""
-    way = Clones(workspace, history).way
+    way = Clones(workspace, history, '-U').way
     variants = {
         'v1': way('core', 'core'),
         'v1 into sqlite': way('sqlite', 'core'),
@@ -221,6 +233,26 @@ def clone(workspace: Workspace, history: History) -> Row:
     metrics = [WALL, CPU, PEAK, SERVER_CPU, SERVER_PEAK, DOWN, REQUESTS]
     metrics.insert(1, SLOW_WALL)
     return Row(f'{history.name}: clone over HTTP', variants, metrics, goals)
+
+
+def working_copy(workspace: Workspace, history: History) -> Row:
+    """Clone and update to the tip, with all content of files or without."""
+    way = Clones(workspace, history).way
+    variants = {
+        'full': way('v2-sqlite', 'v2-cached', source='warm'),
+        'lazy': way('v2-sqlite', 'v2-cached', '--lazy', source='warm'),
+        'depth 1': way('v2-sqlite', 'v2-cached', '--depth', '1', source='warm'),
+        'v1': way('core', 'core'),
+        'stream': way('core', 'core', '--stream'),
+    }
+    goals = {
+        ('lazy', WALL): 1.1,
+        ('lazy', SLOW_WALL): 1.1,
+        ('lazy', DOWN): 1.1,
+    }
+    metrics = [WALL, SLOW_WALL, CPU, PEAK, SERVER_CPU, DOWN, REQUESTS]
+    title = f'{history.name}: clone over HTTP into sqlite, and update'
+    return Row(title, variants, metrics, goals)
 
 
 def small_pull(workspace: Workspace, history: History) -> Row:
@@ -310,5 +342,6 @@ def rows(
 ) -> Iterator[Maker]:
     """Yield the rows that are measured on each history."""
     yield functools.partial(clone, workspace, history)
+    yield functools.partial(working_copy, workspace, history)
     yield functools.partial(small_pull, workspace, history)
     yield functools.partial(memory, workspace, history, 900 if quick else 9000)
