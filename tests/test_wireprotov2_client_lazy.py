@@ -14,6 +14,7 @@ from helpers.wireprotov2_conversation import URL, check, open_repo, run
 from mercurial import context, localrepo
 from mercurial import vfs as vfsmod
 from mercurial.node import nullid
+from mercurial.utils import urlutil
 
 from hgext3rd.wireprotov2 import compat
 from hgext3rd.wireprotov2.proto.errors import CBORError
@@ -338,3 +339,19 @@ def test_a_server_that_sends_nothing(
     assert b'0 of changeset' in message
     assert URL.rstrip(b'/') in message
     assert b'did not send it' in message
+
+
+def test_the_second_path_is_asked_for_what_the_first_refuses(
+    net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = net.repo
+    first = net.path.with_name('unrelated')
+    localrepo.instance(net.ui, os.fsencode(first), True)
+    [path] = repo.ui.paths[b'default']
+    other = path.copy()
+    other.rawloc = other.loc = os.fsencode(first)
+    other.url = urlutil.url(other.loc)
+    monkeypatch.setitem(repo.ui.paths, b'default', [other, path])
+    wanted = {0: {path: [repo[0].filenode(path)] for path in PATHS}}
+    demand.provide(repo, wanted)
+    assert net.missing() == (CHANGESETS - 1) * len(PATHS)

@@ -79,6 +79,7 @@ class OnDemand:
             if not missing:
                 return
             self._asked = url
+            self._refusals.clear()
             reason = self._try(path, url, missing)
             if reason:
                 reasons.append(reason)
@@ -181,9 +182,17 @@ class OnDemand:
                     # It may not know one of the changesets any more.
                     repo.ui.debug(b'%s\n' % exc.message)
             texts.of_repo(repo).flush()
-            files = self._missing(files)
-            for refused in self._refusals:
-                files.pop(refused[0], None)
+            files = {
+                path: nodes
+                for path, nodes in (
+                    (
+                        path,
+                        [n for n in nodes if (path, n) not in self._refusals],
+                    )
+                    for path, nodes in self._missing(files).items()
+                )
+                if nodes
+            }
         if files:
             textrequests.by_node(repo, client, files, arrival)
         repo.ui.log(
