@@ -124,7 +124,17 @@ BENCH := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks
 bench-quick: $(VENV)/.bench
 	@$(BENCH) --quick $(PACKAGES:%=--package %) $(HISTORIES)
 
+# Another LFS server to compare with. Its package does not name what it needs.
+GIFTLESS := giftless==0.6.2 cryptography figcan flask flask-classful \
+  flask-marshmallow pyjwt python-dateutil python-dotenv pyyaml webargs
+.cache/giftless/.installed:
+	@$(PYTHON) -m venv .cache/giftless
+	@.cache/giftless/bin/pip install -q $(GIFTLESS) gunicorn
+	@touch $@
+
 bench: $(VENV)/.bench
+	@$(MAKE) --no-print-directory .cache/giftless/.installed || \
+	  echo "giftless cannot be installed; rows have no variant of it"
 	@$(BENCH) --publish docs/benchmarks --readme README.rst \
 	  $(PACKAGES:%=--package %) $(HISTORIES)
 

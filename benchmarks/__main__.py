@@ -24,6 +24,7 @@ from benchmarks import (
     histories,
     report,
     rows_lfs,
+    rows_lfs_small,
     rows_storage,
     rows_wire,
     runner,
@@ -211,6 +212,7 @@ def _measure(
         measuring.take(rows_storage.common(workspace, quick))
     if 'lfs' in families:
         measuring.take(rows_lfs.rows(workspace, quick))
+        measuring.take(rows_lfs_small.rows(workspace, quick))
     return last
 
 

@@ -47,6 +47,19 @@ LINES: Sequence[Line] = (
     ('``verify``: CPU', 'verify', 'sqlite', CPU),
     ('LFS download of 1 GiB', 'GET ', 'lfsserver', RATE),
     ('LFS upload of 1 GiB', 'PUT ', 'lfsserver', RATE),
+    (
+        'Small LFS uploads, ``hg serve``',
+        'small uploads, hg',
+        'lfsserver',
+        OBJECTS,
+    ),
+    ('Small LFS uploads, gunicorn', 'small uploads, g', 'lfsserver', OBJECTS),
+    (
+        'Small LFS downloads, gunicorn',
+        'small downloads, g',
+        'lfsserver',
+        OBJECTS,
+    ),
     ('Small LFS files: ``hg clone``', 'hg clone', 'lfsserver', OBJECTS),
     ('Small LFS files: ``git-lfs fetch``', 'git-lfs', 'lfsserver', OBJECTS),
 )

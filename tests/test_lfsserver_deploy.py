@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
+import subprocess
 
 import pytest
-from helpers.lfsserver_deployment import Deployment
-from helpers.lfsserver_http import oid_of, started
+from conftest import accepts, wait_for
+from helpers.lfsserver_deployment import DEPLOY, Deployment
+from helpers.lfsserver_http import Server, oid_of, started
 
 
 def test_repositories_are_isolated(tmp_path: pathlib.Path) -> None:
@@ -24,3 +27,72 @@ def test_repositories_are_isolated(tmp_path: pathlib.Path) -> None:
         caches = [p for p in tmp_path.rglob('*') if p.name == oid_of(data)[2:]]
         assert len(caches) == 1
     assert 'Traceback' not in server.log.read_text()
+
+
+NGINX = """\
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log;
+events {{}}
+http {{
+access_log off;
+client_body_temp_path {folder}/body;
+proxy_temp_path {folder}/proxy;
+fastcgi_temp_path {folder}/fastcgi;
+uwsgi_temp_path {folder}/uwsgi;
+scgi_temp_path {folder}/scgi;
+{text}
+}}
+"""
+
+# Requests by the machines that may answer them: locks and uploads in progress
+# are on one of them.
+POOLS = {
+    'hg_write': [
+        ('POST', '/r/.git/info/lfs/objects/batch'),
+        ('GET', '/r/.git/info/lfs/locks?path=x'),
+        ('POST', '/r/info/lfs/locks/verify'),
+        ('PUT', f'/r/.hg/lfs/objects/{"1" * 64}'),
+        ('POST', f'/r/.hg/lfs/objects/{"1" * 64}/verify'),
+        ('HEAD', f'/r/.hg/lfs/uploads/{"1" * 64}/5'),
+        ('PATCH', f'/r/.hg/lfs/uploads/{"1" * 64}/5'),
+        ('POST', '/r?cmd=unbundle'),
+    ],
+    'hg_read': [
+        ('GET', f'/r/.hg/lfs/objects/{"1" * 64}'),
+        ('HEAD', f'/r/.hg/lfs/objects/{"1" * 64}'),
+        ('GET', '/r?cmd=capabilities'),
+        ('GET', '/r/file/tip/info/lfs.txt'),
+    ],
+}
+
+
+def test_machines(tmp_path: pathlib.Path) -> None:
+    """The sample for nginx sends each request to a machine that can answer."""
+    program = shutil.which('nginx', path='/usr/sbin:/usr/bin:/usr/local/bin')
+    if program is None:
+        pytest.skip('missing feature: nginx HTTP server')
+    server = Server('gunicorn', tmp_path)
+    text = (DEPLOY / 'nginx.conf').read_text()
+    # No machine answers. The error page says which were chosen.
+    text = text.replace('unix:/run/hg/', f'unix:{tmp_path}/').replace(
+        'listen 80;',
+        f'listen 127.0.0.1:{server.port}; add_header X-Pool $hg_pool always;',
+    )
+    conf = tmp_path / 'nginx.conf'
+    conf.write_text(NGINX.format(folder=tmp_path, text=text))
+    process = subprocess.Popen([program, '-p', str(tmp_path), '-c', str(conf)])
+    try:
+        wait_for(lambda: accepts(server.port), 'nginx', process)
+        for pool, requests in POOLS.items():
+            for method, path in requests:
+                answer = server.request(method, path)
+                assert answer.status == 502
+                assert (answer.headers['X-Pool'], method, path) == (
+                    pool,
+                    method,
+                    path,
+                )
+    finally:
+        process.terminate()
+        process.wait()
