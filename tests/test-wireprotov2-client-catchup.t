@@ -189,6 +189,37 @@ What is public on the server becomes public
   $ hg -R some log -T '{desc}:{phase} '
   more:public 14:public 13:public 12:public 11:public 10:public 9:public 8:public 7:public 6:public y:draft x:draft 5:public 4:public 3:public 2:public 1:public 0:public  (no-eol)
 
+The open segment is fetched for its own sake if it is large
+
+  $ cat > large.py << EOF
+  > from hgext3rd.wireprotov2.pull import catchup
+  > catchup.LEAST_OPEN = 1
+  > EOF
+  $ hg clone -q -U --pull server nearly
+  $ cp -R nearly nearly1
+  $ echo last > server/f
+  $ hg -R server commit -qm last -d '21 0'
+  $ hg -R server phase --public tip
+  $ requests > /dev/null
+  $ hg -R nearly pull $url
+  pulling from http://localhost:$HGPORT/
+  searching for changes
+  adding changesets
+  adding manifests
+  adding file changes
+  added 1 changesets with 1 changes to 1 files
+  new changesets * (glob)
+  (run 'hg update' to get a working copy)
+  $ hg -R nearly1 pull $url --config extensions.large=large.py
+  pulling from http://localhost:$HGPORT/
+  fetching 1 changesets in 1 segments
+  added 1 changesets with 1 changes to 1 files
+  new changesets * (glob)
+  searching for changes
+  no changes found
+  (run 'hg update' to get a working copy)
+  $ requests > /dev/null
+
 A repository of nothing but drafts
 
   $ hg clone -q server both
@@ -200,7 +231,7 @@ A repository of nothing but drafts
   pulling from http://localhost:$HGPORT/
   searching for changes
   no changes found
-  16 local changesets published
+  17 local changesets published
   $ requests
   cmd=capabilities
   /api/exp-http-v2-0003/ro/multirequest

@@ -23,6 +23,11 @@ from .session import PullSession
 MOST_NODES = 200
 
 
+#: The least estimated bytes of an open segment that is fetched for its own sake.
+#: The ordinary pull that follows takes one more request.
+LEAST_OPEN = 256 * 1024
+
+
 def suitable(session: PullSession, pullop: Any) -> bool:
     """Return whether a pull should look for segments that are missing."""
     repo, endpoint = session.repo, session.endpoint
@@ -66,7 +71,7 @@ def pull(session: PullSession, pullop: Any) -> int:
     """Fetch and apply all segments that are missing; return how many.
 
     Those of which only a part is wanted are left to the pull proper, and
-    everything is if no closed segment is missing for the most part. Raises
+    everything is if no large segment is missing for the most part. Raises
     ``failures.RemoteFailure``.
     """
     repo, endpoint = session.repo, session.endpoint
@@ -105,7 +110,10 @@ def pull(session: PullSession, pullop: Any) -> int:
 
 
 def _worthwhile(missing: Sequence[listing.ListedSegment]) -> bool:
-    return any(s.final and s.mostly_missing for s in missing)
+    return any(
+        s.mostly_missing and (s.final or s.estimate >= LEAST_OPEN)
+        for s in missing
+    )
 
 
 def _within(
