@@ -232,6 +232,7 @@ def test_cachers_of_other_distributions(
     (about / 'entry_points.txt').write_text(
         '[amalgam.cachers]\nmine = amalgam_other_cacher:make\n'
         'broken = amalgam_other_cacher:absent\n'
+        'buggy = amalgam_other_cacher:fail\n'
     )
     (site / 'amalgam_other_cacher.py').write_text(
         textwrap.dedent(
@@ -243,6 +244,9 @@ def test_cachers_of_other_distributions(
                 made.word = settings.get(b'mine.word', b'default')
                 made.flag = settings.get_bool(b'mine.flag', True)
                 return made
+
+            def fail(settings):
+                return 1 / 0
             """
         )
     )
@@ -254,6 +258,9 @@ def test_cachers_of_other_distributions(
     repo.ui.setconfig(b'wireprotov2', b'cacher', b'broken')
     assert factory.for_repo(repo, lines.append) is None
     assert b'cannot load cacher broken' in lines[0]
+    repo.ui.setconfig(b'wireprotov2', b'cacher', b'buggy')
+    assert factory.for_repo(repo, lines.append) is None
+    assert b'cannot make cacher buggy: ZeroDivisionError' in lines[1]
 
 
 def test_replicas_agree_through_the_cache(repo: Any) -> None:

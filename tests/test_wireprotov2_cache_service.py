@@ -313,6 +313,21 @@ def test_events_have_fixed_lines_and_names() -> None:
     ]
 
 
+def test_cachers_with_bugs_fail_no_request() -> None:
+    class Buggy(MemoryCacher):
+        def get(self, key: bytes) -> bytes | None:
+            raise ZeroDivisionError('a bug')
+
+    setup = Setup(Buggy())
+    assert setup.body(lambda: [b'body']) == b'body'
+    assert setup.warnings == [
+        "cacher is not available: ZeroDivisionError('a bug')"
+    ]
+    # It is not asked again for a while.
+    assert setup.body(lambda: [b'body']) == b'body'
+    assert len(setup.warnings) == 1
+
+
 def test_admission() -> None:
     """A response is kept when it was asked for often enough."""
     setup = Setup(MemoryCacher(), admit_after=3)

@@ -143,7 +143,7 @@ def _shared_cache(name: bytes, settings: base.Settings) -> service.SharedCache:
         with _lock:
             found = _shared.get(identity)
             if found is None:
-                found = service.SharedCache(_factory(name)(settings))
+                found = service.SharedCache(_make(name, settings))
                 _shared[identity] = found
     return found
 
@@ -173,6 +173,19 @@ def _identity(name: bytes, settings: base.Settings) -> tuple[Any, ...]:
         # All repositories of the process share this cacher.
         folder = b''
     return (name, values, folder)
+
+
+def _make(name: bytes, settings: base.Settings) -> base.Cacher:
+    """Return a new cacher. Raises ``CacherError``, whatever its author does."""
+    factory = _factory(name)
+    try:
+        return factory(settings)
+    except base.CacherError:
+        raise
+    except Exception as e:
+        raise base.CacherConfigError(
+            f'cannot make cacher {pycompat.sysstr(name)}: {e!r}'
+        ) from e
 
 
 def _factory(name: bytes) -> base.CacherFactory:

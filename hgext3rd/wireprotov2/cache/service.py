@@ -227,10 +227,12 @@ class ResponseCache:
             return None
         try:
             return method(*args)
-        except base.CacherError as e:
+        # A cacher of somebody else may raise what it should not.
+        except Exception as e:
             if self._warn is not None:
                 self._shared.punish()
-                self._warn(f'cacher is not available: {e}')
+                told = e if isinstance(e, base.CacherError) else repr(e)
+                self._warn(f'cacher is not available: {told}')
             return None
 
     def _locate(
