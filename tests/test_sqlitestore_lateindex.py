@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from hgext3rd.sqlitestore.formats import index
 from hgext3rd.sqlitestore.formats.index import Revision, Table
 from hgext3rd.sqlitestore.reading import lateindex
 from hgext3rd.sqlitestore.reading.fileindex import FileIndex
-from hgext3rd.sqlitestore.reading.lateindex import LateIndex, Part
+from hgext3rd.sqlitestore.reading.lateindex import LateIndex, Part, RunPart
 
 RUN = 4
 COUNT = 3 * RUN + 2
@@ -30,7 +31,7 @@ def revision(rev: int) -> Revision:
         rev - 1,
         rev - 3 if rev > 6 and rev % 5 == 0 else -1,
         rev + 100,
-        rev % 2 << 15,
+        rev % 2 << 15 | (rev % 4 << index.METADATA_SHIFT),
         1000 + rev,
         rev // 3 + 1 if rev < 3 * RUN else 0,
         rev % 3,
@@ -42,7 +43,10 @@ REVISIONS = [revision(rev) for rev in range(COUNT)]
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep indexes late, as only those of long histories are."""
     monkeypatch.setattr(lateindex, 'PATIENCE', 0.001)
+    monkeypatch.setattr(lateindex, 'LEAST_REVISIONS', 1)
+    monkeypatch.setattr(lateindex, 'PICKS', 0)
 
 
 def make(decoded: list[int]) -> LateIndex:
@@ -52,19 +56,20 @@ def make(decoded: list[int]) -> LateIndex:
     """
     codec = chunks.Codec('zstd')
 
+    class Recorded(RunPart):
+        __slots__ = ()
+
+        def table(self) -> Table:
+            if self._table is None:
+                decoded.append(self.first)
+            return super().table()
+
     def run(first: int) -> Part:
         data = index.encode_run(first, REVISIONS[first : first + RUN], codec)
-
-        def decode() -> Table:
-            decoded.append(first)
-            return index.decode_table(first, RUN, data)
-
-        return Part(first, RUN, data, decode)
+        return Recorded(first, RUN, data, contextlib.nullcontext)
 
     runs = [run(first) for first in range(0, 3 * RUN, RUN)]
-    return LateIndex(
-        1, [*runs, Part.of_table(3 * RUN, Table(REVISIONS[3 * RUN :]))]
-    )
+    return LateIndex(1, [*runs, Part(3 * RUN, Table(REVISIONS[3 * RUN :]))])
 
 
 def ordinary(count: int = COUNT) -> FileIndex:
@@ -78,6 +83,7 @@ def same(found: FileIndex, wanted: FileIndex) -> None:
         node = wanted.core[rev][7]
         assert found.core.get_rev(node) == found.core.rev(node) == rev
         assert found.core.has_node(node)
+        assert found.metadata_size(rev) == wanted.metadata_size(rev)
     assert list(found.frames) == list(wanted.frames)
     assert list(found.places) == list(wanted.places)
     assert found.core.headrevs() == wanted.core.headrevs()
@@ -127,12 +133,49 @@ def test_many_questions_decode_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lateindex, 'PATIENCE', 4)
     decoded: list[int] = []
     late = make(decoded)
-    for _ in range(COUNT // 4 + 1):
-        assert late.core[1][7] == REVISIONS[1].node
+    for rev in (0, 1, 0):
+        # Several questions about a revision count as one.
+        assert late.core[rev][7] == REVISIONS[rev].node
+        assert late.core[rev][4] == rev + 100
     assert decoded == [0]
     assert late.core[1][7] == REVISIONS[1].node
     assert decoded == [0, RUN, 2 * RUN]
-    assert late.whole is not None
+    assert type(late) is FileIndex
+
+
+@pytest.mark.parametrize('least', [1, COUNT + 1])
+def test_single_revisions_are_picked(
+    least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some, a run is decoded in a long index and all in a short one."""
+    monkeypatch.setattr(lateindex, 'PICKS', 3)
+    monkeypatch.setattr(lateindex, 'LEAST_REVISIONS', least)
+    decoded: list[int] = []
+    late = make(decoded)
+    for rev in (1, 3, 0):
+        assert late.revision(rev) == REVISIONS[rev]
+        assert late.metadata_size(rev) == (rev - 1 if rev else None)
+        assert late.core[rev] == ordinary().core[rev]
+        assert late.places[rev] == REVISIONS[rev].place
+    assert not decoded
+    assert late.revision(2) == REVISIONS[2]
+    assert decoded == ([0] if least == 1 else [0, RUN, 2 * RUN])
+    same(late, ordinary())
+
+
+def test_damage_is_reported_by_the_guard() -> None:
+    @contextlib.contextmanager
+    def guard() -> Iterator[None]:
+        try:
+            yield
+        except ValueError as exc:
+            raise KeyError('damaged') from exc
+
+    data = index.encode_run(0, REVISIONS[:RUN], chunks.Codec('zstd'))
+    for damaged in (data[:-1], data[: RUN * 20] + b'x' * 9):
+        late = LateIndex(1, [RunPart(0, RUN, damaged, guard)])
+        with pytest.raises(KeyError):
+            late.core[1]
 
 
 def test_many_searches_decode_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,11 +198,12 @@ def test_unknown_node_is_an_error() -> None:
 
 
 def test_node_across_two_nodes_is_not_found() -> None:
-    part = make([])._parts[0]
+    part = make([])._late.parts[0]
     assert part.find(part.nodes[10:30]) is None
     # A match at a wrong place does not hide the right one.
     nodes = b'a' * 19 + b'b' + b'a' * 20
-    assert Part(5, 2, nodes, Table).find(b'a' * 20) == 6
+    part = RunPart(5, 2, nodes, contextlib.nullcontext)
+    assert part.find(b'a' * 20) == 6
 
 
 def _truncate(idx: FileIndex) -> None:

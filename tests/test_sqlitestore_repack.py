@@ -67,22 +67,29 @@ def test_picking_a_row_of_columns(
     ]
 
 
-def test_decode_entry_agrees_with_decode_run() -> None:
+def test_decode_revision_agrees_with_decode_run() -> None:
     revs = [
-        index.Revision(bytes([n]) * 20, n - 1, -1, 5 * n, 0, 100 + n, 7, 9 - n)
+        index.Revision(
+            bytes([n]) * 20,
+            n + 2 if n else -1,
+            n - 1,
+            5 * n,
+            n << index.METADATA_SHIFT,
+            100 + n,
+            7,
+            9 - n,
+        )
         for n in range(9)
     ]
-    data = index.encode_run(0, revs, chunks.Codec('zstd'))
-    for n, rev in enumerate(index.decode_run(0, 9, data)):
-        entry = index.decode_entry(9, data, n)
-        assert entry == (
-            n - rev.p1 if rev.p1 >= 0 else 0,
-            0,
-            rev.flags,
-            rev.rawsize,
-            rev.frame,
-            rev.place,
-        )
+    data = index.encode_run(3, revs, chunks.Codec('zstd'))
+    assert index.decode_run(3, 9, data) == revs
+    for n, rev in enumerate(revs):
+        assert index.decode_revision(3, 9, data, n) == rev
+    # A parent before the first revision of the file.
+    revs[1] = revs[1]._replace(p1=-3)
+    data = index.encode_run(3, revs, chunks.Codec('zstd'))
+    with pytest.raises(ValueError, match='out of range'):
+        index.decode_revision(3, 9, data, 1)
 
 
 @st.composite

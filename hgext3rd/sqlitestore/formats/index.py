@@ -35,20 +35,32 @@ from ...amalgam.codecs import chunks, columns
 NODE_SIZE = 20
 
 # Mercurial keeps flags in 16 bits.
-MOST_FLAGS = 0xFFFF
+CORE_FLAGS = 0xFFFF
+
+# The bits above hold one more than the bytes of the metadata that the text begins
+# with, such as the source of a copy; 0 if these are not known. A revision that has
+# a first parent has no metadata; of others, Mercurial would have to read the text.
+METADATA_SHIFT = 16
+MOST_METADATA = 0x7FFE
+
+MOST_FLAGS = (MOST_METADATA + 1) << METADATA_SHIFT | CORE_FLAGS
 
 # The most revisions in a run that this extension writes. To find one revision,
 # a reader need not decode the runs of others.
 RUN_SIZE = 1 << 12
 
-_COLUMNS = 7
+# The columns of a table, in their order: those with 2 are stored as differences
+# (see ``_pack``).
+_KINDS = (2, 1, 1, 1, 2, 2, 2)
+_COLUMNS = len(_KINDS)
 
 
 class Revision(NamedTuple):
     """The fields of a revision in an index.
 
-    ``p1``, ``p2`` and ``linkrev`` are revision numbers. ``rawsize`` is the size
-    of the raw text in bytes.
+    ``p1``, ``p2`` and ``linkrev`` are revision numbers. ``flags`` are those of
+    Mercurial, and the size of the metadata. ``rawsize`` is the size of the raw
+    text in bytes.
     """
 
     node: bytes
@@ -177,6 +189,20 @@ class Table:
             self.places,
         )
 
+    def revision(self, number: int) -> Revision:
+        """Return a single revision, numbered from 0."""
+        start = number * NODE_SIZE
+        return Revision(
+            self.nodes[start : start + NODE_SIZE],
+            self.p1[number],
+            self.p2[number],
+            self.linkrevs[number],
+            self.flags[number],
+            self.sizes[number],
+            self.frames[number],
+            self.places[number],
+        )
+
     def extend(self, other: Table) -> None:
         """Add the revisions of a table that follow those of this one."""
         self.nodes += other.nodes
@@ -255,28 +281,29 @@ def check_parents(rev: int, p1: int, p2: int) -> None:
         raise columns.ColumnError('parent out of range')
 
 
-class Entry(NamedTuple):
-    """One revision of a run; ``d1`` and ``d2`` are distances, 0 for null."""
+def decode_revision(first: int, n: int, data: bytes, number: int) -> Revision:
+    """Return revision ``number`` of a run of ``n``; decode only that one.
 
-    d1: int
-    d2: int
-    flags: int
-    size: int
-    frame: int
-    place: int
-
-
-def decode_entry(n: int, data: bytes, number: int) -> Entry:
-    """Return revision ``number`` of a run of ``n``; decode only that one."""
-    table = chunks.decode(data[n * NODE_SIZE :])
-    return Entry(
-        *columns.pick(
-            table,
-            n,
-            number,
-            # The linkrev is left out; the last three columns are differences.
-            (0, 1, 1, 1, 2, 2, 2),
-        )
+    The run starts at revision ``first`` of the file; ``number`` is counted from
+    there. Raises ValueError if the run is damaged.
+    """
+    start = number * NODE_SIZE
+    linkrev, d1, d2, flags, size, frame, place = columns.pick(
+        chunks.decode(data[n * NODE_SIZE :]), n, number, _KINDS
+    )
+    rev = first + number
+    p1 = rev - d1 if d1 else nullrev
+    p2 = rev - d2 if d2 else nullrev
+    check_parents(rev, p1, p2)
+    return Revision(
+        data[start : start + NODE_SIZE],
+        p1,
+        p2,
+        linkrev,
+        flags,
+        size,
+        frame,
+        place,
     )
 
 

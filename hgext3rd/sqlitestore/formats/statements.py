@@ -110,12 +110,26 @@ DELETE_KIND = (
     'DELETE FROM path WHERE kind = ?',
 )
 
+# Paths of a kind from a path on, in order, and what belongs to them.
+_NEXT = """(
+        SELECT path, id FROM path WHERE kind = ? AND path >= ?
+        ORDER BY path LIMIT ?) AS p"""
+_OF_NEXT = (
+    f'r.id BETWEEN p.id << {schema.REV_BITS}'
+    f' AND (p.id << {schema.REV_BITS}) + {schema.REV_MASK}'
+)
+
 # rev: loose revisions
 
 SELECT_LOOSE = """
     SELECT id, node, p1, p2, linkrev, flags, rawsize, frame, base, length(data)
     FROM rev WHERE id BETWEEN ? AND ?"""
 SELECT_LOOSE_PLACES = 'SELECT id, base, frame FROM rev'
+# The same of some paths of a kind that follow one another.
+SELECT_LOOSE_OF_NEXT = f"""
+    SELECT r.id, node, p1, p2, linkrev, flags, rawsize, frame, base,
+        length(data)
+    FROM {_NEXT} JOIN rev AS r ON {_OF_NEXT}"""
 # The parameter is a JSON list of global ids: one query for a whole chain.
 SELECT_LOOSE_DATA = """
     SELECT rev.id, rev.data FROM json_each(?) AS wanted
@@ -138,6 +152,10 @@ DELETE_LOOSE = 'DELETE FROM rev WHERE id >= ? AND id < ?'
 # idx: index runs
 
 SELECT_RUNS = 'SELECT id, n, data FROM idx WHERE id BETWEEN ? AND ?'
+# A row with nulls stands for a path that has none.
+SELECT_RUNS_OF_NEXT = f"""
+    SELECT p.path, p.id, r.id, r.n, r.data
+    FROM {_NEXT} LEFT JOIN idx AS r ON {_OF_NEXT}"""
 SELECT_ALL_RUNS = 'SELECT id, n, data FROM idx'
 # The index runs of one kind of paths. SQLite reads the data of these only.
 SELECT_RUNS_OF_KIND = f"""

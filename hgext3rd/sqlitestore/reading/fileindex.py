@@ -44,13 +44,16 @@ class FileIndex:
     object. ``frames`` and ``places`` have one value per revision. ``stored``
     maps each loose revision to the number of bytes in its row. ``grown`` is
     true when revisions were added one by one since the index was read.
+    ``metadata`` has the flags of revisions whose metadata is known, shifted.
     """
 
     __slots__ = (
         '_entries',
+        '_late',
         'core',
         'frames',
         'grown',
+        'metadata',
         'path_id',
         'places',
         'stored',
@@ -59,10 +62,13 @@ class FileIndex:
     def __init__(self, path_id: int | None, table: Table | None = None) -> None:
         table = Table() if table is None else table
         self.path_id = path_id
+        # What a late index has before it becomes this (see ``lateindex``).
+        self._late: Any = None
         self.grown = False
         self.frames = table.frames
         self.places = table.places
         self.stored: dict[int, int] = {}
+        self.metadata = _metadata_of(table)
         # What ``core`` was made of, unless that was changed. It refers to these
         # bytes, so they take no more memory.
         entries = _core_entries(table)
@@ -78,6 +84,19 @@ class FileIndex:
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def is_late(self) -> bool:
+        """Whether this is a ``LateIndex`` that is not decoded yet."""
+        return self._late is not None
+
+    def single(self, rev: int) -> Revision | None:
+        """Return a revision if that takes no decoding of others."""
+        return None
+
+    def decode_all(self) -> FileIndex:
+        """Return this index, with all revisions decoded."""
+        return self
+
     def gid(self, rev: int) -> int:
         """Return the global id of a revision; the file must have a path id."""
         assert self.path_id is not None
@@ -91,16 +110,22 @@ class FileIndex:
             p1,
             p2,
             link,
-            flags & 0xFFFF,
+            flags & index.CORE_FLAGS
+            | self.metadata.get(rev, 0) << index.METADATA_SHIFT,
             size,
             self.frames[rev],
             self.places[rev],
         )
 
     def flags(self, rev: int) -> int:
-        """Return the flags of a revision."""
+        """Return Mercurial's flags of a revision."""
         entry: int = self.core[rev][0]
-        return entry & 0xFFFF
+        return entry & index.CORE_FLAGS
+
+    def metadata_size(self, rev: int) -> int | None:
+        """Return the bytes of metadata in the text of a revision, if known."""
+        metadata = self.metadata.get(rev)
+        return metadata - 1 if metadata else None
 
     def rawsize(self, rev: int) -> int:
         """Return the size in bytes of a raw text, before flag processors."""
@@ -122,9 +147,17 @@ class FileIndex:
         self._entries = None
         self.core.append(
             compat.index_entry(
-                r.flags, r.rawsize, rev, r.linkrev, r.p1, r.p2, r.node
+                r.flags & index.CORE_FLAGS,
+                r.rawsize,
+                rev,
+                r.linkrev,
+                r.p1,
+                r.p2,
+                r.node,
             )
         )
+        if r.flags > index.CORE_FLAGS:
+            self.metadata[rev] = r.flags >> index.METADATA_SHIFT
         self.frames.append(r.frame)
         self.places.append(r.place)
         if stored is not None:
@@ -139,6 +172,7 @@ class FileIndex:
             return
         # Core's object takes much more memory once revisions are added to it.
         self._entries += _core_entries(table, len(self))
+        self.metadata.update(_metadata_of(table, len(self)))
         self.core = compat.make_index(self._entries)
         self.frames = self.frames + table.frames
         self.places = self.places + table.places
@@ -167,20 +201,24 @@ class FileIndex:
             del self.frames[n:]
             del self.places[n:]
             self.stored = {r: s for r, s in self.stored.items() if r < n}
+            self.metadata = {r: m for r, m in self.metadata.items() if r < n}
 
     def replace(self, fresh: FileIndex) -> None:
         """Copy all revisions from ``fresh``, an index that was read again."""
+        fresh = fresh.decode_all()
         self.core = fresh.core
         self._entries = fresh._entries
         self.frames = fresh.frames
         self.places = fresh.places
         self.stored = fresh.stored
+        self.metadata = fresh.metadata
 
     def move_content(self, fresh: FileIndex) -> None:
         """Copy the places of content from an index that was read again.
 
         Revisions that only this index has, such as those of a bundle, stay.
         """
+        fresh = fresh.decode_all()
         n = min(len(self), len(fresh))
         self.frames[:n] = fresh.frames[:n]
         self.places[:n] = fresh.places[:n]
@@ -208,6 +246,27 @@ class FileIndex:
             rev -= place
 
 
+def _metadata_of(table: Table, first: int = 0) -> dict[int, int]:
+    """Return the flags above those of Mercurial, shifted, by revision.
+
+    ``first`` is the number of the first revision.
+    """
+    flags = table.flags
+    if not any(flags):
+        return {}
+    shift = index.METADATA_SHIFT
+    return {
+        n: flag >> shift for n, flag in enumerate(flags, first) if flag >> shift
+    }
+
+
+def _core_flags(flags: array[int]) -> array[int]:
+    """Return Mercurial's flags of the revisions with these flags."""
+    if not any(flags):
+        return flags
+    return array('i', [flag & index.CORE_FLAGS for flag in flags])
+
+
 def _core_entries(table: Table, first: int = 0) -> bytes:
     """Return the entries of Mercurial's index object for the revisions.
 
@@ -219,7 +278,7 @@ def _core_entries(table: Table, first: int = 0) -> bytes:
     if not n:
         return b''
     entries = array('i', bytes(4 * _ENTRY)) * n
-    entries[_FLAGS::_ENTRY] = table.flags
+    entries[_FLAGS::_ENTRY] = _core_flags(table.flags)
     entries[_SIZE::_ENTRY] = table.sizes
     entries[_BASE::_ENTRY] = array('i', range(first, first + n))
     entries[_LINKREV::_ENTRY] = table.linkrevs

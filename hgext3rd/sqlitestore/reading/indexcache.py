@@ -25,6 +25,7 @@ class IndexCache:
         self._limit = limit
         self._indexes: LRU[int, FileIndex] = LRU(limit)
         self.get = self._indexes.get
+        self.has = self._indexes.__contains__
         self.drop = self._indexes.pop
         self.clear = self._indexes.clear
 

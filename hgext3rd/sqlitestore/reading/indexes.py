@@ -10,20 +10,24 @@ from __future__ import annotations
 import contextlib
 import functools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mercurial.i18n import _
 
 from ...amalgam.codecs import columns
 from .. import errors
-from ..database.connection import Database
+from ..database.connection import Database, Row
 from ..formats import index, schema, statements
 from . import lateindex
+from .ahead import Ahead
 from .fileindex import FileIndex
 from .indexcache import IndexCache
 
 # The kind of a path (see ``schema``), and the path.
 Key = tuple[int, bytes]
+
+# An index run: global id of its first revision, number of revisions, data.
+Run = tuple[int, int, bytes]
 
 
 class Indexes:
@@ -33,6 +37,7 @@ class Indexes:
         self._db = db
         self._paths: dict[Key, int] = {}
         self._cache = IndexCache()
+        self._ahead = Ahead()
         # Indexes of paths that have no revision yet.
         self._new: dict[Key, FileIndex] = {}
 
@@ -93,6 +98,10 @@ class Indexes:
         that each sees the revisions that another one adds.
         """
         kind, path = key
+        if kind == schema.FILE:
+            self._ahead.ask(path)
+            if key not in self._paths and self._ahead.count > 1:
+                self._read_ahead(path)
         path_id = self.path_id(path, kind)
         if path_id is not None:
             return self.of_id(path_id)
@@ -162,17 +171,51 @@ class Indexes:
         if path_id is None:
             return FileIndex(None)
         bounds = schema.file_bounds(path_id)
-        parts = []
-        with self._naming_damage(path_id):
-            for gid, n, data in self._db.rows(statements.SELECT_RUNS, bounds):
+        runs = self._db.rows(statements.SELECT_RUNS, bounds)
+        rows = self._db.rows(statements.SELECT_LOOSE, bounds)
+        return self._made(path_id, runs, rows)
+
+    def _read_ahead(self, path: bytes) -> None:
+        """Cache the indexes of some files from ``path`` on.
+
+        An index that seems damaged is left out: whoever asks for it gets the
+        error. While this process writes, the database lacks what is in memory.
+        """
+        if self._db.in_transaction:
+            return
+        wanted = (schema.FILE, path, self._ahead.count)
+        runs: dict[int, list[Run]] = {}
+        size = 0
+        for found, path_id, gid, n, data in self._db.rows(
+            statements.SELECT_RUNS_OF_NEXT, wanted
+        ):
+            self._paths[schema.FILE, bytes(found)] = path_id
+            of_path = runs.setdefault(path_id, [])
+            if gid is not None:
+                of_path.append((gid, n, data))
+                size += len(data)
+        rows: dict[int, list[Row]] = {}
+        for row in self._db.rows(statements.SELECT_LOOSE_OF_NEXT, wanted):
+            rows.setdefault(schema.split_id(row[0])[0], []).append(row)
+        for path_id, of_path in runs.items():
+            if not self._cache.has(path_id):
+                with contextlib.suppress(errors.CorruptStore):
+                    idx = self._made(path_id, of_path, rows.get(path_id, ()))
+                    self._cache.keep(path_id, idx)
+        self._ahead.learn(len(runs), size)
+
+    def _made(
+        self, path_id: int, runs: Iterable[Run], rows: Iterable[Row]
+    ) -> FileIndex:
+        """Return the index of a file that has these runs and loose rows."""
+        parts: list[lateindex.Part] = []
+        guard = functools.partial(self._naming_damage, path_id)
+        with guard():
+            for gid, n, data in runs:
                 _path, first = schema.split_id(gid)
-                decode = functools.partial(
-                    self._decoded_run, path_id, first, n, data
-                )
-                parts.append(lateindex.Part(first, n, data, decode))
-            stored, tables = self._loose_rows(bounds)
-        for first, table in tables:
-            parts.append(lateindex.Part.of_table(first, table))
+                parts.append(lateindex.RunPart(first, n, data, guard))
+            stored, tables = _loose_tables(rows)
+        parts.extend(tables)
         parts.sort(key=lambda part: part.first)
         count = 0
         for part in parts:
@@ -183,50 +226,11 @@ class Indexes:
                     hint=_(b'restore %s from a backup') % self._db.path,
                 )
             count += part.n
-        if count >= lateindex.LEAST_REVISIONS:
-            result: FileIndex = lateindex.LateIndex(path_id, parts)
-        else:
-            with self._naming_damage(path_id):
-                result = FileIndex(path_id, lateindex.joined(parts))
+        if not parts:
+            return FileIndex(path_id)
+        result = lateindex.LateIndex(path_id, parts)
         result.stored = stored
         return result
-
-    def _decoded_run(
-        self, path_id: int, first: int, n: int, data: bytes
-    ) -> index.Table:
-        with self._naming_damage(path_id):
-            return index.decode_table(first, n, data)
-
-    def _loose_rows(
-        self, bounds: tuple[int, int]
-    ) -> tuple[dict[int, int], list[tuple[int, index.Table]]]:
-        """Return the bytes in each loose row of a file, and tables of rows.
-
-        Each table has consecutive rows; it comes with the number of the first.
-        """
-        stored = {}
-        tables: list[tuple[int, index.Table]] = []
-        loose: list[index.Revision] = []
-        end = 0
-        for row in self._db.rows(statements.SELECT_LOOSE, bounds):
-            _path, rev = schema.split_id(row[0])
-            stored[rev] = row[9]
-            revision = index.Revision(*row[1:9])
-            index.check_parents(rev, revision.p1, revision.p2)
-            if len(revision.node) != index.NODE_SIZE:
-                raise columns.ColumnError('bad length of a node')
-            if not 0 <= revision.flags <= index.MOST_FLAGS:
-                raise columns.ColumnError('flags out of range')
-            if revision.place > rev and not revision.frame:
-                raise columns.ColumnError('base out of range')
-            if loose and rev != end:
-                tables.append((end - len(loose), index.Table(loose)))
-                loose = []
-            loose.append(revision)
-            end = rev + 1
-        if loose:
-            tables.append((end - len(loose), index.Table(loose)))
-        return stored, tables
 
     @contextlib.contextmanager
     def _naming_damage(self, path_id: int) -> Iterator[None]:
@@ -239,3 +243,36 @@ class Indexes:
                 % (self.path_of(path_id), str(exc).encode()),
                 hint=_(b'restore %s from a backup') % self._db.path,
             ) from exc
+
+
+def _loose_tables(
+    rows: Iterable[Row],
+) -> tuple[dict[int, int], list[lateindex.Part]]:
+    """Return the bytes in each loose row of a file, and parts of its index.
+
+    Each part has consecutive rows.
+    """
+    stored = {}
+    parts: list[lateindex.Part] = []
+    loose: list[index.Revision] = []
+    end = 0
+    for row in rows:
+        _path, rev = schema.split_id(row[0])
+        stored[rev] = row[9]
+        revision = index.Revision(*row[1:9])
+        index.check_parents(rev, revision.p1, revision.p2)
+        if len(revision.node) != index.NODE_SIZE:
+            raise columns.ColumnError('bad length of a node')
+        if not 0 <= revision.flags <= index.MOST_FLAGS:
+            raise columns.ColumnError('flags out of range')
+        if revision.place > rev and not revision.frame:
+            raise columns.ColumnError('base out of range')
+        if loose and rev != end:
+            first = end - len(loose)
+            parts.append(lateindex.Part(first, index.Table(loose)))
+            loose = []
+        loose.append(revision)
+        end = rev + 1
+    if loose:
+        parts.append(lateindex.Part(end - len(loose), index.Table(loose)))
+    return stored, parts

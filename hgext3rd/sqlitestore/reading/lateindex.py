@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The index of a path with a long history, decoded where it is asked for.
+"""The index of a path, decoded where it is asked for.
 
-The manifest has a revision for each changeset. Commands such as ``status`` and
-``commit`` need a few of the newest, but decoding the whole index takes a second
-and 200 MB for a million. A late index keeps the runs as they are stored, finds
-nodes by searching their bytes, and decodes the runs of the revisions that are
-asked for. The first question about anything else, such as the graph, decodes
-all runs; from then on this is an ordinary index.
+Commands such as ``cat``, ``diff`` and ``files`` need one or two revisions of a
+file, and ``status`` one of the manifest, which has a revision for each
+changeset: decoding the whole index takes a second and 200 MB for a million. A
+late index keeps the runs as they are stored, finds nodes by searching their
+bytes, and takes single revisions out of the runs. The first question about
+anything else, such as the graph, decodes all runs, and so do many questions.
+From then on the object is an ordinary index.
 
 There is no SQL here: ``reading.indexes`` reads indexes from the database.
 """
@@ -14,18 +15,25 @@ There is no SQL here: ``reading.indexes`` reads indexes from the database.
 from __future__ import annotations
 
 import bisect
+import functools
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from mercurial.node import nullid, nullrev
 
 from .. import compat
 from ..formats import index
-from ..formats.index import NODE_SIZE, Table
+from ..formats.index import NODE_SIZE, Revision, Table
 from .fileindex import FIXED_BYTES, FileIndex
 
-#: Revisions from which on an index is late. Fewer are decoded in 4 ms.
+#: The revisions that are taken out of a run one by one. Each takes about a tenth
+#: of the time that decoding the run takes.
+PICKS = 6
+
+#: Revisions from which on an index stays late after that: runs are decoded one by
+#: one. Fewer revisions are decoded in 4 ms.
 LEAST_REVISIONS = 2 * index.RUN_SIZE
 
 #: After 1/PATIENCE as many questions as there are revisions, all are decoded: by
@@ -41,37 +49,34 @@ STORED_BYTES = NODE_SIZE + 6
 
 
 class Part:
-    """``n`` consecutive revisions from number ``first`` on.
+    """Consecutive revisions from number ``first`` on, decoded.
 
-    ``nodes`` begins with their nodes. ``table`` returns them decoded; it may
-    raise CorruptStore.
+    ``nodes`` begins with the nodes of the ``n`` revisions.
     """
 
-    __slots__ = ('_decode', '_table', 'first', 'n', 'nodes')
+    __slots__ = ('_table', 'first', 'n', 'nodes')
 
-    def __init__(
-        self,
-        first: int,
-        n: int,
-        nodes: bytes,
-        decode: Callable[[], Table],
-    ) -> None:
+    _table: Table | None
+
+    def __init__(self, first: int, table: Table) -> None:
         self.first = first
-        self.n = n
-        self.nodes = nodes
-        self._decode = decode
-        self._table: Table | None = None
+        self.n = len(table)
+        self.nodes = table.nodes
+        self._table = table
 
-    @classmethod
-    def of_table(cls, first: int, table: Table) -> Part:
-        """Return a part that is decoded already."""
-        return cls(first, len(table), table.nodes, lambda: table)
+    @property
+    def has_picks(self) -> bool:
+        """Whether a single revision is cheaper than the whole table."""
+        return True
 
     def table(self) -> Table:
-        """Return the revisions, decoded."""
-        if self._table is None:
-            self._table = self._decode()
+        """Return the revisions."""
+        assert self._table is not None
         return self._table
+
+    def revision(self, number: int) -> Revision:
+        """Return a revision of the part, numbered from 0."""
+        return self.table().revision(number)
 
     def find(self, node: bytes) -> int | None:
         """Return the number of the revision with a node, or None."""
@@ -80,6 +85,50 @@ class Part:
         while at >= 0 and at % NODE_SIZE:
             at = self.nodes.find(node, at + 1, end)
         return self.first + at // NODE_SIZE if at >= 0 else None
+
+
+class RunPart(Part):
+    """An index run of ``n`` revisions; ``data`` is stored with it.
+
+    It is decoded within the context that ``guard`` returns, which may replace
+    the exceptions for a damaged run.
+    """
+
+    __slots__ = ('_guard', '_picks')
+
+    def __init__(
+        self,
+        first: int,
+        n: int,
+        data: bytes,
+        guard: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self.first = first
+        self.n = n
+        self.nodes = data
+        self._table = None
+        self._guard = guard
+        self._picks = PICKS
+
+    @property
+    def has_picks(self) -> bool:
+        """Whether a single revision is cheaper than the whole table."""
+        return self._picks > 0
+
+    def table(self) -> Table:
+        """Return the revisions, decoded."""
+        if self._table is None:
+            with self._guard():
+                self._table = index.decode_table(self.first, self.n, self.nodes)
+        return self._table
+
+    def revision(self, number: int) -> Revision:
+        """Return a revision of the part, numbered from 0."""
+        if self._table is not None or not self.has_picks:
+            return self.table().revision(number)
+        self._picks -= 1
+        with self._guard():
+            return index.decode_revision(self.first, self.n, self.nodes, number)
 
 
 def joined(parts: Sequence[Part]) -> Table:
@@ -93,152 +142,194 @@ def joined(parts: Sequence[Part]) -> Table:
 
 
 class LateIndex(FileIndex):
-    """The index of a path: parts in order that have no gap between them."""
+    """The index of a path: parts in order that have no gap between them.
 
-    __slots__ = (
-        '_core',
-        '_frames',
-        '_left',
-        '_parts',
-        '_places',
-        '_searches',
-        '_starts',
-        'whole',
-    )
+    Once all of it is decoded, the object becomes a FileIndex.
+    """
+
+    __slots__ = ()
 
     def __init__(self, path_id: int, parts: Sequence[Part]) -> None:
-        self._parts = parts
-        self._starts = [part.first for part in parts]
-        #: The ordinary index, once it was needed.
-        self.whole: FileIndex | None = None
-        super().__init__(path_id)
-        count = parts[-1].first + parts[-1].n
-        self._left = int(count / PATIENCE)
-        self._searches = SEARCHES * len(parts)
-        self._core = _LateCore(self, count)
-        self._frames = _LateColumn(self, count, 'frames')
-        self._places = _LateColumn(self, count, 'places')
+        self.path_id = path_id
+        self.grown = False
+        self.stored = {}
+        self._late = _State(parts)
 
-    # The base class has these as attributes.
+    # The base class has these as attributes. Objects that stand in for the
+    # values are made when they are asked for: if they were kept, each index
+    # would be part of a reference cycle.
 
     @property
     def core(self) -> Any:
-        """Core's index object, or one that stands in for it."""
-        return self._core if self.whole is None else self.whole.core
-
-    @core.setter
-    def core(self, value: Any) -> None:
-        if self.whole is not None:
-            self.whole.core = value
+        """An object that stands in for core's index object."""
+        return _LateCore(self)
 
     @property
-    def frames(self) -> Any:
+    def frames(self) -> Any:  # type: ignore[override]
         """The frame of each revision."""
-        return self._frames if self.whole is None else self.whole.frames
-
-    @frames.setter
-    def frames(self, value: Any) -> None:
-        if self.whole is not None:
-            self.whole.frames = value
+        return _LateColumn(self, 'frames')
 
     @property
-    def places(self) -> Any:
+    def places(self) -> Any:  # type: ignore[override]
         """The place of each revision."""
-        return self._places if self.whole is None else self.whole.places
-
-    @places.setter
-    def places(self, value: Any) -> None:
-        if self.whole is not None:
-            self.whole.places = value
+        return _LateColumn(self, 'places')
 
     @property
     def _entries(self) -> bytes | None:
-        return None if self.whole is None else self.whole._entries
+        return None
 
     @_entries.setter
     def _entries(self, value: bytes | None) -> None:
-        if self.whole is not None:
-            self.whole._entries = value
+        """Do nothing: the bytes of core's index object are not made yet."""
+
+    def __len__(self) -> int:
+        state = self._late
+        return state.count + len(state.added)
 
     @property
     def memory(self) -> int:
-        """The approximate number of bytes of memory that this index takes."""
-        if self.whole is not None:
+        """The approximate number of bytes of memory that this index takes.
+
+        A short one counts as decoded: it may be at any time.
+        """
+        if len(self) < LEAST_REVISIONS:
             return super().memory
         return FIXED_BYTES + STORED_BYTES * len(self)
 
+    def revision(self, rev: int) -> Revision:
+        """Return all fields of a revision."""
+        # The first call may turn this into a FileIndex.
+        return self.single(rev) or FileIndex.revision(self, rev)
+
+    def metadata_size(self, rev: int) -> int | None:
+        """Return the bytes of metadata in the text of a revision, if known."""
+        found = self.single(rev) if rev >= 0 else None
+        if found is None:
+            return self.decode_all().metadata_size(rev) if rev >= 0 else None
+        metadata = found.flags >> index.METADATA_SHIFT
+        return metadata - 1 if metadata else None
+
+    def append(self, r: Revision, stored: int | None = None) -> int:
+        """Add a revision and return its number."""
+        state, rev = self._late, len(self)
+        state.numbers.setdefault(r.node, rev)
+        state.added.append(r)
+        if stored is not None:
+            self.stored[rev] = stored
+        return rev
+
     def extend(self, table: Table) -> None:
         """Add the sealed revisions of a table."""
-        self.decode_all()
-        super().extend(table)
+        self.decode_all().extend(table)
+
+    def compact(self) -> None:
+        """Do nothing: no memory is reserved before all is decoded."""
 
     def truncate(self, n: int) -> None:
         """Remove all revisions from number ``n`` on."""
-        self.decode_all()
-        super().truncate(n)
+        self.decode_all().truncate(n)
 
     def replace(self, fresh: FileIndex) -> None:
         """Copy all revisions from ``fresh``, an index that was read again."""
-        self.decode_all()
-        super().replace(fresh)
+        self.decode_all().replace(fresh)
 
-    def late(self) -> bool:
-        """Return whether single revisions are decoded for a question."""
-        if self._left < 0 and self.whole is None:
-            self.decode_all()
-        return self.whole is None
+    def move_content(self, fresh: FileIndex) -> None:
+        """Copy the places of content from an index that was read again."""
+        self.decode_all().move_content(fresh)
 
-    def searched(self) -> bool:
-        """Return whether nodes are still found by searching the parts."""
-        return self.whole is None and self._searches > 0
+    def single(self, rev: int) -> Revision | None:
+        """Return a revision, or None once all are decoded.
 
-    def place(self, rev: int) -> tuple[Table, int]:
-        """Return the table that has a revision, and its number there.
-
-        The revision is one of the parts.
+        Return None as well if there is no such revision.
         """
-        self._left -= 1
-        part = self._parts[bisect.bisect_right(self._starts, rev) - 1]
-        return part.table(), rev - part.first
+        state = self._late
+        if state.number == rev:
+            return state.revision
+        if not 0 <= rev < state.count:
+            added = rev - state.count
+            return state.added[added] if 0 <= added < len(state.added) else None
+        part = state.parts[bisect.bisect_right(state.starts, rev) - 1]
+        if state.questions <= 0 or not (
+            part.has_picks or state.count >= LEAST_REVISIONS
+        ):
+            self.decode_all()
+            return None
+        state.questions -= 1
+        state.revision = part.revision(rev - part.first)
+        state.number = rev
+        return state.revision
 
     def find(self, node: bytes) -> int | None:
-        """Return the revision of the parts with a node, or None.
+        """Return the number of the revision with a node, or None.
 
         The newest parts are searched first.
         """
-        for part in reversed(self._parts):
-            self._searches -= 1
+        state = self._late
+        found = state.numbers.get(node)
+        if found is not None:
+            return found
+        for part in reversed(state.parts):
+            state.searches -= 1
             found = part.find(node)
             if found is not None:
                 return found
         return None
 
     def decode_all(self) -> FileIndex:
-        """Return the ordinary index, with the revisions added since."""
-        if self.whole is None:
-            whole = FileIndex(self.path_id, joined(self._parts))
-            if self._core.added:
-                whole._entries = None
-            for entry in self._core.added:
-                whole.core.append(entry)
-            whole.frames.extend(self._frames.added)
-            whole.places.extend(self._places.added)
-            self.whole = whole
-            # Free what was decoded; the two columns stay as fronts.
-            self._parts = ()
-        return self.whole
+        """Become an ordinary index, with the revisions added since."""
+        state = self._late
+        whole = FileIndex(self.path_id, joined(state.parts))
+        for revision in state.added:
+            whole.append(revision)
+        self._late = None
+        whole.stored = self.stored
+        # Whoever has this object gets the attributes of an ordinary one.
+        self.__class__ = FileIndex  # type: ignore[assignment]
+        self.replace(whole)
+        self.grown = whole.grown
+        return self
+
+
+class _State:
+    """What a late index consists of until all is decoded."""
+
+    __slots__ = (
+        'added',
+        'count',
+        'number',
+        'numbers',
+        'parts',
+        'questions',
+        'revision',
+        'searches',
+        'starts',
+    )
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = parts
+        self.starts = [part.first for part in parts]
+        #: The number of revisions in the parts.
+        self.count = parts[-1].first + parts[-1].n
+        #: Revisions that were added to them, and the numbers of these by node.
+        self.added: list[Revision] = []
+        self.numbers: dict[bytes, int] = {}
+        #: How many more questions are answered before all is decoded.
+        self.questions = max(PICKS, int(self.count / PATIENCE))
+        self.searches = SEARCHES * len(parts)
+        #: The revision that was asked for last, and its number: Mercurial asks
+        #: for one field after the other.
+        self.number = -1
+        self.revision: Revision | None = None
 
 
 class _LateCore:
     """Stands in for core's index object until that is needed."""
 
-    def __init__(self, owner: LateIndex, count: int) -> None:
+    __slots__ = ('_owner',)
+
+    def __init__(self, owner: LateIndex) -> None:
+        # A FileIndex once all is decoded.
         self._owner = owner
-        self._count = count
-        self._numbers: dict[bytes, int] = {}
-        self._null: tuple[Any, ...] = compat.make_index(b'')[nullrev]
-        #: Entries that were appended.
-        self.added: list[tuple[Any, ...]] = []
 
     def _decoded(self) -> Any:
         return self._owner.decode_all().core
@@ -247,31 +338,21 @@ class _LateCore:
         return getattr(self._decoded(), name)
 
     def __len__(self) -> int:
-        if self._owner.whole is not None:
-            return len(self._owner.whole.core)
-        return self._count + len(self.added)
+        return len(self._owner)
 
     def __getitem__(self, rev: int) -> tuple[Any, ...]:
-        if self._owner.late() and rev >= nullrev:
+        owner = self._owner
+        if owner.is_late and rev >= nullrev:
             if rev == nullrev:
-                return self._null
-            if rev < self._count:
-                table, i = self._owner.place(rev)
+                return _null_entry()
+            found = owner.single(rev)
+            if found is not None:
+                node, p1, p2, linkrev, flags, size, _frame, _place = found
                 # Mercurial's function refuses flags that it does not know.
-                entry = compat.index_entry(
-                    0,
-                    table.sizes[i],
-                    rev,
-                    table.linkrevs[i],
-                    table.p1[i],
-                    table.p2[i],
-                    table.nodes[i * NODE_SIZE : (i + 1) * NODE_SIZE],
-                )
-                return table.flags[i], *entry[1:]
-            if rev - self._count < len(self.added):
-                return self.added[rev - self._count]
-        found: tuple[Any, ...] = self._decoded()[rev]
-        return found
+                entry = compat.index_entry(0, size, rev, linkrev, p1, p2, node)
+                return flags & index.CORE_FLAGS, *entry[1:]
+        decoded: tuple[Any, ...] = self._decoded()[rev]
+        return decoded
 
     def __delitem__(self, revs: slice) -> None:
         del self._decoded()[revs]
@@ -282,23 +363,15 @@ class _LateCore:
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return iter(self._decoded())
 
-    def append(self, entry: tuple[Any, ...]) -> None:
-        """Add an entry at the end."""
-        if self._owner.whole is not None:
-            self._owner.whole.core.append(entry)
-            return
-        self._numbers.setdefault(entry[7], len(self))
-        self.added.append(entry)
-
     def get_rev(self, node: bytes) -> int | None:
         """Return the number of the revision with a node, or None."""
-        found: int | None
-        if self._owner.searched() and len(node) == NODE_SIZE:
+        owner = self._owner
+        if owner.is_late and len(node) == NODE_SIZE:
             if node == nullid:
                 return nullrev
-            found = self._numbers.get(node)
-            return self._owner.find(node) if found is None else found
-        found = self._decoded().get_rev(node)
+            if owner._late.searches > 0:
+                return owner.find(node)
+        found: int | None = self._decoded().get_rev(node)
         return found
 
     def has_node(self, node: bytes) -> bool:
@@ -316,32 +389,36 @@ class _LateCore:
         return found
 
 
+@functools.cache
+def _null_entry() -> tuple[Any, ...]:
+    """Return the entry of the null revision."""
+    found: tuple[Any, ...] = compat.make_index(b'')[nullrev]
+    return found
+
+
 class _LateColumn:
     """Stands in for the array of frames or places until that is needed."""
 
-    def __init__(self, owner: LateIndex, count: int, name: str) -> None:
+    __slots__ = ('_name', '_owner')
+
+    def __init__(self, owner: LateIndex, name: str) -> None:
         self._owner = owner
-        self._count = count
+        # That of a field of Revision without the last letter.
         self._name = name
-        #: Values that were appended.
-        self.added: list[int] = []
 
     def _decoded(self) -> array[int]:
-        found: array[int] = getattr(self._owner.decode_all(), self._name)
-        return found
+        decoded: array[int] = getattr(self._owner.decode_all(), self._name)
+        return decoded
 
     def __len__(self) -> int:
-        if self._owner.whole is not None:
-            return len(self._decoded())
-        return self._count + len(self.added)
+        return len(self._owner)
 
     def __getitem__(self, rev: int | slice) -> Any:
-        if self._owner.late() and isinstance(rev, int) and rev >= 0:
-            if rev < self._count:
-                table, i = self._owner.place(rev)
-                return getattr(table, self._name)[i]
-            if rev - self._count < len(self.added):
-                return self.added[rev - self._count]
+        owner = self._owner
+        if owner.is_late and isinstance(rev, int) and rev >= 0:
+            found = owner.single(rev)
+            if found is not None:
+                return getattr(found, self._name[:-1])
         return self._decoded()[rev]
 
     def __setitem__(self, rev: Any, value: Any) -> None:
@@ -355,10 +432,3 @@ class _LateColumn:
 
     def __eq__(self, other: object) -> bool:
         return self._decoded() == other
-
-    def append(self, value: int) -> None:
-        """Add a value at the end."""
-        if self._owner.whole is not None:
-            self._decoded().append(value)
-        else:
-            self.added.append(value)

@@ -16,7 +16,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from mercurial.node import nullid
+from mercurial.node import nullid, nullrev
 
 from ...amalgam.codecs import chunks, columns
 from .. import errors
@@ -161,16 +161,16 @@ def _locate(key: Key, runs: list[Run]) -> Iterator[_SealedText]:
             position = data.find(node, position + 1, n * index.NODE_SIZE)
         if position < 0:
             continue
-        entry = index.decode_entry(n, data, position // index.NODE_SIZE)
-        rev = schema.split_id(gid)[1] + position // index.NODE_SIZE
+        number = position // index.NODE_SIZE
+        first = schema.split_id(gid)[1]
+        r = index.decode_revision(first, n, data, number)
         parents = [
-            _node(runs, rev - distance) if distance else nullid
-            for distance in (entry.d1, entry.d2)
+            _node(runs, parent) if parent != nullrev else nullid
+            for parent in (r.p1, r.p2)
         ]
-        if not entry.flags and entry.size <= MAX_SIZE and entry.frame:
-            yield _SealedText(
-                entry.frame, entry.place, entry.size, key, *parents
-            )
+        flags = r.flags & index.CORE_FLAGS
+        if not flags and r.rawsize <= MAX_SIZE and r.frame:
+            yield _SealedText(r.frame, r.place, r.rawsize, key, *parents)
         return
 
 

@@ -20,10 +20,11 @@ from mercurial.utils import storageutil
 from ...amalgam import lru
 from ...amalgam.codecs import deltas
 from .. import errors
-from ..formats import frames, schema, statements
+from ..formats import frames, index, schema, statements
 from ..reading import storeddeltas
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
+from ..writing import filewriter
 from . import packer, plan
 
 # Bytes of texts kept as bases of the revisions that follow.
@@ -50,11 +51,12 @@ class Rewritten(NamedTuple):
     """A file whose revisions are in new frames, which no index names yet.
 
     ``idx`` is the index that was read. ``places`` has a place for each
-    revision.
+    revision. ``metadata`` is that of an index: the texts were read.
     """
 
     idx: FileIndex
     places: list[Place]
+    metadata: dict[int, int]
 
 
 class Rewriter:
@@ -89,9 +91,10 @@ class Rewriter:
         Return None for a file without revisions. Raises CorruptStore for a
         text that does not match its node.
         """
-        idx = self._store.read_index(path_id)
+        idx = self._store.read_index(path_id).decode_all()
         n = len(idx)
         places = [_NOWHERE] * n
+        metadata = {}
         children = _children(idx)
         recent: lru.LRU[int, bytes] = lru.LRU(RECENT)
         for rev in range(n - 1, -1, -1):
@@ -104,6 +107,9 @@ class Rewriter:
                 _keep(idx, kept, places)
                 continue
             text = self._text(idx, rev)
+            known = self._metadata(idx, rev, text)
+            if known:
+                metadata[rev] = known
             place = self._add(idx, rev, text, candidates, recent, bool(kept))
             if place is None:
                 # The revisions after this one need not be compared with it.
@@ -120,7 +126,7 @@ class Rewriter:
                 self._box.cut()
             if full or len(text) >= packer.ALONE:
                 self._make_room()
-        return Rewritten(idx, places) if n else None
+        return Rewritten(idx, places, metadata) if n else None
 
     def changed_places(self) -> set[Place]:
         """Return the shared places whose text is no longer what it was.
@@ -172,7 +178,7 @@ class Rewriter:
         """Return the text of a revision, checked against its node."""
         text = self._store.chain_text(idx, rev)
         r = idx.revision(rev)
-        if not r.flags:
+        if not r.flags & index.CORE_FLAGS:
             parents = (idx.core[r.p1][7], idx.core[r.p2][7])
             if storageutil.hashrevisionsha1(text, *parents) != r.node:
                 raise errors.CorruptStore(
@@ -181,6 +187,14 @@ class Rewriter:
                     hint=_(b"run 'hg verify'"),
                 )
         return text
+
+    def _metadata(self, idx: FileIndex, rev: int, text: bytes) -> int:
+        """Return what the index should hold about the metadata of a text."""
+        entry = idx.core[rev]
+        if entry[5] != nullrev:
+            return 0
+        flags = filewriter.marked_flags(entry[0], text)
+        return flags >> index.METADATA_SHIFT
 
     def _add(
         self,
@@ -272,6 +286,9 @@ class ManifestRewriter(Rewriter):
 
     def _kept(self, idx: FileIndex, rev: int) -> Sequence[int]:
         return ()
+
+    def _metadata(self, idx: FileIndex, rev: int, text: bytes) -> int:
+        return 0
 
     def _add(
         self,

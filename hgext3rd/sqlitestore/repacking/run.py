@@ -261,10 +261,10 @@ class Repack:
             self._insert_frames()
             self.store.forget_content()
             overwritten = self._rewriter.changed_places()
-            for idx, places in self._batch:
+            for idx, places, metadata in self._batch:
                 path_id = idx.path_id
                 assert path_id is not None
-                now = self.store.read_index(path_id)
+                now = self.store.read_index(path_id).decode_all()
                 if not len(now):
                     # The file was stripped.
                     continue
@@ -272,6 +272,7 @@ class Repack:
                 if lost or not _is_unchanged(idx, now):
                     changed.append(path_id)
                     continue
+                idx.metadata.update(metadata)
                 self._switch(idx, path_id, places)
         self.store.forget()
         self._batch = []

@@ -45,6 +45,38 @@ class SQLiteFilelog(filelog.filelog):
         found: bytes = super().lookup(node)
         return found
 
+    def has_meta(self, node: bytes) -> Any:
+        """Return whether the text of a revision begins with metadata.
+
+        Mercurial would read the text of a revision without a first parent.
+        """
+        known = self._metadata_size(node)
+        return super().has_meta(node) if known is None else bool(known)
+
+    def renamed(self, node: bytes) -> Any:
+        """Return the path and node that a revision is a copy of, or None."""
+        return None if self._metadata_size(node) == 0 else super().renamed(node)
+
+    def size(self, rev: int) -> int:
+        """Return the bytes of a text without metadata.
+
+        Mercurial would read the texts of copies.
+        """
+        inner = self._revlog
+        known: int | None = inner.idx.metadata_size(rev)
+        size: int = (
+            super().size(rev) if known is None else inner.size(rev) - known
+        )
+        return size
+
+    def _metadata_size(self, node: bytes) -> int | None:
+        """Return the bytes of metadata in a text, if the index has them."""
+        inner = self._revlog
+        # First: this may decode the index, which then is of another class.
+        rev = inner.rev(node)
+        found: int | None = inner.idx.metadata_size(rev)
+        return found
+
 
 class NarrowSQLiteFilelog(SQLiteFilelog, filelog.narrowfilelog):
     """A file in a narrow clone: copies from outside of it are not shown."""

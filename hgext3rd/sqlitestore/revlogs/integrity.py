@@ -12,7 +12,7 @@ from typing import Any
 from mercurial import error, revlog
 from mercurial.i18n import _
 from mercurial.node import short
-from mercurial.utils import stringutil
+from mercurial.utils import storageutil, stringutil
 
 
 def problems(file: Any, state: Any) -> Iterator[Any]:
@@ -57,4 +57,8 @@ def _verified_size(file: Any, rev: int, state: Any) -> int:
         # whose text is stored elsewhere.
         skip = state.get(b'skipflags', 0) & flags
         revlog._verify_revision(file, skip, state, file.node(rev))
-    return len(file.rawdata(rev))
+    text = file.rawdata(rev)
+    known = file.idx.metadata_size(rev)
+    if known is not None and known != (storageutil.parsemeta(text)[1] or 0):
+        raise error.StorageError(_(b'wrong size of metadata in the index'))
+    return len(text)

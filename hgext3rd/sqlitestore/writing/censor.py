@@ -194,7 +194,7 @@ def _mark_runs(
 
     def change(rev: int, row: Revision) -> Revision:
         row = row._replace(
-            flags=row.flags | constants.REVIDX_ISCENSORED,
+            flags=row.flags & index.CORE_FLAGS | constants.REVIDX_ISCENSORED,
             rawsize=len(text),
         )
         if rev in moved:

@@ -17,8 +17,16 @@ from mercurial.node import nullrev
 from mercurial.revlogutils import constants
 
 from ...amalgam.codecs import deltas
+from .. import compat
 from ..formats import frames, schema, statements
-from ..formats.index import Revision, decode_run, encode_run
+from ..formats.index import (
+    CORE_FLAGS,
+    METADATA_SHIFT,
+    MOST_METADATA,
+    Revision,
+    decode_run,
+    encode_run,
+)
 from ..formats.openframe import OpenFrame
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
@@ -39,6 +47,23 @@ LOOSE_PART = 4
 # Bytes of the largest delta that is stored in a row. If it is larger, the full
 # text becomes a frame of its own.
 LARGE_CHUNK = schema.MAX_VALUE
+
+
+def marked_flags(flags: int, text: bytes) -> int:
+    """Return the flags of a revision of a file that has no first parent.
+
+    ``text`` is its raw text. With other flags, that may not be its text.
+    """
+    flags &= CORE_FLAGS
+    if flags:
+        return flags
+    marker = compat.META_MARKER
+    size = 0
+    if text.startswith(marker):
+        size = text.find(marker, len(marker)) + len(marker)
+        if not len(marker) < size <= MOST_METADATA:
+            return flags
+    return flags | size + 1 << METADATA_SHIFT
 
 
 class FileWriter:
@@ -113,6 +138,7 @@ class FileWriter:
         place, chunk, pieces = bases.choose(
             self.store, text, candidates, writer.codec, self._text_of
         )
+        flags = self._marked(flags, p1, text)
         row = Revision(node, p1, p2, linkrev, flags, len(text), 0, place)
         if pieces is not None or len(chunk) > LARGE_CHUNK:
             frame_id = self.store_alone(len(index), text, pieces)
@@ -139,6 +165,8 @@ class FileWriter:
         # other work than hashing and compressing, so it makes few calls.
         index = self.index
         rev = len(index)
+        if draft.p1 == nullrev:
+            draft = draft._replace(flags=self._marked(draft.flags, -1, text))
         if not self._sealing:
             self._receive_loose(draft, text, base, delta)
             return rev
@@ -188,7 +216,13 @@ class FileWriter:
 
     def _add_draft(self, draft: Revision, text: bytes) -> None:
         node, p1, p2, linkrev, flags = draft[:5]
-        self.add(text, linkrev, p1, p2, node, flags)
+        self.add(text, linkrev, p1, p2, node, flags & CORE_FLAGS)
+
+    def _marked(self, flags: int, p1: int, text: bytes) -> int:
+        """Return the flags to store for a revision with a raw text."""
+        if p1 != nullrev or self.kind != schema.FILE:
+            return flags
+        return marked_flags(flags, text)
 
     def finish(self) -> None:
         """Store the index run of the revisions sealed last."""

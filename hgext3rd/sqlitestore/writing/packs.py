@@ -24,7 +24,6 @@ from ...amalgam.packs.contents import Index, Line, PackedFrame
 from ...amalgam.packs.errors import PackError
 from ..formats import frames, index, schema
 from ..reading.fileindex import FileIndex
-from ..reading.lateindex import LateIndex
 from ..reading.store import Store
 from .writer import Writer, writer
 
@@ -183,7 +182,7 @@ class DatabaseSink:
         """Prepare a path that has revisions for those of a line."""
         idx = self._store.index(line.name, kind)
         count = len(line)
-        if isinstance(idx, LateIndex) and count > FEW_NODES:
+        if count > FEW_NODES:
             idx = idx.decode_all()
         first = len(idx)
         revs: Sequence[int] = range(first, first + count)

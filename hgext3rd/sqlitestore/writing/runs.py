@@ -141,7 +141,8 @@ class RunWriter:
         other = found[0].revision(found[1])
         # Revisions without flags and with the same node have the same text,
         # because the node is its hash.
-        if other.node == draft.node and not other.flags | draft.flags:
+        flags = (other.flags | draft.flags) & index.CORE_FLAGS
+        if other.node == draft.node and not flags:
             return found
         return found if self._store.chain_text(*found) == text else None
 
