@@ -124,9 +124,10 @@ BENCH := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks
 bench-quick: $(VENV)/.bench
 	@$(BENCH) --quick $(PACKAGES:%=--package %) $(HISTORIES)
 
-# Another LFS server to compare with. Its package does not name what it needs.
+# Another LFS server to compare with. Its package does not name what it needs,
+# and newer versions of pyjwt refuse its tokens.
 GIFTLESS := giftless==0.6.2 cryptography figcan flask flask-classful \
-  flask-marshmallow pyjwt python-dateutil python-dotenv pyyaml webargs
+  flask-marshmallow "pyjwt<2.10" python-dateutil python-dotenv pyyaml webargs
 .cache/giftless/.installed:
 	@$(PYTHON) -m venv .cache/giftless
 	@.cache/giftless/bin/pip install -q $(GIFTLESS) gunicorn

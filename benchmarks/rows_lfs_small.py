@@ -113,7 +113,10 @@ def by_gunicorn(
 
 @contextmanager
 def by_giftless(workspace: Workspace) -> Iterator[tuple[Server, str]]:
-    """Serve a folder with giftless under gunicorn."""
+    """Serve a folder with giftless under gunicorn.
+
+    giftless mixes up users when threads share a process.
+    """
     with workspace.scratch() as folder:
         folder.mkdir()
         config = folder / 'giftless.yaml'
@@ -122,19 +125,25 @@ def by_giftless(workspace: Workspace) -> Iterator[tuple[Server, str]]:
         env = dict(os.environ, GIFTLESS_CONFIG_FILE=str(config))
         env.pop('PYTHONPATH', None)
         entry = 'giftless.wsgi_entrypoint:app'
-        with gunicorn(str(GIFTLESS), entry, folder, env) as server:
+        with gunicorn(str(GIFTLESS), entry, folder, env, 'sync') as server:
             yield server, '/team/r0.git/info/lfs'
 
 
 @contextmanager
 def gunicorn(
-    python: str, application: str, folder: pathlib.Path, env: Mapping[str, str]
+    python: str,
+    application: str,
+    folder: pathlib.Path,
+    env: Mapping[str, str],
+    worker: str = 'gthread',
 ) -> Iterator[Server]:
     """Run gunicorn with one process; ``pid`` is that of the process."""
     port = network.free_port()
     log = folder / 'gunicorn.log'
-    command = [python, '-m', 'gunicorn', '--worker-class', 'gthread']
-    command += ['--threads', str(CONNECTIONS), '--bind', f'127.0.0.1:{port}']
+    command = [python, '-m', 'gunicorn', '--worker-class', worker]
+    if worker == 'gthread':
+        command += ['--threads', str(CONNECTIONS)]
+    command += ['--bind', f'127.0.0.1:{port}']
     command += ['--log-file', str(log), '--chdir', str(folder), application]
     process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
     try:
@@ -308,7 +317,7 @@ def rows(workspace: Workspace, quick: bool) -> Iterator[Maker]:
     ):
         yield partial(
             row,
-            f'{name}: {amount}',
+            f'{name} ({amount})',
             variants,
             count,
             operation,
