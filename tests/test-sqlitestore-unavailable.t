@@ -167,7 +167,7 @@ Reading fails at every possible moment: an extension counts queries down
   file/0/numbers1 200 500
   rev/1 200 500 broken off
   raw-rev/1 200 500
-  annotate/0/numbers1 200 500
+  annotate/0/numbers1 200 500 broken off
   archive/tip.zip 200 500 broken off
   archive/tip.tar.gz 200 500 broken off
   $ grep -c Traceback errors.log
