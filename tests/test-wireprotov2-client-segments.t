@@ -57,8 +57,8 @@ Segments that arrive at the same time are applied together, if they are large
   $ hg -R server admin::wire-warm
   2 segments built, 0 were there already
   $ cat > together.py << EOF
-  > from hgext3rd.wireprotov2.pull import ahead, segments
-  > segments.LEAST_TOGETHER = 0
+  > from hgext3rd.wireprotov2.pull import ahead, delivery
+  > delivery.LEAST_TOGETHER = 0
   > ahead.PATIENCE = 60
   > EOF
   $ hg clone -U http://localhost:$HGPORT/ together \

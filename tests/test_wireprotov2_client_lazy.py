@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +19,13 @@ from mercurial.utils import urlutil
 
 from hgext3rd.wireprotov2 import compat
 from hgext3rd.wireprotov2.proto.errors import CBORError
-from hgext3rd.wireprotov2.pull import arriving, records, textrequests
+from hgext3rd.wireprotov2.pull import (
+    arriving,
+    fillsegments,
+    records,
+    textrequests,
+)
+from hgext3rd.wireprotov2.segments import stored
 from hgext3rd.wireprotov2.shallow import absence, demand, texts
 
 BACKENDS = pytest.mark.parametrize('sqlite', [False, True])
@@ -274,6 +281,122 @@ def test_completion_continues_after_an_interruption(
     run(b'admin::fetch-files', net.repo)
     assert check(net.repo) == CHANGESETS
     assert not absence.is_shallow(net.repo)
+
+
+# -- completion with segments
+
+
+@pytest.fixture
+def filling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let segments be worth their requests in a short history."""
+    monkeypatch.setattr(fillsegments, 'LEAST_REVISIONS', 1)
+
+
+@pytest.fixture
+def sqlite_net(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, filling: None
+) -> Network:
+    return Network(tmp_path, monkeypatch, sqlite=True)
+
+
+def complete(net: Network) -> list[str]:
+    """Complete the clone; return the names of commands that were requested."""
+    net.wire.requests.clear()
+    run(b'admin::fetch-files', net.repo)
+    repo = net.repo
+    assert not absence.is_shallow(repo)
+    assert not repo.vfs.exists(b'wireprotov2-parts')
+    for rev in range(CHANGESETS):
+        for path in PATHS:
+            assert repo[rev][path].data() == b'%s in %d\n' % (path, rev)
+    check(repo)
+    return [name.rpartition('/')[2].rstrip('?') for name in net.wire.requests]
+
+
+def test_a_database_is_completed_with_segments(sqlite_net: Network) -> None:
+    assert 'segmentdata' in complete(sqlite_net)
+
+
+def test_revlogs_are_completed_without_segments(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, filling: None
+) -> None:
+    net = Network(tmp_path, monkeypatch, sqlite=False)
+    assert 'segmentdata' not in complete(net)
+
+
+def test_what_is_there_stays_with_segments(sqlite_net: Network) -> None:
+    """A local commit may be stored as a delta of a revision without data."""
+    net = sqlite_net
+    repo = net.repo
+    assert repo[2][b'0'].data()
+
+    def file(repo: Any, ctx: Any, path: bytes) -> Any:
+        return context.memfilectx(repo, ctx, path, b'0 in 5\nand more\n')
+
+    with repo.wlock(), repo.lock():
+        node = context.memctx(
+            repo, (repo[CHANGESETS - 1].node(), nullid), b'mine', [b'0'], file
+        ).commit()
+    assert 'segmentdata' in complete(net)
+    assert net.repo[node][b'0'].data() == b'0 in 5\nand more\n'
+
+
+def test_revisions_that_were_pulled_are_completed(sqlite_net: Network) -> None:
+    """They are rows of their own."""
+    net = sqlite_net
+    tip = net.server[CHANGESETS - 1].node()
+    for number in range(CHANGESETS, CHANGESETS + 3):
+        tip = net.commit(tip, number)
+        run(b'pull', net.repo)
+    assert len(net.repo) == CHANGESETS + 3
+    assert 'segmentdata' in complete(net)
+    for path in PATHS:
+        assert net.repo[tip][path].data() == b'%s in %d\n' % (
+            path,
+            CHANGESETS + 2,
+        )
+
+
+def test_a_segment_with_other_texts_is_not_used(
+    sqlite_net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = sqlite_net
+    revisions = stored.revisions
+
+    def lies(storage: Any, *args: Any) -> Iterator[Any]:
+        for revision in revisions(storage, *args):
+            yield revision._replace(
+                delta=bytes(revision.delta).replace(b' in ', b' IN ')
+            )
+
+    monkeypatch.setattr(stored, 'revisions', lies)
+    requested = complete(net)
+    assert 'segmentdata' in requested
+    # The texts themselves were requested.
+    assert requested[-1] == 'multirequest'
+
+
+def test_few_missing_revisions_need_no_segments(sqlite_net: Network) -> None:
+    net = sqlite_net
+    run(b'admin::fetch-files', net.repo, *(b'path:%s' % p for p in PATHS[:4]))
+    assert 'segmentdata' not in complete(net)
+
+
+def test_a_segment_is_applied_as_a_whole_or_not(
+    sqlite_net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = sqlite_net
+    total = net.missing()
+
+    def interrupted(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fillsegments, '_verify', interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(b'admin::fetch-files', net.repo)
+    assert net.missing() == total
+    assert 'segmentdata' in complete(net)
 
 
 # -- servers that lie

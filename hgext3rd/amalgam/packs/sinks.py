@@ -3,7 +3,8 @@
 
 A repository whose storage can take the lines of packs as they are has a method
 ``pack_sink(tr)``, which returns a ``PackSink``. All other repositories get their
-revlogs filled by ``wireprotov2``.
+revlogs filled by ``wireprotov2``. A ``PackSink`` also gives content to revisions
+of files that the repository has without content.
 """
 
 from __future__ import annotations

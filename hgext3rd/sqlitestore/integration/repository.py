@@ -191,6 +191,18 @@ def make_class(base: Any) -> Any:
         # Whether this command has suggested or started a repack.
         _repack_considered = False
 
+        def consider_repack(self) -> None:
+            """Suggest or start a repack if it pays, once per command.
+
+            This is done after transactions that add changesets. Whoever gives
+            content to revisions that are there calls it at the end.
+            """
+            from ..repacking import automatic
+
+            repo = self.unfiltered()
+            if not repo._repack_considered and requirements.uses_sqlite(repo):
+                repo._repack_considered = automatic.consider(repo)
+
         @util.propertycache
         def sqlitestore(self) -> Store:
             """The file store; nothing is opened until it is used."""
@@ -295,17 +307,9 @@ def make_class(base: Any) -> Any:
                 before = len(self.unfiltered().changelog)
 
                 def consider(success: bool) -> None:
-                    from ..repacking import automatic
-
                     repo = self.unfiltered()
-                    if (
-                        success
-                        and not repo._repack_considered
-                        and requirements.uses_sqlite(repo)
-                    ):
-                        repo._repack_considered = automatic.consider(
-                            repo, before
-                        )
+                    if success and len(repo.changelog) > before:
+                        repo.consider_repack()
 
                 tr.addpostclose(
                     b'zz-sqlitestore', lambda _tr: self._afterlock(consider)

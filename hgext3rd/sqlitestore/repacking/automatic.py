@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Suggest or start a repack after a transaction.
+"""Suggest or start a repack after much was added.
 
 Every transaction that adds changesets ends with this check, so it must be
 cheap, however long the history is: it looks at the newest frames only, stops
@@ -49,16 +49,13 @@ def pays(store: Store) -> bool:
     return store.db.row(statements.HAS_MORE_LOOSE, (enough - 1,)) is not None
 
 
-def consider(repo: Any, before: int) -> bool:
+def consider(repo: Any) -> bool:
     """Suggest or start a repack, as configured, if it pays.
 
-    Return whether it did. ``before`` is the number of changesets before the
-    transaction. Raises ConfigError if ``storage.sqlite.auto-repack`` has an
-    unknown value.
+    Return whether it did. Raises ConfigError if ``storage.sqlite.auto-repack``
+    has an unknown value.
     """
     ui = repo.ui
-    if len(repo.changelog) <= before:
-        return False
     choice = ui.config(b'storage', b'sqlite.auto-repack')
     if choice not in CHOICES:
         raise error.ConfigError(

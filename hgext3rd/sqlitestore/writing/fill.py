@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Give texts to revisions that were stored empty because their text was missing.
 
-Each text is stored by itself; the next repack packs it with the others. All of
-this is part of the Mercurial transaction. What revisions are empty for this
-reason, and their flags, are the caller's business.
+A text that comes by itself is stored by itself; the next repack packs it with the
+others. Texts that come in frames stay in these. All of this is part of the
+Mercurial transaction. What revisions are empty for this reason, and their flags,
+are the caller's business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..formats import statements
-from ..formats.index import Revision
+from ..formats import schema, statements
+from ..formats.index import Revision, encode_run
 from . import censor
 from .filewriter import LARGE_CHUNK, FileWriter
 
@@ -27,6 +28,43 @@ def fill(file: FileWriter, texts: Mapping[int, bytes], flag: int) -> None:
         _fill_runs(file, texts, flag)
     idx.replace(store.read_index(idx.path_id))
     store.forget_content()
+
+
+def seal(file: FileWriter, rows: Mapping[int, Revision]) -> None:
+    """Replace the index rows of revisions; ``rows`` has the new ones by number.
+
+    The content of the new rows is in frames.
+    """
+    idx = file.index
+    with file.store.naming_damage():
+        censor.detach_rows(file, set(rows))
+        _seal_loose(
+            file, {rev: row for rev, row in rows.items() if not idx.frames[rev]}
+        )
+        file.change_sealed(rows.keys(), lambda rev, row: rows[rev])
+    idx.replace(file.store.read_index(idx.path_id))
+    file.store.forget_content()
+
+
+def _seal_loose(file: FileWriter, rows: Mapping[int, Revision]) -> None:
+    """Make index runs of revisions that are loose."""
+    db, writer, path_id = file.store.db, file.writer, file.index.path_id
+    assert path_id is not None
+    revs = sorted(rows)
+    while revs:
+        first = revs[0]
+        count = 1
+        while count < len(revs) and revs[count] == first + count:
+            count += 1
+        bounds = [
+            schema.global_id(path_id, rev) for rev in (first, first + count)
+        ]
+        db.execute(statements.DELETE_LOOSE, bounds)
+        data = encode_run(
+            first, [rows[rev] for rev in revs[:count]], writer.codec
+        )
+        writer.add_run(bounds[0], data, count)
+        del revs[:count]
 
 
 def _fill_rows(file: FileWriter, texts: Mapping[int, bytes], flag: int) -> None:

@@ -8,6 +8,8 @@ from the columns of the pack.
 The exception are deltas of revisions that are outside of the pack: frames in
 the database do not depend on each other. So the frame gets copies of these
 revisions in front, in a chunk of their own. Packs of old history have none.
+
+Revisions that the database has without their content get that of the pack.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from ...amalgam.packs.errors import PackError
 from ..formats import frames, index, schema
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
+from .filewriter import FileWriter
+from .fill import seal
 from .writer import Writer, writer
 
 #: The most bytes of the texts, without the largest, that a frame may lack. An
@@ -365,6 +369,7 @@ class DatabaseSink:
         ]
         nodes = line.joined_nodes
         if known:
+            self._fill(line, target, fields)
             new = [n not in known for n in range(len(line))]
             nodes = b''.join(compress(line.nodes, new))
             fields = [list(compress(column, new)) for column in fields]
@@ -389,6 +394,38 @@ class DatabaseSink:
         self._store.drop_index(target.path_id)
         return count
 
+    def _fill(
+        self, line: Line, target: _Target, fields: Sequence[Sequence[int]]
+    ) -> None:
+        """Give their content to revisions that are stored without it.
+
+        What is censored in the pack stays without content.
+        """
+        idx = target.idx
+        assert idx is not None
+        _links, _d1, _d2, flags, sizes, numbers, places = fields
+        rows = {}
+        for n in target.known:
+            rev = target.revs[n]
+            if (
+                _is_empty(idx.flags(rev), idx.rawsize(rev))
+                and not _is_empty(flags[n], sizes[n])
+                and not flags[n] & constants.REVIDX_ISCENSORED
+            ):
+                rows[rev] = idx.revision(rev)._replace(
+                    flags=flags[n],
+                    rawsize=sizes[n],
+                    frame=numbers[n],
+                    place=places[n],
+                )
+        if rows:
+            seal(FileWriter(idx, self._store, self._writer, line.name), rows)
+
+
+def _is_empty(flags: int, size: int) -> bool:
+    """Return whether a revision of a file is stored without its content."""
+    return bool(flags & constants.REVIDX_EXTSTORED and not size)
+
 
 def _base(idx: FileIndex | None, node: bytes) -> int:
     """Return the older revision of a line that others are deltas of."""
@@ -398,6 +435,8 @@ def _base(idx: FileIndex | None, node: bytes) -> int:
     if idx.flags(rev) & constants.REVIDX_ISCENSORED:
         # The delta belongs to the text that was there before.
         raise PackError('a delta base is censored')
+    if _is_empty(idx.flags(rev), idx.rawsize(rev)):
+        raise PackError('a delta base has no content')
     return rev
 
 

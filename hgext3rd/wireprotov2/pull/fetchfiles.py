@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``hg admin::fetch-files``: fetching the file data that a repository lacks.
 
-Whole histories of files go into the storage of each file, some files in each
-transaction, so an interrupted command continues with the files that are left.
-What single changesets need is fetched as for any other command.
+Large parts of the history come as segments (see ``fillsegments``). Otherwise,
+whole histories of files go into the storage of each file, some files in each
+transaction. So an interrupted command continues with what is left. What single changesets need is fetched as for any other command.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mercurial.i18n import _
 from mercurial.node import nullrev
 
 from ..shallow import absence, completion, demand, prefetch, texts
+from . import fillsegments
 
 #: Revisions that are fetched and stored together, and the most files.
 BATCH_REVISIONS = 2000
@@ -45,17 +46,20 @@ def fetch(repo: Any, revs: Sequence[int], match: Any) -> None:
             _fetch_histories(repo, match)
     with repo.wlock(), repo.lock():
         complete = completion.complete(repo)
+    # Texts that came one by one take much more space than others.
+    consider = getattr(repo, 'consider_repack', None)
+    if consider is not None:
+        consider()
     if complete:
         ui.status(_(b'this repository has the content of all its files now\n'))
 
 
 def _fetch_histories(repo: Any, match: Any) -> None:
     """Fetch the data of all revisions of files, and store it."""
-    absent = {
-        path: nodes
-        for path, nodes in completion.absent(repo).items()
-        if match(path)
-    }
+    absent = _absent(repo, match)
+    count, files = sum(map(len, absent.values())), len(absent)
+    if match.always() and fillsegments.fill(repo, absent):
+        absent = _absent(repo, match)
     total = sum(map(len, absent.values()))
     with repo.ui.makeprogress(
         _(b'completing'), unit=_(b'revisions'), total=total
@@ -67,9 +71,17 @@ def _fetch_histories(repo: Any, match: Any) -> None:
                     completion.store(repo, _still_absent(repo, batch))
             bar.increment(sum(map(len, batch.values())))
     repo.ui.status(
-        _(b'fetched the content of %d revisions of %d files\n')
-        % (total, len(absent))
+        _(b'fetched the content of %d revisions of %d files\n') % (count, files)
     )
+
+
+def _absent(repo: Any, match: Any) -> Files:
+    """Return the revisions of files without data that ``match``."""
+    return {
+        path: nodes
+        for path, nodes in completion.absent(repo).items()
+        if match(path)
+    }
 
 
 def _still_absent(repo: Any, batch: Files) -> Files:

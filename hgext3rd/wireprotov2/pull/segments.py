@@ -8,7 +8,6 @@ changesets. Fetching is in ``listing``, ``fetch`` and ``ahead``.
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections.abc import Sequence
 from typing import IO, Any
@@ -21,25 +20,14 @@ from ..client import failures
 from ..segments import bulkunpacker, bundle
 from ..shallow import extent
 from . import fetch, listing
-from .ahead import Fetcher
-from .fetch import SegmentSource
+from .delivery import Delivery
 from .listing import ListedSegment
-from .parts import Parts
 from .report import Report
 from .session import PullSession
 
 mpatch = policy.importmod('mpatch')
 
 COMMANDS = (b'segments', b'segmentdata')
-
-# Segments that have arrived are applied together in one transaction, up to this
-# sum of their estimates in bytes. That saves time, since opening a file again
-# for each segment costs as much as storing a revision. With a higher limit, an
-# interruption would lose more.
-MOST_TOGETHER = 32 * 1024 * 1024
-
-# Segments smaller than this are applied one by one: that costs next to nothing.
-LEAST_TOGETHER = 256 * 1024
 
 #: Exceptions whose cause is the bundle that is applied, not a hook or the disk.
 #: PackError is a ValueError. Others are raised by Mercurial when it reads
@@ -146,107 +134,29 @@ class Application:
     def __init__(
         self, session: PullSession, segments: Sequence[ListedSegment]
     ) -> None:
+        assert session.endpoint is not None
         self._session = session
         self._repo = session.repo
-        self._segments = segments
-        self._total = sum(segment.changesets for segment in segments)
-        self._estimate = sum(segment.estimate for segment in segments)
-        self._parts = Parts(session.repo.vfs)
+        self._delivery = Delivery(
+            session.repo,
+            session.endpoint,
+            segments,
+            extent.is_lazy(session.repo),
+        )
         # The names of all branches in the repository, if these are known.
         self._branches: set[bytes] | None = None
         if not len(self._repo.unfiltered()):
             self._branches = set()
 
     def run(self) -> int:
-        """Apply all segments; return how many there were.
-
-        What has arrived of others is kept if it may be needed again: if the
-        connection breaks, if the list of segments has changed, or if the user
-        interrupts this.
-        """
-        self._parts.keep_only([segment.name for segment in self._segments])
-        try:
-            return self._run()
-        except (
-            failures.ConnectionFailure,
-            failures.CommandRefused,
-            KeyboardInterrupt,
-        ):
-            raise
-        except BaseException:
-            self._parts.forget()
-            raise
-
-    def _run(self) -> int:
         """Apply all segments; return how many there were."""
-        session, repo = self._session, self._repo
-        ui = repo.ui
-        ui.status(
-            _(b'fetching %d changesets in %d segments\n')
-            % (self._total, len(self._segments))
-        )
-        connections = max(1, ui.configint(b'wireprotov2', b'connections'))
-        session.report = Report(repo)
-        fetcher = Fetcher(self._segments, connections, self._make_source)
-        down = ui.makeprogress(
-            _(b'downloading'), unit=_(b'bytes'), total=self._estimate
-        )
-        done = ui.makeprogress(
-            _(b'cloning'), unit=_(b'changesets'), total=self._total
-        )
-        position = 0
-
-        def waiting() -> None:
-            total = max(self._estimate, fetcher.bytes)
-            down.update(fetcher.bytes, total=total)
-
+        session, delivery = self._session, self._delivery
+        session.report = Report(self._repo)
         try:
-            index = 0
-            while index < len(self._segments):
-                streams = [fetcher.take(index, waiting)]
-                most = self._together(index)
-                with contextlib.ExitStack() as stack:
-                    stack.enter_context(streams[0])
-                    for stream in fetcher.take_more(index + 1, most - 1):
-                        streams.append(stack.enter_context(stream))
-                    segments = self._segments[index : index + len(streams)]
-                    self._apply(segments, streams)
-                    for segment in segments:
-                        self._parts.remove(segment.name)
-                index += len(segments)
-                position += sum(segment.changesets for segment in segments)
-                done.update(position)
-                waiting()
+            return delivery.run(self._apply, _(b'cloning'))
         finally:
-            fetcher.stop()
-            down.complete()
-            done.complete()
-            if position:
+            if delivery.position:
                 session.report.write()
-        return len(self._segments)
-
-    def _together(self, index: int) -> int:
-        """Return how many segments from ``index`` on can be applied at once."""
-        size = 0
-        for count, segment in enumerate(self._segments[index:]):
-            size += segment.estimate
-            if segment.estimate < LEAST_TOGETHER or size > MOST_TOGETHER:
-                return max(1, count)
-        return len(self._segments) - index
-
-    def _make_source(self, received: Any) -> SegmentSource:
-        """Return a source with connections of its own."""
-        endpoint = self._session.endpoint
-        assert endpoint is not None and endpoint.api is not None
-        return SegmentSource(
-            self._repo.ui,
-            endpoint.separate_client(),
-            endpoint.targets(),
-            received,
-            self._parts,
-            endpoint.api.has_argument(b'segmentdata', b'offset'),
-            extent.is_lazy(self._repo),
-        )
 
     def _apply(
         self,

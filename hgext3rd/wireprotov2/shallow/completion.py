@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mercurial import error, revlog, scmutil
@@ -73,15 +73,27 @@ def store(repo: Any, late: Mapping[bytes, list[bytes]]) -> None:
             _fill(repo, tr, path, nodes)
 
 
+def paths(repo: Any) -> Sequence[bytes]:
+    """Return the paths of all files that ``repo`` ever had, sorted."""
+    repo = repo.unfiltered()
+    changelog = repo.changelog
+    key = len(changelog), changelog.tip()
+    # Several steps need it, and reading all changesets takes as long as they do.
+    known = vars(repo).get('shallow_paths')
+    if known is None or known[0] != key:
+        found: set[bytes] = set()
+        for rev in changelog:
+            found.update(changelog.changelogrevision(rev).files)
+        known = key, sorted(filter(repo.narrowmatch(), found))
+        object.__setattr__(repo, 'shallow_paths', known)
+    result: Sequence[bytes] = known[1]
+    return result
+
+
 def absent(repo: Any) -> dict[bytes, list[bytes]]:
     """Return the nodes that files store without data, by path."""
-    changelog = repo.changelog
-    paths: set[bytes] = set()
-    for rev in changelog:
-        paths.update(changelog.changelogrevision(rev).files)
-    match = repo.narrowmatch()
     found = {}
-    for path in sorted(filter(match, paths)):
+    for path in paths(repo):
         inner = absence.of_file(repo, path)
         nodes = [
             inner.node(rev)
