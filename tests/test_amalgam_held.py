@@ -112,6 +112,53 @@ def test_another_thread_drops_it(path: bytes) -> None:
     assert is_closed(conn)
 
 
+def test_a_second_connection_is_closed_last(path: bytes) -> None:
+    closed = []
+
+    class Connection:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def close(self) -> None:
+            closed.append(self.name)
+
+    held = [Held(Connection('first'), Connection('last'))]
+    held.clear()
+    assert closed == ['first', 'last']
+
+
+@pytest.mark.parametrize('keep', [False, True])
+def test_the_log_stays_if_it_shall(path: bytes, keep: bool) -> None:
+    """Also when threads end, in any order, and after a snapshot."""
+    log = pathlib.Path(os.fsdecode(path) + '-wal')
+    db = Database(path, keep_log=keep)
+
+    def write() -> sqlite3.Connection:
+        db.begin()
+        db.execute('CREATE TABLE IF NOT EXISTS later (a)')
+        db.execute('INSERT INTO later VALUES (1)')
+        db.commit()
+        return db.connection()
+
+    write()
+    in_thread(write)
+    snapshot = db.snapshot()
+    db.close()
+    in_thread(write)
+    assert snapshot is not None
+    snapshot.copy(path + b'.copy')
+    assert log.exists() == keep
+    # The main file has nothing of it, or all.
+    main = sqlite3.connect(f'file:{os.fsdecode(path)}?immutable=1', uri=True)
+    (found,) = main.execute(
+        "SELECT count(*) FROM sqlite_schema WHERE name = 'later'"
+    ).fetchone()
+    main.close()
+    assert found == (not keep)
+    assert db.row('SELECT count(*) FROM later') == (3,)
+    db.close()
+
+
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 def test_child_process_closes_nothing(path: bytes) -> None:
     """A child that drops an inherited connection leaves it open."""

@@ -24,14 +24,17 @@ _inherited: list[Any] = []
 class Held:
     """Holds the connection ``conn``, which no one else may refer to for long.
 
+    ``last`` is a second connection, which is closed after the first, or None.
+
     The last reference to a holder may be dropped in another thread, which then
     closes the connection: open it with ``check_same_thread=False``.
     """
 
-    __slots__ = ('_pid', 'conn')
+    __slots__ = ('_last', '_pid', 'conn')
 
-    def __init__(self, conn: Any) -> None:
+    def __init__(self, conn: Any, last: Any = None) -> None:
         self.conn = conn
+        self._last = last
         self._pid = os.getpid()
 
     @property
@@ -40,11 +43,14 @@ class Held:
         return self._pid != os.getpid()
 
     def close(self) -> None:
-        """Close the connection, unless it is inherited."""
-        if self.inherited:
-            _keep_forever(self.conn)
-        else:
-            self.conn.close()
+        """Close the connections, unless they are inherited."""
+        for conn in (self.conn, self._last):
+            if conn is None:
+                continue
+            if self.inherited:
+                _keep_forever(conn)
+            else:
+                conn.close()
 
     def __del__(self) -> None:
         # When the interpreter shuts down, modules may be empty already.

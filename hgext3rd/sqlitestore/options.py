@@ -48,4 +48,15 @@ OPTIONS: tuple[Option, ...] = (
         ``yes`` starts a repack in the background, ``suggest`` prints a message
         that recommends one, ``no`` does nothing.""",
     ),
+    Option(
+        section='storage',
+        name='sqlite.keep-wal',
+        default=False,
+        kind='boolean',
+        help="""Whether the write-ahead log of the database stays when the last
+        process closes it, and is moved into the database only when it has
+        64 MB. Set it on servers where Litestream replicates the database, for
+        all processes that use the repository: Litestream then finds in the log
+        what was written while it did not run.""",
+    ),
 )

@@ -75,6 +75,11 @@ def busy_seconds(ui: Any) -> float:
         ) from exc
 
 
+def keeps_log(ui: Any) -> bool:
+    """Return whether the write-ahead log stays when nobody uses the database."""
+    return bool(ui.configbool(b'storage', b'sqlite.keep-wal'))
+
+
 def compression_of(requirements: set[bytes]) -> str:
     """Return the name of the compression that a repository requires."""
     for requirement in requirements:

@@ -28,8 +28,8 @@ from mercurial.i18n import _
 from ...amalgam import durable
 from ...amalgam.held import Held
 from .. import errors
-from ..formats import statements
-from . import commits, failures, links, location, uris, wholefile
+from ..formats import schema, statements
+from . import commits, failures, keeping, links, location, uris, wholefile
 
 if TYPE_CHECKING:
     import sqlite3
@@ -61,8 +61,9 @@ class Database:
 
     ``synchronous`` is a value of ``storage.sqlite.synchronous``. ``busy`` is
     how many seconds to wait for a lock. ``mode`` holds the permissions that the
-    file must have, or None for any. Raises StoreUnavailable for an unknown
-    value of ``synchronous``.
+    file must have, or None for any. With ``keep_log``, the write-ahead log stays
+    when the last connection is closed (see ``keeping``). Raises StoreUnavailable
+    for an unknown value of ``synchronous``.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Database:
         synchronous: bytes = b'full',
         busy: float = BUSY_SECONDS,
         mode: int | None = None,
+        keep_log: bool = False,
     ) -> None:
         if synchronous not in statements.SET_SYNCHRONOUS:
             raise errors.StoreUnavailable(
@@ -83,6 +85,7 @@ class Database:
         self._location = location.Location(path, mode)
         self._synchronous = synchronous
         self._busy = busy
+        self._keep_log = keep_log
         self._local = threading.local()
         _databases.add(self)
 
@@ -213,7 +216,7 @@ class Database:
         if self._local.unsynced:
             self._local.unsynced = False
             try:
-                if more or not commits.copy_log(conn):
+                if more or self._keep_log or not commits.copy_log(conn):
                     self._location.sync_log()
             except OSError as exc:
                 raise errors.StoreUnavailable(
@@ -245,8 +248,21 @@ class Database:
 
     def _keep(self, conn: sqlite3.Connection) -> None:
         """Make ``conn`` this thread's connection."""
-        self._local.held = Held(conn)
+        self._local.held = self._hold(conn, self._local.mode)
         self._local.opening = next(_openings)
+
+    def _hold(self, conn: sqlite3.Connection, mode: str) -> Held:
+        """Return the holder of a connection that was opened in ``mode``."""
+        if not self._keep_log or mode != location.READ_WRITE:
+            return Held(conn)
+        try:
+            last = keeping.accompany(
+                conn, lambda: self._connect(location.BESIDE)
+            )
+        except Exception as exc:
+            conn.close()
+            raise self.translated(exc) from exc
+        return Held(conn, last)
 
     def _current(self) -> sqlite3.Connection | None:
         held: Held | None = getattr(self._local, 'held', None)
@@ -444,18 +460,37 @@ class Database:
         """Overwrite deleted bytes in free pages and the log, if requested.
 
         A transaction requests it by the counter ``wipe``. Return False, and
-        leave the request on record, if a reader in another process still needs
-        the log.
+        leave the request for the log on record, if a reader in another process
+        still needs the log.
         """
         row = self.row(statements.SELECT_COUNTER, ('wipe',))
-        if row is None or not row[0]:
-            return True
-        self.execute(statements.VACUUM)
-        result = self.row(statements.EMPTY_LOG)
-        if result is not None and result[0]:
-            return False
-        self.execute(statements.UPDATE_COUNTER, (0, 'wipe'))
+        wanted = row[0] if row else schema.WIPE_NOTHING
+        if wanted == schema.WIPE_ALL:
+            self.execute(statements.VACUUM)
+            self._note_wipe(schema.WIPE_LOG)
+        if wanted != schema.WIPE_NOTHING:
+            if not self.empty_log():
+                return False
+            self._note_wipe(schema.WIPE_NOTHING)
         return True
+
+    def _note_wipe(self, left: int) -> None:
+        self.execute(statements.UPDATE_COUNTER, (left, 'wipe'))
+
+    def empty_log(self) -> bool:
+        """Move the log into the database; return whether nothing is left in it.
+
+        Wait for readers in other processes, unless the log is kept for one of
+        them: Litestream reads it all the time.
+        """
+        if self._keep_log:
+            self.rows(statements.SET_BUSY_TIMEOUT % 0)
+        try:
+            row = self.row(statements.EMPTY_LOG)
+        finally:
+            if self._keep_log:
+                self.rows(statements.SET_BUSY_TIMEOUT % (self._busy * 1000))
+        return row is None or not row[0]
 
     def copy(self, path: bytes) -> None:
         """Write a consistent copy to ``path``, even while others write.
@@ -477,10 +512,11 @@ class Database:
         if self._local.mode != location.READ_WRITE:
             return None
         try:
-            held = Held(self._connect(location.READ_WRITE))
-            held.conn.execute(statements.BEGIN_SNAPSHOT)
+            conn = self._connect(location.READ_WRITE)
+            conn.execute(statements.BEGIN_SNAPSHOT)
             # The first read takes the snapshot.
-            held.conn.execute(statements.COUNT_SCHEMA).fetchone()
+            conn.execute(statements.COUNT_SCHEMA).fetchone()
+            held = self._hold(conn, location.READ_WRITE)
             (size,) = held.conn.execute(statements.SELECT_SIZE).fetchone()
         except sqlite3.Error as exc:
             raise self.translated(exc) from exc

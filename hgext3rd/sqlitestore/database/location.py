@@ -24,6 +24,8 @@ READ_ONLY = 'read-only'
 IMMUTABLE = 'immutable'
 # While no other process has it open.
 ALONE = 'alone'
+# Beside a connection that writes (see ``keeping``).
+BESIDE = 'beside'
 
 # The parameters of its URI in each mode.
 PARAMETERS = {
@@ -35,6 +37,7 @@ PARAMETERS = {
     IMMUTABLE: 'immutable=1',
     # The index of the log is in memory, too (statements.LOCK_ALONE).
     ALONE: 'mode=rw',
+    BESIDE: 'mode=ro',
 }
 
 # File systems note times of changes with the precision of a clock tick, at most
@@ -75,7 +78,10 @@ class Location:
         return sidefiles.beside(self._real, sidefiles.LOG)
 
     def has_log(self) -> bool:
-        """Return whether a process has the database open, or died with it."""
+        """Return whether there is a log.
+
+        A process has the database open, or died with it, or kept the log.
+        """
         return os.path.exists(self._log)
 
     def log_is_empty(self) -> bool:

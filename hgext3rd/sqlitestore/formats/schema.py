@@ -23,6 +23,10 @@ SCHEMA_VERSION = 3
 
 PAGE_SIZE = 4096
 
+# Values of the counter ``wipe``: there is nothing to do, deleted content is to be
+# overwritten in free pages and in the log, or in the log only.
+WIPE_NOTHING, WIPE_ALL, WIPE_LOG = range(3)
+
 # The largest value that a row may hold. SQLite limits a value to 1,000,000,000
 # bytes by default.
 MAX_VALUE = 64 << 20

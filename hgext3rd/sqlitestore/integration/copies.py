@@ -13,7 +13,7 @@ from typing import Any
 
 from mercurial import util
 
-from ...amalgam import durable
+from ...amalgam import durable, sidefiles
 from .. import requirements
 from ..formats import schema
 from . import storeentries
@@ -58,7 +58,9 @@ def copy_database(source: bytes, target: bytes) -> None:
     """
     from ..database import connection
 
-    db = connection.Database(source)
+    # Whoever uses the source decides whether its log stays.
+    has_log = os.path.exists(sidefiles.beside(source, sidefiles.LOG))
+    db = connection.Database(source, keep_log=has_log)
     util.tryunlink(target)
     try:
         db.copy(target)

@@ -65,7 +65,7 @@ def samples(repo: Any) -> Iterator[Sample]:
         # Nothing was committed yet.
         return
     database, log = (found[0] if found else 0 for found in state)
-    content = _content(path, state)
+    content = _content(path, state, requirements.keeps_log(repo.ui))
     yield Sample(
         'amalgam_store_database_bytes',
         'Size of the database with files and manifests.',
@@ -114,14 +114,14 @@ def _file_state(path: bytes) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-def _content(path: bytes, state: _State) -> _Content:
+def _content(path: bytes, state: _State, keep_log: bool) -> _Content:
     """Return what the database holds; read it if its state has changed."""
     with _lock:
         known = _contents.get(path)
     if known is not None and known.state == state:
         return known
     # A connection of its own: what a server keeps open is for its requests.
-    db = connection.Database(path)
+    db = connection.Database(path, keep_log=keep_log)
     try:
         loose = db.row(statements.COUNT_ROWS['rev'])
         counters: dict[str, int] = dict(db.rows(statements.SELECT_COUNTERS))

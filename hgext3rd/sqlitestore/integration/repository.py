@@ -223,6 +223,7 @@ def make_class(base: Any) -> Any:
                 changesets,
                 requirements.busy_seconds(self.ui),
                 self.svfs.createmode,
+                requirements.keeps_log(self.ui),
             )
 
         def file(self, path: bytes, *args: Any, **kwargs: Any) -> Any:

@@ -50,8 +50,11 @@ class Store:
         changesets: Callable[[], int] = lambda: 0,
         busy: float = connection.BUSY_SECONDS,
         mode: int | None = None,
+        keep_log: bool = False,
     ) -> None:
-        self.db = db = connection.Database(path, synchronous, busy, mode)
+        self.db = db = connection.Database(
+            path, synchronous, busy, mode, keep_log
+        )
         self.compression = compression
         self.changesets = changesets
         # Texts that were read ahead, by path and node (see ``prefetch``).

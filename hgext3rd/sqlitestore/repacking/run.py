@@ -334,7 +334,7 @@ def shrink(repo: Any, store: Store) -> None:
     """Give free pages back to the file system."""
     with repo.lock():
         store.db.execute(statements.VACUUM)
-        store.db.execute(statements.EMPTY_LOG)
+        store.db.empty_log()
 
 
 def database_size(store: Store) -> int:

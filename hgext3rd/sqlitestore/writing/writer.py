@@ -166,8 +166,8 @@ class Writer:
         self._kind = kind
         if self._counters.get('wipe'):
             # A process that censored a revision was killed before it wiped
-            # free space.
-            self.request_wipe()
+            # free space, or could not empty the log.
+            self._wipe_at_end()
 
     def _changesets_before(self) -> int:
         """Return how many changesets existed when the transaction began."""
@@ -356,7 +356,10 @@ class Writer:
 
     def request_wipe(self) -> None:
         """Overwrite deleted bytes when the transaction is complete."""
-        self._counters['wipe'] = 1
+        self._counters['wipe'] = schema.WIPE_ALL
+        self._wipe_at_end()
+
+    def _wipe_at_end(self) -> None:
         self.transaction.addpostclose(CATEGORY + b'-wipe', self._wipe)
 
     def _wipe(self, tr: Any) -> None:
@@ -372,7 +375,8 @@ class Writer:
                 % exc.message
             )
             return
-        if not wiped:
+        # Later transactions try again and do not repeat it.
+        if not wiped and self._counters['wipe'] == schema.WIPE_ALL:
             tr._report(
                 _(
                     b'removed content stays in the WAL of %s while other'
