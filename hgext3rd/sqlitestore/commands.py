@@ -23,13 +23,18 @@ cmdtable: dict = {}
 command = registrar.command(cmdtable)
 
 
-def store_of(repo: Any) -> Store:
-    """Return the file store of a repository. Raises Abort if it has none."""
+def check_backend(repo: Any) -> None:
+    """Raise Abort if a repository has no file store."""
     if not requirements.uses_sqlite(repo):
         raise error.Abort(
             _(b'this repository does not keep its files in SQLite'),
             hint=_(b"see 'hg help admin::sqlite-convert'"),
         )
+
+
+def store_of(repo: Any) -> Store:
+    """Return the file store of a repository. Raises Abort if it has none."""
+    check_backend(repo)
     store: Store = repo.unfiltered().sqlitestore
     return store
 
@@ -126,8 +131,8 @@ def sqlite_stats(ui: Any, repo: Any, **opts: Any) -> None:
 
 @command(
     b'admin::sqlite-backup',
-    [],
-    _(b'DEST'),
+    [(b'', b'rest', None, _(b'copy everything but the database'))],
+    _(b'[--rest] DEST'),
     helpcategory=command.CATEGORY_MAINTENANCE,
     helpbasic=False,
 )
@@ -139,25 +144,29 @@ def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
     can read and write the repository meanwhile. If the command is interrupted,
     it leaves no file behind.
 
-    The database contains the history of files and manifests. Changesets are in
-    other files of ``.hg/store``. To back up a whole repository, first copy
-    ``.hg`` without ``store/history.sqlite*``, then run this command. The order
-    matters: every changeset in the backup then has its files.
+    The database contains the history of files and manifests. Changesets, phases,
+    bookmarks and the configuration are in other files of ``.hg``. With --rest, the
+    command writes these to the tar archive DEST, and replaces an older archive. It
+    locks the repository meanwhile. Large files of LFS and the working directory
+    are in neither copy. To back up a whole repository, make both copies, first
+    that of the rest: every changeset in the backup then has its files.
 
-    To restore such a backup, put the copy at ``.hg/store/history.sqlite``, remove
-    any ``history.sqlite-wal`` and ``history.sqlite-shm`` beside it, and run
-    :hg:`recover`. This removes the file revisions that were added after the
-    rest of the repository was copied.
+    To restore such a backup, unpack the archive where the repository shall be, and
+    give the copy of the database to :hg:`admin::sqlite-restore` there.
 
     Returns 0 on success.
     """
     import os
 
     from .formats import schema
-    from .writing import backup
+    from .writing import backup, rest
 
     store = store_of(repo)
     dest = util.expandpath(dest)
+    if opts['rest']:
+        size = rest.archive(repo, dest)
+        ui.status(_(b'%s written (%s)\n') % (dest, util.bytecount(size)))
+        return
     if os.path.isdir(dest):
         dest = os.path.join(dest, schema.FILENAME)
     with ui.makeprogress(_(b'copying'), unit=_(b'pages')) as progress:
@@ -167,6 +176,49 @@ def sqlite_backup(ui: Any, repo: Any, dest: bytes, **opts: Any) -> None:
             lambda done, total: progress.update(done, total=total),
         )
     ui.status(_(b'%s written (%s)\n') % (dest, util.bytecount(size)))
+
+
+@command(
+    b'admin::sqlite-restore',
+    [],
+    _(b'FILE'),
+    helpcategory=command.CATEGORY_MAINTENANCE,
+    helpbasic=False,
+)
+def sqlite_restore(ui: Any, repo: Any, source: bytes, **opts: Any) -> None:
+    """put a copy of the database back into a repository
+
+    Replaces ``.hg/store/history.sqlite`` by a copy of the database FILE, which
+    :hg:`admin::sqlite-backup` or Litestream wrote. The rest of the repository must
+    be there, for example from :hg:`admin::sqlite-backup --rest`.
+
+    FILE and the rest may be of different moments. The history that both have stays:
+    newer changesets whose files are not in FILE are removed, and so are revisions
+    of files in FILE that belong to no changeset. So nothing of FILE is lost if the
+    rest was copied later than FILE. After a strip, the changesets that were above it
+    are lost if one copy is from before it and the other from after it.
+
+    Nobody may use the repository meanwhile. If the command is interrupted, run it
+    again. Afterwards, :hg:`verify` checks the repository.
+
+    Returns 0 on success.
+    """
+    from .integration import restoring
+
+    check_backend(repo)
+    source = util.expandpath(source)
+    with ui.makeprogress(_(b'copying'), unit=_(b'pages')) as progress:
+        kept, removed = restoring.restore(
+            repo,
+            source,
+            lambda done, total: progress.update(done, total=total),
+        )
+    ui.status(_(b'database restored (%d changesets)\n') % kept)
+    if removed:
+        ui.warn(
+            _(b'removed %d newer changesets whose files are not in %s\n')
+            % (removed, source)
+        )
 
 
 @command(
