@@ -60,7 +60,10 @@ def test_every_change_of_a_class_is_listed() -> None:
         for path, function, node in nodes()
         if isinstance(node, ast.Assign)
         for target in node.targets
-        if isinstance(target, ast.Attribute) and target.attr == '__class__'
+        if isinstance(target, ast.Attribute)
+        and target.attr == '__class__'
+        # An object that changes its own class is not one of Mercurial's.
+        and ast.unparse(target) != 'self.__class__'
     }
     listed = re.findall(r' ``(\w+\.\w+)``\n', hooks.__doc__ or '')
     assert found == set(listed)

@@ -9,7 +9,7 @@ or contradict another. Imported whenever an extension is loaded: keep it light.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from mercurial import registrar
 
@@ -17,11 +17,11 @@ from mercurial import registrar
 KINDS = ('boolean', 'integer', 'number', 'size', 'text', 'path', 'list')
 
 
-class Option(NamedTuple):
+class Option:
     """One option.
 
-    A named tuple, because importing ``dataclasses`` would take a millisecond of
-    every command.
+    Not a dataclass or a named tuple: importing ``dataclasses`` would take a
+    millisecond of every command, making a named tuple a fifth of that.
 
     ``default`` is what Mercurial's configuration returns for an option that is
     not set; lists are given as tuples. ``help`` is one paragraph of
@@ -30,13 +30,23 @@ class Option(NamedTuple):
     name is a regular expression; texts show it under the name ``shown``.
     """
 
-    section: str
-    name: str
-    default: Any
-    kind: str
-    help: str
-    shown: str | None = None
-    pattern: bool = False
+    def __init__(
+        self,
+        section: str,
+        name: str,
+        default: Any,
+        kind: str,
+        help: str,
+        shown: str | None = None,
+        pattern: bool = False,
+    ) -> None:
+        self.section = section
+        self.name = name
+        self.default = default
+        self.kind = kind
+        self.help = help
+        self.shown = shown
+        self.pattern = pattern
 
     @property
     def title(self) -> str:

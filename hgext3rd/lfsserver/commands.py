@@ -13,7 +13,6 @@ from mercurial import cmdutil, error, pycompat, registrar, util
 from mercurial.i18n import _
 
 from . import compat, errors
-from .stores import configured
 
 if TYPE_CHECKING:
     from .stores.blobs import Blob, BlobMaintenance
@@ -26,6 +25,8 @@ _DAY = 24 * 60 * 60
 
 def _store(repo: Any) -> BlobMaintenance:
     """Return the maintenance role of the store of ``repo``; raise Abort."""
+    from .stores import configured
+
     try:
         return configured.blob_store(repo).maintenance
     except errors.LfsServerError as failure:

@@ -16,7 +16,7 @@ from typing import Any
 from mercurial import commands, extensions
 
 from ..amalgam import loading, memory, responses, wrapping
-from ..amalgam.serving import metrics
+from ..amalgam.serving import collectors
 from . import compat
 
 # Modules that only requests need. Most of them import further modules.
@@ -40,7 +40,7 @@ def uisetup(ui: Any) -> None:
     else:
         # An hg process can become a server only by this command.
         extensions.wrapcommand(commands.table, b'serve', serve)
-    metrics.register('lfsserver', samples)
+    collectors.register('lfsserver', samples)
 
 
 def samples(repo: Any) -> Any:

@@ -51,7 +51,7 @@ from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import nodemap, rewrite
 
 from ..amalgam import loading, memory, responses, wrapping
-from ..amalgam.serving import metrics
+from ..amalgam.serving import collectors
 from . import requirements
 from .integration import coremodules
 
@@ -112,7 +112,7 @@ def uisetup(ui: Any) -> None:
         loading.when_loaded(module, change)
     extensions.afterloaded(b'narrow', _change_narrow)
     extensions.afterloaded(b'keyword', _change_keyword)
-    metrics.register('sqlitestore', _samples)
+    collectors.register('sqlitestore', _samples)
 
 
 def _samples(repo: Any) -> Any:

@@ -9,8 +9,6 @@ from mercurial import cmdutil, logcmdutil, pycompat, registrar
 from mercurial import match as matchmod
 from mercurial.i18n import _
 
-from .debug import wire
-
 cmdtable: dict = {}
 command = registrar.command(cmdtable)
 
@@ -80,6 +78,8 @@ def debugwireprotov2(ui: Any, path: bytes, **opts: Any) -> None:
 
     Returns 0 on success, 255 if the server answers a command with an error.
     """
+    from .debug import wire
+
     wire.run(ui, path, opts)
 
 

@@ -19,8 +19,10 @@ subclasses, given to single objects:
 One object is changed in place: a request of hgweb whose body is not read to its
 end, in ``compat``.
 
-Every command that runs with the extension imports this module. Mercurial
-imports lazily, so the modules below are loaded when they are first used.
+Every command that runs with the extension imports this module: keep it light.
+Modules of this extension are imported inside the functions that use them. An
+import that Mercurial makes lazy still searches for the file, and 25 of them took
+a millisecond of every command.
 """
 
 from __future__ import annotations
@@ -55,18 +57,14 @@ from mercurial.i18n import _
 from mercurial.revlogutils import rewrite
 
 from ..amalgam import loading, memory, responses, wrapping
-from . import censoring, compat, peer, requirements
-from .client import connections, handshake, pace
-from .proto import tunnel
-from .pull import deepen, ondemand, parents, resume, steps
-from .server import hgserve, load, pullbundles, ssh, wsgi
-from .shallow import absence, account, demand, prefetch
-from .shallow import repo as shallow_repo
+from . import compat, requirements
 
 
 def uisetup(ui: object) -> None:
     """Make the changes that every process needs, once per process."""
     if loading.is_serving():
+        from .server import hgserve
+
         hgserve.load_modules()
         _setup_server()
         _setup_bundles()
@@ -115,10 +113,15 @@ def reposetup(ui: object, repo: Any) -> None:
         # Mercurial then sends pull bundles to clients that lack much.
         config.setconfig(b'server', b'pullbundle', True, b'wireprotov2')
     if requirements.SHALLOW in repo.requirements:
+        from .pull import ondemand
+        from .shallow import repo as shallow_repo
+
         shallow_repo.adopt(repo)
         ondemand.register(repo)
         _setup_reading()
     if repo.vfs.exists(requirements.UNFINISHED):
+        from .pull import resume
+
         # Roll back what a killed clone left, before anything reads it.
         resume.recover(repo)
 
@@ -156,12 +159,16 @@ def _setup_limits() -> None:
 
 @wrapping.own_addresses_only
 def _handlewsgirequest(orig: Any, *args: Any) -> bool:
+    from .server import hgserve, wsgi
+
     hgserve.load_modules()
     return wsgi.handlewsgirequest(orig, *args)
 
 
 @wrapping.own_addresses_only
 def _run_directory(orig: Any, app: Any, req: Any, res: Any) -> Any:
+    from .server import hgserve, wsgi
+
     hgserve.load_modules()
     if wsgi.answer_directory(app, req, res):
         return res.sendresponse()
@@ -171,16 +178,22 @@ def _run_directory(orig: Any, app: Any, req: Any, res: Any) -> Any:
 def _getbundlechunks(orig: Any, *args: Any, **kwargs: Any) -> Any:
     # A pull that found nothing asks for bookmarks and phases in this way.
     if kwargs.get('cg', True):
+        from .server import load
+
         load.take_for_current()
     return orig(*args, **kwargs)
 
 
 def _makechangegroup(orig: Any, *args: Any, **kwargs: Any) -> Any:
+    from .server import load
+
     load.take_for_current()
     return orig(*args, **kwargs)
 
 
 def _generatev1wireproto(orig: Any, *args: Any, **kwargs: Any) -> Any:
+    from .server import load
+
     load.take_for_current()
     return orig(*args, **kwargs)
 
@@ -198,12 +211,16 @@ def _setup_bundles() -> None:
 
 
 def _find_pullbundle(orig: Any, repo: Any, *args: Any) -> Any:
+    from .server import pullbundles, wsgi
+
     if not wsgi.enabled(repo.ui):
         return orig(repo, *args)
     return pullbundles.find(orig, repo, *args)
 
 
 def _advertise_bundles(orig: Any, repo: Any, proto: Any) -> list[bytes]:
+    from .server import wsgi
+
     # The extension clonebundles of Mercurial does the same.
     found: list[bytes] = orig(repo, proto)
     if wsgi.enabled(repo.ui) and repo.vfs.exists(bundlecaches.CB_MANIFEST_FILE):
@@ -215,6 +232,8 @@ def _advertise_bundles(orig: Any, repo: Any, proto: Any) -> list[bytes]:
 
 def _setup_ssh_server() -> None:
     """Answer version 2 over ssh, and limit what version 1 computes."""
+    from .server import ssh
+
     ssh.register()
     extensions.wrapfunction(wireprotov1server, '_capabilities', _advertise_ssh)
     extensions.wrapfunction(wireprotov1server, 'dispatch', _dispatch_ssh)
@@ -222,6 +241,9 @@ def _setup_ssh_server() -> None:
 
 
 def _advertise_ssh(orig: Any, repo: Any, proto: Any) -> list[bytes]:
+    from .proto import tunnel
+    from .server import ssh
+
     found: list[bytes] = orig(repo, proto)
     if ssh.serves(repo.ui):
         found.append(b'%s=%s' % (tunnel.CAPABILITY, tunnel.VERSION))
@@ -229,12 +251,16 @@ def _advertise_ssh(orig: Any, repo: Any, proto: Any) -> list[bytes]:
 
 
 def _dispatch_ssh(orig: Any, repo: Any, *args: Any, **kwargs: Any) -> Any:
+    from .server import load, ssh, wsgi
+
     if not wsgi.enabled(repo.ui):
         return orig(repo, *args, **kwargs)
     return load.answer_ssh(orig, repo, ssh.log(repo.ui), *args, **kwargs)
 
 
 def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
+    from .server import hgserve
+
     _setup_bundles()
     if opts.get('stdio'):
         _setup_ssh_server()
@@ -265,6 +291,8 @@ def _serve(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
 
 def _wrap_censor(loaded: bool) -> None:
     if loaded:
+        from . import censoring
+
         extensions.wrapfunction(
             extensions.find(b'censor'), '_docensor', censoring.wrapped
         )
@@ -305,6 +333,8 @@ def _clone(orig: Any, ui: Any, *args: Any, **opts: Any) -> Any:
             raise error.InputError(
                 _(b'--lazy and --stream cannot be used together')
             )
+        from .pull import deepen
+
         opts['depth'] = deepen.LAZY
     if opts.get('depth'):
         # Without a pull, the files of a local repository would be copied. The
@@ -337,6 +367,8 @@ def _pull(orig: Any, ui: Any, repo: Any, *args: Any, **opts: Any) -> Any:
 def _verify(orig: Any, ui: Any, repo: Any, **opts: Any) -> Any:
     if requirements.SHALLOW not in repo.requirements:
         return orig(ui, repo, **opts)
+    from .shallow import account, demand
+
     with demand.paused(repo):
         result = orig(ui, repo, **opts)
     account.report_missing(ui, repo)
@@ -348,6 +380,8 @@ def _wrap_clone(module: Any) -> None:
 
 
 def _keep_interrupted_clone(orig: Any, *args: Any, **kwargs: Any) -> Any:
+    from .pull import resume
+
     # When clone() fails, it removes its destination, and no option prevents
     # that. So the function it uses for this is replaced while it runs.
     with extensions.wrappedfunction(
@@ -389,6 +423,8 @@ def _setup_client() -> None:
     if _client_is_set_up:
         return
     _client_is_set_up = True
+    from .pull import parents, steps
+
     # A pull has a session. It limits the depth, and keeps and marks what an
     # interrupted clone has fetched.
     extensions.wrapfunction(exchange, 'pull', steps.pull)
@@ -412,6 +448,8 @@ def _setup_client() -> None:
 
 def _setup_http() -> None:
     """Wrap the functions that make HTTP peers."""
+    from . import peer
+
     # The handshake of every HTTP peer asks for version 2 as well.
     extensions.wrapfunction(httppeer, 'performhandshake', _performhandshake)
     # The class of the peer decides which version is used for what.
@@ -420,6 +458,9 @@ def _setup_http() -> None:
 
 def _setup_ssh() -> None:
     """Let peers over ssh use version 2 for segments."""
+    from . import peer
+    from .server import ssh
+
     ssh.register()
     extensions.wrapfunction(sshpeer, 'make_peer', peer.make_ssh_peer)
 
@@ -427,6 +468,8 @@ def _setup_ssh() -> None:
 def _performhandshake(
     orig: Any, ui: Any, url: bytes, opener: Any, requestbuilder: Any
 ) -> Any:
+    from .client import connections, handshake, pace
+
     if not ui.configbool(b'wireprotov2', b'client'):
         return orig(ui, url, opener, requestbuilder)
     # A clone opens more connections. They must not repeat the warnings and
@@ -451,92 +494,24 @@ def _setup_reading() -> None:
     if _reading_is_set_up:
         return
     _reading_is_set_up = True
+    from .shallow import prefetch, reading
+
     # Mercurial's own hook: diff, cat, export, archive, revert and others.
     scmutil.fileprefetchhooks.add(b'wireprotov2', prefetch.files)
     # Updates and merges call that hook when they have begun, and for one of the
     # three versions that a merge reads.
-    extensions.wrapfunction(merge, 'calculateupdates', _calculateupdates)
+    extensions.wrapfunction(merge, 'calculateupdates', reading.calculateupdates)
     # "hg log -p" calls it for one changeset after the other.
-    extensions.wrapfunction(logcmdutil, 'displayrevs', _displayrevs)
-    extensions.wrapfunction(logcmdutil, 'displaygraph', _displaygraph)
+    extensions.wrapfunction(logcmdutil, 'displayrevs', reading.displayrevs)
+    extensions.wrapfunction(logcmdutil, 'displaygraph', reading.displaygraph)
     # Export calls it for changesets without their parents.
     extensions.wrapfunction(
-        cmdutil, '_prefetchchangedfiles', _prefetchchangedfiles
+        cmdutil, '_prefetchchangedfiles', reading.prefetchchangedfiles
     )
     # These do not call it: annotate (also of hgweb), grep and churn, files.
-    extensions.wrapfunction(context.basefilectx, 'annotate', _annotate)
-    extensions.wrapfunction(scmutil, 'walkchangerevs', _walkchangerevs)
-    extensions.wrapfunction(cmdutil, 'files', _files)
+    extensions.wrapfunction(context.basefilectx, 'annotate', reading.annotate)
+    extensions.wrapfunction(scmutil, 'walkchangerevs', reading.walkchangerevs)
+    extensions.wrapfunction(cmdutil, 'files', reading.files)
     # Bundles, pushes, pulls and strips all call this function. A server has
     # sent nothing yet when it runs, so it can still report an error.
-    extensions.wrapfunction(changegroup, 'makestream', _makestream)
-
-
-def _calculateupdates(
-    orig: Any, repo: Any, wctx: Any, mctx: Any, *args: Any, **kwargs: Any
-) -> Any:
-    result = orig(repo, wctx, mctx, *args, **kwargs)
-    prefetch.merged(repo, wctx, mctx, result)
-    return result
-
-
-def _displayrevs(
-    orig: Any, ui: Any, repo: Any, revs: Any, displayer: Any, getcopies: Any
-) -> Any:
-    revs = prefetch.shown(
-        displayer, repo, revs, lambda rev: rev, copies=bool(getcopies)
-    )
-    return orig(ui, repo, revs, displayer, getcopies)
-
-
-def _displaygraph(
-    orig: Any,
-    ui: Any,
-    repo: Any,
-    dag: Any,
-    displayer: Any,
-    edgefn: Any,
-    getcopies: Any = None,
-    props: Any = None,
-) -> Any:
-    dag = prefetch.shown(
-        displayer,
-        repo,
-        dag,
-        lambda item: item[2].rev(),
-        copies=bool(getcopies),
-    )
-    return orig(ui, repo, dag, displayer, edgefn, getcopies, props)
-
-
-def _prefetchchangedfiles(orig: Any, repo: Any, revs: Any, match: Any) -> Any:
-    prefetch.changes(repo, revs, match and (lambda ctx: match))
-    return orig(repo, revs, match)
-
-
-def _annotate(orig: Any, fctx: Any, *args: Any, **kwargs: Any) -> Any:
-    prefetch.history(fctx)
-    return orig(fctx, *args, **kwargs)
-
-
-def _walkchangerevs(
-    orig: Any, repo: Any, revs: Any, make_matcher: Any, prepare: Any
-) -> Any:
-    if absence.is_shallow(repo):
-        prepare = prefetch.walking(repo, revs, make_matcher, prepare)
-    return orig(repo, revs, make_matcher, prepare)
-
-
-def _files(
-    orig: Any, ui: Any, ctx: Any, match: Any, uipathfn: Any, fm: Any, *args: Any
-) -> Any:
-    if ui.verbose or b'size' in fm.datahint():
-        prefetch.files(ctx.repo(), [(ctx.rev(), match)])
-    return orig(ui, ctx, match, uipathfn, fm, *args)
-
-
-def _makestream(
-    orig: Any, repo: Any, outgoing: Any, *args: Any, **kwargs: Any
-) -> Any:
-    prefetch.outgoing(repo, outgoing.missing)
-    return orig(repo, outgoing, *args, **kwargs)
+    extensions.wrapfunction(changegroup, 'makestream', reading.makestream)

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Samples of the state of repositories, which extensions offer to a server.
 
-An extension registers a function that measures a repository. Whoever serves
-metrics asks all of them, and decides who may see the result. Nothing here knows
-what a sample means or how it is shown. Imported whenever an extension is
-loaded: keep it light.
+The functions registered in ``collectors`` return them. Nothing here knows what
+a sample means or how it is shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 GAUGE = 'gauge'
 COUNTER = 'counter'
@@ -29,23 +27,3 @@ class Sample(NamedTuple):
     type: str
     value: float
     labels: Mapping[str, str] = {}
-
-
-#: Measures a repository. It is called with every scrape, so it has to be cheap.
-#: It may raise anything; the other collectors run nevertheless.
-Collector = Callable[[Any], Iterable[tuple[Any, ...]]]
-
-_collectors: dict[str, Collector] = {}
-
-
-def register(name: str, collector: Collector) -> None:
-    """Let ``collector`` measure repositories; ``name`` is for messages.
-
-    It takes the place of an earlier collector of that name.
-    """
-    _collectors[name] = collector
-
-
-def collectors() -> Iterator[tuple[str, Collector]]:
-    """Yield the name of each collector and the collector."""
-    yield from _collectors.items()

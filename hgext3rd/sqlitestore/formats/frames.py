@@ -32,7 +32,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
-from typing import NamedTuple
 
 from mercurial import mdiff
 
@@ -168,19 +167,31 @@ def encode_data(parts: Sequence[bytes], codec: chunks.Codec) -> Iterator[bytes]:
         yield from codec.encode_stream(parts, size, schema.PIECE_SIZE)
 
 
-class Head(NamedTuple):
+class Head:
     """The columns of a head, one value per entry.
 
     ``lengths`` are numbers of bytes: of full texts and deltas, or in a split
     frame, of full texts and of the bytes that hunks insert. ``counts`` are
     numbers of hunks, or None if the frame is not split.
+
+    Not a named tuple, which every command that reads would take time to make.
     """
 
-    paths: Sequence[int]
-    revs: Sequence[int]
-    distances: Sequence[int]
-    lengths: Sequence[int]
-    counts: Sequence[int] | None
+    __slots__ = ('counts', 'distances', 'lengths', 'paths', 'revs')
+
+    def __init__(
+        self,
+        paths: Sequence[int],
+        revs: Sequence[int],
+        distances: Sequence[int],
+        lengths: Sequence[int],
+        counts: Sequence[int] | None,
+    ) -> None:
+        self.paths = paths
+        self.revs = revs
+        self.distances = distances
+        self.lengths = lengths
+        self.counts = counts
 
     @property
     def sizes(self) -> Sequence[int]:
@@ -298,10 +309,12 @@ class Frame:
         frame_id: int = 0,
         texts: TextCache | None = None,
     ) -> None:
-        self.paths, self.revs, self.distances, lengths, counts = decode_head(
-            head
-        )
-        self._offsets = array('q', accumulate(lengths, initial=0))
+        fields = decode_head(head)
+        self.paths = fields.paths
+        self.revs = fields.revs
+        self.distances = fields.distances
+        counts = fields.counts
+        self._offsets = array('q', accumulate(fields.lengths, initial=0))
         content = self._offsets[-1]
         expected = content + hunks.ROW * sum(counts or ())
         if expected != len(data):

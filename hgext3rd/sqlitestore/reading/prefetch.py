@@ -2,7 +2,7 @@
 """Read the texts of many files before core asks for them one by one.
 
 Core announces which files it is going to read before update, archive, cat and
-revert. One query then reads all indexes, of which only the entries that are
+revert (see ``integration.prefetching``). One query then reads all indexes, of which only the entries that are
 needed are decoded, and the texts are read frame by frame. They wait in
 ``Store.ready``. When core asks for a text, it is checked against its node like
 any other text, and forgotten.
@@ -13,8 +13,8 @@ Update workers are forked after this and inherit the texts in their memory.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from mercurial.node import nullid, nullrev
 
@@ -23,13 +23,6 @@ from .. import errors
 from ..compat import mpatch
 from ..formats import index, schema, statements
 from .store import Store
-
-# Fewer files than this are faster to read one by one.
-MIN_FILES = 16
-
-# The most revisions to read ahead. Commands on many changesets announce all of
-# them, and then again each one together with its parent.
-MOST_REVISIONS = 2
 
 # Bytes of texts to read ahead; core reads the other files one by one.
 BUDGET = 128 << 20
@@ -68,28 +61,8 @@ class _SealedText(NamedTuple):
     p2: bytes
 
 
-def prefetch(repo: Any, store: Store, revmatches: Iterable[Any]) -> None:
-    """Read the files that match in each of the revisions.
-
-    This is core's file prefetch hook: ``revmatches`` has pairs of a revision
-    and a matcher.
-    """
-    store.ready.clear()
-    announced = list(revmatches)
-    if len(announced) > MOST_REVISIONS:
-        return
-    wanted: set[Key] = set()
-    for rev, match in announced:
-        if rev is None or match is None:
-            continue
-        manifest = repo[rev].manifest()
-        names = match.files() if match.isexact() else manifest.walk(match)
-        for name in names:
-            node = manifest.get(name)
-            if node is not None:
-                wanted.add((name, node))
-    if len(wanted) < MIN_FILES or not store.exists:
-        return
+def prefetch(store: Store, wanted: set[Key]) -> None:
+    """Put the wanted texts into ``store.ready``, within limits of memory."""
     # Otherwise the first index that is read might find the store outdated and
     # drop all texts.
     store.revalidate()

@@ -89,7 +89,7 @@ def _check_references(store: Store) -> Iterator[Problem]:
         found.paths[path_id] = path
     for frame_id, head in db.iterate(statements.SELECT_HEADS):
         try:
-            found.entries[frame_id] = len(frames.decode_head(head)[0])
+            found.entries[frame_id] = len(frames.decode_head(head).paths)
         except (columns.ColumnError, chunks.ChunkError, ValueError):
             yield Problem(_(b'frame %d has a damaged head') % frame_id)
     yield from _check_runs(store, found)

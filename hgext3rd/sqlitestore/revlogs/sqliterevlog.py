@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mercurial import error, mdiff, revlog, util
 from mercurial.i18n import _
@@ -22,16 +22,16 @@ from .. import compat
 from ..formats import schema
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
-
-# These are imported as modules, which Mercurial loads when they are first used.
-# So commands that only read start faster.
-from ..writing import censor, filewriter, fill, ingest
-from ..writing import writer as writing
-from . import emission, integrity, textreader
+from . import emission, textreader
 from .deltaview import DeltaView
 from .indexview import IndexView
 from .revlogshape import RevlogShape
 from .textreader import TextReader
+
+# Modules of other layers that commands which only read do not need are imported
+# inside functions.
+if TYPE_CHECKING:
+    from ..writing.filewriter import FileWriter
 
 # The limit of revlogs and of core's index object, which stores sizes in 32
 # bits.
@@ -278,7 +278,7 @@ class SQLiteRevlog(RevlogShape):
     # core's interface ifilemutation
 
     @contextlib.contextmanager
-    def _writing(self, tr: Any) -> Iterator[filewriter.FileWriter]:
+    def _writing(self, tr: Any) -> Iterator[FileWriter]:
         """Yield a FileWriter for a Mercurial transaction.
 
         Raises ProgrammingError unless the file was opened for writing.
@@ -290,7 +290,10 @@ class SQLiteRevlog(RevlogShape):
             )
         yield self._file_writer(tr)
 
-    def _file_writer(self, tr: Any) -> filewriter.FileWriter:
+    def _file_writer(self, tr: Any) -> FileWriter:
+        from ..writing import filewriter
+        from ..writing import writer as writing
+
         writer = writing.writer(self.store, tr)
         return filewriter.FileWriter(
             self.idx, self.store, writer, self.filename, self.kind
@@ -401,6 +404,8 @@ class SQLiteRevlog(RevlogShape):
         """
         if self._adding_group:
             raise error.ProgrammingError(b'cannot nest addgroup() calls')
+        from ..writing import ingest
+
         self._adding_group = True
         any_seen = False
         try:
@@ -459,6 +464,8 @@ class SQLiteRevlog(RevlogShape):
 
         Core's censor command does not open the file for writing.
         """
+        from ..writing import censor
+
         if isinstance(censor_nodes, bytes):
             censor_nodes = [censor_nodes]
         revs = set(map(self.rev, censor_nodes))
@@ -471,6 +478,8 @@ class SQLiteRevlog(RevlogShape):
         Such revisions have the flag for content that is stored elsewhere; it is
         cleared.
         """
+        from ..writing import fill
+
         fill.fill(self._file_writer(tr), texts, constants.REVIDX_EXTSTORED)
         self.clearcaches()
 
@@ -478,6 +487,8 @@ class SQLiteRevlog(RevlogShape):
 
     def verifyintegrity(self, state: Any) -> Iterator[Any]:
         """Yield problems found by reading every revision."""
+        from . import integrity
+
         return integrity.problems(self, state)
 
     def storageinfo(

@@ -24,11 +24,25 @@ _DIGITS = re.compile('[0-9]{1,18}')
 # request was read.
 _LINGER = 2.0
 
-# Modules that only requests import. Most of them import further modules.
+# Modules that only requests import, also those of a repository that lacks data
+# and of hooks that pull or push. Most of them import further modules.
 REQUEST_MODULES = (
-    'hgext3rd.wireprotov2.server.wsgi',
     'hgext3rd.wireprotov2.cache.directory',
     'hgext3rd.wireprotov2.cache.memory',
+    'hgext3rd.wireprotov2.client.connections',
+    'hgext3rd.wireprotov2.client.handshake',
+    'hgext3rd.wireprotov2.client.pace',
+    'hgext3rd.wireprotov2.peer',
+    'hgext3rd.wireprotov2.pull.ondemand',
+    'hgext3rd.wireprotov2.pull.parents',
+    'hgext3rd.wireprotov2.pull.resume',
+    'hgext3rd.wireprotov2.pull.steps',
+    'hgext3rd.wireprotov2.server.load',
+    'hgext3rd.wireprotov2.server.pullbundles',
+    'hgext3rd.wireprotov2.server.wsgi',
+    'hgext3rd.wireprotov2.shallow.account',
+    'hgext3rd.wireprotov2.shallow.reading',
+    'hgext3rd.wireprotov2.shallow.repo',
 )
 
 

@@ -20,7 +20,7 @@ from mercurial.hgweb import common as hgwebcommon
 from mercurial.hgweb import request as hgwebrequest
 from mercurial.utils import stringutil
 
-from ...amalgam.serving import metrics as amalgam_metrics
+from ...amalgam.serving import collectors
 from ...amalgam.serving.metrics import GAUGE, Sample
 from .. import compat
 from . import gauges, metrics
@@ -181,7 +181,7 @@ def _measure(
 ) -> int:
     """Add what all extensions measure; return how many of them failed."""
     failures = 0
-    for name, collector in amalgam_metrics.collectors():
+    for name, collector in collectors.collectors():
         with _guarded(name, report) as failed:
             # All or nothing: a metric without some of its samples misleads.
             for sample in list(collector(repo)):
