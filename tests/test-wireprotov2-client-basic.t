@@ -73,7 +73,7 @@ Several pulls of some revisions each give the same result
   part1-15 and part-15 are the same
   part1-15 and part-15 are the same
   $ requests | grep -c multirequest
-  8
+  9
 
 A pull takes three requests, as in version 1. Without new changesets, it still
 updates phases and bookmarks
@@ -96,7 +96,7 @@ updates phases and bookmarks
   1 local changesets published
   $ requests
   GET /?cmd=capabilities
-  GET /?cmd=batch
+  POST /api/exp-http-v2-0003/ro/multirequest
   POST /api/exp-http-v2-0003/ro/multirequest
 
 Incoming uses version 2, also to write a bundle
