@@ -12,6 +12,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 
@@ -82,6 +83,13 @@ def has_obstore() -> bool:
 @check('s3', 'obstore and the moto S3 server')
 def has_s3() -> bool:
     return has_module('obstore') and has_module('moto.server')
+
+
+@check('litestream', 'litestream program')
+def has_litestream() -> bool:
+    return has_program('litestream') or os.access(
+        os.path.join(os.path.dirname(sys.executable), 'litestream'), os.X_OK
+    )
 
 
 @check('gunicorn', 'gunicorn WSGI server')

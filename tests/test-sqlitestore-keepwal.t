@@ -113,7 +113,7 @@ not wait for it
   >   --config storage.sqlite.busy-timeout=1000000
   $ hg verify -q
 
-Nor does censoring, which says once that the log could not be emptied
+Nor does censoring, which says once that the log keeps the content
 
   $ echo harmless > s
   $ hg commit -qAm harmless
@@ -132,17 +132,20 @@ Nor does censoring, which says once that the log could not be emptied
   checking for the censored content in 1 heads
   checking for the censored content in the working directory
   censoring 1 file revisions
-  removed content stays in the WAL of $TESTTMP/r/.hg/store/history.sqlite while other processes read it; the next transaction tries again
+  removed content stays in the WAL of $TESTTMP/r/.hg/store/history.sqlite because storage.sqlite.keep-wal is set
   $ grep -q secret-content .hg/store/history.sqlite-wal
 
-When the program has ended, the next transaction empties it
+Without the option, the next transaction empties the log
 
   $ echo 8 > a
-  $ hg commit -qm 8
-  $ grep -c secret-content .hg/store/history.sqlite .hg/store/history.sqlite-wal
-  .hg/store/history.sqlite:0
-  .hg/store/history.sqlite-wal:0
+  $ hg commit -qm 8 --config storage.sqlite.keep-wal=no
+  $ grep -c secret-content .hg/store/history.sqlite
+  0
   [1]
+  $ log
+  [1]
+  $ echo 9 > a
+  $ hg commit -qm 9
   $ log
   history.sqlite-shm
   history.sqlite-wal
@@ -151,6 +154,6 @@ When the program has ended, the next transaction empties it
 Without the option, the log is removed again
 
   $ hg --config storage.sqlite.keep-wal=no cat -r tip a
-  8
+  9
   $ log
   [1]

@@ -53,10 +53,10 @@ OPTIONS: tuple[Option, ...] = (
         name='sqlite.keep-wal',
         default=False,
         kind='boolean',
-        help="""Whether the write-ahead log of the database stays when the last
-        process closes it, and is moved into the database only when it has
-        64 MB. Set it on servers where Litestream replicates the database, for
-        all processes that use the repository: Litestream then finds in the log
-        what was written while it did not run.""",
+        help="""Whether Mercurial leaves it to another program to move the
+        write-ahead log into the database, also when the last process closes it.
+        Set it on servers where Litestream replicates the database, for all
+        processes that use the repository. Without such a program, the log
+        grows without limit.""",
     ),
 )

@@ -85,7 +85,7 @@ class Database:
         self._location = location.Location(path, mode)
         self._synchronous = synchronous
         self._busy = busy
-        self._keep_log = keep_log
+        self.keep_log = keep_log
         self._local = threading.local()
         _databases.add(self)
 
@@ -216,7 +216,7 @@ class Database:
         if self._local.unsynced:
             self._local.unsynced = False
             try:
-                if more or self._keep_log or not commits.copy_log(conn):
+                if more or self.keep_log or not commits.copy_log(conn):
                     self._location.sync_log()
             except OSError as exc:
                 raise errors.StoreUnavailable(
@@ -253,7 +253,7 @@ class Database:
 
     def _hold(self, conn: sqlite3.Connection, mode: str) -> Held:
         """Return the holder of a connection that was opened in ``mode``."""
-        if not self._keep_log or mode != location.READ_WRITE:
+        if not self.keep_log or mode != location.READ_WRITE:
             return Held(conn)
         try:
             last = keeping.accompany(
@@ -460,8 +460,8 @@ class Database:
         """Overwrite deleted bytes in free pages and the log, if requested.
 
         A transaction requests it by the counter ``wipe``. Return False, and
-        leave the request for the log on record, if a reader in another process
-        still needs the log.
+        leave the request for the log on record, if the log is kept, or a reader
+        in another process still needs it.
         """
         row = self.row(statements.SELECT_COUNTER, ('wipe',))
         wanted = row[0] if row else schema.WIPE_NOTHING
@@ -480,16 +480,13 @@ class Database:
     def empty_log(self) -> bool:
         """Move the log into the database; return whether nothing is left in it.
 
-        Wait for readers in other processes, unless the log is kept for one of
-        them: Litestream reads it all the time.
+        Wait for readers in other processes. A log that is kept stays: Litestream
+        0.5 does not notice if others empty it before it has read all of it, and
+        its copy of the database would be damaged.
         """
-        if self._keep_log:
-            self.rows(statements.SET_BUSY_TIMEOUT % 0)
-        try:
-            row = self.row(statements.EMPTY_LOG)
-        finally:
-            if self._keep_log:
-                self.rows(statements.SET_BUSY_TIMEOUT % (self._busy * 1000))
+        if self.keep_log:
+            return False
+        row = self.row(statements.EMPTY_LOG)
         return row is None or not row[0]
 
     def copy(self, path: bytes) -> None:

@@ -50,11 +50,9 @@ SET_SYNCHRONOUS = {
 EMPTY_LOG = 'PRAGMA wal_checkpoint(TRUNCATE)'
 # The same, as far as possible without waiting for readers.
 SHRINK_LOG = 'PRAGMA wal_checkpoint(PASSIVE)'
-# With a log that is kept. Other programs move it into the database earlier, but
-# it must not grow for ever if none does. Pages: 64 MB.
-KEEP_LOG = 'PRAGMA wal_autocheckpoint = %d' % (64 * 2**20 // schema.PAGE_SIZE)
-# Milliseconds to wait for a lock.
-SET_BUSY_TIMEOUT = 'PRAGMA busy_timeout = %d'
+# Only the program for which the log is kept moves it into the database. If the
+# log is begun anew before that program has read it, its copy lacks pages.
+KEEP_LOG = 'PRAGMA wal_autocheckpoint = 0'
 QUICK_CHECK = 'PRAGMA quick_check(1)'
 # The parameter limits the number of problems: one damaged page yields many.
 INTEGRITY_CHECK = 'PRAGMA integrity_check(20)'

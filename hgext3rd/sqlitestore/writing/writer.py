@@ -375,15 +375,20 @@ class Writer:
                 % exc.message
             )
             return
-        # Later transactions try again and do not repeat it.
-        if not wiped and self._counters['wipe'] == schema.WIPE_ALL:
-            tr._report(
-                _(
-                    b'removed content stays in the WAL of %s while other'
-                    b' processes read it; the next transaction tries again\n'
-                )
-                % self.store.db.path
+        if wiped or self._counters['wipe'] != schema.WIPE_ALL:
+            # It was said when the content was removed.
+            return
+        if self.store.db.keep_log:
+            message = _(
+                b'removed content stays in the WAL of %s because'
+                b' storage.sqlite.keep-wal is set\n'
             )
+        else:
+            message = _(
+                b'removed content stays in the WAL of %s while other'
+                b' processes read it; the next transaction tries again\n'
+            )
+        tr._report(message % self.store.db.path)
 
 
 def insert_frame(
