@@ -310,13 +310,14 @@ def test_the_open_segment_is_warmed_with_less_effort(
     repo.ui.setconfig(b'wireprotov2', b'cacher', b'directory')
     outcome = warm.warm(repo.ui, repo)
     assert (outcome.built, outcome.present) == (2, 0)
+    assert outcome.outlines == 2
     history = History(Requester(repo.filtered(b'served')))
     [closed, rest] = history.segments().segments()
     cache = factory.for_repo(repo)
     assert cache is not None
 
-    def has(segment: cut.Segment, quality: int) -> bool:
-        state = history.key_state(segment.name)
+    def has(segment: cut.Segment, quality: int, outline: bool = False) -> bool:
+        state = history.key_state(segment.name, outline)
         assert state is not None and cache is not None
         key = cache.key(state)
         assert key is not None
@@ -325,6 +326,10 @@ def test_the_open_segment_is_warmed_with_less_effort(
     assert has(closed, bundle.LEVEL_AHEAD)
     assert has(rest, bundle.LEVEL_OPEN)
     assert not has(rest, bundle.LEVEL_OPEN + 1)
+    # Lazy clones find theirs as well.
+    assert has(closed, bundle.LEVEL_AHEAD, outline=True)
+    assert has(rest, bundle.LEVEL_OPEN, outline=True)
     # What is there is not built again.
     outcome = warm.warm(repo.ui, repo)
     assert (outcome.built, outcome.present) == (0, 2)
+    assert (outcome.outlines, outcome.size) == (0, 0)

@@ -113,8 +113,12 @@ def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
     The option ``wireprotov2.cacher`` names the cache, see :hg:`help -e
     wireprotov2`.
 
+    Lazy clones (:hg:`clone --lazy`) fetch segments without the content of
+    files, the outlines, which the command builds as well.
+
     Template keywords: ``built`` and ``present`` are numbers of segments,
-    ``size`` is the number of bytes built, ``bundlesmade`` and
+    ``outlines`` is the number of outlines built, ``size`` the number of bytes
+    of all, ``bundlesmade`` and
     ``bundlesremoved`` are numbers of clone bundles, ``pullbundlesmade`` and
     ``pullbundlesremoved`` those of pull bundles.
 
@@ -148,7 +152,7 @@ def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
             pulls.made,
             pulls.removed,
         )
-        fm.data(size=outcome.size)
+        fm.data(size=outcome.size, outlines=outcome.outlines)
     return 0
 
 

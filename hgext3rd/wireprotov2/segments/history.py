@@ -183,15 +183,21 @@ class History:
         )
 
     def fill(
-        self, cache: service.ResponseCache, segment: Segment, level: int
+        self,
+        cache: service.ResponseCache,
+        segment: Segment,
+        level: int,
+        outline: bool = False,
     ) -> int | None:
         """Put a segment into ``cache``, compressed at zstd's ``level``.
+
+        An ``outline`` has files without their data.
 
         Returns the number of bytes built, 0 if the cache has the segment
         compressed as well already, or None if the cache must not hold it.
         Raises ``CacherError`` if the cacher does not work.
         """
-        state = self.key_state(segment.name)
+        state = self.key_state(segment.name, outline)
         key = None if state is None else cache.key(state)
         if key is None:
             return None
@@ -199,7 +205,7 @@ class History:
 
         def produce() -> bytes:
             nonlocal size
-            body = b''.join(self.build(segment, level))
+            body = b''.join(self.build(segment, level, outline))
             size = len(body)
             return body
 

@@ -15,7 +15,8 @@ from mercurial.i18n import _
 
 from ..access import requester
 from ..cache import base, factory, service
-from ..segments import bundle
+from ..segments import bundle, packing
+from ..segments.cut import Segment
 from ..segments.history import History
 from . import bundlelist, clonebundles, pullbundles
 from .bundlelist import BundleChanges
@@ -23,13 +24,15 @@ from .bundlelist import BundleChanges
 
 @dataclass(slots=True)
 class Outcome:
-    """The result: ``built`` segments, which have ``size`` bytes together.
+    """The result: ``built`` segments, and ``outlines`` for lazy clones.
 
-    ``present`` is how many segments the cache had already. ``bundles`` and
+    All of these have ``size`` bytes together. ``present`` is how many segments
+    the cache had already. ``bundles`` and
     ``pulls`` tell what happened to clone bundles and pull bundles.
     """
 
     built: int = 0
+    outlines: int = 0
     size: int = 0
     present: int = 0
     bundles: BundleChanges = field(default_factory=BundleChanges)
@@ -39,7 +42,7 @@ class Outcome:
 def warm(ui: Any, repo: Any) -> Outcome:
     """Fill the cache with all segments, the closed ones strongly compressed.
 
-    Makes the clone and pull bundles that the configuration asks for as well. If this is
+    It gets them with and without the data of files. Makes the clone and pull bundles that the configuration asks for as well. If this is
     interrupted, the next run continues. Raises ``Abort`` if there is no cache
     that outlives this process and no clone bundle is wanted, or if access to
     the repository is limited.
@@ -88,18 +91,35 @@ def _fill(
         segments.append((rest, bundle.LEVEL_OPEN))
     changesets = sum(segment.changesets for segment, _level in segments)
     limit = ui.configbytes(b'wireprotov2', b'limit.response-buffer')
+    # Others are not fetched by lazy clones.
+    outlined = packing.packable(history.changegroup_version())
     with ui.makeprogress(
         _(b'building segments'), unit=_(b'changesets'), total=changesets
     ) as progress:
         for segment, level in segments:
             if segment.size <= limit:
-                try:
-                    built = history.fill(cache, segment, level)
-                except base.CacherError as e:
-                    raise error.Abort(encoding.strtolocal(str(e))) from None
+                built = _build(history, cache, segment, level)
                 if built:
                     outcome.built += 1
                     outcome.size += built
                 elif built is not None:
                     outcome.present += 1
+                if outlined:
+                    size = _build(history, cache, segment, level, outline=True)
+                    outcome.outlines += bool(size)
+                    outcome.size += size or 0
             progress.increment(segment.changesets)
+
+
+def _build(
+    history: History,
+    cache: service.ResponseCache,
+    segment: Segment,
+    level: int,
+    outline: bool = False,
+) -> int | None:
+    """Call ``history.fill``; raise ``Abort`` if the cacher does not work."""
+    try:
+        return history.fill(cache, segment, level, outline)
+    except base.CacherError as e:
+        raise error.Abort(encoding.strtolocal(str(e))) from None
