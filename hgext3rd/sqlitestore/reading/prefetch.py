@@ -24,8 +24,10 @@ from ..compat import mpatch
 from ..formats import index, schema, statements
 from .store import Store
 
-# Bytes of texts to read ahead; core reads the other files one by one.
-BUDGET = 128 << 20
+# Bytes of texts to read ahead; core reads the other files one by one. Reading
+# 8,000 files of 79 MB took 0.41 of the CPU and 3.2 times the memory of revlogs
+# with 128 MB, 0.57 and 2.0 with 32 MB, 0.66 and 1.6 with 16 MB.
+BUDGET = 32 << 20
 
 # Bytes of the largest text to read ahead: larger ones would leave no room for
 # others.
