@@ -23,7 +23,7 @@ FURTHER_COPY = 16
 MOST_OUTSIDE = layout.MOST_FRAME // 2
 #: Bytes of a text so large that another line begins another frame. Frames would
 #: otherwise end within the lines of large files, and repeat their texts.
-LARGE_TEXT = 16 << 20
+LARGE_TEXT = 2 << 20
 #: Bytes of one block of a frame; a larger frame takes several blocks.
 PIECE_BYTES = 64 << 20
 

@@ -1,103 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Take the content of packs into the database as it is.
 
-Frames are inserted without decoding them. Only their heads change, since these
-hold path ids and revision numbers of this database. Index runs are put together
-from the columns of the pack.
-
-The exception are deltas of revisions that are outside of the pack: frames in
-the database do not depend on each other. So the frame gets copies of these
-revisions in front, in a chunk of their own. Packs of old history have none.
-
-Revisions that the database has without their content get that of the pack.
+Frames are stored by ``packframes``. Index runs are put together from the columns
+of the pack. Revisions that the database has without their content get that of
+the pack.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any
 
+from mercurial.node import nullrev
 from mercurial.revlogutils import constants, flagutil
 
 from ...amalgam.codecs import chunks, columns
 from ...amalgam.packs import layout
 from ...amalgam.packs.contents import Index, Line, PackedFrame
 from ...amalgam.packs.errors import PackError
-from ..formats import frames, index, schema
-from ..reading.fileindex import FileIndex
+from ..formats import index, schema
+from ..formats.index import Revision
 from ..reading.store import Store
 from .filewriter import FileWriter
 from .fill import seal
+from .packframes import FrameStorer
+from .packrows import Target, is_empty
 from .writer import Writer, writer
-
-#: The most bytes of the texts, without the largest, that a frame may lack. An
-#: encoder counts them as entries.
-MOST_LACKING = layout.MOST_FRAME
 
 #: Nodes up to which a long index is searched for each, rather than decoded.
 FEW_NODES = 16
 
 _KINDS = {layout.FILE: schema.FILE, layout.MANIFEST: schema.DIRECTORY}
-
-
-class _Target(NamedTuple):
-    """Where a line goes: its index, and the number of each revision there.
-
-    ``idx`` is None for a new path. ``known`` tells for each revision whether the
-    database had it before.
-    """
-
-    idx: FileIndex | None
-    path_id: int
-    revs: Sequence[int]
-    known: frozenset[int]
-
-
-class _Placed(NamedTuple):
-    """Where the frames of a pack are in the database, by their numbers.
-
-    ``first`` is the id of the frame number 0, which others follow. ``fronts`` has
-    the number of entries that were put in front of those of the pack, if there
-    are any.
-    """
-
-    first: int
-    fronts: dict[int, int]
-
-    def places(self, line: Line) -> Sequence[int]:
-        """Return the places of the revisions of a line in their frames."""
-        fronts, numbers, places = self.fronts, line.frames, line.places
-        if fronts.keys().isdisjoint(numbers):
-            return places
-        return [
-            fronts.get(number, 0) + place
-            for number, place in zip(numbers, places, strict=True)
-        ]
-
-
-class _Copies(NamedTuple):
-    """Entries that are copies of revisions in the database.
-
-    Lists have an item for each: path id, revision, distance and content.
-    """
-
-    paths: list[int]
-    revs: list[int]
-    distances: list[int]
-    entries: list[bytes]
-
-    def add(self, path_id: int, rev: int, base: int, entry: bytes) -> int:
-        """Add a delta of the entry ``base``, or a text if that is negative.
-
-        Return its place.
-        """
-        place = len(self.entries)
-        self.paths.append(path_id)
-        self.revs.append(rev)
-        self.distances.append(place - base if base >= 0 else 0)
-        self.entries.append(entry)
-        return place
 
 
 class DatabaseSink:
@@ -128,9 +62,22 @@ class DatabaseSink:
             if flags & ~flagutil.REVIDX_KNOWN_FLAGS:
                 raise PackError('unknown flags')
         targets = self._targets(_KINDS[found.kind], found.lines)
-        placed = _Placed(self._next_frame(), {})
+        first_line = found.lines[0].number
+
+        def add_row(number: int, rev: int, base: int, delta: bytes) -> None:
+            line = found.lines[number - first_line]
+            self._add_row(line, targets[number], rev, base, delta, linkrevs)
+
+        stored = FrameStorer(
+            self._store,
+            self._writer,
+            self._codec,
+            targets,
+            self._next_frame(),
+            add_row,
+        )
         for frame in self._frames:
-            self._add_frame(frame, targets, placed)
+            stored.add(frame)
         self._frames = []
         first = linkrevs[0] if linkrevs else 0
         in_order = linkrevs == list(range(first, first + len(linkrevs)))
@@ -142,10 +89,10 @@ class DatabaseSink:
                 if target.idx is None:
                     added += len(line)
                     runs += self._new_runs(
-                        line, target, placed, linkrevs, in_order
+                        line, target, stored, linkrevs, in_order
                     )
                 else:
-                    added += self._add_line(line, target, placed, linkrevs)
+                    added += self._add_line(line, target, stored, linkrevs)
         except OverflowError as exc:
             raise PackError('a number is out of range') from exc
         self._writer.add_runs(runs)
@@ -163,7 +110,7 @@ class DatabaseSink:
         self._store.forget()
         self._changed()
 
-    def _targets(self, kind: int, lines: Sequence[Line]) -> dict[int, _Target]:
+    def _targets(self, kind: int, lines: Sequence[Line]) -> dict[int, Target]:
         """Prepare the paths of lines for their revisions.
 
         The result has the target of each line, by its number.
@@ -174,7 +121,7 @@ class DatabaseSink:
         new = [line for line in lines if store.path_id(line.name, kind) is None]
         ids = self._writer.add_paths([(kind, line.name) for line in new])
         targets = {
-            line.number: _Target(None, path_id, range(len(line)), frozenset())
+            line.number: Target(None, path_id, range(len(line)), frozenset())
             for line, path_id in zip(new, ids, strict=True)
         }
         for line in lines:
@@ -182,7 +129,7 @@ class DatabaseSink:
                 targets[line.number] = self._older(kind, line)
         return targets
 
-    def _older(self, kind: int, line: Line) -> _Target:
+    def _older(self, kind: int, line: Line) -> Target:
         """Prepare a path that has revisions for those of a line."""
         idx = self._store.index(line.name, kind)
         count = len(line)
@@ -204,98 +151,13 @@ class DatabaseSink:
             )
         self._writer.touch((kind, line.name), idx)
         assert idx.path_id is not None
-        return _Target(idx, idx.path_id, revs, known)
-
-    def _add_frame(
-        self, frame: PackedFrame, targets: dict[int, _Target], placed: _Placed
-    ) -> None:
-        """Store a frame as it is, behind copies of revisions that it lacks."""
-        lines = set(frame.lines)
-        ids = {line: targets[line].path_id for line in lines}
-        paths = list(map(ids.__getitem__, frame.lines))
-        if any(targets[line].idx is not None for line in lines):
-            revs = [
-                targets[line].revs[rev]
-                for line, rev in zip(frame.lines, frame.revs, strict=True)
-            ]
-        else:
-            revs = list(frame.revs)
-        distances, lengths = frame.distances, frame.lengths
-        pieces = iter(frame.pieces)
-        size = 0
-        if frame.bases:
-            copies, bases = self._copies(frame, targets)
-            count = len(copies.entries)
-            placed.fronts[frame.number] = count
-            paths[:0], revs[:0] = copies.paths, copies.revs
-            distances = [
-                *copies.distances,
-                *(
-                    distance
-                    if distance >= 0
-                    else count + place - bases[-distance - 1]
-                    for place, distance in enumerate(distances)
-                ),
-            ]
-            lengths = [*map(len, copies.entries), *lengths]
-            front = list(frames.encode_data(copies.entries, self._codec))
-            size = sum(map(len, front))
-            pieces = _behind(front, pieces)
-        frame_id = self._writer.next_frame()
-        assert frame_id == placed.first + frame.number
-        head = frames.encode_head(
-            paths, revs, distances, lengths, self._codec, size
-        )
-        self._writer.add_frame(frame_id, head, pieces)
-
-    def _copies(
-        self, frame: PackedFrame, targets: dict[int, _Target]
-    ) -> tuple[_Copies, list[int]]:
-        """Return copies of the outside bases of a frame.
-
-        No revision refers to these copies. The second value is the place of the
-        copy of each base. In histories whose branches make the same changes,
-        most revisions are small deltas of older ones, and a full text of each
-        would be most of the database. So bases are copied as deltas where these
-        are small.
-        """
-        # By line and frame of the database: number of the base, and revision.
-        groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        sizes = []
-        for number, (line, node) in enumerate(frame.bases):
-            idx = targets[line].idx
-            rev = _base(idx, node)
-            assert idx is not None
-            sizes.append(idx.rawsize(rev))
-            groups.setdefault((line, idx.frames[rev]), []).append((number, rev))
-        if sum(sizes) - max(sizes) > MOST_LACKING:
-            raise PackError('a frame lacks too much')
-        made = _Copies([], [], [], [])
-        found = [0] * len(frame.bases)
-        for (line, frame_id), members in groups.items():
-            path_id, idx = targets[line].path_id, targets[line].idx
-            assert idx is not None
-            copied: dict[int, int] = {}
-            if frame_id and len(members) > 1:
-                places = {
-                    idx.places[rev]: sizes[number] for number, rev in members
-                }
-                copied = _copy_chains(
-                    self._store, frame_id, path_id, places, made
-                )
-            for number, rev in members:
-                place = copied.get(idx.places[rev])
-                if place is None:
-                    text = self._store.chain_text(idx, rev)
-                    place = made.add(path_id, rev, -1, text)
-                found[number] = place
-        return made, found
+        return Target(idx, idx.path_id, revs, known)
 
     def _new_runs(
         self,
         line: Line,
-        target: _Target,
-        placed: _Placed,
+        target: Target,
+        stored: FrameStorer,
         linkrevs: Sequence[int],
         in_order: bool,
     ) -> Iterator[tuple[int, int, bytes]]:
@@ -313,8 +175,8 @@ class DatabaseSink:
             part = Line(
                 line.kind, line.name, line.number, [], found, start, stop
             )
-            places = placed.places(part)
-            frame = placed.first + found.frames[start]
+            places = stored.places(part)
+            frame = stored.first + found.frames[start]
             fields = (
                 [linkrevs[found.links[start]], *found.link_diffs[rest]]
                 if in_order
@@ -337,8 +199,8 @@ class DatabaseSink:
     def _add_line(
         self,
         line: Line,
-        target: _Target,
-        placed: _Placed,
+        target: Target,
+        stored: FrameStorer,
         linkrevs: Sequence[int],
     ) -> int:
         """Add to the index of an older path; return how many revisions are new.
@@ -364,8 +226,8 @@ class DatabaseSink:
             d2,
             line.flags,
             line.sizes,
-            [placed.first + number for number in line.frames],
-            placed.places(line),
+            [stored.first + number for number in line.frames],
+            stored.places(line),
         ]
         nodes = line.joined_nodes
         if known:
@@ -373,10 +235,11 @@ class DatabaseSink:
             new = [n not in known for n in range(len(line))]
             nodes = b''.join(compress(line.nodes, new))
             fields = [list(compress(column, new)) for column in fields]
-        count = len(fields[0])
         runs = []
-        for start in range(0, count, index.RUN_SIZE):
-            stop = min(start + index.RUN_SIZE, count)
+        rows = [
+            target.revs[rev] - first for rev in stored.rows.get(line.number, ())
+        ]
+        for start, stop in _between(rows, len(fields[0])):
             part = nodes[start * index.NODE_SIZE : stop * index.NODE_SIZE]
             runs.append(
                 (
@@ -392,10 +255,10 @@ class DatabaseSink:
         self._writer.add_runs(runs)
         # It is read again if another pack has revisions of this path.
         self._store.drop_index(target.path_id)
-        return count
+        return len(fields[0])
 
     def _fill(
-        self, line: Line, target: _Target, fields: Sequence[Sequence[int]]
+        self, line: Line, target: Target, fields: Sequence[Sequence[int]]
     ) -> None:
         """Give their content to revisions that are stored without it.
 
@@ -408,8 +271,8 @@ class DatabaseSink:
         for n in target.known:
             rev = target.revs[n]
             if (
-                _is_empty(idx.flags(rev), idx.rawsize(rev))
-                and not _is_empty(flags[n], sizes[n])
+                is_empty(idx.flags(rev), idx.rawsize(rev))
+                and not is_empty(flags[n], sizes[n])
                 and not flags[n] & constants.REVIDX_ISCENSORED
             ):
                 rows[rev] = idx.revision(rev)._replace(
@@ -421,93 +284,68 @@ class DatabaseSink:
         if rows:
             seal(FileWriter(idx, self._store, self._writer, line.name), rows)
 
-
-def _is_empty(flags: int, size: int) -> bool:
-    """Return whether a revision of a file is stored without its content."""
-    return bool(flags & constants.REVIDX_EXTSTORED and not size)
-
-
-def _base(idx: FileIndex | None, node: bytes) -> int:
-    """Return the older revision of a line that others are deltas of."""
-    rev: int | None = None if idx is None else idx.core.get_rev(node)
-    if idx is None or rev is None:
-        raise PackError('a delta base is missing')
-    if idx.flags(rev) & constants.REVIDX_ISCENSORED:
-        # The delta belongs to the text that was there before.
-        raise PackError('a delta base is censored')
-    if _is_empty(idx.flags(rev), idx.rawsize(rev)):
-        raise PackError('a delta base has no content')
-    return rev
-
-
-def _behind(front: list[bytes], pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the pieces of a chunk in front, then those of a frame.
-
-    No more pieces than it takes: a reader looks for continuations only if the
-    first piece is large.
-    """
-    *before, last = front
-    yield from before
-    first = next(pieces, b'')
-    room = schema.MAX_VALUE - len(last)
-    yield last + first[:room]
-    if len(first) > room:
-        yield first[room:]
-    yield from pieces
-
-
-def _copy_chains(
-    store: Store,
-    frame_id: int,
-    path_id: int,
-    sizes: Mapping[int, int],
-    made: _Copies,
-) -> dict[int, int]:
-    """Copy entries of one path, and the deltas between them, to ``made``.
-
-    ``sizes`` are the bytes of the texts of these entries of the frame. Nothing
-    is copied if full texts of them would not take more. Return where each
-    copied entry is.
-    """
-    old = store.frame(frame_id)
-    # The entries from which there is a chain of deltas to one of ``sizes``. For
-    # each base, the entry that rests on it, or -1 if there are several.
-    needed: set[int] = set()
-    above: dict[int, int] = {}
-    roots = []
-    for place in sizes:
-        while place not in needed:
-            needed.add(place)
-            base = old.base(place)
-            if base < 0:
-                roots.append(place)
-                break
-            above[base] = -1 if base in above else place
-            place = base
-    for place in roots:
-        # All chains begin with the same deltas: start from what they make.
-        while place not in sizes and above[place] >= 0:
-            needed.discard(place)
-            place = above[place]
-    tops = {place for place in needed if old.base(place) not in needed}
-    order = sorted(needed)
-    entries = {place: old.entry(place) for place in order if place not in tops}
-    if (
-        sum(map(len, entries.values())) > sum(sizes.values()) // 2
-        or len(tops) >= len(sizes)
-        or any(old.paths[place] != path_id for place in order)
-    ):
-        return {}
-    copied: dict[int, int] = {}
-    for place in order:
-        top = place in tops
-        copied[place] = made.add(
-            path_id,
-            old.revs[place],
-            -1 if top else copied[old.base(place)],
-            store.sealed(frame_id, place) if top else entries[place],
+    def _add_row(
+        self,
+        line: Line,
+        target: Target,
+        rev: int,
+        base: int,
+        delta: bytes,
+        linkrevs: Sequence[int],
+    ) -> None:
+        """Store revision ``rev`` of a line as a row with a delta of ``base``."""
+        idx = target.idx
+        assert idx is not None
+        number = target.revs[rev]
+        at = line.start + rev
+        p1, p2 = (
+            _parent(target, rev, references[at], line.outside)
+            for references in (line.columns.p1s, line.columns.p2s)
         )
-    return copied
+        row = Revision(
+            line.columns.nodes[
+                at * index.NODE_SIZE : (at + 1) * index.NODE_SIZE
+            ],
+            p1,
+            p2,
+            linkrevs[line.columns.links[at]],
+            line.columns.flags[at],
+            line.columns.sizes[at],
+            0,
+            number - base,
+        )
+        self._writer.add_loose(
+            schema.global_id(target.path_id, number),
+            row,
+            self._codec.encode(delta),
+        )
+
+
+def _between(rows: Sequence[int], count: int) -> Iterator[tuple[int, int]]:
+    """Yield where runs of ``count`` revisions start and stop.
+
+    ``rows`` are revisions that belong to none.
+    """
+    start = 0
+    for end in [*sorted(rows), count]:
+        for first in range(start, end, index.RUN_SIZE):
+            yield first, min(first + index.RUN_SIZE, end)
+        start = end + 1
+
+
+def _parent(
+    target: Target, rev: int, reference: int, outside: Sequence[bytes]
+) -> int:
+    """Return the revision that a reference means."""
+    if not reference:
+        return nullrev
+    if reference <= rev:
+        return target.revs[rev - reference]
+    assert target.idx is not None
+    found: int | None = target.idx.core.get_rev(outside[reference - rev - 1])
+    if found is None:
+        raise PackError('a parent is missing')
+    return found
 
 
 def _distances(
