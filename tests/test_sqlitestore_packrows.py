@@ -7,6 +7,7 @@ They become rows, so that no frame needs copies of these revisions.
 from __future__ import annotations
 
 import pathlib
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -25,7 +26,8 @@ from helpers.sqlitestore_packs import (
     stored_entries,
 )
 
-from hgext3rd.amalgam.packs.layout import NULL, Revision
+from hgext3rd.amalgam.packs.contents import PackedFrame, Pieces
+from hgext3rd.amalgam.packs.layout import FILE, NULL, Revision
 from hgext3rd.sqlitestore.writing import bases, filewriter, packrows
 
 #: Revisions in the first pack.
@@ -277,6 +279,22 @@ def test_known_revisions_that_are_censored(
     assert kinds(open_repo(path))[-2:] == 'ff'
     for revision in made[2:]:
         assert file.read(revision.node) == history.texts[revision.node]
+
+
+def test_bases_that_no_entry_needs(path: bytes, history: History) -> None:
+    store = open_repo(path).unfiltered().sqlitestore
+    target = packrows.Target(store.index(NAME), 1, range(1), frozenset())
+    frame = PackedFrame(
+        FILE,
+        0,
+        [0],
+        [0],
+        [0],
+        [5],
+        [(0, history.order[0][0])],
+        Pieces(BytesIO()),
+    )
+    assert packrows.choose(store, frame, [0], {0: target}) == []
 
 
 def test_an_abort_leaves_nothing(path: bytes, history: History) -> None:

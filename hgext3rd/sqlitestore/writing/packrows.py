@@ -69,6 +69,9 @@ def choose(
             # They get their content from the frame.
             continue
         places, older = _lacking(frame, base_revs, line, target)
+        if not places:
+            # A pack may name bases that no entry needs.
+            continue
         new = [
             frame.lengths[place]
             for place in places
