@@ -150,3 +150,28 @@ Narrow clones
   $ grep -c Traceback ../error.log
   0
   [1]
+
+Content that the server has censored. The file has content of its own: others with
+the same content may still have it
+
+  $ cd ../server
+  $ hg update -q 5
+  $ echo password > in/secret
+  $ hg commit -q -A -m secret -d '7 0'
+  $ echo safe > in/secret
+  $ hg commit -q -m safe -d '8 0'
+  $ cd ..
+  $ hg clone -q -U --lazy http://localhost:$HGPORT/ before
+  $ hg -R before update -q 4
+  $ cd server
+  $ hg --config extensions.censor= censor -q -r 7 in/secret
+  $ cd ../before
+  $ hg update -r 7
+  abort: in/secret of changeset cf8219463c89 is not here: http://localhost:$HGPORT/: the server has censored it
+  [50]
+  $ hg status
+  $ hg identify -n
+  4
+  $ hg update -q 8
+  $ cat in/secret
+  safe
