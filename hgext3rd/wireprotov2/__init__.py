@@ -9,8 +9,12 @@ that protocol if the server offers it, and version 1 otherwise. Pushes, and
 everything else that version 2 has no command for, use version 1 on the same
 connection.
 
-:hg:`clone --depth N` fetches all changesets, but only the files of ``N``
-generations. :hg:`pull --depth N` fetches the files of more generations later.
+:hg:`clone --lazy` fetches all changesets, but the content of files only when a
+command reads it: in one request for all that the command is going to need. What
+was fetched stays. :hg:`clone --depth N` also brings the content of ``N``
+generations, and :hg:`pull --depth N` that of more generations later. Both go back
+to the server for what is missing; :hg:`admin::fetch-files` fetches the rest, so
+that the server is not needed any more.
 
 Server::
 
