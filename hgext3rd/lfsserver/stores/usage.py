@@ -51,8 +51,9 @@ class Usage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The ``count`` and bytes of blobs in a directory while it had the modification time ``mtime``.
+    """The number and bytes of the blobs in a directory, as of a moment.
 
+    ``mtime`` is the modification time that the directory had at that moment.
     ``parts`` are the names of uploads in progress, which do not count in
     ``size``, with their oids. ``settled`` says whether any change gives it another
     time.

@@ -2,10 +2,10 @@
 """Read the texts of many files before core asks for them one by one.
 
 Core announces which files it is going to read before update, archive, cat and
-revert (see ``integration.prefetching``). One query then reads all indexes, of which only the entries that are
-needed are decoded, and the texts are read frame by frame. They wait in
-``Store.ready``. When core asks for a text, it is checked against its node like
-any other text, and forgotten.
+revert (see ``integration.prefetching``). One query then reads all indexes, of
+which only the entries that are needed are decoded, and the texts are read frame
+by frame. They wait in ``Store.ready``. When core asks for a text, it is checked
+against its node like any other text, and forgotten.
 
 Update workers are forked after this and inherit the texts in their memory.
 """

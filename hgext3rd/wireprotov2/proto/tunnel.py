@@ -28,7 +28,7 @@ COMMANDS: Mapping[bytes, frozenset[bytes]] = {
     b'changesetdata': frozenset([b'fields', b'revisions']),
     b'heads': frozenset([b'publiconly']),
     b'known': frozenset([b'nodes']),
-    b'segmentdata': frozenset([b'name', b'offset', b'sha256']),
+    b'segmentdata': frozenset([b'name', b'offset', b'outline', b'sha256']),
     b'segments': frozenset([b'known']),
 }
 

@@ -63,7 +63,8 @@ def is_complete(repo: Any) -> bool:
 def prepare(repo: Any, remote: Any, depth: int) -> None:
     """Prepare ``repo`` for a pull with ``depth`` generations of files.
 
-    With 0, no data of files is wanted. Raises ``Abort`` if the server or the repository cannot do it.
+    With 0, no data of files is wanted. Raises ``Abort`` if the server or the
+    repository cannot do it.
     """
     endpoint = endpoint_of(remote)
     if (

@@ -3,7 +3,8 @@
 
 Large parts of the history come as segments (see ``fillsegments``). Otherwise,
 whole histories of files go into the storage of each file, some files in each
-transaction. So an interrupted command continues with what is left. What single changesets need is fetched as for any other command.
+transaction. So an interrupted command continues with what is left. What single
+changesets need is fetched as for any other command.
 """
 
 from __future__ import annotations

@@ -42,10 +42,11 @@ class Outcome:
 def warm(ui: Any, repo: Any) -> Outcome:
     """Fill the cache with all segments, the closed ones strongly compressed.
 
-    It gets them with and without the data of files. Makes the clone and pull bundles that the configuration asks for as well. If this is
-    interrupted, the next run continues. Raises ``Abort`` if there is no cache
-    that outlives this process and no clone bundle is wanted, or if access to
-    the repository is limited.
+    It gets them with and without the data of files. Makes the clone and pull
+    bundles that the configuration asks for as well. If this is interrupted, the
+    next run continues. Raises ``Abort`` if there is no cache that outlives this
+    process and no clone bundle is wanted, or if access to the repository is
+    limited.
     """
     clonebundles.specifications(repo)
     cache = factory.for_repo(repo)

@@ -65,9 +65,9 @@ class Extent:
 def read(repo: Any) -> Extent | None:
     """Return what ``repo`` has recorded, or None if nothing is known.
 
-    Nothing is known if the repository is lazy, if the file is damaged or missing (because only some files
-    of the repository were copied), or if changesets it needs were stripped.
-    Then every changeset may lack data.
+    Nothing is known if the repository is lazy, if the file is damaged or
+    missing (because only some files of the repository were copied), or if
+    changesets it needs were stripped. Then every changeset may lack data.
     """
     data = repo.svfs.tryread(LIMITS)
     if not data or data == EVERYTHING:

@@ -118,8 +118,8 @@ class Command:
     response depends on, for commands that do not follow ``cache.policy``.
     ``quick`` says that computing a response needs no slot, see ``server.load``.
     ``lasting`` says that responses are kept in the cache when they are first
-    asked for. ``shorten`` makes the response that the arguments ask for of the whole one,
-    which is what ``run`` yields and the cache keeps.
+    asked for. ``shorten`` makes the response that the arguments ask for of the
+    whole one, which is what ``run`` yields and the cache keeps.
     """
 
     name: bytes

@@ -76,7 +76,8 @@ def segmentdata(
 ) -> Iterator[bytes]:
     """Send one segment, or a span of several.
 
-    An ``outline`` has files without their data. ``_rest`` does what ``offset`` and ``sha256`` ask for.
+    An ``outline`` has files without their data. ``_rest`` does what ``offset``
+    and ``sha256`` ask for.
     """
     if offset < 0:
         raise CommandError(b'offset must not be negative')
