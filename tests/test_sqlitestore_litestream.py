@@ -152,11 +152,13 @@ class Machine:
 
     def moment(self, name: str) -> Moment:
         """Return the moment when everything so far is in the bucket."""
+        # What others commit while this waits need not be there.
+        changesets = self.changesets(self.repo)
         report = json.loads(self.sync())
         now = datetime.datetime.now(datetime.timezone.utc)
         return Moment(
             name,
-            self.changesets(self.repo),
+            changesets,
             f'{report["txid"]:016x}',
             now.isoformat().replace('+00:00', 'Z'),
             self.archive(name),

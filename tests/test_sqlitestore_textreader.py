@@ -76,7 +76,7 @@ def test_damaged_text_is_refused_wherever_it_is_asked_for(
     )
     node = file.node(0)
     message = 'integrity check failed on f:0'
-    for read in (file.revision, file.read, file.rawdata, file.renamed):
+    for read in (file.revision, file.read, file.rawdata):
         with pytest.raises(error.RevlogError, match=message):
             read(node)
     found = list(file.verifyintegrity({b'erroroncensored': True}))

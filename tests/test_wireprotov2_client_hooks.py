@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip('mercurial')
 
-from mercurial import extensions
+from mercurial import extensions, httppeer
 
 from hgext3rd import wireprotov2
 from hgext3rd.wireprotov2 import hooks
@@ -45,6 +45,15 @@ def test_only_hooks_change_modules() -> None:
         if isinstance(node, ast.Attribute) and node.attr in CHANGES
     }
     assert found == {'hooks'}
+
+
+def test_peers_are_changed_once() -> None:
+    """Also in a process that uses HTTP with and without TLS."""
+    for _ in range(2):
+        hooks._setup_http()
+    for name in ('performhandshake', '_make_peer'):
+        # The last one is Mercurial's own function.
+        assert len(extensions.getwrapperchain(httppeer, name)) == 2, name
 
 
 def test_modules_that_change_a_class_are_listed() -> None:

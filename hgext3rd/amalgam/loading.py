@@ -17,6 +17,7 @@ Imported whenever an extension is loaded: keep it light.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
@@ -54,16 +55,38 @@ _REQUEST_MODULES = (
 )
 
 _lock = threading.Lock()
+_once = threading.RLock()
 _loaded: set[str] = set()
 
 
 def _after_fork() -> None:
-    """Renew the lock, which a thread of the parent may have held."""
-    global _lock
+    """Renew the locks, which a thread of the parent may have held."""
+    global _lock, _once
     _lock = threading.Lock()
+    _once = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def once(function: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a function that changes Mercurial, and must do so only once.
+
+    Threads that call it at the same time wait for the first.
+    """
+    done = False
+
+    @functools.wraps(function)
+    def wrapper() -> None:
+        nonlocal done
+        if done:
+            return
+        with _once:
+            if not done:
+                function()
+                done = True
+
+    return wrapper
 
 
 def is_loaded(name: str) -> bool:

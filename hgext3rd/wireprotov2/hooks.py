@@ -396,33 +396,25 @@ def _keep_interrupted_clone(orig: Any, *args: Any, **kwargs: Any) -> Any:
 class _PeerFactory:
     """Stands in for the module that makes peers of some kind.
 
-    Calls ``setup`` when the first peer is made.
+    Calls ``setup``, which others may have called, before it makes a peer.
     """
 
     def __init__(self, module: Any, setup: Callable[[], None]) -> None:
         self._module = module
-        self._setup: Callable[[], None] | None = setup
+        self._setup = setup
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._module, name)
 
     def make_peer(self, *args: Any, **kwargs: Any) -> Any:
         _setup_client()
-        setup, self._setup = self._setup, None
-        if setup is not None:
-            setup()
+        self._setup()
         return self._module.make_peer(*args, **kwargs)
 
 
-_client_is_set_up = False
-
-
+@loading.once
 def _setup_client() -> None:
     """Wrap the functions that pull from peers."""
-    global _client_is_set_up
-    if _client_is_set_up:
-        return
-    _client_is_set_up = True
     from .pull import parents, steps
 
     # A pull has a session. It limits the depth, and keeps and marks what an
@@ -446,8 +438,9 @@ def _setup_client() -> None:
         )
 
 
+@loading.once
 def _setup_http() -> None:
-    """Wrap the functions that make HTTP peers."""
+    """Wrap the functions that make peers over HTTP, with and without TLS."""
     from . import peer
 
     # The handshake of every HTTP peer asks for version 2 as well.
@@ -456,6 +449,7 @@ def _setup_http() -> None:
     extensions.wrapfunction(httppeer, '_make_peer', peer.make_http_peer)
 
 
+@loading.once
 def _setup_ssh() -> None:
     """Let peers over ssh use version 2 for segments."""
     from . import peer
@@ -482,18 +476,13 @@ def _performhandshake(
 
 # -- repositories whose files may lack data
 
-_reading_is_set_up = False
 
-
+@loading.once
 def _setup_reading() -> None:
     """Fetch missing data of files for commands before they read it.
 
     Data that is read all the same is fetched by ``shallow.storage``.
     """
-    global _reading_is_set_up
-    if _reading_is_set_up:
-        return
-    _reading_is_set_up = True
     from .shallow import prefetch, reading
 
     # Mercurial's own hook: diff, cat, export, archive, revert and others.
