@@ -25,14 +25,17 @@ from helpers.lfsserver_http import CONTENT, JSON_FIELDS, Answer, oid_of, started
 BROKEN_HGWEB = """
 from mercurial import extensions
 from hgext3rd.amalgam import wrapping
-from hgext3rd.lfsserver import compat
+from hgext3rd.amalgam import compat
 @wrapping.own_addresses_only
 def fail(orig, self, req, res, *args):
     res.status = b'418 hgweb'
     res.setbodybytes(b'')
     return res.sendresponse()
 def uisetup(ui):
-    for application in compat.hgweb_applications():
+    for application in (
+        compat.hgweb_module().hgweb,
+        compat.hgwebdir_module().hgwebdir,
+    ):
         extensions.wrapfunction(application, '_runwsgi', fail)
 """
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from mercurial import cmdutil, error, pycompat, registrar, util
 from mercurial.i18n import _
 
-from . import compat, errors
+from ..amalgam import compat
+from . import errors
 
 if TYPE_CHECKING:
     from .stores.blobs import Blob, BlobMaintenance

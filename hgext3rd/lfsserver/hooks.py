@@ -15,9 +15,8 @@ from typing import Any
 
 from mercurial import commands, extensions
 
-from ..amalgam import loading, memory, responses, wrapping
+from ..amalgam import compat, loading, memory, responses, wrapping
 from ..amalgam.serving import collectors
-from . import compat
 
 # Modules that only requests need. Most of them import further modules.
 REQUEST_MODULES = (
@@ -28,8 +27,6 @@ REQUEST_MODULES = (
     f'{__package__}.stores.local',
     f'{__package__}.integration.metrics',
 )
-
-_wrapped = False
 
 
 def uisetup(ui: Any) -> None:
@@ -80,12 +77,9 @@ def serve(orig: Any, *args: Any, **opts: Any) -> Any:
     return orig(*args, **opts)
 
 
+@loading.once
 def _wrap_hgweb() -> None:
     """Wrap the functions of hgweb, once per process."""
-    global _wrapped
-    if _wrapped:
-        return
-    _wrapped = True
     memory.return_large_blocks()
 
     from mercurial import config, hg, wireprotoserver
@@ -93,7 +87,10 @@ def _wrap_hgweb() -> None:
     from mercurial.hgweb import request, server
 
     # To answer LFS requests without what hgweb does for its pages.
-    for application in compat.hgweb_applications():
+    for application in (
+        compat.hgweb_module().hgweb,
+        compat.hgwebdir_module().hgwebdir,
+    ):
         extensions.wrapfunction(application, '__call__', call_application)
     # To notice changes of all files that a configuration consists of.
     extensions.wrapfunction(uimod.ui, 'readconfig', read_config)

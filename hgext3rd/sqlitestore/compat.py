@@ -176,16 +176,6 @@ def cached_base(cached: Any) -> int:
     return base
 
 
-def open_repository(ui: Any, path: bytes, create: bool = False) -> Any:
-    """Return the local repository at ``path``, created if ``create``."""
-    try:
-        from mercurial.repo import factory
-    except ImportError:
-        # hg <= 7.1
-        from mercurial import hg as factory
-    return factory.repository(ui, path, create=create)
-
-
 def inner_revlog(log: Any) -> Any:
     """Return the object with a revlog's interface of a filelog or manifest."""
     return log.get_revlog()

@@ -50,7 +50,7 @@ from mercurial.hgweb import server as hgweb_server
 from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import nodemap, rewrite
 
-from ..amalgam import loading, memory, responses, wrapping
+from ..amalgam import compat, loading, memory, responses, wrapping
 from ..amalgam.serving import collectors
 from . import requirements
 from .integration import coremodules
@@ -99,7 +99,7 @@ def uisetup(ui: Any) -> None:
         (changegroup, _change_changegroup),
         (wireprotov1server, _change_wireprotov1server),
         (wireprotoserver, _change_wireprotoserver),
-        (coremodules.hgweb_module(), _change_hgweb),
+        (compat.hgweb_module(), _change_hgweb),
         (hgweb_request, _change_hgweb_request),
         (hgweb_server, _change_hgweb_server),
         (verify, _change_verify),

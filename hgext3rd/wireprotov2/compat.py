@@ -53,37 +53,6 @@ def clone_module() -> Any:
     return clone
 
 
-def open_repository(ui: Any, path: bytes) -> Any:
-    """Return the repository at ``path``."""
-    try:
-        from mercurial.repo import factory
-
-        opener = factory.repository
-    except (ImportError, AttributeError):  # hg <= 7.1
-        from mercurial import hg
-
-        opener = hg.repository
-    return opener(ui, path)
-
-
-def hgweb_module() -> Any:
-    """Return the module of the application that serves one repository."""
-    try:
-        from mercurial.hgweb import hgweb_mod_inner as module
-    except ImportError:
-        from mercurial.hgweb import hgweb_mod as module  # hg <= 7.1
-    return module
-
-
-def hgwebdir_module() -> Any:
-    """Return the module of the application that serves several repositories."""
-    try:
-        from mercurial.hgweb import hgwebdir_mod_inner as module
-    except ImportError:
-        from mercurial.hgweb import hgwebdir_mod as module  # hg <= 7.1
-    return module
-
-
 def peer_schemes() -> dict[bytes, Any]:
     """Return the modules that make peers, by the scheme of a URL."""
     try:

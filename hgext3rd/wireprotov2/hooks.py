@@ -56,6 +56,7 @@ from mercurial.hgweb import server as hgwebserver
 from mercurial.i18n import _
 from mercurial.revlogutils import rewrite
 
+from ..amalgam import compat as shared_compat
 from ..amalgam import loading, memory, responses, wrapping
 from . import compat, requirements
 
@@ -138,7 +139,7 @@ def _setup_server() -> None:
     )
     # The metrics of all repositories of a server are outside of them.
     extensions.wrapfunction(
-        compat.hgwebdir_module().hgwebdir, '_runwsgi', _run_directory
+        shared_compat.hgwebdir_module().hgwebdir, '_runwsgi', _run_directory
     )
     _setup_limits()
     # The body of a response ends with the response, also if the client has gone
@@ -151,10 +152,8 @@ def _setup_server() -> None:
 def _setup_limits() -> None:
     """Let clones and pulls of version 1 wait until they may be computed."""
     extensions.wrapfunction(exchange, 'getbundlechunks', _getbundlechunks)
-    extensions.wrapfunction(changegroup, 'makechangegroup', _makechangegroup)
-    extensions.wrapfunction(
-        streamclone, 'generatev1wireproto', _generatev1wireproto
-    )
+    extensions.wrapfunction(changegroup, 'makechangegroup', _compute)
+    extensions.wrapfunction(streamclone, 'generatev1wireproto', _compute)
 
 
 @wrapping.own_addresses_only
@@ -177,21 +176,12 @@ def _run_directory(orig: Any, app: Any, req: Any, res: Any) -> Any:
 
 def _getbundlechunks(orig: Any, *args: Any, **kwargs: Any) -> Any:
     # A pull that found nothing asks for bookmarks and phases in this way.
-    if kwargs.get('cg', True):
-        from .server import load
-
-        load.take_for_current()
-    return orig(*args, **kwargs)
+    if not kwargs.get('cg', True):
+        return orig(*args, **kwargs)
+    return _compute(orig, *args, **kwargs)
 
 
-def _makechangegroup(orig: Any, *args: Any, **kwargs: Any) -> Any:
-    from .server import load
-
-    load.take_for_current()
-    return orig(*args, **kwargs)
-
-
-def _generatev1wireproto(orig: Any, *args: Any, **kwargs: Any) -> Any:
+def _compute(orig: Any, *args: Any, **kwargs: Any) -> Any:
     from .server import load
 
     load.take_for_current()

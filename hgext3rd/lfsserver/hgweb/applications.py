@@ -8,13 +8,13 @@ here knows LFS.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from mercurial import error, pathutil
 
+from ...amalgam import compat
 from ...amalgam.lru import LRU
 from . import configfiles
 from .opened import OpenedRepository, open_at
@@ -44,10 +44,9 @@ def application_of(app: Any) -> Application | None:
 
     Returns None for other applications than Mercurial's own.
     """
-    module = sys.modules.get(type(app).__module__)
-    if type(app) is getattr(module, 'hgweb', None):
+    if type(app) is compat.hgweb_module().hgweb:
         return SingleRepository(app)
-    if type(app) is getattr(module, 'hgwebdir', None):
+    if type(app) is compat.hgwebdir_module().hgwebdir:
         return SeveralRepositories(app)
     return None
 

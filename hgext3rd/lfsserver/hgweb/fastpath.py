@@ -25,8 +25,8 @@ from mercurial.hgweb import common as hgwebcommon
 from mercurial.hgweb import request as hgwebrequest
 from mercurial.hgweb import server as hgwebserver
 
-from ...amalgam import wrapping
-from .. import compat, errors
+from ...amalgam import compat, wrapping
+from .. import errors
 from ..api.messages import LfsResponse, RequestBody, error_response
 from ..stores.content import FileSlice
 from . import exchange
@@ -40,7 +40,8 @@ from .wsgibody import apply_timeout
 # declare which of their wrappers may be skipped; see ``amalgam.wrapping``.
 _SKIPPED_PACKAGES = ('mercurial.', 'hgext.lfs.')
 
-_single, _several = compat.hgweb_applications()
+_single = compat.hgweb_module().hgweb
+_several = compat.hgwebdir_module().hgwebdir
 
 # What the fast path skips.
 _SKIPPED = (

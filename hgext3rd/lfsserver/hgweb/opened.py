@@ -14,7 +14,7 @@ from typing import Any
 
 from mercurial.hgweb import common as hgwebcommon
 
-from .. import compat
+from ...amalgam import compat
 from . import configfiles
 from .endpoints import EndpointFactory
 

@@ -26,7 +26,7 @@ from mercurial import vfs as vfsmod
 from mercurial.i18n import _
 
 from ...amalgam import durable
-from ...amalgam.compat import writable_file
+from ...amalgam.compat import open_repository, writable_file
 from .. import compat, requirements
 from ..formats import schema
 from ..reading.store import Store
@@ -191,14 +191,14 @@ def _to_revlogs(
     folder = repo.svfs.join(storefiles.WORK_DIRECTORY)
     repoui = ui.copy()
     repoui.setconfig(b'storage', b'new-repo-backend', b'revlogv1', b'convert')
-    compat.open_repository(repoui, folder, create=True)
+    open_repository(repoui, folder, create=True)
     # Its revlogs must have the format of those of the repository.
     hgvfs = vfsmod.vfs(os.path.join(folder, b'.hg'))
     hgvfs.tryunlink(b'store/requires')
     scmutil.writerequires(
         hgvfs, wanted - {corerequirements.SHARESAFE_REQUIREMENT}
     )
-    temporary = compat.open_repository(repoui, folder).unfiltered()
+    temporary = open_repository(repoui, folder).unfiltered()
 
     def open_target(key: sources.Key) -> sources.Destination:
         kind, path = key

@@ -44,15 +44,3 @@ def copy_store_function(module: Any) -> str:
     # The second name is that of hg <= 7.1.
     new, old = 'copy_store', 'copystore'
     return new if hasattr(module, new) else old
-
-
-def hgweb_module() -> Any:
-    """Return the module with the application that serves one repository."""
-    try:
-        from mercurial.hgweb import hgweb_mod_inner
-    except ImportError:
-        # hg <= 7.1
-        from mercurial.hgweb import hgweb_mod
-
-        return hgweb_mod
-    return hgweb_mod_inner

@@ -20,9 +20,9 @@ from mercurial.hgweb import common as hgwebcommon
 from mercurial.hgweb import request as hgwebrequest
 from mercurial.utils import stringutil
 
+from ...amalgam import compat
 from ...amalgam.serving import collectors
 from ...amalgam.serving.metrics import GAUGE, Sample
-from .. import compat
 from . import gauges, metrics
 from .dispatch import Report
 from .exchange import SECTION
