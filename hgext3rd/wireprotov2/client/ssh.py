@@ -20,9 +20,6 @@ from ..proto.errors import ProtocolError
 from . import failures, offer
 from .transport import MAX_WAIT, Transport
 
-#: The API that servers answer.
-API = b'exp-http-v2-0003'
-
 
 def offered(url: bytes, capability: bytes) -> offer.OfferedAPI | None:
     """Return the API of a server with a capability, None if it is unknown.
@@ -35,7 +32,7 @@ def offered(url: bytes, capability: bytes) -> offer.OfferedAPI | None:
         name: {b'args': dict.fromkeys(args)}
         for name, args in tunnel.COMMANDS.items()
     }
-    return offer.OfferedAPI(API, url, commands, framings=())
+    return offer.OfferedAPI(tunnel.API, url, commands, framings=())
 
 
 class SSHLink:
@@ -136,15 +133,12 @@ class SSHResponse:
 
     def close(self) -> None:
         """Let others have the connection. The response has been read."""
-        self._close(not self._reader.done)
+        link, self._link = self._link, None
+        if link is not None:
+            link.release(broken=not self._reader.done)
 
     # What was read to its end leaves the connection in order.
     close_connection = close
-
-    def _close(self, broken: bool) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            link.release(broken)
 
 
 class SSHClient(Transport):

@@ -20,8 +20,10 @@ COMMAND = b'wireprotov2'
 CAPABILITY = b'wireprotov2'
 VERSION = b'1'
 
-#: The commands that servers of this version answer, and their arguments, as in
-#: API exp-http-v2-0003. A description in the capability would be read at every
+#: The API that servers of this version answer.
+API = b'exp-http-v2-0003'
+
+#: The commands of it that they answer, and their arguments. A description in the capability would be read at every
 #: connection, and most have no use for it.
 COMMANDS: Mapping[bytes, frozenset[bytes]] = {
     b'capabilities': frozenset(),

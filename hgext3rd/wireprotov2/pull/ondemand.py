@@ -139,10 +139,7 @@ class OnDemand:
         """Copy data from the repository ``other`` of this machine."""
         repo, other = self._repo, other.unfiltered()
         arrival = Arrival(repo, self._refusals)
-        files: dict[bytes, list[bytes]] = {}
-        for part in wanted.values():
-            for path, nodes in part.items():
-                files.setdefault(path, []).extend(nodes)
+        files = _by_path(wanted)
         if absence.is_shallow(other):
             # It may be able to fetch all of them together.
             node, get_rev = repo.changelog.node, other.changelog.index.get_rev
@@ -160,10 +157,7 @@ class OnDemand:
         repo = self._repo
         client = endpoint.client(ask=True)
         arrival = Arrival(repo, self._refusals)
-        files: Files = {}
-        for part in wanted.values():
-            for path, nodes in part.items():
-                files.setdefault(path, []).extend(nodes)
+        files = _by_path(wanted)
         if len(files) > FEW_FILES:
             for revs, paths in self._requests(wanted):
                 node = repo.changelog.node
@@ -256,6 +250,15 @@ class OnDemand:
                 link = inner.linkrev(inner.rev(node))
                 found.setdefault(link, set()).add(path)
         return found
+
+
+def _by_path(wanted: dict[int, Files]) -> Files:
+    """Return the nodes of each path, of whatever changeset they are."""
+    files: Files = {}
+    for part in wanted.values():
+        for path, nodes in part.items():
+            files.setdefault(path, []).extend(nodes)
+    return files
 
 
 def register(repo: Any) -> None:

@@ -18,9 +18,6 @@ from . import exchange, load, wsgi
 from .commands import apis
 from .errors import HTTPError
 
-#: The API that is answered.
-API = b'exp-http-v2-0003'
-
 #: The event of ``ui.log``. What a server writes to its standard error goes to
 #: the client, who must not see it all.
 EVENT = b'wireprotov2'
@@ -43,7 +40,9 @@ def register() -> None:
 
 def serves(ui: Any) -> bool:
     """Return whether a repository with this configuration answers over ssh."""
-    return wsgi.serves(ui) and API in ui.configlist(b'wireprotov2', b'apis')
+    return wsgi.serves(ui) and tunnel.API in ui.configlist(
+        b'wireprotov2', b'apis'
+    )
 
 
 def answer(repo: Any, proto: Any, request: bytes) -> Any:
@@ -60,7 +59,7 @@ def answer(repo: Any, proto: Any, request: bytes) -> Any:
         if with_traceback:
             warn(traceback.format_exc().encode('utf-8', 'backslashreplace'))
 
-    api = apis.APIS[API]
+    api = apis.APIS[tunnel.API]
     permit = load.Permit(repo, warn)
     served = exchange.ServedExchange(ui, api, identify, permit, report)
     try:

@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from mercurial import error, mergestate
+from mercurial import ancestor, error, mergestate
 from mercurial import match as matchmod
 from mercurial.i18n import _
 from mercurial.node import nullrev
@@ -217,7 +217,11 @@ def history(fctx: Any) -> None:
             continue
         done.add((path, node))
         wanted: Files = {}
-        revs = [inner.rev(node), *_ancestors(inner, inner.rev(node))]
+        revs = list(
+            ancestor.lazyancestors(
+                inner.parentrevs, [inner.rev(node)], inclusive=True
+            )
+        )
         for rev in revs:
             _add(wanted, inner.linkrev(rev), path, inner.node(rev))
         demand.provide(repo, wanted)
@@ -226,17 +230,6 @@ def history(fctx: Any) -> None:
                 copied = filelog.renamed(inner.node(rev))
                 if copied:
                     starts.append(copied)
-
-
-def _ancestors(inner: Any, rev: int) -> Iterator[int]:
-    seen = {nullrev, rev}
-    waiting = [rev]
-    while waiting:
-        for parent in inner.parentrevs(waiting.pop()):
-            if parent not in seen:
-                seen.add(parent)
-                waiting.append(parent)
-                yield parent
 
 
 def outgoing(repo: Any, nodes: Iterable[bytes]) -> None:
