@@ -203,9 +203,11 @@ class LateIndex(FileIndex):
 
     def metadata_size(self, rev: int) -> int | None:
         """Return the bytes of metadata in the text of a revision, if known."""
-        found = self.single(rev) if rev >= 0 else None
+        if rev < 0:
+            return None
+        found = self.single(rev)
         if found is None:
-            return self.decode_all().metadata_size(rev) if rev >= 0 else None
+            return self.decode_all().metadata_size(rev)
         metadata = found.flags >> index.METADATA_SHIFT
         return metadata - 1 if metadata else None
 

@@ -7,6 +7,7 @@ operation in progress, such as a pull.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from .offer import OfferedAPI, OfferedTarget
 from .transport import Transport
 
 
-class Endpoint:
+class Endpoint(abc.ABC):
     """What a peer needs to send version 2 commands.
 
     ``filters_paths`` says that narrow clones are possible with version 2
@@ -33,14 +34,15 @@ class Endpoint:
         self.filters_paths = filters_paths
         self._ui = ui
 
+    @abc.abstractmethod
     def client(self, ask: bool = False) -> Transport:
         """Return a client that uses the connection of the peer.
 
         With ``ask``, it may ask the user for a login. Use that for what version
         1 cannot do; for the rest, version 1 may not need a login.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def separate_client(self) -> Transport:
         """Return a client that can be used in another thread.
 
@@ -48,14 +50,13 @@ class Endpoint:
         connection, if it has a connection of its own. Only those over ssh have
         none.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def targets(self) -> Sequence[OfferedTarget]:
         """Return the places to which the server may redirect this client.
 
         Raises ``failures.RemoteFailure``.
         """
-        raise NotImplementedError
 
     def give_up(self, exc: failures.RemoteFailure) -> None:
         """Use version 1 from now on, and warn that ``exc`` is the reason."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import abc
 import random
 import time
 from typing import Any
@@ -23,7 +24,7 @@ MAX_DELAY = 30.0
 MAX_WAIT = 300.0
 
 
-class Transport:
+class Transport(abc.ABC):
     """Sends requests to one API of one repository.
 
     ``url`` is the URL of the API, or of the repository, for messages.
@@ -43,6 +44,7 @@ class Transport:
         self.attempts = 1 + max(0, ui.configint(b'wireprotov2', b'retry'))
         self._delay = ui.configwith(float, b'wireprotov2', b'retry.delay')
 
+    @abc.abstractmethod
     def post(self, name: bytes, body: bytes) -> Any:
         """Send a request; return the response, whose content is wire frames.
 
@@ -50,15 +52,14 @@ class Transport:
         the methods ``read``, ``close`` (which keeps the connection) and
         ``close_connection``. Raises ``failures.RemoteFailure``.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def read_some(self, response: Any, size: int) -> bytes:
         """Return up to ``size`` bytes of the content of ``response``.
 
         Waits for the first byte only; empty at the end of the content. Raises
         ``failures.ConnectionFailure``.
         """
-        raise NotImplementedError
 
     def connection_lost(self, cause: object) -> failures.ConnectionFailure:
         """Return the failure that reports a connection lost for ``cause``.
