@@ -17,7 +17,7 @@ from ..client import failures
 from ..proto.errors import ProtocolError
 from ..shallow import absence, extent
 from . import batches, listing, segments
-from .session import PullSession
+from .session import PullSession, public_heads
 
 #: The most nodes of a repository that are sent to the server.
 MOST_NODES = 200
@@ -59,12 +59,12 @@ def _own_nodes(repo: Any) -> list[bytes]:
     server that has the public heads is related to the repository. It may have
     any of the drafts. Secret changesets are nobody's business.
     """
-    nodes: list[bytes] = []
-    for rev in repo.revs(b'heads(public()) + draft()'):
-        if len(nodes) == MOST_NODES:
+    nodes = public_heads(repo)
+    for rev in repo.revs(b'draft()'):
+        if len(nodes) >= MOST_NODES:
             return []
         nodes.append(repo.changelog.node(rev))
-    return nodes
+    return nodes if len(nodes) <= MOST_NODES else []
 
 
 def pull(session: PullSession, pullop: Any) -> int:

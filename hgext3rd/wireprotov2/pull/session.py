@@ -22,6 +22,16 @@ from .report import Report
 from .resume import Resumption
 
 
+def public_heads(repo: Any) -> list[bytes]:
+    """Return the heads of the public changesets.
+
+    Mercurial finds them faster than the revset "heads(public())", which looks at
+    all of history.
+    """
+    heads = repo.filtered(b'immutable').heads()
+    return [node for node in heads if node != repo.nullid]
+
+
 class PullSession:
     """One call of Mercurial's ``exchange.pull``; use it as a context manager.
 
@@ -136,9 +146,10 @@ class PullSession:
         """Return the heads of what is here and there, from ``common_drafts``."""
         assert self.common_drafts is not None
         repo = self.repo
-        drafts = list(self.common_drafts)
-        revs = repo.revs(b'heads(public() + %ln)', drafts)
-        return [repo.changelog.node(rev) for rev in revs]
+        nodes = [*public_heads(repo), *self.common_drafts]
+        return [
+            repo.changelog.node(rev) for rev in repo.revs(b'heads(%ln)', nodes)
+        ]
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Any]:
