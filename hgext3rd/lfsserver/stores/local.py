@@ -163,9 +163,7 @@ class LocalStore:
                     if os.stat(path).st_ctime > after:
                         directories.add(os.path.dirname(path))
             for directory in directories:
-                for name in (directory, *self._make_shard(directory)):
-                    durable.sync_directory(name)
-                self._lasting.add(directory)
+                self._sync_shard(directory)
 
     def _make_shard(self, directory: str) -> Sequence[str]:
         """Create a directory for blobs; return what must be synced with it.
@@ -177,6 +175,12 @@ class LocalStore:
             return ()
         return self._objects, self._root, os.path.dirname(self._root)
 
+    def _sync_shard(self, directory: str) -> None:
+        """Make sure that the names in a directory for blobs, and its own, last."""
+        for name in (directory, *self._make_shard(directory)):
+            durable.sync_directory(name)
+        self._lasting.add(directory)
+
     def adopt(self, oid: str, path: str, fd: int) -> None:
         """Make a blob of the verified file at ``path``, open as ``fd``."""
         target = self.path(oid)
@@ -184,10 +188,7 @@ class LocalStore:
         os.fchmod(fd, self._creator.file_mode)
         os.fsync(fd)
         os.replace(path, target)
-        directory = os.path.dirname(target)
-        for name in (directory, *self._make_shard(directory)):
-            durable.sync_directory(name)
-        self._lasting.add(directory)
+        self._sync_shard(os.path.dirname(target))
         self._added(oid, os.fstat(fd), repaired=repaired)
 
     def _added(
