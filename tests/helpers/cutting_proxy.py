@@ -4,8 +4,9 @@
     cutting_proxy.py PORT TARGET LOG BYTES...
 
 Forwards connections on PORT to the port TARGET. The Nth PATCH request is cut
-after the Nth number of BYTES of its body; further ones pass. A line of LOG
-says at which offset each PATCH began. The process prints its id when it listens,
+after the Nth number of BYTES of its body; further ones pass. The client notices
+when TARGET has taken these bytes, and gets no answer. A line of LOG says at which
+offset each PATCH began. The process prints its id when it listens,
 and goes on in the background.
 """
 
@@ -21,18 +22,25 @@ from contextlib import suppress
 LOCK = threading.Lock()
 
 
-def copy(source: socket.socket, target: socket.socket) -> None:
-    """Forward what ``source`` sends until one of both closes."""
+def copy(
+    source: socket.socket, target: socket.socket, cut: threading.Event
+) -> None:
+    """Forward what ``source`` sends, unless ``cut``, until one of both closes."""
     with suppress(OSError):
         while data := source.recv(65536):
-            target.sendall(data)
+            if not cut.is_set():
+                target.sendall(data)
         target.shutdown(socket.SHUT_WR)
 
 
 def serve(client: socket.socket, port: int, log: str, cuts: list[int]) -> None:
     """Forward a connection, and cut the PATCH requests on it."""
     server = socket.create_connection(('127.0.0.1', port))
-    threading.Thread(target=copy, args=(server, client), daemon=True).start()
+    cut = threading.Event()
+    back = threading.Thread(
+        target=copy, args=(server, client, cut), daemon=True
+    )
+    back.start()
     left: int | None = None
     with client, server, suppress(OSError):
         while data := client.recv(65536):
@@ -51,8 +59,10 @@ def serve(client: socket.socket, port: int, log: str, cuts: list[int]) -> None:
                 left -= len(data)
             server.sendall(data)
             if left == 0:
-                for end in (server, client):
-                    end.shutdown(socket.SHUT_RDWR)
+                cut.set()
+                server.shutdown(socket.SHUT_WR)
+                back.join()
+                client.shutdown(socket.SHUT_RDWR)
                 return
         server.shutdown(socket.SHUT_WR)
 
