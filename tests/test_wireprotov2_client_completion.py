@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from helpers import wireprotov2_conversation as conversation
+from helpers.packs import STORAGES
 from helpers.wireprotov2_conversation import URL, check, open_repo, run
 from mercurial import commands, hg, localrepo, scmutil
 
@@ -55,10 +56,7 @@ class Network:
         conversation.connect(monkeypatch, path)
         settings = {b'wireprotov2.on-demand': b'no'}
         if sqlite:
-            settings |= {
-                b'extensions.sqlitestore': b'',
-                b'storage.new-repo-backend': b'sqlite',
-            }
+            settings |= STORAGES['sqlite']
         self.ui = conversation.make_ui(settings)
         self.path = folder / 'clone'
         compat.clone_module().clone(

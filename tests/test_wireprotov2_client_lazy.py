@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import wireprotov2_conversation as conversation
+from helpers.packs import STORAGES
 from helpers.wireprotov2_conversation import URL, check, open_repo, run
 from mercurial import context, localrepo
 from mercurial import vfs as vfsmod
@@ -172,10 +173,7 @@ class Network:
         self.wire.live = True
         settings = {b'paths.default': URL}
         if sqlite:
-            settings |= {
-                b'extensions.sqlitestore': b'',
-                b'storage.new-repo-backend': b'sqlite',
-            }
+            settings |= STORAGES['sqlite']
         self.ui = conversation.make_ui(settings)
         self.path = tmp_path / 'clone'
         compat.clone_module().clone(

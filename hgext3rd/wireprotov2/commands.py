@@ -118,9 +118,8 @@ def wire_warm(ui: Any, repo: Any, **opts: Any) -> int:
 
     Template keywords: ``built`` and ``present`` are numbers of segments,
     ``outlines`` is the number of outlines built, ``size`` the number of bytes
-    of all, ``bundlesmade`` and
-    ``bundlesremoved`` are numbers of clone bundles, ``pullbundlesmade`` and
-    ``pullbundlesremoved`` those of pull bundles.
+    of all, ``bundlesmade`` and ``bundlesremoved`` are numbers of clone bundles,
+    ``pullbundlesmade`` and ``pullbundlesremoved`` those of pull bundles.
 
     Returns 0 on success.
     """

@@ -315,14 +315,12 @@ def _lazy_option() -> tuple[bytes, bytes, None, bytes]:
 
 def _clone(orig: Any, ui: Any, *args: Any, **opts: Any) -> Any:
     if opts.pop('lazy', None):
-        if opts.get('depth'):
-            raise error.InputError(
-                _(b'--lazy and --depth cannot be used together')
-            )
-        if opts.get('stream'):
-            raise error.InputError(
-                _(b'--lazy and --stream cannot be used together')
-            )
+        for other in ('depth', 'stream'):
+            if opts.get(other):
+                raise error.InputError(
+                    _(b'--lazy and --%s cannot be used together')
+                    % other.encode()
+                )
         from .pull import deepen
 
         opts['depth'] = deepen.LAZY

@@ -9,11 +9,14 @@ the result. Imported whenever an extension is loaded: keep it light.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .metrics import Sample
 
 #: Measures a repository. It is called with every scrape, so it has to be cheap.
 #: It may raise anything; the other collectors run nevertheless.
-Collector = Callable[[Any], Iterable[tuple[Any, ...]]]
+Collector = Callable[[Any], 'Iterable[Sample]']
 
 _collectors: dict[str, Collector] = {}
 

@@ -20,7 +20,7 @@ from mercurial.utils import stringutil, urlutil
 from .. import compat
 from ..client import failures
 from ..client.endpoint import Endpoint, endpoint_of
-from ..shallow import absence, demand, texts
+from ..shallow import absence, demand
 from . import textrequests
 from .arriving import Arrival, Refusals
 
@@ -52,7 +52,7 @@ class OnDemand:
         self._refusals: Refusals = {}
         self._asked = b''
 
-    def __call__(self, wanted: demand.Wanted) -> None:
+    def __call__(self, wanted: demand.Missing) -> None:
         """Fetch ``wanted``; see ``shallow.demand.Source``."""
         ui = self._repo.ui
         self._refusals.clear()
@@ -68,19 +68,19 @@ class OnDemand:
                 % b', '.join(urls)
             )
         reasons = []
-        for path, url in zip(paths, urls, strict=True):
-            missing = {
-                rev: files
-                for rev, files in (
-                    (r, self._missing(f)) for r, f in wanted.items()
-                )
-                if files
-            }
-            if not missing:
+        for number, (path, url) in enumerate(zip(paths, urls, strict=True)):
+            if number:
+                # The path before may have had a part of it.
+                wanted = {
+                    rev: left
+                    for rev, files in wanted.items()
+                    if (left := self._missing(files))
+                }
+            if not wanted:
                 return
             self._asked = url
             self._refusals.clear()
-            reason = self._try(path, url, missing)
+            reason = self._try(path, url, wanted)
             if reason:
                 reasons.append(reason)
         if len(reasons) == len(paths):
@@ -175,7 +175,6 @@ class OnDemand:
                 except failures.CommandRefused as exc:
                     # It may not know one of the changesets any more.
                     repo.ui.debug(b'%s\n' % exc.message)
-            texts.of_repo(repo).flush()
             files = {
                 path: nodes
                 for path, nodes in (

@@ -73,14 +73,17 @@ def concerned(repo: Any) -> bool:
     return bool(wanted) or repo.vfs.exists(bundlerecord.FILE)
 
 
-def refresh(repo: Any, store: base.FileStore | None) -> BundleChanges:
+def refresh(
+    repo: Any, specs: Sequence[bytes], store: base.FileStore | None
+) -> BundleChanges:
     """Make the bundles that are missing or too old; remove those replaced.
 
-    ``store`` is where clients can fetch them; without it, they are kept beside
-    the repository. The caller has the lock of ``bundlelist``. Raises ``Abort``,
-    and then everything that clients see is as before.
+    ``specs`` are their specifications, from ``specifications``. ``store`` is
+    where clients can fetch them; without it, they are kept beside the
+    repository. The caller has the lock of ``bundlelist``. Raises ``Abort``, and
+    then everything that clients see is as before.
     """
-    return _Refreshing(repo, store, specifications(repo)).run()
+    return _Refreshing(repo, store, specs).run()
 
 
 class _Refreshing:

@@ -185,7 +185,7 @@ def _measure(
         with _guarded(name, report) as failed:
             # All or nothing: a metric without some of its samples misleads.
             for sample in list(collector(repo)):
-                exposition.add(Sample(*sample), labels)
+                exposition.add(sample, labels)
         failures += len(failed)
     return failures
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building ahead of time what clones need: segments, clone bundles and pull bundles.
+"""Building ahead of time what clones need: segments, and bundles for others.
 
 This is what ``hg admin::wire-warm`` does. For segments it only fills the cache:
 everything is checked again when a request is answered.
@@ -27,8 +27,8 @@ class Outcome:
     """The result: ``built`` segments, and ``outlines`` for lazy clones.
 
     All of these have ``size`` bytes together. ``present`` is how many segments
-    the cache had already. ``bundles`` and
-    ``pulls`` tell what happened to clone bundles and pull bundles.
+    the cache had already. ``bundles`` and ``pulls`` tell what happened to
+    clone bundles and pull bundles.
     """
 
     built: int = 0
@@ -48,7 +48,7 @@ def warm(ui: Any, repo: Any) -> Outcome:
     process and no clone bundle is wanted, or if access to the repository is
     limited.
     """
-    clonebundles.specifications(repo)
+    specs = clonebundles.specifications(repo)
     cache = factory.for_repo(repo)
     name = ui.config(b'wireprotov2', b'cacher')
     if name == b'memory':
@@ -75,8 +75,7 @@ def warm(ui: Any, repo: Any) -> Outcome:
         with bundlelist.locked(repo) as possible:
             # Otherwise, another process does the same.
             if possible:
-                outcome.bundles = clonebundles.refresh(repo, store)
-                specs = clonebundles.specifications(repo)
+                outcome.bundles = clonebundles.refresh(repo, specs, store)
                 closed = history.segments().closed
                 outcome.pulls = pullbundles.refresh(repo, specs, closed)
     return outcome

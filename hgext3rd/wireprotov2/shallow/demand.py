@@ -25,6 +25,9 @@ from . import absence, texts
 #: nullrev, it asks for them by their nodes.
 Wanted = Mapping[int, Mapping[bytes, Iterable[bytes]]]
 
+#: The part of it whose data is missing.
+Missing = dict[int, dict[bytes, list[bytes]]]
+
 #: The most files of a changeset that are fetched because it is to be known
 #: whether one of them is a copy.
 MOST_COPIES = 500
@@ -48,7 +51,7 @@ class Unobtainable(Exception):
 class Source(Protocol):
     """Fetches the data of file revisions."""
 
-    def __call__(self, wanted: Wanted) -> None:
+    def __call__(self, wanted: Missing) -> None:
         """Add the data of ``wanted`` to the texts that arrived later.
 
         Data that cannot be had is left out. Raises ``Unobtainable`` if none
@@ -129,9 +132,9 @@ def _provide(repo: Any, wanted: Wanted) -> None:
                     )
 
 
-def _missing(repo: Any, wanted: Wanted) -> dict[int, dict[bytes, list[bytes]]]:
+def _missing(repo: Any, wanted: Wanted) -> Missing:
     """Return the part of ``wanted`` whose data is missing, each node once."""
-    found: dict[int, dict[bytes, list[bytes]]] = {}
+    found: Missing = {}
     seen: set[tuple[bytes, bytes]] = set()
     for rev, files in wanted.items():
         for path, nodes in files.items():
@@ -157,7 +160,7 @@ def provide_copies(repo: Any, paths: Iterable[bytes]) -> None:
     if that cannot be had: then they count as no copies.
     """
     repo = repo.unfiltered()
-    wanted: dict[int, dict[bytes, list[bytes]]] = {}
+    wanted: Missing = {}
     for path in filter(repo.narrowmatch(), paths):
         inner = absence.of_file(repo, path)
         for rev in range(len(inner)):
@@ -194,7 +197,7 @@ def read(storage: Any, rev: int) -> None:
         raise MissingFileData(repo, path, storage.linkrev(rev))
     ahead = min(repo.shallow_reads.get(path, 0) * 2, MOST_AHEAD)
     repo.shallow_reads[path] = max(1, ahead)
-    files: dict[int, dict[bytes, list[bytes]]] = {}
+    files: Missing = {}
     for found in [rev, *_ancestors(repo, storage, rev, ahead)]:
         nodes = files.setdefault(storage.linkrev(found), {}).setdefault(
             path, []
