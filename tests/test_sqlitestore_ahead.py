@@ -131,9 +131,9 @@ def test_sizes_take_few_queries_and_texts(
 
     monkeypatch.setattr(SQLiteFilelog, 'revision', read)
     assert sizes(repo) == expected()
-    one_by_one = queries.count(statements.SELECT_RUNS)
+    one_by_one = queries.count(statements.SELECT_INDEX)
     assert one_by_one <= ahead.LEAST + 3
-    assert 0 < queries.count(statements.SELECT_RUNS_OF_NEXT) < COUNT // 8
+    assert 0 < queries.count(statements.SELECT_INDEXES_OF_NEXT) < COUNT // 8
     assert not texts
     repo.close()
 

@@ -115,8 +115,8 @@ DELETE_KIND = (
 
 # Paths of a kind from a path on, in order, and what belongs to them.
 _NEXT = """(
-        SELECT path, id FROM path WHERE kind = ? AND path >= ?
-        ORDER BY path LIMIT ?) AS p"""
+        SELECT path, id FROM path WHERE kind = ?1 AND path >= ?2
+        ORDER BY path LIMIT ?3) AS p"""
 _OF_NEXT = (
     f'r.id BETWEEN p.id << {schema.REV_BITS}'
     f' AND (p.id << {schema.REV_BITS}) + {schema.REV_MASK}'
@@ -124,18 +124,10 @@ _OF_NEXT = (
 
 # rev: loose revisions
 
-SELECT_LOOSE = """
-    SELECT id, node, p1, p2, linkrev, flags, rawsize, frame, base, length(data)
-    FROM rev WHERE id BETWEEN ? AND ?"""
 SELECT_LOOSE_PLACES = 'SELECT id, base, frame FROM rev'
-# The same of some paths of a kind that follow one another.
-SELECT_LOOSE_OF_NEXT = f"""
-    SELECT r.id, node, p1, p2, linkrev, flags, rawsize, frame, base,
-        length(data)
-    FROM {_NEXT} JOIN rev AS r ON {_OF_NEXT}"""
 # The parameter is a JSON list of global ids: one query for a whole chain.
 SELECT_LOOSE_DATA = """
-    SELECT rev.id, rev.data FROM json_each(?) AS wanted
+    SELECT rev.id, rev.base, rev.frame, rev.data FROM json_each(?) AS wanted
     JOIN rev ON rev.id = wanted.value"""
 SELECT_LARGE_LOOSE = 'SELECT id, frame FROM rev WHERE frame > 0'
 SELECT_FRAMES_OF_LOOSE = 'SELECT DISTINCT frame FROM rev WHERE frame > 0'
@@ -155,10 +147,6 @@ DELETE_LOOSE = 'DELETE FROM rev WHERE id >= ? AND id < ?'
 # idx: index runs
 
 SELECT_RUNS = 'SELECT id, n, data FROM idx WHERE id BETWEEN ? AND ?'
-# A row with nulls stands for a path that has none.
-SELECT_RUNS_OF_NEXT = f"""
-    SELECT p.path, p.id, r.id, r.n, r.data
-    FROM {_NEXT} LEFT JOIN idx AS r ON {_OF_NEXT}"""
 SELECT_ALL_RUNS = 'SELECT id, n, data FROM idx'
 # The index runs of one kind of paths. SQLite reads the data of these only.
 SELECT_RUNS_OF_KIND = f"""
@@ -167,6 +155,23 @@ SELECT_RUNS_OF_KIND = f"""
 SELECT_LAST_RUN = """
     SELECT id, n, data FROM idx WHERE id >= ? AND id < ?
     ORDER BY id DESC LIMIT 1"""
+# The index of one path, or of some that follow one another: the runs, and then
+# the loose revisions, whose first column is null. One statement reads both: a
+# repack between two statements would hide the revisions that it moves. A row
+# with nulls stands for a path without runs.
+_LOOSE_COLUMNS = """
+    r.id, node, p1, p2, linkrev, flags, rawsize, frame, base, length(r.data)"""
+_NULLS = ', '.join(['NULL'] * 8)
+SELECT_INDEX = f"""
+    SELECT data, id, n, {_NULLS} FROM idx WHERE id BETWEEN ?1 AND ?2
+    UNION ALL
+    SELECT NULL, {_LOOSE_COLUMNS} FROM rev AS r WHERE id BETWEEN ?1 AND ?2"""
+SELECT_INDEXES_OF_NEXT = f"""
+    SELECT p.path, p.id, r.data, r.id, r.n, {_NULLS}
+    FROM {_NEXT} LEFT JOIN idx AS r ON {_OF_NEXT}
+    UNION ALL
+    SELECT NULL, p.id, NULL, {_LOOSE_COLUMNS}
+    FROM {_NEXT} JOIN rev AS r ON {_OF_NEXT}"""
 COUNT_SEALED = 'SELECT coalesce(sum(n), 0) FROM idx'
 INSERT_RUN = 'INSERT INTO idx VALUES (?, ?, ?)'
 UPDATE_RUN = 'UPDATE idx SET n = ?, data = ? WHERE id = ?'

@@ -7,6 +7,7 @@ hashes and flags: ``filelog`` checks each text against its node.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -43,6 +44,10 @@ WRITING_FRAMES = 1 << 20
 # How often a chain of deltas may go on in another file, which happens at a
 # copy. In a damaged database a chain can have a loop, which this limit ends.
 MAX_HOPS = 1000
+
+# How many repacks may end while one text is read. Two follow each other only if
+# somebody starts them by hand.
+MAX_REPACKS = 3
 
 # Returns the frame that is being filled if it has this id, or None.
 OpenFrame = Callable[[int], Any]
@@ -136,15 +141,21 @@ class Contents:
         """Return a frame from the database without caching it."""
         row = self._db.row(statements.SELECT_FRAME, (frame_id,))
         if row is None:
-            raise errors.Moved(
-                _(b'frame %d is missing in %s') % (frame_id, self._db.path),
-                hint=_(b"run 'hg verify'"),
-            )
+            raise self._missing_frame(frame_id)
         try:
             data = self._frame_data(frame_id, *row)
             return frames.Frame(row[0], data, frame_id, texts)
         except (columns.ColumnError, chunks.ChunkError, ValueError) as exc:
+            if self._db.row(statements.SELECT_HEAD, (frame_id,)) != row[:1]:
+                # It was removed or rewritten while its pieces were read.
+                raise self._missing_frame(frame_id) from exc
             raise self._damaged_frame(frame_id, exc) from exc
+
+    def _missing_frame(self, frame_id: int) -> errors.Moved:
+        return errors.Moved(
+            _(b'frame %d is missing in %s') % (frame_id, self._db.path),
+            hint=_(b"run 'hg verify'"),
+        )
 
     def _frame_data(self, frame_id: int, head: bytes, data: bytes) -> bytes:
         """Return the decoded data of a frame; ``data`` is its first piece."""
@@ -180,19 +191,22 @@ class Contents:
 
     # loose revisions
 
-    def loose(self, gids: Iterable[int]) -> dict[int, bytes]:
-        """Return the decoded data of loose rows, by global id.
+    def loose(self, idx: FileIndex, revs: Iterable[int]) -> dict[int, bytes]:
+        """Return the decoded data of loose revisions of a file, by revision.
 
-        Rows that do not exist are left out. This runs a single query.
+        Leave out those that another process moved or changed since the index
+        was read. This runs a single query.
         """
-        wanted = json.dumps(list(gids))
+        wanted = json.dumps([idx.gid(rev) for rev in revs])
         found = {}
         rows = self._db.rows(statements.SELECT_LOOSE_DATA, (wanted,))
-        for gid, data in rows:
+        for gid, base, frame_id, data in rows:
+            path_id, rev = schema.split_id(gid)
+            if (base, frame_id) != (idx.places[rev], idx.frames[rev]):
+                continue
             try:
-                found[gid] = chunks.decode(data)
+                found[rev] = chunks.decode(data)
             except chunks.ChunkError as exc:
-                path_id, rev = schema.split_id(gid)
                 raise errors.CorruptStore(
                     _(b'damaged revision %d of %s: %s')
                     % (
@@ -224,9 +238,9 @@ class Contents:
         needed is damaged.
         """
         try:
-            try:
-                return self._chain_text(idx, rev, cached)
-            except errors.Moved:
+            for _attempt in range(MAX_REPACKS):
+                with contextlib.suppress(errors.Moved):
+                    return self._chain_text(idx, rev, cached)
                 self._indexes.update_places(idx)
             return self._chain_text(idx, rev, cached)
         except IndexError as exc:
@@ -278,15 +292,14 @@ class Contents:
         self, idx: FileIndex, rev: int, rows: list[int]
     ) -> list[bytes]:
         """Return the data of loose rows that ``rev`` needs, in their order."""
-        gids = [idx.gid(row) for row in rows]
-        found = self.loose(gids)
-        if len(found) != len(set(gids)):
+        found = self.loose(idx, rows)
+        if len(found) != len(set(rows)):
             raise errors.Moved(
                 _(b'a delta of revision %d of %s is missing')
                 % (rev, self._indexes.path_of(idx.path_id or 0)),
                 hint=_(b"run 'hg verify'"),
             )
-        return [found[gid] for gid in gids]
+        return [found[row] for row in rows]
 
     def find_content(self, digest: int) -> int | None:
         """Return the global id of a revision whose text may have this digest.

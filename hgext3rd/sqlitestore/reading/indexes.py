@@ -26,9 +26,6 @@ from .indexcache import IndexCache
 # The kind of a path (see ``schema``), and the path.
 Key = tuple[int, bytes]
 
-# An index run: global id of its first revision, number of revisions, data.
-Run = tuple[int, int, bytes]
-
 
 class Indexes:
     """Paths and indexes in the database ``db``, cached."""
@@ -171,9 +168,9 @@ class Indexes:
         if path_id is None:
             return FileIndex(None)
         bounds = schema.file_bounds(path_id)
-        runs = self._db.rows(statements.SELECT_RUNS, bounds)
-        rows = self._db.rows(statements.SELECT_LOOSE, bounds)
-        return self._made(path_id, runs, rows)
+        return self._made(
+            path_id, self._db.rows(statements.SELECT_INDEX, bounds)
+        )
 
     def _read_ahead(self, path: bytes) -> None:
         """Cache the indexes of some files from ``path`` on.
@@ -184,37 +181,37 @@ class Indexes:
         if self._db.in_transaction:
             return
         wanted = (schema.FILE, path, self._ahead.count)
-        runs: dict[int, list[Run]] = {}
+        found: dict[int, list[Row]] = {}
         size = 0
-        for found, path_id, gid, n, data in self._db.rows(
-            statements.SELECT_RUNS_OF_NEXT, wanted
+        for name, path_id, *row in self._db.rows(
+            statements.SELECT_INDEXES_OF_NEXT, wanted
         ):
-            self._paths[schema.FILE, bytes(found)] = path_id
-            of_path = runs.setdefault(path_id, [])
-            if gid is not None:
-                of_path.append((gid, n, data))
-                size += len(data)
-        rows: dict[int, list[Row]] = {}
-        for row in self._db.rows(statements.SELECT_LOOSE_OF_NEXT, wanted):
-            rows.setdefault(schema.split_id(row[0])[0], []).append(row)
-        for path_id, of_path in runs.items():
+            rows = found.setdefault(path_id, [])
+            if name is not None:
+                self._paths[schema.FILE, bytes(name)] = path_id
+                size += len(row[0] or b'')
+            if row[1] is not None:
+                rows.append(tuple(row))
+        for path_id, rows in found.items():
             if not self._cache.has(path_id):
                 with contextlib.suppress(errors.CorruptStore):
-                    idx = self._made(path_id, of_path, rows.get(path_id, ()))
-                    self._cache.keep(path_id, idx)
-        self._ahead.learn(len(runs), size)
+                    self._cache.keep(path_id, self._made(path_id, rows))
+        self._ahead.learn(len(found), size)
 
-    def _made(
-        self, path_id: int, runs: Iterable[Run], rows: Iterable[Row]
-    ) -> FileIndex:
-        """Return the index of a file that has these runs and loose rows."""
+    def _made(self, path_id: int, rows: Iterable[Row]) -> FileIndex:
+        """Return the index of a file that has these rows of SELECT_INDEX."""
         parts: list[lateindex.Part] = []
+        loose: list[Row] = []
         guard = functools.partial(self._naming_damage, path_id)
         with guard():
-            for gid, n, data in runs:
-                _path, first = schema.split_id(gid)
-                parts.append(lateindex.RunPart(first, n, data, guard))
-            stored, tables = _loose_tables(rows)
+            for row in rows:
+                if row[0] is None:
+                    loose.append(row)
+                else:
+                    data, gid, n = row[:3]
+                    _path, first = schema.split_id(gid)
+                    parts.append(lateindex.RunPart(first, n, data, guard))
+            stored, tables = _loose_tables(loose)
         parts.extend(tables)
         parts.sort(key=lambda part: part.first)
         count = 0
@@ -257,9 +254,9 @@ def _loose_tables(
     loose: list[index.Revision] = []
     end = 0
     for row in rows:
-        _path, rev = schema.split_id(row[0])
-        stored[rev] = row[9]
-        revision = index.Revision(*row[1:9])
+        _path, rev = schema.split_id(row[1])
+        stored[rev] = row[10]
+        revision = index.Revision(*row[2:10])
         index.check_parents(rev, revision.p1, revision.p2)
         if len(revision.node) != index.NODE_SIZE:
             raise columns.ColumnError('bad length of a node')

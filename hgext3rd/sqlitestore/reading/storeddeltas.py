@@ -80,8 +80,7 @@ def stored(store: Store, idx: FileIndex, rev: int) -> bytes | None:
     """
     frame_id, place = idx.frames[rev], idx.places[rev]
     if not frame_id:
-        gid = idx.gid(rev)
-        return store.loose([gid]).get(gid)
+        return store.loose(idx, [rev]).get(rev)
     try:
         entry: bytes = store.frame(frame_id).entry(place)
     except errors.Moved:
