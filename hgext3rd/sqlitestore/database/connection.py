@@ -28,7 +28,7 @@ from mercurial.i18n import _
 from ...amalgam import durable
 from ...amalgam.held import Held
 from .. import errors
-from ..formats import schema, statements
+from ..formats import statements
 from . import commits, failures, keeping, links, location, uris, wholefile
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Database:
         self._location = location.Location(path, mode)
         self._synchronous = synchronous
         self._busy = busy
+        #: whether the log stays when the last connection is closed
         self.keep_log = keep_log
         self._local = threading.local()
         _databases.add(self)
@@ -455,39 +456,6 @@ class Database:
         if self._synchronous != b'off':
             # Later commits sync the log only, and the name with the log.
             durable.sync_file(self.path)
-
-    def wipe(self) -> bool:
-        """Overwrite deleted bytes in free pages and the log, if requested.
-
-        A transaction requests it by the counter ``wipe``. Return False, and
-        leave the request for the log on record, if the log is kept, or a reader
-        in another process still needs it.
-        """
-        row = self.row(statements.SELECT_COUNTER, ('wipe',))
-        wanted = row[0] if row else schema.WIPE_NOTHING
-        if wanted == schema.WIPE_ALL:
-            self.execute(statements.VACUUM)
-            self._note_wipe(schema.WIPE_LOG)
-        if wanted != schema.WIPE_NOTHING:
-            if not self.empty_log():
-                return False
-            self._note_wipe(schema.WIPE_NOTHING)
-        return True
-
-    def _note_wipe(self, left: int) -> None:
-        self.execute(statements.UPDATE_COUNTER, (left, 'wipe'))
-
-    def empty_log(self) -> bool:
-        """Move the log into the database; return whether nothing is left in it.
-
-        Wait for readers in other processes. A log that is kept stays: Litestream
-        0.5 does not notice if others empty it before it has read all of it, and
-        its copy of the database would be damaged.
-        """
-        if self.keep_log:
-            return False
-        row = self.row(statements.EMPTY_LOG)
-        return row is None or not row[0]
 
     def copy(self, path: bytes) -> None:
         """Write a consistent copy to ``path``, even while others write.

@@ -26,6 +26,7 @@ from mercurial import lock as lockmod
 from mercurial.i18n import _
 
 from ...amalgam.codecs import chunks
+from ..database import wiping
 from ..formats import index, schema, statements
 from ..reading.fileindex import FileIndex
 from ..reading.store import Store
@@ -334,7 +335,7 @@ def shrink(repo: Any, store: Store) -> None:
     """Give free pages back to the file system."""
     with repo.lock():
         store.db.execute(statements.VACUUM)
-        store.db.empty_log()
+        wiping.empty_log(store.db)
 
 
 def database_size(store: Store) -> int:

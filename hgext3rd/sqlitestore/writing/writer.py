@@ -363,8 +363,10 @@ class Writer:
         self.transaction.addpostclose(CATEGORY + b'-wipe', self._wipe)
 
     def _wipe(self, tr: Any) -> None:
+        from ..database import wiping
+
         try:
-            wiped = self.store.db.wipe()
+            wiped = wiping.wipe(self.store.db)
         except errors.StoreUnavailable as exc:
             # The transaction is complete even if wiping fails.
             tr._report(
