@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import pathlib
-import shutil
-import subprocess
 
 import pytest
-from conftest import accepts, wait_for
+from helpers import nginx
 from helpers.lfsserver_deployment import DEPLOY, Deployment
 from helpers.lfsserver_http import Server, oid_of, started
 
@@ -28,22 +26,6 @@ def test_repositories_are_isolated(tmp_path: pathlib.Path) -> None:
         assert len(caches) == 1
     assert 'Traceback' not in server.log.read_text()
 
-
-NGINX = """\
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log;
-events {{}}
-http {{
-access_log off;
-client_body_temp_path {folder}/body;
-proxy_temp_path {folder}/proxy;
-fastcgi_temp_path {folder}/fastcgi;
-uwsgi_temp_path {folder}/uwsgi;
-scgi_temp_path {folder}/scgi;
-{text}
-}}
-"""
 
 # Requests by the machines that may answer them: locks and uploads in progress
 # are on one of them.
@@ -69,9 +51,6 @@ POOLS = {
 
 def test_machines(tmp_path: pathlib.Path) -> None:
     """The sample for nginx sends each request to a machine that can answer."""
-    program = shutil.which('nginx', path='/usr/sbin:/usr/bin:/usr/local/bin')
-    if program is None:
-        pytest.skip('missing feature: nginx HTTP server')
     server = Server('gunicorn', tmp_path)
     text = (DEPLOY / 'nginx.conf').read_text()
     # No machine answers. The error page says which were chosen.
@@ -79,11 +58,7 @@ def test_machines(tmp_path: pathlib.Path) -> None:
         'listen 80;',
         f'listen 127.0.0.1:{server.port}; add_header X-Pool $hg_pool always;',
     )
-    conf = tmp_path / 'nginx.conf'
-    conf.write_text(NGINX.format(folder=tmp_path, text=text))
-    process = subprocess.Popen([program, '-p', str(tmp_path), '-c', str(conf)])
-    try:
-        wait_for(lambda: accepts(server.port), 'nginx', process)
+    with nginx.running(tmp_path, text, server.port):
         for pool, requests in POOLS.items():
             for method, path in requests:
                 answer = server.request(method, path)
@@ -93,6 +68,3 @@ def test_machines(tmp_path: pathlib.Path) -> None:
                     method,
                     path,
                 )
-    finally:
-        process.terminate()
-        process.wait()

@@ -24,6 +24,11 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
+    {text}
+}}
+"""
+
+SERVER = """\
     server {{
         listen 127.0.0.1:{port}{tls};
         client_max_body_size 0;
@@ -35,7 +40,6 @@ http {{
             {fields}
         }}
     }}
-}}
 """
 
 
@@ -64,9 +68,6 @@ def nginx(
 
     ``fields`` is configuration that sets header fields.
     """
-    program = shutil.which('nginx', path='/usr/sbin:/usr/bin:/usr/local/bin')
-    if program is None:
-        pytest.skip('missing feature: nginx HTTP server')
     secure = ''
     if tls:
         certificate(folder)
@@ -75,16 +76,23 @@ def nginx(
             f' ssl_certificate_key {folder}/key.pem'
         )
     port = free_port()
+    text = SERVER.format(port=port, behind=behind, fields=fields, tls=secure)
+    with running(folder, text, port):
+        yield port
+
+
+@contextlib.contextmanager
+def running(folder: pathlib.Path, text: str, port: int) -> Iterator[None]:
+    """Run nginx with ``text`` in its configuration; it listens on ``port``."""
+    program = shutil.which('nginx', path='/usr/sbin:/usr/bin:/usr/local/bin')
+    if program is None:
+        pytest.skip('missing feature: nginx HTTP server')
     conf = folder / 'nginx.conf'
-    conf.write_text(
-        NGINX.format(
-            folder=folder, port=port, behind=behind, fields=fields, tls=secure
-        )
-    )
+    conf.write_text(NGINX.format(folder=folder, text=text))
     process = subprocess.Popen([program, '-p', str(folder), '-c', str(conf)])
     try:
         wait_for(lambda: accepts(port), 'nginx', process)
-        yield port
+        yield
     finally:
         process.terminate()
         process.wait()
