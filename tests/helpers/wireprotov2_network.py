@@ -127,7 +127,7 @@ def _pending(sock: socket.socket) -> bool:
     return isinstance(sock, ssl.SSLSocket) and bool(sock.pending())
 
 
-class _Listener(abc.ABC):
+class Listener(abc.ABC):
     """A server that handles each connection in a thread of its own."""
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ class _Listener(abc.ABC):
         self._socket.close()
 
 
-class TLS(_Listener):
+class TLS(Listener):
     """A TLS endpoint in front of the plain server at port ``target``.
 
     ``names`` has the server name (SNI) that each client sent. ``certificates``
@@ -188,7 +188,7 @@ class TLS(_Listener):
         pump(wrapped, socket.create_connection(('127.0.0.1', self._target)))
 
 
-class Proxy(_Listener):
+class Proxy(Listener):
     """An HTTP proxy; ``seen`` has the head of each request.
 
     If ``password`` ("user:password") is given, the proxy refuses requests with

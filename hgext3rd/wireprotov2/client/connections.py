@@ -11,9 +11,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from mercurial import url
+from mercurial import url, util
 
 from . import logins, pace
+
+# The longest content, in bytes, that is read only to keep a connection. A new
+# connection costs about as much as this many bytes.
+MOST_UNWANTED = 16 << 10
 
 
 def talk_once(ui: Any, opener: Any) -> None:
@@ -43,6 +47,24 @@ def another(ui: Any, authinfo: Any, opener: Any) -> Any:
     logins.share(opener, new)
     pace.limit(new, ui.configwith(float, b'http', b'timeout'))
     return new
+
+
+def dismiss(response: Any) -> None:
+    """End a response whose content nobody wants, such as the page of an error.
+
+    A response that is only closed leaves its connection to the next request.
+    The rest of the content, which may still be on its way, would be taken for
+    the answer to that request. ``response`` is an HTTP response or the
+    exception ``HTTPError`` for one.
+    """
+    response = getattr(response, 'fp', None) or response
+    try:
+        if len(response.read(MOST_UNWANTED + 1)) <= MOST_UNWANTED:
+            response.close()
+            return
+    except (OSError, util.httplib.HTTPException):
+        pass
+    response.close_connection()
 
 
 def _use_ui(opener: Any, ui: Any) -> None:

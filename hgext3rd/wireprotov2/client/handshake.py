@@ -19,7 +19,7 @@ from mercurial.utils import stringutil, urlutil
 
 from ..proto import cbor, frames
 from ..proto.errors import CBORError
-from . import failures, offer
+from . import connections, failures, offer
 
 # The APIs this client can use, best first.
 APIS = (b'exp-http-v2-0003',)
@@ -67,7 +67,7 @@ def perform(
     except util.urlerr.httperror as exc:
         if failures.may_pass(exc.code):
             raise
-        exc.close()
+        connections.dismiss(exc)
         # Some proxies allow certain headers only, and some servers fail because
         # of the additional ones. If they were not the cause, the same error
         # comes again.

@@ -19,7 +19,7 @@ from mercurial.i18n import _
 from mercurial.utils import stringutil
 
 from ..proto import frames
-from . import failures, logins
+from . import connections, failures, logins
 from .transport import MAX_WAIT, Transport
 
 urlerr = util.urlerr
@@ -120,7 +120,7 @@ class HTTPClient(Transport):
 
     def _http_failure(self, exc: Any) -> failures.RemoteFailure:
         """Return the failure for an answer with an HTTP error status."""
-        exc.close()
+        connections.dismiss(exc)
         reason = _(b'HTTP error %d: %s') % (
             exc.code,
             stringutil.escapestr(pycompat.sysbytes(str(exc.reason))),
