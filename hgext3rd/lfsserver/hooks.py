@@ -16,6 +16,7 @@ from typing import Any
 from mercurial import commands, extensions
 
 from ..amalgam import compat, loading, memory, responses, wrapping
+from ..amalgam.doctor import command as doctor
 from ..amalgam.serving import collectors
 
 # Modules that only requests need. Most of them import further modules.
@@ -38,6 +39,10 @@ def uisetup(ui: Any) -> None:
         # An hg process can become a server only by this command.
         extensions.wrapcommand(commands.table, b'serve', serve)
     collectors.register('lfsserver', samples)
+    # One command for all extensions: the first of them adds it.
+    doctor.register(
+        commands.table, f'{__package__}.integration.doctor', REQUEST_MODULES
+    )
 
 
 def samples(repo: Any) -> Any:

@@ -51,6 +51,7 @@ from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import nodemap, rewrite
 
 from ..amalgam import compat, loading, memory, responses, wrapping
+from ..amalgam.doctor import command as doctor
 from ..amalgam.serving import collectors
 from . import requirements
 from .integration import coremodules
@@ -113,6 +114,10 @@ def uisetup(ui: Any) -> None:
     extensions.afterloaded(b'narrow', _change_narrow)
     extensions.afterloaded(b'keyword', _change_keyword)
     collectors.register('sqlitestore', _samples)
+    # One command for all extensions: the first of them adds it.
+    doctor.register(
+        commands.table, f'{__package__}.integration.doctor', REQUEST_MODULES
+    )
 
 
 def _samples(repo: Any) -> Any:

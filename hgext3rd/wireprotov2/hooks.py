@@ -58,6 +58,7 @@ from mercurial.revlogutils import rewrite
 
 from ..amalgam import compat as shared_compat
 from ..amalgam import loading, memory, responses, wrapping
+from ..amalgam.doctor import command as doctor
 from . import compat, requirements
 
 
@@ -99,6 +100,8 @@ def uisetup(ui: object) -> None:
     for scheme in (b'http', b'https'):
         schemes[scheme] = _PeerFactory(schemes[scheme], _setup_http)
     schemes[b'ssh'] = _PeerFactory(schemes[b'ssh'], _setup_ssh)
+    # One command for all extensions: the first of them adds it.
+    doctor.register(commands.table, f'{__package__}.server.doctor', ())
     # Keep interrupted clones.
     loading.when_loaded(compat.clone_module(), _wrap_clone)
 

@@ -111,6 +111,14 @@ class Cacher(Protocol):
         data = self.get(key)
         return None if data is None else data[:size]
 
+    def remove(self, key: bytes) -> None:
+        """Forget what is under ``key``.
+
+        A cacher need not be able to. It is only asked to remove what was put as a
+        trial.
+        """
+        return
+
     def lease(self, key: bytes) -> AbstractContextManager[None]:
         """Return a context in which no other process computes ``key``.
 

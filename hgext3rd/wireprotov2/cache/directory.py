@@ -105,6 +105,16 @@ class DirectoryCacher(base.Cacher):
                 f'cannot write cache entry: {e.strerror}'
             ) from e
 
+    def remove(self, key: bytes) -> None:
+        """Forget what is under ``key``. Raises ``CacherError``."""
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._file(key))
+        except OSError as e:
+            raise base.CacherError(
+                f'cannot remove cache entry: {e.strerror}'
+            ) from e
+
     def _write(self, target: bytes, data: bytes) -> None:
         fd, temporary = tempfile.mkstemp(dir=self._temporary)
         try:

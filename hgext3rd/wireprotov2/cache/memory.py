@@ -53,6 +53,11 @@ class MemoryCacher(base.Cacher):
             else:
                 self._entries.put(key, data, cost)
 
+    def remove(self, key: bytes) -> None:
+        """Forget what is under ``key``."""
+        with self._lock:
+            self._entries.pop(key)
+
     def usage(self) -> base.Usage:
         """Return what the cacher holds in this process."""
         with self._lock:

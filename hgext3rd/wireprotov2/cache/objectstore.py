@@ -187,6 +187,15 @@ class ObjectStoreCacher(base.Cacher):
         with _errors():
             obstore.put(self._store, path, data, attributes=self._attributes)
 
+    def remove(self, key: bytes) -> None:
+        """Forget what is under ``key``. Raises ``CacherError``."""
+        name = key.decode('ascii')
+        folders = ('headers', 'bodies') if self._targets else ('entries',)
+        with _errors():
+            for folder in folders:
+                with contextlib.suppress(FileNotFoundError):
+                    obstore.delete(self._store, f'{folder}/{name}')
+
     def targets(self) -> tuple[base.Target, ...]:
         """Return where clients may be sent for bodies."""
         return self._targets

@@ -72,6 +72,11 @@ class RedisCacher(base.Cacher):
         with _errors():
             self._client.set(PREFIX + key, data, ex=self._ttl or None)
 
+    def remove(self, key: bytes) -> None:
+        """Forget what is under ``key``. Raises ``CacherError``."""
+        with _errors():
+            self._client.delete(PREFIX + key)
+
     def lease(self, key: bytes) -> AbstractContextManager[None]:
         """Return a context that holds the lock of ``key``.
 
