@@ -151,3 +151,18 @@ def has_ext4_image() -> bool:
             check=False,
         )
     return not done.returncode
+
+
+@check('small-tmpfs', 'permission to mount a tmpfs')
+def has_small_tmpfs() -> bool:
+    script = 'mount -t tmpfs -o size=1m tmpfs "$PWD" && umount "$PWD"'
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            ['sh', '-c', script], cwd=folder, capture_output=True, check=False
+        )
+    return not done.returncode
+
+
+@check('linux', 'Linux, with /proc')
+def has_linux() -> bool:
+    return os.path.exists('/proc/locks')

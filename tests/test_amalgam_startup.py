@@ -81,7 +81,7 @@ def ours(names: set[str]) -> list[str]:
 @pytest.mark.parametrize(
     ('command', 'most'),
     [
-        (['version', '-q'], 26),
+        (['version', '-q'], 27),
         # Does not read the database.
         (['status'], 34),
         (['cat', '-r', 'tip', 'f'], 70),

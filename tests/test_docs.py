@@ -20,6 +20,7 @@ import docutils.core
 import pytest
 from docutils import nodes
 
+from hgext3rd.amalgam.doctor import command as doctor
 from hgext3rd.lfsserver.api import endpoint, routes
 from hgext3rd.wireprotov2.server.commands import apis
 
@@ -76,6 +77,8 @@ def commands() -> Iterator[tuple[str, str]]:
         module = importlib.import_module(f'hgext3rd.{extension}')
         for names, entry in module.cmdtable.items():
             yield names.split(b'|')[0].decode(), entry[0].__doc__ or ''
+    for name, entry in doctor.cmdtable.items():
+        yield name.decode(), entry[0].__doc__ or ''
 
 
 def wire_commands() -> set[str]:

@@ -142,7 +142,7 @@ class Site:
         try:
             sock = self._connect(limit)
         except OSError as exc:
-            raise Unanswered(stringutil.forcebytestr(exc)) from exc
+            raise Unanswered(_reason(exc)) from exc
         # The time limit of a socket is for each step: a server that sends byte
         # after byte would take forever.
         expired = threading.Event()
@@ -158,13 +158,14 @@ class Site:
         timer.daemon = True
         timer.start()
         try:
-            return _exchange(sock, method, head, body)
+            answer = _exchange(sock, method, head, body)
+            if expired.is_set():
+                raise TimeoutError
+            return answer
         except (OSError, http.client.HTTPException) as exc:
             late = isinstance(exc, TimeoutError) or expired.is_set()
             reason = (
-                b'no answer within %d seconds' % limit
-                if late
-                else stringutil.forcebytestr(exc) or type(exc).__name__.encode()
+                b'no answer within %d seconds' % limit if late else _reason(exc)
             )
             raise Unanswered(reason, late) from exc
         finally:
@@ -183,6 +184,13 @@ class Site:
                 sock.close()
                 raise OSError(stringutil.forcebytestr(exc).decode()) from exc
         return sock
+
+
+def _reason(exc: Exception) -> bytes:
+    """Return what went wrong, for messages."""
+    if isinstance(exc, OSError) and exc.strerror:
+        return stringutil.forcebytestr(exc.strerror)
+    return stringutil.forcebytestr(exc) or type(exc).__name__.encode()
 
 
 def _exchange(sock: Any, method: str, head: bytes, body: bytes) -> Answer:

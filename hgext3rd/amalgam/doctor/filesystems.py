@@ -97,25 +97,26 @@ def kind_of(path: bytes) -> bytes:
         path = os.path.dirname(path)
 
 
-def judge_kind(path: bytes, what: bytes, *, local: bool) -> Iterator[Finding]:
-    """Yield what is wrong with the kind of the file system of ``path``.
-
-    ``what`` is what is stored there. With ``local``, it does not work well on a
-    file system of another machine.
-    """
+def judge_sharing(path: bytes, what: bytes) -> Iterator[Finding]:
+    """Yield what is wrong if processes share memory by ``what``, at ``path``."""
     kind = kind_of(path)
-    if local and kind in NETWORK:
+    if kind in NETWORK:
         yield problem(
             _(b'%s is on a network file system (%s): %s') % (what, kind, path),
             _(b'move it to a local disk; several machines need a replica each'),
         )
+
+
+def judge_lasting(path: bytes, what: bytes) -> Iterator[Finding]:
+    """Yield what is wrong if ``what``, at ``path``, has to survive a restart."""
+    kind = kind_of(path)
     if kind in VOLATILE:
         yield problem(
             _(b'%s is in memory (%s) and lost on a restart: %s')
             % (what, kind, path),
             _(b'move it to a disk'),
         )
-    if kind in LAYERED:
+    elif kind in LAYERED:
         yield warning(
             _(b'%s is in the layer of a container (%s): %s')
             % (what, kind, path),
@@ -123,11 +124,8 @@ def judge_kind(path: bytes, what: bytes, *, local: bool) -> Iterator[Finding]:
         )
 
 
-def judge_space(path: bytes, needed: int, purpose: bytes) -> Iterator[Finding]:
-    """Yield what is wrong with the free space of the file system of ``path``.
-
-    ``needed`` is how many bytes ``purpose`` takes at times.
-    """
+def judge_space(path: bytes) -> Iterator[Finding]:
+    """Yield what is wrong with the free space of the file system of ``path``."""
     try:
         state = os.statvfs(path)
     except OSError:
@@ -144,12 +142,6 @@ def judge_space(path: bytes, needed: int, purpose: bytes) -> Iterator[Finding]:
         yield problem(told, advice)
     elif share < FEW and free < FEW_BYTES:
         yield warning(told, advice)
-    elif free < needed:
-        yield warning(
-            _(b'%s, less than the %s that %s takes')
-            % (told, util.bytecount(needed), purpose),
-            advice,
-        )
     if state.f_files:
         left = state.f_favail / state.f_files
         if left < FEW:
@@ -158,3 +150,18 @@ def judge_space(path: bytes, needed: int, purpose: bytes) -> Iterator[Finding]:
                 % (state.f_favail, left * 100, path),
                 _(b'remove small files there, or make a file system with more'),
             )
+
+
+def judge_room(path: bytes, needed: int, purpose: bytes) -> Iterator[Finding]:
+    """Yield whether there is room for the ``needed`` bytes of ``purpose``."""
+    try:
+        state = os.statvfs(path)
+    except OSError:
+        return
+    free = state.f_bavail * state.f_frsize
+    if free < needed:
+        yield warning(
+            _(b'%s free, less than the %s that %s takes')
+            % (util.bytecount(free), util.bytecount(needed), purpose),
+            _(b'free space there, or move the folder to a larger disk'),
+        )

@@ -101,7 +101,9 @@ def repository_permissions(examined: Examined) -> Iterator[Finding]:
         *permissions.entries(store),
         *permissions.entries(repo.cachevfs.base),
     ]
-    found = list(permissions.judge(paths, examined.user, pattern))
+    found = list(
+        permissions.judge(dict.fromkeys(paths), examined.user, pattern)
+    )
     yield from found
     if not found:
         name = examined.user.name
@@ -110,19 +112,28 @@ def repository_permissions(examined: Examined) -> Iterator[Finding]:
             if permissions.is_shared(store)
             else _(b'%s can write the store') % name
         )
-    for folder in {repo.path, store}:
-        parent = os.path.dirname(folder.rstrip(b'/'))
-        state = os.stat(parent)
-        if not examined.user.may(state, 5):
-            yield problem(
-                _(b'%s cannot enter %s') % (examined.user.name, parent),
-                _(b'give that user the permissions r and x for the folder'),
-            )
+    closed = _closed_folder(repo.path, examined)
+    if closed is not None:
+        yield problem(
+            _(b'%s cannot enter %s') % (examined.user.name, closed),
+            _(b'give that user the permission x for the folder'),
+        )
+
+
+def _closed_folder(path: bytes, examined: Examined) -> bytes | None:
+    """Return the topmost folder above ``path`` that the user cannot enter."""
+    closed = None
+    folder = os.path.realpath(path)
+    while folder != b'/':
+        folder = os.path.dirname(folder)
+        if not examined.user.may(os.stat(folder), 1):
+            closed = folder
+    return closed
 
 
 def creation_mask(examined: Examined) -> Iterator[Finding]:
     """Look at the umask, if several users share the store."""
-    if permissions.is_shared(examined.repo.svfs.base) and util.umask & 0o020:
+    if permissions.would_exclude_group(examined.repo.svfs.base):
         yield warning(
             _(b'the store is shared by a group, and the umask is %03o')
             % util.umask,
@@ -149,8 +160,8 @@ def repository_disk(examined: Examined) -> Iterator[Finding]:
     repo = examined.repo
     store = repo.svfs.base
     found = [
-        *filesystems.judge_kind(store, _(b'the store'), local=False),
-        *filesystems.judge_space(store, 0, b''),
+        *filesystems.judge_lasting(store, _(b'the store')),
+        *filesystems.judge_space(store),
     ]
     yield from found
     if not found:

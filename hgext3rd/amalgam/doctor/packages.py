@@ -37,7 +37,9 @@ def missing(name: str) -> bytes | None:
 def judge(needed_by: bytes, names: Iterable[str]) -> Iterator[Finding]:
     """Yield which of the modules ``names`` cannot be imported."""
     failed = [(name, why) for name in names if (why := missing(name))]
-    for name, why in failed:
+    # Modules of this project may only lack a package that is missing.
+    packages = [pair for pair in failed if '.' not in pair[0]]
+    for name, why in packages or failed:
         extra = EXTRAS.get(name.partition('.')[0])
         package = b'hg-amalgam[%s]' % extra if extra else name.encode()
         yield problem(

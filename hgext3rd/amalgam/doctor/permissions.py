@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
+from mercurial import util
 from mercurial.i18n import _
 
 from .findings import Finding, User, problem, warning
@@ -46,6 +47,21 @@ def _user(entry: object) -> User:
 def is_shared(folder: bytes) -> bool:
     """Return whether the group of ``folder`` may write to it."""
     return bool(os.stat(folder).st_mode & stat.S_IWGRP)
+
+
+def would_exclude_group(folder: bytes) -> bool:
+    """Return whether the group shares ``folder``, but not what is made now."""
+    return is_shared(folder) and bool(util.umask & stat.S_IWGRP)
+
+
+def group_named(gid: int) -> bytes:
+    """Return the name of a group, or its number."""
+    import grp
+
+    try:
+        return os.fsencode(grp.getgrgid(gid).gr_name)
+    except KeyError:
+        return b'%d' % gid
 
 
 def entries(folder: bytes, depth: int = 1) -> Iterator[bytes]:
@@ -112,8 +128,8 @@ def judge(
         folder_path = os.path.commonpath(closed)
         yield problem(
             _(b'the group of the store cannot write %s') % _some(closed),
-            _(b'chgrp -R %d %s; chmod -R g+rwX %s')
-            % (pattern.st_gid, folder_path, folder_path),
+            _(b'chgrp -R %s %s; chmod -R g+rwX %s')
+            % (group_named(pattern.st_gid), folder_path, folder_path),
         )
     if unset:
         yield warning(

@@ -58,6 +58,8 @@ def run(
             title = len(targets) > 1 and target.name
             for check, finding in _look(examined, wanted):
                 counts[finding.level] += 1
+                if ui.quiet and finding.level == OK:
+                    continue
                 _show(fm, target, title, check, finding, known)
                 title = False
     if opts['template']:
@@ -194,14 +196,13 @@ def _show(
     known: list[bytes],
 ) -> None:
     """Show one finding, below a title of the repository if there is one."""
-    shown = not (fm._ui.quiet and finding.level == OK)
     fm.startitem()
     fm.data(repository=target.name or target.repo.root, about=check.about)
     if title:
         fm.plain(b'%s:\n' % target.name)
     level = finding.level
     fm.condwrite(
-        shown,
+        True,
         b'level check text',
         b'%-8s%s: %s\n',
         level,
@@ -210,7 +211,7 @@ def _show(
         label=b'doctor.' + level,
     )
     fm.condwrite(
-        shown and bool(finding.advice),
+        bool(finding.advice),
         b'advice',
         _(b'        change: %s\n'),
         secrets.hide(finding.advice, known),

@@ -94,22 +94,18 @@ def _local(examined: Examined) -> Iterator[Finding]:
     pattern = os.stat(svfs.base)
     paths = [*permissions.entries(root), *permissions.entries(objects, 2)]
     found = list(permissions.judge(paths, examined.user, pattern))
-    if os.path.isdir(objects):
-        found += filesystems.judge_kind(
-            objects, _(b'the folder of large files'), local=False
-        )
-        found += filesystems.judge_space(objects, 0, b'')
+    apart = os.path.isdir(objects) and os.stat(objects).st_dev != pattern.st_dev
+    if apart:
+        what = _(b'the folder of large files')
+        found += filesystems.judge_lasting(objects, what)
+        found += filesystems.judge_space(objects)
     # The databases of locks and promises are beside the blobs.
-    if os.path.isdir(root):
-        found += filesystems.judge_kind(
-            root, _(b'the database of locks'), local=True
-        )
+    found += filesystems.judge_sharing(root, _(b'the database of locks'))
     yield from found
     if not found:
         yield ok(
             _(b'large files are in a folder on another file system')
-            if os.path.isdir(objects)
-            and os.stat(objects).st_dev != pattern.st_dev
+            if apart
             else _(b'large files are in the store of the repository')
         )
 

@@ -98,19 +98,15 @@ def database_disk(examined: Examined) -> Iterator[Finding]:
     if not requirements.uses_sqlite(examined.repo):
         return
     path = _path(examined)
-    found = [
-        *filesystems.judge_kind(
-            os.path.dirname(path), _(b'the database'), local=True
-        ),
-        *filesystems.judge_space(
-            os.path.dirname(path),
-            os.stat(path).st_size,
-            _(b'a repack or a conversion'),
-        ),
-    ]
+    folder = os.path.dirname(path)
+    found = list(filesystems.judge_sharing(folder, _(b'the database')))
+    if os.path.exists(path):
+        found += filesystems.judge_room(
+            folder, os.stat(path).st_size, _(b'a repack or a conversion')
+        )
     yield from found
     if not found:
-        yield ok(_(b'the database is on a local disk with enough space'))
+        yield ok(_(b'the database is on a local disk with room for a copy'))
 
 
 def log(examined: Examined) -> Iterator[Finding]:
@@ -150,9 +146,10 @@ def _damage(path: bytes, state: health.Health) -> Iterator[Finding]:
         yield warning(
             _(b'the database is not in WAL mode: readers wait for writers'),
             _(
-                b'move it to a local file system; the next commit there turns '
-                b'WAL mode on'
-            ),
+                b'move it to a local file system; then, with nobody using it: '
+                b"sqlite3 %s 'PRAGMA journal_mode = WAL'"
+            )
+            % path,
         )
     if state.journal:
         yield problem(

@@ -77,14 +77,15 @@ def cache(examined: Examined) -> Iterator[Finding]:
         )
     folder = _folder(examined) if name == b'directory' else None
     if folder is not None:
-        trouble = list(_judge_folder(folder, examined, _(b'the cache')))
+        trouble = list(_judge_folder(folder, examined))
         yield from trouble
-        if not examined.acting:
-            # Files of another user would be in the way of the server.
-            if not trouble:
-                yield ok(_(b'the cache can be written (not tried)'))
+        if trouble:
             return
-        if any(finding.level == b'problem' for finding in trouble):
+        if not examined.acting or permissions.would_exclude_group(
+            examined.repo.svfs.base
+        ):
+            # What this process makes would be in the way of the server.
+            yield ok(_(b'the cache can be written (not tried)'))
             return
     yield from _try_cacher(examined, used.name.encode(), used.shared.cacher)
 
@@ -94,19 +95,24 @@ def _folder(examined: Examined) -> bytes:
     return path or os.path.join(examined.repo.cachevfs.base, b'wireprotov2')
 
 
-def _judge_folder(
-    folder: bytes, examined: Examined, what: bytes
-) -> Iterator[Finding]:
+def _judge_folder(folder: bytes, examined: Examined) -> Iterator[Finding]:
     """Yield what is wrong with a folder that servers write to."""
-    parent = folder
+    if os.path.isdir(folder):
+        yield from permissions.judge(
+            permissions.entries(folder, 3),
+            examined.user,
+            os.stat(examined.repo.svfs.base),
+        )
+        yield from filesystems.judge_space(folder)
+        return
+    parent = os.path.dirname(folder)
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
-    yield from permissions.judge(
-        permissions.entries(parent, 3 if parent == folder else 0),
-        examined.user,
-        os.stat(examined.repo.svfs.base),
-    )
-    yield from filesystems.judge_space(parent, 0, b'')
+    if not examined.user.may(os.stat(parent), 7):
+        yield problem(
+            _(b'%s cannot make %s') % (examined.user.name, folder),
+            _(b'make the folder, and give it to that user'),
+        )
 
 
 def _try_cacher(
@@ -155,7 +161,10 @@ def _remove(cacher: base.Cacher, key: bytes) -> None:
 
 def _advice(name: bytes) -> bytes:
     if name == b'redis':
-        return _(b'start Redis, and check wireprotov2.cacher.redis.url')
+        return _(
+            b'check that Redis runs at wireprotov2.cacher.redis.url with that '
+            b'login, and has maxmemory-policy allkeys-lru'
+        )
     if name == b'objectstore':
         return _(
             b'check wireprotov2.cacher.objectstore.url, that the bucket exists, '
@@ -215,17 +224,9 @@ def slots(examined: Examined) -> Iterator[Finding]:
     limit = load.limit_of(examined.repo)
     if limit is None:
         return
-    what = _(b'limit.folder')
     found = [
-        *_judge_folder(limit.folder, examined, what),
-        *(
-            finding
-            for finding in filesystems.judge_kind(
-                limit.folder, what, local=True
-            )
-            # It holds nothing that matters after a restart.
-            if filesystems.kind_of(limit.folder) in filesystems.NETWORK
-        ),
+        *_judge_folder(limit.folder, examined),
+        *filesystems.judge_sharing(limit.folder, _(b'limit.folder')),
     ]
     yield from found
     if not found:
