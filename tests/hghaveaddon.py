@@ -102,6 +102,25 @@ def has_nginx() -> bool:
     return has_program('nginx')
 
 
+@check('systemd', 'systemd-analyze and systemd-socket-activate')
+def has_systemd() -> bool:
+    return has_program('systemd-analyze') and has_program(
+        'systemd-socket-activate'
+    )
+
+
+@check('logrotate', 'logrotate program')
+def has_logrotate() -> bool:
+    return has_program('logrotate')
+
+
+@check('hadolint', 'hadolint, which checks Dockerfiles')
+def has_hadolint() -> bool:
+    return has_program('hadolint') or os.access(
+        os.path.join(os.path.dirname(sys.executable), 'hadolint'), os.X_OK
+    )
+
+
 @check('prometheus', 'prometheus-client Python module')
 def has_prometheus() -> bool:
     return has_module('prometheus_client')
