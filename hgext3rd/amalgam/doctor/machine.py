@@ -94,7 +94,7 @@ def _module_is_ours(name: bytes) -> bool:
 def repository_permissions(examined: Examined) -> Iterator[Finding]:
     """Look at owners and modes of what Mercurial writes."""
     repo = examined.repo
-    store = repo.svfs.base
+    store = repo.spath
     pattern = os.stat(store)
     paths = [
         *permissions.entries(repo.path),
@@ -133,7 +133,7 @@ def _closed_folder(path: bytes, examined: Examined) -> bytes | None:
 
 def creation_mask(examined: Examined) -> Iterator[Finding]:
     """Look at the umask, if several users share the store."""
-    if permissions.would_exclude_group(examined.repo.svfs.base):
+    if permissions.would_exclude_group(examined.repo.spath):
         yield warning(
             _(b'the store is shared by a group, and the umask is %03o')
             % util.umask,
@@ -158,7 +158,7 @@ def acting_user(examined: Examined) -> Iterator[Finding]:
 def repository_disk(examined: Examined) -> Iterator[Finding]:
     """Look at the file systems of the repository."""
     repo = examined.repo
-    store = repo.svfs.base
+    store = repo.spath
     found = [
         *filesystems.judge_lasting(store, _(b'the store')),
         *filesystems.judge_space(store),

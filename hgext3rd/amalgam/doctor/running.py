@@ -140,7 +140,7 @@ def _examined(target: Target, url: bytes, opts: Mapping[str, Any]) -> Examined:
             ) from exc
     else:
         uid = os.geteuid()
-        user = permissions.user_of(uid or os.stat(repo.svfs.base).st_uid)
+        user = permissions.user_of(uid or os.stat(repo.spath).st_uid)
     base = url or ui.config(b'web', b'baseurl') or b''
     site = None
     if base:

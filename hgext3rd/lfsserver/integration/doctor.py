@@ -88,10 +88,9 @@ def store(examined: Examined) -> Iterator[Finding]:
 
 
 def _local(examined: Examined) -> Iterator[Finding]:
-    svfs = examined.repo.svfs
-    root = svfs.join(b'lfs')
+    root = examined.repo.svfs.join(b'lfs')
     objects = os.path.join(root, b'objects')
-    pattern = os.stat(svfs.base)
+    pattern = os.stat(examined.repo.spath)
     paths = [*permissions.entries(root), *permissions.entries(objects, 2)]
     found = list(permissions.judge(paths, examined.user, pattern))
     apart = os.path.isdir(objects) and os.stat(objects).st_dev != pattern.st_dev

@@ -28,7 +28,7 @@ from mercurial.i18n import _
 from ...amalgam import durable
 from ...amalgam.compat import open_repository, writable_file
 from .. import compat, requirements
-from ..formats import schema
+from ..formats import schema, statements
 from ..reading.store import Store
 from ..revlogs import sqliterevlog
 from . import legacy, sources, storefiles
@@ -108,6 +108,9 @@ def _refuse_unsettled(repo: Any) -> None:
         from ..writing import recovery
 
         recovery.recover(repo.sqlitestore)
+        # Files that look like leftovers are removed. A development version kept
+        # manifests in revlogs, and this fails with its tables.
+        repo.sqlitestore.db.row(statements.COUNT_PATHS, (schema.DIRECTORY,))
 
 
 def _requirements(ui: Any, repo: Any, target: bytes) -> set[bytes]:

@@ -84,7 +84,7 @@ def database_permissions(examined: Examined) -> Iterator[Finding]:
     if not requirements.uses_sqlite(examined.repo):
         return
     path = _path(examined)
-    pattern = os.stat(examined.repo.svfs.base)
+    pattern = os.stat(examined.repo.spath)
     found = list(
         permissions.judge(sidefiles.files_of(path), examined.user, pattern)
     )

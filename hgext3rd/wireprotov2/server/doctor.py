@@ -82,7 +82,7 @@ def cache(examined: Examined) -> Iterator[Finding]:
         if trouble:
             return
         if not examined.acting or permissions.would_exclude_group(
-            examined.repo.svfs.base
+            examined.repo.spath
         ):
             # What this process makes would be in the way of the server.
             yield ok(_(b'the cache can be written (not tried)'))
@@ -101,7 +101,7 @@ def _judge_folder(folder: bytes, examined: Examined) -> Iterator[Finding]:
         yield from permissions.judge(
             permissions.entries(folder, 3),
             examined.user,
-            os.stat(examined.repo.svfs.base),
+            os.stat(examined.repo.spath),
         )
         yield from filesystems.judge_space(folder)
         return
