@@ -121,6 +121,22 @@ def has_hadolint() -> bool:
     )
 
 
+@check('docker', 'Docker that can get the base image of the sample')
+def has_docker() -> bool:
+    if not has_program('docker'):
+        return False
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    with open(os.path.join(folder, 'docs', 'deploy', 'Dockerfile')) as file:
+        tag = file.read().partition('ARG PYTHON=')[2].split()[0]
+    for command in (['info'], ['pull', '-q', f'python:{tag}']):
+        done = subprocess.run(
+            ['docker', *command], capture_output=True, check=False
+        )
+        if done.returncode:
+            return False
+    return True
+
+
 @check('prometheus', 'prometheus-client Python module')
 def has_prometheus() -> bool:
     return has_module('prometheus_client')

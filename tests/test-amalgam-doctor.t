@@ -411,6 +411,17 @@ The repositories of a server
   $ hg admin::doctor -R repo --web-conf web.conf -T '{repository} {check} {level}\n' http://localhost:$HGPORT/ | grep address
   one address ok
   one address ok
+  $ hg init of-another-version
+  $ echo sqlitestore-v2 >> of-another-version/.hg/store/requires
+  $ sed "s,two/revlogs.*,other = $TESTTMP/of-another-version," web.conf > other.conf
+  $ hg admin::doctor -q --web-conf other.conf
+  one:
+  warning cache: no cacher is configured: each clone is computed
+          change: set wireprotov2.cacher, see 'hg help -e wireprotov2'
+  other:
+  problem repository: $TESTTMP/of-another-version cannot be opened: repository requires features unknown to this Mercurial: sqlitestore-v2
+          change: check its permissions and its requirements: another version, or an extension that is not enabled, may have made it
+  [1]
   $ hg admin::doctor -q http://localhost:$HGPORT/absent -R repo
   problem address: http://localhost:$HGPORT/absent is not hgweb: 404 Not Found, text/html
           change: check the address, and that the proxy passes the query on

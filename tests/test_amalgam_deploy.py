@@ -323,6 +323,20 @@ def test_hadolint_accepts_the_dockerfile() -> None:
     subprocess.run([program('hadolint'), DEPLOY / 'Dockerfile'], check=True)
 
 
+@pytest.mark.needs('docker')
+def test_the_image_can_be_built() -> None:
+    image = 'hg-amalgam-test'
+    build = ['docker', 'build', '-q', '-t', image]
+    build += ['-f', str(DEPLOY / 'Dockerfile'), str(ROOT)]
+    subprocess.run(build, check=True)
+    try:
+        version = ['--config', 'extensions.wireprotov2=', 'version']
+        run = ['docker', 'run', '--rm', '-e', 'HGRCPATH=', image, 'hg']
+        subprocess.run([*run, *version], check=True)
+    finally:
+        subprocess.run(['docker', 'image', 'rm', image], check=True)
+
+
 def test_the_dockerfile_copies_what_exists() -> None:
     copied = [words.split() for name, words in instructions() if name == 'COPY']
     assert copied

@@ -30,6 +30,9 @@ EXAMPLE = ROOT / 'docs' / 'examples' / 'simplecache.py'
 class Conformance:
     """The tests of every cacher; subclasses have a fixture ``cacher``."""
 
+    #: Whether the cacher can remove what it holds.
+    removes = True
+
     def test_absent_key_is_none(self, cacher: base.Cacher) -> None:
         assert cacher.get(OTHER) is None
 
@@ -57,6 +60,16 @@ class Conformance:
         found = cacher.get(KEY)
         assert found is not None
         assert bytes(entry.decode(KEY, found).body) == b'second'
+
+    def test_what_is_removed_is_absent(self, cacher: base.Cacher) -> None:
+        cacher.put(KEY, entry.encode(KEY, b'body'))
+        cacher.put(OTHER, entry.encode(OTHER, b'other'))
+        cacher.remove(KEY)
+        if self.removes:
+            assert cacher.get(KEY) is None
+        assert cacher.get(OTHER) is not None
+        # Once more, there is nothing to remove.
+        cacher.remove(KEY)
 
     def test_concurrent_use(self, cacher: base.Cacher) -> None:
         failures: list[object] = []
@@ -150,6 +163,8 @@ class TestMemory(Conformance):
 
 class TestExample(Conformance):
     """The cacher of the sample extension in the documentation."""
+
+    removes = False
 
     @pytest.fixture
     def cacher(self) -> base.Cacher:

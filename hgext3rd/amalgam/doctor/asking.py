@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mercurial import httpconnection, sslutil
+from mercurial import error, httpconnection, sslutil
 from mercurial.utils import stringutil, urlutil
 
 #: The most bytes of a response that are read.
@@ -140,7 +140,9 @@ class Site:
         lines += [f'{name}: {value}' for name, value in fields.items()]
         head = ('\r\n'.join(lines) + '\r\n\r\n').encode('latin-1')
         try:
-            sock = self._connect(limit)
+            sock: Any = socket.create_connection(
+                (self._host, self._port), limit
+            )
         except OSError as exc:
             raise Unanswered(_reason(exc)) from exc
         # The time limit of a socket is for each step: a server that sends byte
@@ -158,6 +160,8 @@ class Site:
         timer.daemon = True
         timer.start()
         try:
+            if self.secure:
+                sock = self._secured(sock)
             answer = _exchange(sock, method, head, body)
             if expired.is_set():
                 raise TimeoutError
@@ -172,18 +176,19 @@ class Site:
             timer.cancel()
             sock.close()
 
-    def _connect(self, limit: float) -> Any:
-        sock: Any = socket.create_connection((self._host, self._port), limit)
-        if self.secure:
-            try:
-                sock = sslutil.wrapsocket(
-                    sock, None, None, self._ui, self._host.encode('idna')
-                )
-                sslutil.validatesocket(sock)
-            except Exception as exc:
-                sock.close()
-                raise OSError(stringutil.forcebytestr(exc).decode()) from exc
-        return sock
+    def _secured(self, sock: Any) -> Any:
+        """Return the connection with TLS. Raises OSError."""
+        try:
+            wrapped = sslutil.wrapsocket(
+                sock, None, None, self._ui, self._host.encode('idna')
+            )
+            sslutil.validatesocket(wrapped)
+        except OSError:
+            raise
+        # Mercurial's error has a hint for people who clone.
+        except error.Abort as exc:
+            raise OSError(stringutil.forcebytestr(exc).decode()) from exc
+        return wrapped
 
 
 def _reason(exc: Exception) -> bytes:

@@ -18,17 +18,22 @@ from mercurial.utils import stringutil, urlutil
 from .. import compat
 from . import permissions, secrets
 from .asking import Site
-from .findings import OK, PROBLEM, WARNING, Check, Examined, Finding
+from .findings import OK, PROBLEM, WARNING, Check, Examined, Finding, problem
 
 #: The checks that every deployment needs, whatever is enabled.
 COMMON = (f'{__package__}.machine', f'{__package__}.web')
 
 
 class Target(NamedTuple):
-    """A repository to look at: its name on the server, and the repository."""
+    """A repository to look at, and its name and address on the server.
+
+    ``repo`` is None if it cannot be opened, for the reason ``refused``.
+    """
 
     name: bytes
+    root: bytes
     repo: Any
+    refused: bytes = b''
 
 
 def run(
@@ -44,7 +49,7 @@ def run(
     import. Reading the configuration of the server may add to it.
     """
     targets = _targets(ui, repo, opts['web_conf'])
-    ui = targets[0].repo.ui
+    ui = next((t.repo.ui for t in targets if t.repo is not None), ui)
     known = secrets.of_ui(ui, encoding.environ)
     checks = _checks(modules)
     needed = sorted({name for names in modules.values() for name in names})
@@ -52,11 +57,15 @@ def run(
     asked = True
     with ui.formatter(b'admin::doctor', pycompat.byteskwargs(dict(opts))) as fm:
         for number, target in enumerate(targets):
-            examined = _examined(target, url, opts)._replace(needed=needed)
-            asked = asked and examined.site is not None
-            wanted = [c for c in checks if not (c.once and number)]
             title = len(targets) > 1 and target.name
-            for check, finding in _look(examined, wanted):
+            wanted = [c for c in checks if not (c.once and number)]
+            if target.repo is None:
+                found: Iterable[tuple[Check, Finding]] = [_closed(target)]
+            else:
+                examined = _examined(target, url, opts)
+                asked = asked and examined.site is not None
+                found = _look(examined._replace(needed=needed), wanted)
+            for check, finding in found:
                 counts[finding.level] += 1
                 if ui.quiet and finding.level == OK:
                     continue
@@ -96,7 +105,7 @@ def _targets(ui: Any, repo: Any, conf: bytes) -> list[Target]:
             )
         if not repo.local():
             raise error.InputError(_(b'the repository must be on this machine'))
-        return [Target(b'', repo)]
+        return [Target(b'', repo.root, repo)]
     served, ui = _read_web_conf(ui, conf)
     if repo is not None:
         root = os.path.realpath(repo.root)
@@ -105,10 +114,15 @@ def _targets(ui: Any, repo: Any, conf: bytes) -> list[Target]:
         ]
     if not served:
         raise error.InputError(_(b'%s has no repositories') % conf)
-    return [
-        Target(name, compat.open_repository(ui.copy(), path))
-        for name, path in sorted(served)
-    ]
+    return [_open(ui, name, path) for name, path in sorted(served)]
+
+
+def _open(ui: Any, name: bytes, path: bytes) -> Target:
+    """Return the repository at ``path``, which may be one of another version."""
+    try:
+        return Target(name, path, compat.open_repository(ui.copy(), path))
+    except (error.RepoError, OSError) as exc:
+        return Target(name, path, None, stringutil.forcebytestr(exc))
 
 
 def _read_web_conf(
@@ -125,6 +139,18 @@ def _read_web_conf(
     extensions.loadall(application.ui)
     extensions.populateui(application.ui)
     return list(application.repos), application.ui
+
+
+def _closed(target: Target) -> tuple[Check, Finding]:
+    """Return the finding for a repository that cannot be opened."""
+    check = Check(b'repository', _(b'whether it can be opened'), lambda _: ())
+    return check, problem(
+        _(b'%s cannot be opened: %s') % (target.root, target.refused),
+        _(
+            b'check its permissions and its requirements: another version, or '
+            b'an extension that is not enabled, may have made it'
+        ),
+    )
 
 
 def _examined(target: Target, url: bytes, opts: Mapping[str, Any]) -> Examined:
@@ -197,7 +223,7 @@ def _show(
 ) -> None:
     """Show one finding, below a title of the repository if there is one."""
     fm.startitem()
-    fm.data(repository=target.name or target.repo.root, about=check.about)
+    fm.data(repository=target.name or target.root, about=check.about)
     if title:
         fm.plain(b'%s:\n' % target.name)
     level = finding.level
