@@ -56,7 +56,7 @@ A healthy deployment
   ok      lfs-store: large files are in the store of the repository
   ok      lfs-requests: requests of LFS pass
   ok      lfs-requests: large uploads pass
-  0 problems, 0 warnings, 20 fine
+  problems: 0, warnings: 0, fine: 20
   $ cat ../errors.log
 
 Nothing is left of the trial, and only what is not fine is shown with --quiet

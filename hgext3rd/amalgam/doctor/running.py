@@ -49,22 +49,22 @@ def run(
     import. Reading the configuration of the server may add to it.
     """
     targets = _targets(ui, repo, opts['web_conf'])
-    ui = next((t.repo.ui for t in targets if t.repo is not None), ui)
-    known = secrets.of_ui(ui, encoding.environ)
     checks = _checks(modules)
     needed = sorted({name for names in modules.values() for name in names})
     counts = {OK: 0, WARNING: 0, PROBLEM: 0}
     asked = True
     with ui.formatter(b'admin::doctor', pycompat.byteskwargs(dict(opts))) as fm:
-        for number, target in enumerate(targets):
+        for target in targets:
             title = len(targets) > 1 and target.name
-            wanted = [c for c in checks if not (c.once and number)]
+            known: list[bytes] = []
             if target.repo is None:
                 found: Iterable[tuple[Check, Finding]] = [_closed(target)]
             else:
+                known = secrets.of_ui(target.repo.ui, encoding.environ)
                 examined = _examined(target, url, opts)
                 asked = asked and examined.site is not None
-                found = _look(examined._replace(needed=needed), wanted)
+                found = _look(examined._replace(needed=needed), checks)
+                checks = [check for check in checks if not check.once]
             for check, finding in found:
                 counts[finding.level] += 1
                 if ui.quiet and finding.level == OK:
@@ -81,7 +81,7 @@ def run(
             )
         )
     ui.status(
-        _(b'%d problems, %d warnings, %d fine\n')
+        _(b'problems: %d, warnings: %d, fine: %d\n')
         % (counts[PROBLEM], counts[WARNING], counts[OK])
     )
     return int(bool(counts[PROBLEM]))
