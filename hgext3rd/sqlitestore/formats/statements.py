@@ -125,6 +125,9 @@ _OF_NEXT = (
 # rev: loose revisions
 
 SELECT_LOOSE_PLACES = 'SELECT id, base, frame FROM rev'
+# All loose revisions, without their nodes and parents.
+SELECT_LOOSE_SIZES = """
+    SELECT id, linkrev, rawsize, frame, base, length(data) FROM rev ORDER BY id"""
 # The parameter is a JSON list of global ids: one query for a whole chain.
 SELECT_LOOSE_DATA = """
     SELECT rev.id, rev.base, rev.frame, rev.data FROM json_each(?) AS wanted
@@ -148,6 +151,7 @@ DELETE_LOOSE = 'DELETE FROM rev WHERE id >= ? AND id < ?'
 
 SELECT_RUNS = 'SELECT id, n, data FROM idx WHERE id BETWEEN ? AND ?'
 SELECT_ALL_RUNS = 'SELECT id, n, data FROM idx'
+SELECT_RUNS_IN_ORDER = 'SELECT id, n, data FROM idx ORDER BY id'
 # The index runs of one kind of paths. SQLite reads the data of these only.
 SELECT_RUNS_OF_KIND = f"""
     SELECT id, n, data FROM idx WHERE id >> {schema.REV_BITS} IN (

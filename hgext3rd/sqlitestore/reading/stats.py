@@ -2,7 +2,7 @@
 """The figures that ``admin::sqlite-stats`` shows.
 
 Reads all indexes and all heads of frames once, and no content. ``statsview``
-shows the figures.
+and the page of hgweb show the figures.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from ...amalgam import sidefiles
 from .. import errors
 from ..formats import frames, schema, statements
-from .fileindex import FileIndex
+from . import everyindex
 from .store import Store
 
 
@@ -34,10 +34,22 @@ class FileSize:
 
     ``raw`` is the size of all texts, ``stored`` their size in the database. A
     sealed revision takes the same share of its frame as its entry does
-    before compression.
+    before compression. It is not ``visible`` if all
+    revisions belong to changesets that the reader must not see.
     """
 
     path: bytes
+    revisions: int = 0
+    raw: int = 0
+    stored: float = 0.0
+    is_file: bool = True
+    visible: bool = True
+
+
+@dataclasses.dataclass(slots=True)
+class Growth:
+    """What the revisions of some time are: their number and sizes in bytes."""
+
     revisions: int = 0
     raw: int = 0
     stored: float = 0.0
@@ -52,7 +64,8 @@ class Stats:
     counts entries of frames that no revision refers to any more. ``deltas``
     counts revisions by the number of deltas that reading one applies;
     ``frames`` counts frames by their number of entries. The keys of both are
-    the lower bounds of powers of two: 0, 1, 2, 4, 8 and so on.
+    the lower bounds of powers of two: 0, 1, 2, 4, 8 and so on. ``growth`` has
+    what was added by the names that ``collect`` was given for changesets.
     """
 
     size: int = 0
@@ -70,6 +83,7 @@ class Stats:
     files: list[FileSize] = dataclasses.field(default_factory=list)
     deltas: dict[int, int] = dataclasses.field(default_factory=dict)
     frames: dict[int, int] = dataclasses.field(default_factory=dict)
+    growth: dict[str, Growth] = dataclasses.field(default_factory=dict)
 
 
 def bucket(value: int) -> int:
@@ -91,10 +105,18 @@ class _FrameSummary:
     ratio: float
 
 
-def collect(store: Store, progress: Callable[[int], None]) -> Stats:
+def collect(
+    store: Store,
+    progress: Callable[[int], None],
+    times: Sequence[str] = (),
+    hidden: Container[int] = (),
+) -> Stats:
     """Return all figures.
 
-    ``progress`` is called with the number of paths done.
+    ``progress`` is called with the number of paths done. ``times`` has a name,
+    such as a month, for each changeset; ``growth`` stays empty without it.
+    With it, only paths are visible that changesets with a name have, except for
+    ``hidden`` ones, which the reader of the figures must not see.
     """
     db = store.db
     result = Stats(size=os.stat(db.path).st_size)
@@ -107,26 +129,17 @@ def collect(store: Store, progress: Callable[[int], None]) -> Stats:
     page = _number(store, statements.SELECT_PAGE_SIZE)
     result.free = page * _number(store, statements.SELECT_FREE_PAGES)
     result.tables = list(_tables(store))
-    heads = _heads(store, result)
-    deltas: collections.Counter[int] = collections.Counter()
-    # Sets, because several revisions may share an entry.
-    used: dict[int, set[int]] = collections.defaultdict(set)
-    for done, (kind, path, path_id) in enumerate(
-        db.rows(statements.SELECT_ALL_PATHS)
-    ):
-        idx = store.read_index(path_id)
-        file = FileSize(schema.display_name(kind, bytes(path)), len(idx))
-        result.manifests += kind == schema.DIRECTORY
-        _measure(idx, heads, file, deltas, used)
-        result.loose += len(idx.stored)
-        result.loose_stored += sum(idx.stored.values())
-        result.revisions += len(idx)
-        result.raw += file.raw
-        result.files.append(file)
+    measure = _Measure(_heads(store, result), result, times, hidden)
+    paths = {
+        path_id: (kind, bytes(path))
+        for kind, path, path_id in db.rows(statements.SELECT_ALL_PATHS)
+    }
+    for done, found in enumerate(everyindex.columns(store)):
+        # A path may be new, or gone.
+        if found.path_id in paths:
+            measure.add(found, *paths[found.path_id])
         progress(done)
-    for frame_id, head in heads.items():
-        result.unused += len(head.depths) - len(used[frame_id])
-    result.deltas = dict(sorted(deltas.items()))
+    measure.end()
     return result
 
 
@@ -177,31 +190,88 @@ def _heads(store: Store, result: Stats) -> dict[int, _FrameSummary]:
     return heads
 
 
-def _measure(
-    idx: FileIndex,
-    heads: dict[int, _FrameSummary],
-    file: FileSize,
-    deltas: collections.Counter[int],
-    used: dict[int, set[int]],
-) -> None:
-    """Add the revisions of one file to ``file``, ``deltas`` and ``used``."""
-    depths: list[int] = []
-    for rev in range(len(idx)):
-        file.raw += idx.core[rev][2]
-        frame_id, place = idx.frames[rev], idx.places[rev]
-        depth = 0
-        if frame_id:
-            head = heads.get(frame_id)
-            if head is not None and place < len(head.depths):
-                depth = head.depths[place]
-                file.stored += head.lengths[place] * head.ratio
-                used[frame_id].add(place)
-        else:
-            if place > 0:
-                depth = depths[rev - place] + 1
-            elif place < 0:
-                # The deltas below a base in another file are not counted.
-                depth = 1
-            file.stored += idx.stored.get(rev, 0)
-        depths.append(depth)
-        deltas[bucket(depth)] += 1
+class _Measure:
+    """Adds up revisions, given the heads of all frames."""
+
+    def __init__(
+        self,
+        heads: dict[int, _FrameSummary],
+        result: Stats,
+        times: Sequence[str],
+        hidden: Container[int],
+    ) -> None:
+        self._heads = heads
+        self._result = result
+        self._times = times
+        self._hidden = hidden
+        self._deltas: collections.Counter[int] = collections.Counter()
+        # Sets, because several revisions may share an entry.
+        self._used: dict[int, set[int]] = collections.defaultdict(set)
+
+    def add(self, found: everyindex.Columns, kind: int, path: bytes) -> None:
+        """Add the revisions of a path."""
+        result = self._result
+        is_file = kind == schema.FILE
+        name = schema.display_name(kind, path)
+        file = FileSize(name, len(found), sum(found.sizes), is_file=is_file)
+        stored = self._stored(found)
+        file.stored = sum(stored)
+        if self._times:
+            file.visible = any(
+                link < len(self._times) and link not in self._hidden
+                for link in found.linkrevs
+            )
+        self._grow(found, stored)
+        result.manifests += not is_file
+        result.loose += len(found.stored)
+        result.loose_stored += sum(found.stored.values())
+        result.revisions += len(found)
+        result.raw += file.raw
+        result.files.append(file)
+
+    def _stored(self, found: everyindex.Columns) -> list[float]:
+        """Return the stored size of each revision of a path."""
+        depths: list[int] = []
+        sizes: list[float] = []
+        for rev, (frame_id, place) in enumerate(
+            zip(found.frames, found.places, strict=True)
+        ):
+            depth = 0
+            size = 0.0
+            if frame_id:
+                head = self._heads.get(frame_id)
+                if head is not None and place < len(head.depths):
+                    depth = head.depths[place]
+                    size = head.lengths[place] * head.ratio
+                    self._used[frame_id].add(place)
+            else:
+                if 0 < place <= rev:
+                    depth = depths[rev - place] + 1
+                elif place:
+                    # The deltas below a base in another file are not counted.
+                    depth = 1
+                size = found.stored.get(rev, 0)
+            depths.append(depth)
+            sizes.append(size)
+        self._deltas.update(map(bucket, depths))
+        return sizes
+
+    def _grow(self, found: everyindex.Columns, stored: list[float]) -> None:
+        times, growth = self._times, self._result.growth
+        for link, raw, size in zip(
+            found.linkrevs, found.sizes, stored, strict=True
+        ):
+            # A changeset may be newer than the list.
+            if link < len(times):
+                time = growth.setdefault(times[link], Growth())
+                time.revisions += 1
+                time.raw += raw
+                time.stored += size
+
+    def end(self) -> None:
+        """Complete the figures."""
+        result = self._result
+        for frame_id, head in self._heads.items():
+            result.unused += len(head.depths) - len(self._used[frame_id])
+        result.deltas = dict(sorted(self._deltas.items()))
+        result.growth = dict(sorted(result.growth.items()))
