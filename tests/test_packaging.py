@@ -72,11 +72,12 @@ def built(
     }
 
 
-def test_wheel_does_not_contain_the_namespace_package(
+def test_wheel_has_the_packages_but_not_the_namespace_package(
     built: dict[str, pathlib.Path],
 ) -> None:
     names = zipfile.ZipFile(built['wheel']).namelist()
     assert 'hgext3rd/__init__.py' not in names
+    assert 'hgext3rd/amalgam/pages/styles/page.css' in names
     for extension in EXTENSIONS:
         assert f'hgext3rd/{extension}/__init__.py' in names
     outside = {

@@ -15,9 +15,9 @@ from typing import Any
 
 from mercurial import commands, extensions
 
-from ..amalgam import compat, loading, memory, responses, wrapping
+from ..amalgam import compat, loading, memory, wrapping
 from ..amalgam.doctor import command as doctor
-from ..amalgam.serving import collectors
+from ..amalgam.serving import collectors, offers, responses
 
 # Modules that only requests need. Most of them import further modules.
 REQUEST_MODULES = (
@@ -25,6 +25,7 @@ REQUEST_MODULES = (
     f'{__package__}.hgweb.connected',
     f'{__package__}.hgweb.direct',
     f'{__package__}.hgweb.connection',
+    f'{__package__}.hgweb.page',
     f'{__package__}.stores.local',
     f'{__package__}.integration.metrics',
 )
@@ -43,6 +44,38 @@ def uisetup(ui: Any) -> None:
     doctor.register(
         commands.table, f'{__package__}.integration.doctor', REQUEST_MODULES
     )
+    offers.register(
+        'lfsserver',
+        offers.Offer('lfs', 1, has_page, section, page_values, unlock),
+    )
+
+
+def has_page(repo: Any) -> bool:
+    """Return whether a repository has the page ``lfs``."""
+    return repo.ui.configbool(b'lfsserver', b'serve') and any(
+        name == b'lfsserver' for name, _mod in extensions.extensions(repo.ui)
+    )
+
+
+def section(rctx: Any) -> Any:
+    """Return what the page ``lfs`` shows."""
+    from .hgweb import page
+
+    return page.section(rctx)
+
+
+def page_values(repo: Any) -> Any:
+    """Return the figures of a repository for the summary of a server."""
+    from .hgweb import page
+
+    return page.values(repo)
+
+
+def unlock(rctx: Any) -> bytes:
+    """Do what a form of the page ``lfs`` asks for."""
+    from .hgweb import page
+
+    return page.unlock(rctx)
 
 
 def samples(repo: Any) -> Any:
@@ -90,6 +123,10 @@ def _wrap_hgweb() -> None:
     from mercurial import config, hg, wireprotoserver
     from mercurial import ui as uimod
     from mercurial.hgweb import request, server
+
+    from ..amalgam import hooks as shared_hooks
+
+    shared_hooks.add_pages()
 
     # To answer LFS requests without what hgweb does for its pages.
     for application in (

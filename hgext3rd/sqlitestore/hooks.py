@@ -50,9 +50,9 @@ from mercurial.hgweb import server as hgweb_server
 from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import nodemap, rewrite
 
-from ..amalgam import compat, loading, memory, responses, wrapping
+from ..amalgam import compat, loading, memory, wrapping
 from ..amalgam.doctor import command as doctor
-from ..amalgam.serving import collectors
+from ..amalgam.serving import collectors, offers, responses
 from . import requirements
 from .integration import coremodules
 
@@ -63,6 +63,7 @@ REQUEST_MODULES = (
     f'{__package__}.revlogs.filelog',
     f'{__package__}.revlogs.manifests',
     f'{__package__}.integration.metrics',
+    f'{__package__}.integration.page',
     f'{__package__}.integration.repository',
     f'{__package__}.integration.storeentries',
     f'{__package__}.integration.streams',
@@ -118,12 +119,33 @@ def uisetup(ui: Any) -> None:
     doctor.register(
         commands.table, f'{__package__}.integration.doctor', REQUEST_MODULES
     )
+    offers.register(
+        'sqlitestore', offers.Offer('storage', 1, _has_page, _section, _values)
+    )
 
 
 def _samples(repo: Any) -> Any:
     from .integration import metrics as database_metrics
 
     return database_metrics.samples(repo)
+
+
+def _has_page(repo: Any) -> bool:
+    return any(
+        name == b'sqlitestore' for name, _mod in extensions.extensions(repo.ui)
+    )
+
+
+def _section(rctx: Any) -> Any:
+    from .integration import page
+
+    return page.section(rctx)
+
+
+def _values(repo: Any) -> Any:
+    from .integration import page
+
+    return page.values(repo)
 
 
 def _serve(orig: Any, *args: Any, **opts: Any) -> Any:
@@ -133,8 +155,11 @@ def _serve(orig: Any, *args: Any, **opts: Any) -> Any:
 
 
 def _prepare_server() -> None:
+    from ..amalgam import hooks as shared_hooks
+
     loading.stop_lazy_loading(REQUEST_MODULES)
     memory.return_large_blocks()
+    shared_hooks.add_pages()
 
 
 def reposetup(ui: Any, repo: Any) -> None:

@@ -57,8 +57,9 @@ from mercurial.i18n import _
 from mercurial.revlogutils import rewrite
 
 from ..amalgam import compat as shared_compat
-from ..amalgam import loading, memory, responses, wrapping
+from ..amalgam import loading, memory, wrapping
 from ..amalgam.doctor import command as doctor
+from ..amalgam.serving import offers, responses
 from . import compat, requirements
 
 
@@ -104,6 +105,9 @@ def uisetup(ui: object) -> None:
     doctor.register(commands.table, f'{__package__}.server.doctor', ())
     # Keep interrupted clones.
     loading.when_loaded(compat.clone_module(), _wrap_clone)
+    offers.register(
+        'wireprotov2', offers.Offer('storage', 2, _has_section, _section)
+    )
 
 
 def reposetup(ui: object, repo: Any) -> None:
@@ -133,9 +137,24 @@ def reposetup(ui: object, repo: Any) -> None:
 # -- the server
 
 
+def _has_section(repo: Any) -> bool:
+    from .server import wsgi
+
+    return wsgi.serves(repo.ui)
+
+
+def _section(rctx: Any) -> Any:
+    from .server import page
+
+    return page.section(rctx)
+
+
 def _setup_server() -> None:
     """Wrap the functions that answer requests."""
+    from ..amalgam import hooks as shared_hooks
+
     memory.return_large_blocks()
+    shared_hooks.add_pages()
     # /api/ and the upgrade handshake exist beside the version 1 commands.
     extensions.wrapfunction(
         wireprotoserver, 'handlewsgirequest', _handlewsgirequest

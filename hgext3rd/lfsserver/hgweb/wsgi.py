@@ -75,16 +75,12 @@ def handle(rctx: Any, req: Any, res: Any, checkperm: Any) -> bool:
         return False
     body = req.rawenv[b'wsgi.input']
     apply_timeout(body, ui)
-    headers = {
-        key.decode('latin-1').lower(): value.decode('latin-1')
-        for key, value in req.headers.items()
-    }
     exchange = Exchange(
         target=target,
         method=req.method.decode('ascii', 'replace'),
         path=req.dispatchpath,
         query=req.rawenv.get(QUERY.encode('ascii'), b'').decode('latin-1'),
-        arrival=_arrival(req, headers),
+        arrival=arrival_of(req),
         body=body,
         user=req.remoteuser,
         check_permission=lambda operation: checkperm(
@@ -110,7 +106,9 @@ def _as_checked(req: Any, operation: bytes) -> Any:
     return req
 
 
-def _arrival(req: Any, headers: Mapping[str, str]) -> Arrival:
+def arrival_of(req: Any) -> Arrival:
+    """Return a request of hgweb as it arrived."""
+
     def variable(name: bytes) -> str:
         value: bytes = req.rawenv.get(name, b'')
         return value.decode('latin-1')
@@ -123,7 +121,10 @@ def _arrival(req: Any, headers: Mapping[str, str]) -> Arrival:
         peer=variable(b'REMOTE_ADDR'),
         scheme=scheme,
         authority=authority,
-        headers=headers,
+        headers={
+            key.decode('latin-1').lower(): value.decode('latin-1')
+            for key, value in req.headers.items()
+        },
         app=req.rawenv.get(b'SCRIPT_NAME', b''),
         name=req.reponame or b'',
     )

@@ -59,10 +59,10 @@ os.register_at_fork(after_in_child=_after_fork)
 def lock_store(repo: Any) -> LockStore:
     """Return the locks of ``repo``; a share has those of its source."""
     path = os.fsdecode(repo.svfs.join(b'lfs/locks.sqlite'))
-    return LockStore(path, _creator(repo))
+    return LockStore(path, file_creator(repo))
 
 
-def _creator(repo: Any) -> FileCreator:
+def file_creator(repo: Any) -> FileCreator:
     """Return the creator of files that all users of ``repo`` can change."""
     directory_mode = repo.svfs.createmode
     mode = directory_mode if directory_mode is not None else 0o777 & ~util.umask
@@ -72,14 +72,14 @@ def _creator(repo: Any) -> FileCreator:
 def promise_store(repo: Any) -> PromiseStore:
     """Return the promises of ``repo``; a share has those of its source."""
     path = os.fsdecode(repo.svfs.join(b'lfs/promised.sqlite'))
-    return PromiseStore(path, _creator(repo))
+    return PromiseStore(path, file_creator(repo))
 
 
 def counters(repo: Any, names: Sequence[str]) -> Counters:
     """Return the counts of what has been done for ``repo``, by ``names``."""
     folder = os.fsdecode(repo.cachevfs.join(b'lfs-counts'))
     if folder not in _counters:
-        found = Counters(folder, names, _creator(repo))
+        found = Counters(folder, names, file_creator(repo))
         # Another thread may have been faster.
         _counters.setdefault(folder, found)
     return _counters[folder]
@@ -124,7 +124,7 @@ def blob_store(repo: Any) -> StoreRoles:
 
 def _local_store(repo: Any) -> LocalStore:
     """Return the store in ``.hg/store/lfs``, which core's lfs also uses."""
-    creator = _creator(repo)
+    creator = file_creator(repo)
     verdicts = os.fsdecode(repo.cachevfs.join(b'lfs-verified.sqlite'))
     return LocalStore(
         os.fsdecode(repo.svfs.join(b'lfs')),
@@ -139,7 +139,7 @@ def quota(repo: Any, roles: StoreRoles) -> Quota | None:
     limit = repo.ui.configbytes(b'lfsserver', b'quota')
     if limit <= 0:
         return None
-    return Quota(limit, usage(repo, roles), _reserved(repo), _creator(repo))
+    return Quota(limit, usage(repo, roles), _reserved(repo), file_creator(repo))
 
 
 def usage(repo: Any, roles: StoreRoles) -> Usage:

@@ -49,14 +49,17 @@ def _flags(filelog: Any) -> Any:
     return inner.flags
 
 
-def by_path(repo: Any, start: int = 0) -> Iterator[tuple[bytes, str]]:
+def by_path(
+    repo: Any, start: int = 0, *, as_seen: bool = False
+) -> Iterator[tuple[bytes, str]]:
     """Yield the path and the oid of each revision whose content is a blob.
 
     These are all revisions of the files that changesets from the revision
-    ``start`` on have touched. Hidden changesets count.
+    ``start`` on have touched. Hidden changesets count, unless only what
+    ``repo`` shows is wanted ``as_seen``.
     """
+    paths = sorted(_paths(repo if as_seen else repo.unfiltered(), start))
     repo = repo.unfiltered()
-    paths = sorted(_paths(repo, start))
     with repo.ui.makeprogress(
         _(b'reading files'), unit=_(b'files'), total=len(paths)
     ) as progress:

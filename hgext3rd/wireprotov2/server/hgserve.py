@@ -38,6 +38,7 @@ REQUEST_MODULES = (
     'hgext3rd.wireprotov2.pull.resume',
     'hgext3rd.wireprotov2.pull.steps',
     'hgext3rd.wireprotov2.server.load',
+    'hgext3rd.wireprotov2.server.page',
     'hgext3rd.wireprotov2.server.pullbundles',
     'hgext3rd.wireprotov2.server.wsgi',
     'hgext3rd.wireprotov2.shallow.account',

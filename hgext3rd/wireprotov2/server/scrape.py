@@ -16,12 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mercurial import error
-from mercurial.hgweb import common as hgwebcommon
-from mercurial.hgweb import request as hgwebrequest
 from mercurial.utils import stringutil
 
-from ...amalgam import compat
-from ...amalgam.serving import collectors
+from ...amalgam.serving import collectors, repositories
 from ...amalgam.serving.metrics import GAUGE, Sample
 from . import gauges, metrics
 from .dispatch import Report
@@ -147,33 +144,14 @@ def _examine(app: Any, req: Any, res: Any, name: bytes, path: bytes) -> _Served:
 
     Raises what opening it raises.
     """
-    repo = compat.open_repository(app.ui.copy(), path)
-    served = compat.hgweb_module().hgweb(repo)
-    with served._obtainrepo() as view:
-        asked = _request_to(req, name, app.ui.config(b'web', b'baseurl'))
-        rctx = compat.hgweb_module().requestcontext(served, view, asked, res)
-        view.ui.environ = asked.rawenv
-        readable = True
-        try:
-            served.check_perm(rctx, asked, b'pull')
-        except hgwebcommon.ErrorResponse:
-            readable = False
-        shown = (
-            readable
-            and view.ui.configbool(SECTION, b'metrics')
-            and not rctx.configbool(b'web', b'hidden')
-        )
-        label = name.decode('utf-8', 'backslashreplace') or '/'
-        return _Served(label, view, readable, shown)
-
-
-def _request_to(req: Any, name: bytes, baseurl: bytes | None) -> Any:
-    """Return the request for the metrics of the repository ``name`` alone."""
-    environment = {k.decode('latin-1'): v for k, v in req.rawenv.items()}
-    environment['PATH_INFO'] = b'/'.join((b'', *filter(None, (name, *PATH))))
-    return hgwebrequest.parserequestfromenv(
-        environment, reponame=name, altbaseurl=baseurl, bodyfh=req.bodyfh
+    found = repositories.examine(app, req, res, name, path, PATH)
+    readable = found.allows(b'pull')
+    shown = (
+        readable
+        and found.repo.ui.configbool(SECTION, b'metrics')
+        and found.listed
     )
+    return _Served(found.label, found.repo, readable, shown)
 
 
 def _measure(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from . import wrapping
+from .. import wrapping
 
 
 @wrapping.own_addresses_only
