@@ -137,6 +137,15 @@ def has_docker() -> bool:
     return True
 
 
+@check('chromium', 'Chromium with its driver, and the selenium Python module')
+def has_chromium() -> bool:
+    return (
+        has_program('chromium')
+        and has_program('chromedriver')
+        and has_module('selenium')
+    )
+
+
 @check('prometheus', 'prometheus-client Python module')
 def has_prometheus() -> bool:
     return has_module('prometheus_client')
