@@ -194,3 +194,48 @@ def fetch_files(ui: Any, repo: Any, *pats: bytes, **opts: Any) -> None:
             repo.root, repo.getcwd(), list(pats), default=b'relpath'
         )
     fetchfiles.fetch(repo, revs, match)
+
+
+@command(
+    b'admin::replicas',
+    [
+        (b'', b'sync', None, _(b'bring replicas up to date now')),
+        (b'', b'retry', None, _(b'with --sync: try again for up to an hour')),
+        *cmdutil.formatteropts,
+    ],
+    _(b'[--sync [--retry]] [NAME]...'),
+    helpcategory=command.CATEGORY_MAINTENANCE,
+    helpbasic=False,
+)
+def replicas(ui: Any, repo: Any, *names: bytes, **opts: Any) -> int:
+    """show how far behind the replicas of this repository are
+
+    The replicas are in the configuration of the repository::
+
+      [replicas]
+      eu = https://eu.example.com/project
+      us = ssh://hg@us.example.com//srv/hg/project
+
+    Each push starts a process for each of them, which tells it to pull, checks
+    that it has everything, and tries again if not: after 1 second, later after
+    up to 5 minutes. This command shows what these processes have found last; it
+    asks no replica.
+
+    With ``--sync``, replicas are told and asked now. A cron job that does this
+    every few minutes repairs what a killed process or a long outage left.
+
+    Template keywords: ``name``, ``url``, ``current`` (whether the replica has
+    confirmed all), ``missing`` (the number of changesets that it lacks),
+    ``success``, ``attempt``, ``behind`` and ``next`` (dates of the last success
+    and attempt, of the first failure since, and of the next attempt),
+    ``failures`` (how many attempts failed since), ``error`` (why the last did).
+
+    Returns 0 if all replicas are up to date, 1 otherwise.
+    """
+    from .replicas import report
+
+    chosen = report.chosen(repo, names)
+    if opts['sync']:
+        report.synchronize(repo, chosen, bool(opts['retry']))
+    with ui.formatter(b'replicas', pycompat.byteskwargs(opts)) as fm:
+        return int(not report.show(repo, chosen, fm))

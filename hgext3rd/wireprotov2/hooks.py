@@ -120,6 +120,17 @@ def reposetup(ui: object, repo: Any) -> None:
     ):
         # Mercurial then sends pull bundles to clients that lack much.
         config.setconfig(b'server', b'pullbundle', True, b'wireprotov2')
+    if any(
+        name not in (b'wait', b'source')
+        for name, _value in config.configitems(b'replicas', ignoresub=True)
+    ):
+        # Tell the replicas of each change.
+        config.setconfig(
+            b'hooks',
+            b'txnclose.amalgam-replicas',
+            _tell_replicas,
+            b'wireprotov2',
+        )
     if requirements.SHALLOW in repo.requirements:
         from .pull import ondemand
         from .shallow import repo as shallow_repo
@@ -132,6 +143,12 @@ def reposetup(ui: object, repo: Any) -> None:
 
         # Roll back what a killed clone left, before anything reads it.
         resume.recover(repo)
+
+
+def _tell_replicas(ui: Any, repo: Any, **changes: Any) -> None:
+    from .replicas import notify
+
+    notify.after_transaction(ui, repo, **changes)
 
 
 # -- the server
@@ -155,6 +172,7 @@ def _setup_server() -> None:
 
     memory.return_large_blocks()
     shared_hooks.add_pages()
+    _setup_replica()
     # /api/ and the upgrade handshake exist beside the version 1 commands.
     extensions.wrapfunction(
         wireprotoserver, 'handlewsgirequest', _handlewsgirequest
@@ -169,6 +187,26 @@ def _setup_server() -> None:
     extensions.wrapfunction(
         hgwebrequest.wsgiresponse, 'sendresponse', responses.send
     )
+
+
+@loading.once
+def _setup_replica() -> None:
+    """Obey the command that makes a replica pull, and say so."""
+    from .replicas import follow
+
+    follow.register()
+    extensions.wrapfunction(
+        wireprotov1server, '_capabilities', _advertise_following
+    )
+
+
+def _advertise_following(orig: Any, repo: Any, proto: Any) -> list[bytes]:
+    from .replicas import follow
+
+    found: list[bytes] = orig(repo, proto)
+    if follow.follows(repo.ui):
+        found.append(follow.COMMAND)
+    return found
 
 
 def _setup_limits() -> None:
@@ -247,6 +285,7 @@ def _setup_ssh_server() -> None:
     from .server import ssh
 
     ssh.register()
+    _setup_replica()
     extensions.wrapfunction(wireprotov1server, '_capabilities', _advertise_ssh)
     extensions.wrapfunction(wireprotov1server, 'dispatch', _dispatch_ssh)
     _setup_limits()

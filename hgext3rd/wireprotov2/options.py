@@ -235,4 +235,33 @@ OPTIONS: tuple[Option, ...] = (
         """The most bytes of one response that a server holds in memory in order
         to cache it. A larger response is sent and not cached.""",
     ),
+    Option(
+        'replicas',
+        '.*',
+        None,
+        'text',
+        """The URL of a replica of this repository, or its path, under a name of
+        your choice. A replica is told of each change, see :hg:`help
+        admin::replicas`. The option belongs in the ``hgrc`` of the repository.""",
+        shown='NAME',
+        pattern=True,
+    ),
+    Option(
+        'replicas',
+        'wait',
+        0,
+        'number',
+        """The most seconds that a push waits for the replicas to confirm it. When
+        they are over, and as soon as no further attempt falls within them, the
+        push succeeds with a warning. 0 means that it does not wait.""",
+    ),
+    Option(
+        'replicas',
+        'source',
+        None,
+        'text',
+        """On a replica: the URL from which it pulls when it is told to, or the
+        name of a path. Those who may push to the replica may tell it. Bookmarks
+        become those of the source.""",
+    ),
 )
