@@ -240,6 +240,69 @@ class TestS3Signed(TestS3Proxied):
         ]
         assert starts == [False, True, True]
 
+    def test_settled_twice_at_the_same_time(
+        self, store: SignedObjectStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another server may settle an upload while this one verifies it."""
+        other = SignedObjectStore(store._client, store._signer)
+        oid = oid_of(self.SMALL)
+        hash_of = store._hash
+
+        def hash_meanwhile(key: str, size: int) -> str:
+            found = hash_of(key, size)
+            other.settle(oid)
+            return found
+
+        monkeypatch.setattr(store, '_hash', hash_meanwhile)
+        self.send(store, self.SMALL, oid)
+        assert store.examine([oid])
+        assert self.fetch(store, oid) == self.SMALL
+        self.check_only(store, {oid})
+
+    def test_settled_by_another_before_it_is_copied(
+        self, store: SignedObjectStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = SignedObjectStore(store._client, store._signer)
+        oid = oid_of(self.SMALL)
+        accept = store._accept
+
+        def accept_late(*args: Any) -> None:
+            other.settle(oid)
+            accept(*args)
+
+        monkeypatch.setattr(store, '_accept', accept_late)
+        self.send(store, self.SMALL, oid)
+        assert store.examine([oid])
+        self.check_only(store, {oid})
+
+    @pytest.mark.parametrize('first', [BlobStoreConformance.SMALL, b'wrong'])
+    def test_replaced_while_it_is_verified(
+        self,
+        store: SignedObjectStore,
+        monkeypatch: pytest.MonkeyPatch,
+        first: bytes,
+    ) -> None:
+        """What arrives later is neither stored unverified nor thrown away."""
+        oid = oid_of(self.SMALL)
+        second = b'wrong' if first == self.SMALL else self.SMALL
+        hash_of = store._hash
+
+        def hash_meanwhile(key: str, size: int) -> str:
+            found = hash_of(key, size)
+            self.send(store, second, oid)
+            monkeypatch.undo()
+            return found
+
+        monkeypatch.setattr(store, '_hash', hash_meanwhile)
+        self.send(store, first, oid)
+        if first == self.SMALL:
+            store.settle(oid)
+        else:
+            with pytest.raises(errors.Invalid):
+                store.settle(oid)
+        assert store.examine([oid])
+        assert self.fetch(store, oid) == self.SMALL
+
     def test_nothing_to_settle(self, store: SignedObjectStore) -> None:
         store.settle(ABSENT)
         self.check_empty(store)

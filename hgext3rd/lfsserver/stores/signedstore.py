@@ -8,11 +8,12 @@ replace a good one.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import obstore
 from obstore.store import AzureStore, GCSStore, S3Store
@@ -104,32 +105,56 @@ class SignedObjectStore(ObjectStore):
             found = self._head(incoming)
             if found is None:
                 return
-            if self._max_size and found['size'] > self._max_size:
-                # A link does not limit what is sent to it.
-                self._delete(incoming)
-                raise errors.object_too_large(self._max_size)
+            self._check_size(found, incoming)
             if self._head(object_key(oid)) is None:
                 self._accept(oid, incoming, found)
             self._delete(incoming)
+
+    def _check_size(self, found: Mapping[str, Any], incoming: str) -> None:
+        """Remove an upload that is too large: a link does not limit its size.
+
+        ``found`` is the metadata of the upload or of a copy. Raises TooLarge.
+        """
+        if self._max_size and found['size'] > self._max_size:
+            self._delete(incoming)
+            raise errors.object_too_large(self._max_size)
 
     def _accept(
         self, oid: str, incoming: str, found: Mapping[str, Any]
     ) -> None:
         """Copy an upload to its final key if its content matches ``oid``.
 
-        ``found`` is the metadata of the upload. Raises Invalid.
+        ``found`` is the metadata of the upload. Raises Invalid and TooLarge.
+
+        Other servers may settle the same upload now, and a client may use its
+        link again. So what is verified, and copied to the final key, is a copy
+        that nobody else knows, and nothing here ever deletes the final key.
         """
         size = found['size']
-        if self._hash(incoming, size) != oid:
-            self._delete(incoming)
-            raise errors.Invalid('the content does not match its oid')
         if size > MAX_COPY:
+            if self._hash(incoming, size) != oid:
+                self._refuse(incoming, found)
             blocks = from_thread(self._blocks(incoming, 0, size))
             self._upload(object_key(oid), oid, CheckedContent(blocks), size)
             return
-        obstore.copy(self._client, incoming, object_key(oid))
-        # A client may have used the link again while the content was read.
-        after = self._head(incoming)
-        if after is None or after['e_tag'] != found['e_tag']:
-            self._delete(object_key(oid))
-            raise errors.Invalid('the content changed while it was verified')
+        copy = f'{incoming}/{secrets.token_hex(16)}'
+        try:
+            obstore.copy(self._client, incoming, copy)
+        except FileNotFoundError:
+            # Another server has settled it.
+            return
+        try:
+            copied = obstore.head(self._client, copy)
+            self._check_size(copied, incoming)
+            if self._hash(copy, copied['size']) != oid:
+                self._refuse(incoming, found)
+            obstore.copy(self._client, copy, object_key(oid))
+        finally:
+            self._delete(copy)
+
+    def _refuse(self, incoming: str, found: Mapping[str, Any]) -> NoReturn:
+        """Remove an upload with wrong content, but not one that replaced it."""
+        now = self._head(incoming)
+        if now is not None and now['e_tag'] == found['e_tag']:
+            self._delete(incoming)
+        raise errors.Invalid('the content does not match its oid')
