@@ -131,6 +131,9 @@ def reposetup(ui: object, repo: Any) -> None:
             _tell_replicas,
             b'wireprotov2',
         )
+    if loading.is_loaded('hgext.lfs.wrapper'):
+        # A clone becomes one of limited depth later.
+        _setup_lfs()
     if requirements.SHALLOW in repo.requirements:
         from .pull import ondemand
         from .shallow import repo as shallow_repo
@@ -553,3 +556,26 @@ def _setup_reading() -> None:
     # Bundles, pushes, pulls and strips all call this function. A server has
     # sent nothing yet when it runs, so it can still report an error.
     extensions.wrapfunction(changegroup, 'makestream', reading.makestream)
+
+
+@loading.once
+def _setup_lfs() -> None:
+    """Keep lfs from taking revisions without data for large files.
+
+    They have the same flag. Data that is fetched for them is the content of the
+    file, also if it is a large one on the server.
+    """
+    from hgext.lfs import wrapper
+
+    extensions.wrapfunction(wrapper, '_islfs', _islfs)
+
+
+def _islfs(orig: Any, storage: Any, node: Any = None, rev: Any = None) -> Any:
+    found = orig(storage, node=node, rev=rev)
+    if not found or not hasattr(storage, 'shallow_repo'):
+        return found
+    from .shallow import absence
+
+    return not absence.is_absent(
+        storage, storage.rev(node) if rev is None else rev
+    )
