@@ -266,4 +266,15 @@ A replica over ssh, and one by its path
   eu: up to date, confirmed DATE
   $ hg -R replica log -r tip -T '{desc}\n'
   local
+
+A replica that is behind says so to a client that asks for what the primary has
+
+  $ cat > ask.py << EOF
+  > import urllib.request, zlib
+  > url = 'http://localhost:$HGPORT1/?cmd=getbundle&bundlecaps=HG20&heads=' + '1' * 40
+  > with urllib.request.urlopen(url) as answer:
+  >     print(b'unknown revision 1111' in zlib.decompress(answer.read()))
+  > EOF
+  $ "$PYTHON" ask.py
+  True
   $ cat replica.log primary.log

@@ -54,6 +54,7 @@ from mercurial import (
 from mercurial.hgweb import request as hgwebrequest
 from mercurial.hgweb import server as hgwebserver
 from mercurial.i18n import _
+from mercurial.node import hex
 from mercurial.revlogutils import rewrite
 
 from ..amalgam import compat as shared_compat
@@ -241,7 +242,18 @@ def _getbundlechunks(orig: Any, *args: Any, **kwargs: Any) -> Any:
     # A pull that found nothing asks for bookmarks and phases in this way.
     if not kwargs.get('cg', True):
         return orig(*args, **kwargs)
-    return _compute(orig, *args, **kwargs)
+    try:
+        return _compute(orig, *args, **kwargs)
+    except error.LookupError as e:
+        # Mercurial would answer with status 500 and a traceback in the log.
+        raise error.Abort(
+            _(b'unknown revision %s') % _shown(e.name),
+            hint=_(b'the server may be a replica that is behind; try again'),
+        ) from e
+
+
+def _shown(name: bytes) -> bytes:
+    return hex(name) if len(name) == 20 else name
 
 
 def _compute(orig: Any, *args: Any, **kwargs: Any) -> Any:
