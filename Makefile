@@ -29,7 +29,7 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check install -q -c constrai
 EDIT  := --config-settings editable_mode=compat -e
 PIN   := $(if $(HG_VERSION),"mercurial==$(HG_VERSION).*")
 
-.PHONY: help demo tests tests-interactive coverage conformance lint docs format bench bench-quick bench-path bench-scale dist \
+.PHONY: help demo tests tests-interactive coverage conformance fleet lint docs format bench bench-quick bench-path bench-scale dist \
 	clean
 
 help:
@@ -37,6 +37,8 @@ help:
 	@echo "make tests              run every test (TESTS=... for some)"
 	@echo "make tests-interactive  run .t tests and offer to accept new output"
 	@echo "make coverage           fail if the tests miss a branch of the protocol code"
+	@echo "make fleet              break servers, caches and networks for 10 minutes"
+	@echo "                        (MINUTES=...) while clients use them"
 	@echo "make conformance        run Mercurial's own tests with files in SQLite"
 	@echo "make lint               check style, types, layers, spelling and docs"
 	@echo "make docs               build the documentation into build/docs"
@@ -97,6 +99,11 @@ coverage: $(VENV)/.dev
 	@$(BIN)/coverage run -m pytest -q tests/test_wireprotov2_*proto*.py
 	@$(BIN)/coverage report -m --fail-under=100 \
 	  --include='hgext3rd/wireprotov2/proto/*'
+
+# How many minutes clients use the fleet while it is broken again and again.
+MINUTES ?= 10
+fleet: $(VENV)/.dev
+	@$(BIN)/python tests/fleet/fleet.py --minutes $(MINUTES) $(ARGS)
 
 conformance: $(VENV)/.dev
 	@$(BIN)/python tests/conformance/run.py --jobs $(JOBS) $(ARGS)
