@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The size of a history in git and in fossil, for comparison."""
+"""A history in git and in fossil, for comparison."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 import sys
+from collections.abc import Iterable
 
 from benchmarks import processes
 from benchmarks.workspace import Workspace
@@ -22,10 +23,16 @@ def write_stream(
     processes.run(command, env, workspace.folder)
 
 
-def git_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
-    """Return the size in MB of a history's whole git repository.
+def make_git(
+    stream: pathlib.Path,
+    folder: pathlib.Path,
+    heads: Iterable[int] | None = None,
+    tip: int | None = None,
+) -> None:
+    """Make a git repository, repacked as tightly as people repack.
 
-    It is repacked as tightly as people repack: depth and window are 250.
+    Its refs are ``heads``, which are revision numbers, or all changesets. Clones
+    check out ``tip``.
     """
     folder.mkdir()
 
@@ -37,6 +44,24 @@ def git_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
     git('fast-import', '--quiet', stdin=stream)
     git('repack', '-adfq', '--depth=250', '--window=250')
     git('pack-refs', '--all')
+    if heads is not None:
+        kept = {b'refs/heads/r%d' % rev for rev in heads}
+        refs = folder / 'packed-refs'
+        lines = refs.read_bytes().splitlines(keepends=True)
+        refs.write_bytes(
+            b''.join(
+                line
+                for line in lines
+                if line.startswith(b'#') or line.split()[1] in kept
+            )
+        )
+    if tip is not None:
+        git('symbolic-ref', 'HEAD', f'refs/heads/r{tip}')
+
+
+def git_size(stream: pathlib.Path, folder: pathlib.Path) -> float:
+    """Return the size in MB of a history's whole git repository."""
+    make_git(stream, folder)
     return processes.tree_size(folder)
 
 

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from benchmarks import histories
+from benchmarks.gitclones import GitCopy
 from benchmarks.histories import History
 from benchmarks.measure import (
     CPU,
@@ -31,7 +32,12 @@ from benchmarks.measure import (
     Sample,
 )
 from benchmarks.network import Counter, proxy, usual_link
-from benchmarks.processes import CommandError, process_cpu, process_peak
+from benchmarks.processes import (
+    CommandError,
+    process_cpu,
+    process_peak,
+    progress,
+)
 from benchmarks.workspace import Server, Workspace
 
 CACHE = pathlib.Path('.hg', 'cache', 'wireprotov2')
@@ -245,6 +251,12 @@ def working_copy(workspace: Workspace, history: History) -> Row:
         'v1': way('core', 'core'),
         'stream': way('core', 'core', '--stream'),
     }
+    if shutil.which('git'):
+        copy = GitCopy(workspace, history)
+        variants['git'] = copy.way()
+        variants['git, no blobs'] = copy.way('--filter=blob:none')
+    else:
+        progress('git is not installed, so its clones are left out')
     goals = {
         ('lazy', WALL): 1.1,
         ('lazy', SLOW_WALL): 1.1,

@@ -169,6 +169,21 @@ class Workspace:
             yield server
 
     @contextmanager
+    def serve_git(self, repository: pathlib.Path) -> Iterator[Server]:
+        """Serve a git repository, also to clones without all content."""
+        port = network.free_port()
+        log = self.fresh('access')
+        command = [
+            *('git', '-c', 'uploadpack.allowFilter=true'),
+            *('-c', 'uploadpack.allowAnySHA1InWant=true'),
+            *('daemon', '--export-all', '--listen=127.0.0.1'),
+            *(f'--port={port}', f'--base-path={repository.parent}'),
+            str(repository.parent),
+        ]
+        with self._running(command, 'core', port, log) as server:
+            yield server
+
+    @contextmanager
     def _running(
         self, command: Sequence[str], config: str, port: int, log: pathlib.Path
     ) -> Iterator[Server]:

@@ -290,11 +290,14 @@ def filling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fillsegments, 'LEAST_REVISIONS', 1)
 
 
-@pytest.fixture
-def sqlite_net(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, filling: None
+@pytest.fixture(params=[False, True], ids=['revlog', 'sqlite'])
+def filled(
+    request: pytest.FixtureRequest,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    filling: None,
 ) -> Network:
-    return Network(tmp_path, monkeypatch, sqlite=True)
+    return Network(tmp_path, monkeypatch, request.param)
 
 
 def complete(net: Network) -> list[str]:
@@ -311,20 +314,13 @@ def complete(net: Network) -> list[str]:
     return [name.rpartition('/')[2].rstrip('?') for name in net.wire.requests]
 
 
-def test_a_database_is_completed_with_segments(sqlite_net: Network) -> None:
-    assert 'segmentdata' in complete(sqlite_net)
+def test_clones_are_completed_with_segments(filled: Network) -> None:
+    assert 'segmentdata' in complete(filled)
 
 
-def test_revlogs_are_completed_without_segments(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, filling: None
-) -> None:
-    net = Network(tmp_path, monkeypatch, sqlite=False)
-    assert 'segmentdata' not in complete(net)
-
-
-def test_what_is_there_stays_with_segments(sqlite_net: Network) -> None:
+def test_what_is_there_stays_with_segments(filled: Network) -> None:
     """A local commit may be stored as a delta of a revision without data."""
-    net = sqlite_net
+    net = filled
     repo = net.repo
     assert repo[2][b'0'].data()
 
@@ -339,9 +335,9 @@ def test_what_is_there_stays_with_segments(sqlite_net: Network) -> None:
     assert net.repo[node][b'0'].data() == b'0 in 5\nand more\n'
 
 
-def test_revisions_that_were_pulled_are_completed(sqlite_net: Network) -> None:
+def test_revisions_that_were_pulled_are_completed(filled: Network) -> None:
     """They are rows of their own."""
-    net = sqlite_net
+    net = filled
     tip = net.server[CHANGESETS - 1].node()
     for number in range(CHANGESETS, CHANGESETS + 3):
         tip = net.commit(tip, number)
@@ -356,9 +352,9 @@ def test_revisions_that_were_pulled_are_completed(sqlite_net: Network) -> None:
 
 
 def test_a_segment_with_other_texts_is_not_used(
-    sqlite_net: Network, monkeypatch: pytest.MonkeyPatch
+    filled: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net = sqlite_net
+    net = filled
     revisions = stored.revisions
 
     def lies(storage: Any, *args: Any) -> Iterator[Any]:
@@ -374,16 +370,16 @@ def test_a_segment_with_other_texts_is_not_used(
     assert requested[-1] == 'multirequest'
 
 
-def test_few_missing_revisions_need_no_segments(sqlite_net: Network) -> None:
-    net = sqlite_net
+def test_few_missing_revisions_need_no_segments(filled: Network) -> None:
+    net = filled
     run(b'admin::fetch-files', net.repo, *(b'path:%s' % p for p in PATHS[:4]))
     assert 'segmentdata' not in complete(net)
 
 
 def test_a_segment_is_applied_as_a_whole_or_not(
-    sqlite_net: Network, monkeypatch: pytest.MonkeyPatch
+    filled: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net = sqlite_net
+    net = filled
     total = net.missing()
 
     def interrupted(*args: Any) -> None:

@@ -3,8 +3,9 @@
 
 If segments lack most of the content of their files, their packs are fetched as in
 a clone, and the storage takes that content out of them. Nothing else in them is
-used. This is for storage that can give content to revisions that it has
-(``amalgam.packs.sinks``). ``fetchfiles`` fetches the rest.
+used. This is for revlogs (``shallow.filling``), and for storage that can give
+content to revisions that it has (``amalgam.packs.sinks``). ``fetchfiles`` fetches
+the rest.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from mercurial.utils import stringutil
 from ...amalgam.packs import decoder, layout
 from ...amalgam.packs.contents import Changesets, Index, PackedFrame
 from ...amalgam.packs.errors import PackError
+from ...amalgam.packs.sinks import PackSink
 from .. import compat
 from ..client import failures
 from ..client.endpoint import Endpoint, endpoint_of
 from ..proto.errors import ProtocolError
 from ..segments import packing
-from ..shallow import absence, completion
+from ..shallow import absence, completion, filling
 from . import listing, segments
 from .delivery import Delivery
 from .listing import ListedSegment, SegmentList
@@ -77,7 +79,15 @@ def fill(repo: Any, absent: Files) -> bool:
 
 
 def _takes_packs(repo: Any, path: bytes) -> bool:
-    return bool(getattr(absence.of_file(repo, path), 'takes_packs', False))
+    inner = absence.of_file(repo, path)
+    return getattr(inner, 'takes_packs', False) or filling.fillable(inner)
+
+
+def _sink(repo: Any, tr: Any) -> PackSink:
+    """Return what takes content into the storage of ``repo``."""
+    make = getattr(repo, 'pack_sink', None)
+    sink: PackSink | None = make(tr) if make is not None else None
+    return filling.FillingSink(repo, tr) if sink is None else sink
 
 
 def _has_commands(endpoint: Endpoint) -> bool:
@@ -163,7 +173,7 @@ def _apply(repo: Any, tr: Any, streams: Sequence[IO[bytes]]) -> None:
     the files of changesets in ``repo``.
     """
     get_rev = repo.changelog.index.get_rev
-    sink = repo.pack_sink(tr)
+    sink = _sink(repo, tr)
     for stream in streams:
         linkrevs: list[int] = []
         for event in decoder.Decoder(stream).events():
