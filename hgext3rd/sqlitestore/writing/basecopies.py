@@ -10,6 +10,7 @@ small.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from ...amalgam.packs import layout
@@ -46,6 +47,13 @@ class Copies(NamedTuple):
         self.entries.append(entry)
         return place
 
+    def extend(self, others: Copies) -> None:
+        """Add copies that are deltas of each other only."""
+        self.paths.extend(others.paths)
+        self.revs.extend(others.revs)
+        self.distances.extend(others.distances)
+        self.entries.extend(others.entries)
+
 
 def copy(
     store: Store,
@@ -70,21 +78,35 @@ def copy(
         groups.setdefault((line, idx.frames[rev]), []).append((number, rev))
     if sum(sizes) - max(sizes) > MOST_LACKING:
         raise PackError('a frame lacks too much')
-    made = Copies([], [], [], [])
-    found = [0] * len(frame.bases)
-    for (line, frame_id), members in groups.items():
+    parts: dict[tuple[int, int], tuple[Copies, list[int]]] = {}
+    # Few frames are kept while a transaction writes. Lines that alternate
+    # between several frames would read each again.
+    for line, frame_id in sorted(groups, key=itemgetter(1)):
+        members = groups[line, frame_id]
         path_id, idx = targets[line].path_id, targets[line].idx
         assert idx is not None
+        part = Copies([], [], [], [])
         copied: dict[int, int] = {}
         if frame_id and len(members) > 1:
             places = {idx.places[rev]: sizes[number] for number, rev in members}
-            copied = _copy_chains(store, frame_id, path_id, places, made)
-        for number, rev in members:
+            copied = _copy_chains(store, frame_id, path_id, places, part)
+        of_members = []
+        for _number, rev in members:
             place = copied.get(idx.places[rev])
             if place is None:
                 text = store.chain_text(idx, rev)
-                place = made.add(path_id, rev, -1, text)
-            found[number] = place
+                place = part.add(path_id, rev, -1, text)
+            of_members.append(place)
+        parts[line, frame_id] = part, of_members
+    made = Copies([], [], [], [])
+    found = [0] * len(frame.bases)
+    # Lines stay together, which compresses better.
+    for key, members in groups.items():
+        part, of_members = parts.pop(key)
+        before = len(made.entries)
+        made.extend(part)
+        for (number, _rev), place in zip(members, of_members, strict=True):
+            found[number] = before + place
     return made, found
 
 
