@@ -18,6 +18,7 @@ from mercurial import vfs as vfsmod
 from mercurial.node import nullid
 from mercurial.utils import urlutil
 
+from hgext3rd.sqlitestore.repacking import automatic
 from hgext3rd.wireprotov2 import compat
 from hgext3rd.wireprotov2.proto.errors import CBORError
 from hgext3rd.wireprotov2.pull import (
@@ -391,6 +392,35 @@ def test_a_segment_is_applied_as_a_whole_or_not(
             run(b'admin::fetch-files', net.repo)
     assert net.missing() == total
     assert 'segmentdata' in complete(net)
+
+
+# -- databases
+
+
+def test_texts_that_come_by_themselves_are_packed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = Network(tmp_path, monkeypatch, sqlite=True)
+
+    def frames() -> int:
+        row = net.repo.sqlitestore.db.row('SELECT count(*) FROM frame')
+        count: int = row[0]
+        return count
+
+    before = frames()
+    run(b'admin::fetch-files', net.repo, b'path:0', b'path:1')
+    assert net.missing() == CHANGESETS * (len(PATHS) - 2)
+    # One for each file, not for each revision.
+    assert frames() == before + 2
+    monkeypatch.setattr(automatic, 'MIN_FRAMES', 1)
+    repo = net.repo
+    run(b'admin::fetch-files', repo)
+    # A repack was suggested.
+    assert repo.unfiltered()._repack_considered
+    assert frames() == before + len(PATHS)
+    run(b'admin::sqlite-repack', net.repo)
+    assert frames() < before + len(PATHS)
+    assert check(net.repo) == CHANGESETS
 
 
 # -- servers that lie

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Give texts to revisions that were stored empty because their text was missing.
 
-A text that comes by itself is stored by itself; the next repack packs it with the
-others. Texts that come in frames stay in these. All of this is part of the
-Mercurial transaction. What revisions are empty for this reason, and their flags,
+Texts that come by themselves are stored in frames of their file, which the next
+repack packs with others; a row of its own stays one. Texts that come in frames stay
+in these. All of this is part of the Mercurial transaction. What revisions are empty for this reason, and their flags,
 are the caller's business.
 """
 
@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mercurial import mdiff
+
 from ..formats import schema, statements
 from ..formats.index import Revision, encode_run
 from . import censor
 from .filewriter import LARGE_CHUNK, FileWriter
+from .sealer import Sealer
 
 
 def fill(file: FileWriter, texts: Mapping[int, bytes], flag: int) -> None:
@@ -82,14 +85,28 @@ def _fill_rows(file: FileWriter, texts: Mapping[int, bytes], flag: int) -> None:
 
 
 def _fill_runs(file: FileWriter, texts: Mapping[int, bytes], flag: int) -> None:
-    """Fill those revisions that are sealed."""
+    """Fill those revisions that are sealed.
+
+    Their texts become frames: each of them in a frame of its own would take ten
+    times the space until the next repack.
+    """
+    sealer = Sealer(file.writer, file.writer.codec)
+    # The text before, its frame and its place.
+    before: tuple[bytes, int, int] | None = None
 
     def change(rev: int, row: Revision) -> Revision:
+        nonlocal before
+        text = texts[rev]
+        data, base = text, None
+        if before is not None and sealer.current(before[1]) is not None:
+            delta = mdiff.textdiff(before[0], text)
+            if len(delta) < len(text) // 2:
+                data, base = delta, before[2]
+        frame, place = sealer.add(file.index.gid(rev), data, base)
+        before = text, frame, place
         return row._replace(
-            flags=row.flags & ~flag,
-            rawsize=len(texts[rev]),
-            frame=file.store_alone(rev, texts[rev]),
-            place=0,
+            flags=row.flags & ~flag, rawsize=len(text), frame=frame, place=place
         )
 
     file.change_sealed(texts.keys(), change)
+    sealer.flush()

@@ -47,7 +47,7 @@ def fetch(repo: Any, revs: Sequence[int], match: Any) -> None:
             _fetch_histories(repo, match)
     with repo.wlock(), repo.lock():
         complete = completion.complete(repo)
-    # Texts that came one by one take much more space than others.
+    # Texts that came by themselves take more space than those of segments.
     consider = getattr(repo, 'consider_repack', None)
     if consider is not None:
         consider()

@@ -93,6 +93,12 @@ class OnDemand:
         )
         return _(b'%s: %s') % (self._asked, reason)
 
+    def lend(self, remote: Any) -> None:
+        """Use the connection of a pull for what its command fetches later."""
+        path = remote.path
+        if path is not None:
+            self._remotes.setdefault(urlutil.hidepassword(path.loc), remote)
+
     def _missing(self, files: Any) -> Files:
         repo = self._repo
         found: Files = {}
@@ -265,3 +271,10 @@ def register(repo: Any) -> None:
     unfiltered = repo.unfiltered()
     if unfiltered.shallow_source is None:
         unfiltered.shallow_source = OnDemand(unfiltered)
+
+
+def lend(repo: Any, remote: Any) -> None:
+    """Let ``repo`` use the connection of a pull that is over."""
+    source = repo.unfiltered().shallow_source
+    if isinstance(source, OnDemand):
+        source.lend(remote)

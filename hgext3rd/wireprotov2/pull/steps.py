@@ -22,7 +22,7 @@ from ..client import failures
 from ..client.endpoint import endpoint_of
 from ..shallow import absence, extent
 from ..shallow.demand import MissingFileData
-from . import abilities, batches, catchup, deepen, segments
+from . import abilities, batches, catchup, deepen, ondemand, segments
 from .parts import Parts
 from .session import PullSession
 
@@ -60,6 +60,8 @@ def pull(orig: Any, repo: Any, remote: Any, *args: Any, **kwargs: Any) -> Any:
             pullop = _pull_resumably(orig, session, *args, **kwargs)
         if absence.is_shallow(repo):
             deepen.finish(session, pullop)
+            # An update mostly follows.
+            ondemand.lend(repo, remote)
     return pullop
 
 
