@@ -197,11 +197,11 @@ Invalid uses of the option are refused
   [10]
   $ hg clone --depth 2 server none
   abort: the server cannot limit the depth of what it sends
-  (this requires wire protocol version 2 over HTTP)
+  (this requires wire protocol version 2)
   [255]
   $ hg clone --depth 2 http://localhost:$HGPORT/ none --config wireprotov2.client=no
   abort: the server cannot limit the depth of what it sends
-  (this requires wire protocol version 2 over HTTP)
+  (this requires wire protocol version 2)
   [255]
   $ hg -R server pull --depth 2 http://localhost:$HGPORT/
   pulling from http://localhost:$HGPORT/

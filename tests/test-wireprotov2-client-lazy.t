@@ -313,11 +313,11 @@ Options that exclude each other
   [10]
   $ hg clone --lazy http://localhost:$HGPORT/ none --config wireprotov2.client=no
   abort: the server cannot leave out the data of files
-  (this requires wire protocol version 2 over HTTP)
+  (this requires wire protocol version 2)
   [255]
   $ hg clone --lazy ../server none
   abort: the server cannot leave out the data of files
-  (this requires wire protocol version 2 over HTTP)
+  (this requires wire protocol version 2)
   [255]
   $ grep -c Traceback ../error.log ../error1.log
   ../error.log:0

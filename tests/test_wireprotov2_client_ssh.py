@@ -166,7 +166,11 @@ def test_other_answers(answer: bytes) -> None:
 
 def test_unknown_versions() -> None:
     """A server that offers other versions only is asked with version 1."""
-    assert ssh.offered(b'ssh://server', b'2,3') is None
-    api = ssh.offered(b'ssh://server', b'1,2')
+    assert ssh.offered(b'ssh://server', b'3,4') is None
+    api = ssh.offered(b'ssh://server', b'1,3')
     assert api is not None
     assert api.has_argument(b'segments', b'known')
+    assert b'filesdata' not in api.commands
+    api = ssh.offered(b'ssh://server', b'1,2,3')
+    assert api is not None
+    assert b'filesdata' in api.commands

@@ -24,10 +24,12 @@ def test_bytes() -> None:
 
 def test_the_table_is_what_servers_answer() -> None:
     """The commands are those of the API, with all their arguments."""
-    for name, args in tunnel.COMMANDS.items():
-        command = apis.API_0003.commands[name]
-        assert args == frozenset(command.args)
-        assert command.permission == b'pull'
+    assert set(tunnel.COMMANDS) == set(tunnel.VERSIONS)
+    for commands in tunnel.COMMANDS.values():
+        for name, args in commands.items():
+            command = apis.API_0003.commands[name]
+            assert args == frozenset(command.args)
+            assert command.permission == b'pull'
 
 
 @given(

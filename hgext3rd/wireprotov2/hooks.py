@@ -312,7 +312,8 @@ def _advertise_ssh(orig: Any, repo: Any, proto: Any) -> list[bytes]:
 
     found: list[bytes] = orig(repo, proto)
     if ssh.serves(repo.ui):
-        found.append(b'%s=%s' % (tunnel.CAPABILITY, tunnel.VERSION))
+        versions = b','.join(tunnel.VERSIONS)
+        found.append(b'%s=%s' % (tunnel.CAPABILITY, versions))
     return found
 
 
@@ -515,7 +516,7 @@ def _setup_http() -> None:
 
 @loading.once
 def _setup_ssh() -> None:
-    """Let peers over ssh use version 2 for segments."""
+    """Let peers over ssh use version 2."""
     from . import peer
     from .server import ssh
 

@@ -8,6 +8,7 @@ operation in progress, such as a pull.
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,9 @@ class Endpoint(abc.ABC):
     ``filters_paths`` says that narrow clones are possible with version 2
     although version 1 of the server cannot make them.
     """
+
+    #: Whether version 2 answers only what version 1 cannot, besides segments.
+    prefers_version1 = False
 
     def __init__(
         self, ui: Any, api: OfferedAPI, filters_paths: bool = False
@@ -46,10 +50,26 @@ class Endpoint(abc.ABC):
     def separate_client(self) -> Transport:
         """Return a client that can be used in another thread.
 
-        It can also be used while a response is being read from the peer's
-        connection, if it has a connection of its own. Only those over ssh have
-        none.
+        It may wait until nobody else reads a response.
         """
+
+    @abc.abstractmethod
+    def parallel_client(self) -> Transport:
+        """Return a client that can be used while responses are being read.
+
+        It has a connection of its own until ``close``.
+        """
+
+    @abc.abstractmethod
+    def describe(self) -> None:
+        """Make ``api`` say all that the server says of it.
+
+        Raises ``failures.RemoteFailure``.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """End the connections of parallel clients."""
 
     @abc.abstractmethod
     def targets(self) -> Sequence[OfferedTarget]:
@@ -84,6 +104,16 @@ class HTTPEndpoint(Endpoint):
             connections.another(self._ui, authinfo, self._opener)
         )
 
+    parallel_client = separate_client
+
+    def describe(self) -> None:
+        # The handshake has done so.
+        pass
+
+    def close(self) -> None:
+        # Mercurial keeps them for other peers.
+        pass
+
     def _client(self, opener: Any, ask: bool = False) -> Transport:
         assert self.api is not None
         return HTTPClient(
@@ -103,11 +133,16 @@ class SSHEndpoint(Endpoint):
     user for a password again. Each of them has it for one request at a time.
     """
 
-    def __init__(self, link: ssh.SSHLink, api: OfferedAPI) -> None:
-        super().__init__(link.ui, api)
+    prefers_version1 = True
+
+    def __init__(
+        self, link: ssh.SSHLink, api: OfferedAPI, filters_paths: bool = False
+    ) -> None:
+        super().__init__(link.ui, api, filters_paths)
         #: the connection
         self.link = link
-        self._targets: Sequence[OfferedTarget] | None = None
+        self._described = False
+        self._parallel: list[ssh.SSHLink] = []
 
     def client(self, ask: bool = False) -> Transport:
         return ssh.SSHClient(self.link)
@@ -115,22 +150,42 @@ class SSHEndpoint(Endpoint):
     def separate_client(self) -> Transport:
         return self.client()
 
+    def parallel_client(self) -> Transport:
+        link = self.link.another()
+        self._parallel.append(link)
+        return ssh.SSHClient(link)
+
+    def close(self) -> None:
+        while self._parallel:
+            self._parallel.pop().close()
+
+    def describe(self) -> None:
+        # The capability of version 1 has no room for it.
+        if self._described or self.api is None:
+            return
+        client = self.client()
+        try:
+            (described,) = exchange.call(client, b'capabilities', {})
+            api = offer.parse(self.api.name, self.api.url, described)
+        except (ValueError, ProtocolError) as exc:
+            raise failures.RemoteFailure(
+                client.url, b'malformed response: %s' % str(exc).encode()
+            ) from exc
+        # Not all commands of the API are answered over ssh.
+        commands = {
+            name: api.commands[name]
+            for name in self.api.commands
+            if name in api.commands
+        }
+        self.api = dataclasses.replace(api, commands=commands)
+        self._described = True
+
     def targets(self) -> Sequence[OfferedTarget]:
-        # The capability of version 1 does not name them.
-        if self._targets is None:
-            assert self.api is not None
-            client = self.client()
-            try:
-                (described,) = exchange.call(client, b'capabilities', {})
-                api = offer.parse(self.api.name, self.api.url, described)
-            except (ValueError, ProtocolError) as exc:
-                raise failures.RemoteFailure(
-                    client.url, b'malformed response: %s' % str(exc).encode()
-                ) from exc
-            # As for clone bundles over ssh, the operator chooses the scheme.
-            # What arrives is compared with digests from the server.
-            self._targets = redirects.acceptable(api, secure=False)
-        return self._targets
+        self.describe()
+        assert self.api is not None
+        # As for clone bundles over ssh, the operator chooses the scheme.
+        # What arrives is compared with digests from the server.
+        return redirects.acceptable(self.api, secure=False)
 
 
 def endpoint_of(remote: Any) -> Endpoint | None:

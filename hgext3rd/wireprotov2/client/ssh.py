@@ -26,11 +26,12 @@ def offered(url: bytes, capability: bytes) -> offer.OfferedAPI | None:
 
     ``url`` is that of the repository.
     """
-    if tunnel.VERSION not in capability.split(b','):
+    known = set(tunnel.VERSIONS).intersection(capability.split(b','))
+    if not known:
         return None
     commands = {
         name: {b'args': dict.fromkeys(args)}
-        for name, args in tunnel.COMMANDS.items()
+        for name, args in tunnel.COMMANDS[max(known)].items()
     }
     return offer.OfferedAPI(tunnel.API, url, commands, framings=())
 
@@ -48,6 +49,14 @@ class SSHLink:
         self._connect = connect
         self._lock = threading.Lock()
         self._broken = False
+
+    def another(self) -> SSHLink:
+        """Return a connection of its own to the same repository."""
+        return SSHLink(self._connect(), self._connect)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._peer.close()
 
     def prepare(self) -> None:
         """Wait until the connection is free, for a command of version 1.

@@ -18,20 +18,41 @@ from .errors import FrameError
 #: the capability lists the versions of all this, separated by commas.
 COMMAND = b'wireprotov2'
 CAPABILITY = b'wireprotov2'
-VERSION = b'1'
+
+#: Clones and pulls in segments.
+SEGMENTS = b'1'
+#: Those without content of files, of limited depth, and narrow ones, too.
+PARTIAL = b'2'
+VERSIONS = (SEGMENTS, PARTIAL)
 
 #: The API that servers of this version answer.
 API = b'exp-http-v2-0003'
 
-#: The commands of it that they answer, and their arguments. A description in the capability would be read at every
-#: connection, and most have no use for it.
-COMMANDS: Mapping[bytes, frozenset[bytes]] = {
+#: The commands of it that they answer, and their arguments. A description in the
+#: capability would be read at every connection, and most have no use for it.
+_FOR_SEGMENTS: Mapping[bytes, frozenset[bytes]] = {
     b'capabilities': frozenset(),
     b'changesetdata': frozenset([b'fields', b'revisions']),
     b'heads': frozenset([b'publiconly']),
     b'known': frozenset([b'nodes']),
     b'segmentdata': frozenset([b'name', b'offset', b'outline', b'sha256']),
     b'segments': frozenset([b'known']),
+}
+
+#: The same by version.
+COMMANDS: Mapping[bytes, Mapping[bytes, frozenset[bytes]]] = {
+    SEGMENTS: _FOR_SEGMENTS,
+    PARTIAL: {
+        **_FOR_SEGMENTS,
+        b'filedata': frozenset([b'fields', b'haveparents', b'nodes', b'path']),
+        b'filesdata': frozenset(
+            [b'fields', b'haveparents', b'pathfilter', b'revisions']
+        ),
+        b'listkeys': frozenset([b'namespace']),
+        b'manifestdata': frozenset(
+            [b'fields', b'haveparents', b'nodes', b'revisions', b'tree']
+        ),
+    },
 }
 
 #: The argument of the command: the wire frames of the request.

@@ -87,6 +87,14 @@ def selects_by_changeset(api: OfferedAPI) -> bool:
     return api.has_argument(b'manifestdata', b'revisions')
 
 
+def needs_version2(kwargs: Mapping[bytes, Any]) -> bool:
+    """Return whether version 1 cannot answer a call of ``getbundle``.
+
+    Narrow requests get here only if the server lacks the narrow extension.
+    """
+    return bool(kwargs.get(b'narrow')) or kwargs.get(b'depth') is not None
+
+
 def can_pull(
     endpoint: Endpoint, remote: Any, kwargs: Mapping[bytes, Any]
 ) -> bool:
@@ -96,6 +104,8 @@ def can_pull(
     """
     api = endpoint.api
     if api is None:
+        return False
+    if endpoint.prefers_version1 and not needs_version2(kwargs):
         return False
     known = KNOWN_ARGUMENTS
     if endpoint.filters_paths:

@@ -67,6 +67,8 @@ def prepare(repo: Any, remote: Any, depth: int) -> None:
     repository cannot do it.
     """
     endpoint = endpoint_of(remote)
+    if endpoint is not None:
+        endpoint.describe()
     if (
         endpoint is None
         or endpoint.api is None
@@ -76,7 +78,7 @@ def prepare(repo: Any, remote: Any, depth: int) -> None:
             _(b'the server cannot limit the depth of what it sends')
             if depth
             else _(b'the server cannot leave out the data of files'),
-            hint=_(b'this requires wire protocol version 2 over HTTP'),
+            hint=_(b'this requires wire protocol version 2'),
         )
     if not absence.is_shallow(repo):
         shallow_repo.begin(repo)

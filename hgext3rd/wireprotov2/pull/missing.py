@@ -42,7 +42,7 @@ class TextFetcher:
         if api is None or b'filedata' not in api.commands:
             return None
         if self._client is None:
-            self._client = self._endpoint.separate_client()
+            self._client = self._endpoint.parallel_client()
         args = {b'path': path, b'nodes': [node], b'fields': DATA_FIELDS}
         try:
             values = iter(call(self._client, b'filedata', args))

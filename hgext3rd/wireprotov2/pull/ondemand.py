@@ -99,6 +99,12 @@ class OnDemand:
         if path is not None:
             self._remotes.setdefault(urlutil.hidepassword(path.loc), remote)
 
+    def close(self) -> None:
+        """End the connections."""
+        while self._remotes:
+            _url, remote = self._remotes.popitem()
+            remote.close()
+
     def _missing(self, files: Any) -> Files:
         repo = self._repo
         found: Files = {}
@@ -127,6 +133,7 @@ class OnDemand:
             if endpoint is None or endpoint.api is None:
                 reason = _(b'%s: the server cannot send single files') % url
             else:
+                endpoint.describe()
                 self._fetch(endpoint, wanted)
                 return b''
         except failures.RemoteFailure as exc:

@@ -108,6 +108,7 @@ class PullSession:
     def __exit__(self, *exc_info: object) -> None:
         self._running.remove(self)
         if self.endpoint is not None:
+            self.endpoint.close()
             repo = self.repo.unfiltered()
             repo.shallow_fetch = self._outer_fetch
             # If another extension has put a subclass on top in the meantime,

@@ -51,6 +51,9 @@ def pull(orig: Any, repo: Any, remote: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs['depth'] = deepen.first_depth(repo, depth)
     elif depth is None and absence.is_shallow(repo) and extent.is_lazy(repo):
         kwargs['depth'] = 0
+        endpoint = endpoint_of(remote)
+        if endpoint is not None:
+            endpoint.describe()
     with PullSession(
         repo, remote, depth, bool(kwargs.get('confirm'))
     ) as session:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Version 2 over ssh: the commands that clones and pulls in segments need.
+"""Version 2 over ssh: the commands that clones and pulls need.
 
 A command of version 1 carries them, see ``proto.tunnel``. Clients learn of it
 from a capability. Everything else over ssh stays version 1.
@@ -45,12 +45,25 @@ def serves(ui: Any) -> bool:
     )
 
 
+def _user(ui: Any) -> bytes | None:
+    """Return the user whose access ``[narrowacl]`` limits.
+
+    Mercurial's narrow extension takes the same name over ssh.
+    """
+    if not ui.configitems(b'narrowacl'):
+        return None
+    user: bytes = ui.environ.get(b'REMOTE_USER') or ui.username(
+        acceptempty=True
+    )
+    return user
+
+
 def answer(repo: Any, proto: Any, request: bytes) -> Any:
     """Answer the command of version 1 that carries a request of version 2."""
     ui = repo.ui
 
     def identify(command: bytes) -> requester.Requester:
-        return requester.for_command(repo, command, None, False)
+        return requester.for_command(repo, command, _user(ui), False)
 
     warn = log(ui)
 
@@ -67,7 +80,9 @@ def answer(repo: Any, proto: Any, request: bytes) -> Any:
             raise HTTPError(404, b'version 2 is not enabled\n')
         if len(request) > ui.configbytes(b'wireprotov2', b'limit.request-size'):
             raise HTTPError(413, b'request is too large\n')
-        offered = {name: api.commands[name] for name in tunnel.COMMANDS}
+        offered = {
+            name: api.commands[name] for name in tunnel.COMMANDS[tunnel.PARTIAL]
+        }
         served.receive([request], exchange.MULTIREQUEST, True, offered)
         frames = served.respond()
     except load.Refused:

@@ -61,6 +61,9 @@ class Source(Protocol):
     def refusal(self, path: bytes, node: bytes) -> bytes:
         """Return why the last call has not provided a revision."""
 
+    def close(self) -> None:
+        """End connections."""
+
 
 class MissingFileData(error.StorageError):
     """The data of a file revision is not here, and cannot be fetched."""

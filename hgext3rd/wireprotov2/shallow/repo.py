@@ -75,6 +75,13 @@ def _put_on_top(repo: Any) -> None:
                     account.note_reused(self, first)
             return super().hook(name, *args, **kwargs)
 
+        def close(self) -> None:
+            # Connections over ssh have a process each.
+            source = self.unfiltered().shallow_source
+            if source is not None:
+                source.close()
+            super().close()
+
         def filtered(self, *args: Any, **kwargs: Any) -> Any:
             # Commands ask for a filtered view after every extension has set up
             # the repository.
