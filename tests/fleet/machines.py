@@ -252,6 +252,15 @@ class Fleet:
         """Kill everything."""
         for service in reversed(self.services.values()):
             service.kill()
+        # What tells the replica again and again is in no group of a service.
+        shown = subprocess.run(
+            ['ps', '-eo', 'pid=,args='], capture_output=True, check=False
+        )
+        for line in shown.stdout.decode('utf-8', 'replace').splitlines():
+            pid, _space, command = line.strip().partition(' ')
+            if f'-R {self.folder}/primary' in command:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
         if self.holder is not None:
             self.holder.kill()
             self.holder.wait()

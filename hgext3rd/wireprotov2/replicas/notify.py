@@ -124,8 +124,8 @@ def keep_trying(repo: Any, name: bytes, url: bytes) -> ReplicaState | None:
 
 def _again(repo: Any, name: bytes, url: bytes) -> ReplicaState:
     current = state.load(repo, name, url)
-    if current.failures and current.next > time.time():
-        # Another process has tried meanwhile.
+    if not current.failures or current.next > time.time():
+        # Another process has succeeded, or failed, meanwhile.
         return current
     found = attempt.in_turn(repo, name, url, always=True)
     assert found is not None
