@@ -180,3 +180,19 @@ def test_data_that_is_there_stays(net: Network, name: bytes) -> None:
     net.complete()
     net.assert_complete()
     assert net.repo[node][name].data() == text
+
+
+def test_revlogs_whose_deltas_have_no_base_of_their_own(
+    net: Network, tmp_path: pathlib.Path
+) -> None:
+    """They are filled by Mercurial, since packs choose the bases of deltas."""
+    net.ui.setconfig(b'format', b'usegeneraldelta', b'no')
+    net.ui.setconfig(b'format', b'sparse-revlog', b'no')
+    path = tmp_path / 'old'
+    net._clone(path)
+    repo = open_repo(net.ui, path)
+    assert b'generaldelta' not in repo.requirements
+    check(repo)
+    for number in range(CHANGESETS):
+        for name, text in contents(number).items():
+            assert repo[number][name.encode()].data() == text

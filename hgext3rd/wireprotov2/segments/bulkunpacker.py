@@ -17,7 +17,7 @@ from typing import Any
 
 from mercurial import changegroup, hook, phases, pycompat, revlog, util
 from mercurial.node import hex, nullrev
-from mercurial.revlogutils import flagutil
+from mercurial.revlogutils import constants, flagutil
 
 from ...amalgam import compat
 from ...amalgam.packs import decoder, layout
@@ -41,7 +41,12 @@ def suitable(repo: Any) -> bool:
         return False
     return all(
         getattr(inner, 'takes_packs', False)
-        or (isinstance(inner, revlog.revlog) and inner._docket is None)
+        or (
+            isinstance(inner, revlog.revlog)
+            and inner._docket is None
+            # Otherwise, each delta belongs to the revision before.
+            and inner._format_flags & constants.FLAG_GENERALDELTA
+        )
         for inner in (
             repo.manifestlog.getstorage(b'')._revlog,
             repo.file(b'.hgsub')._revlog,
