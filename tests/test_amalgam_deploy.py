@@ -25,7 +25,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import ROOT, wait_for
 
-from hgext3rd.amalgam.doctor import command as doctor
+from hgext3rd.amalgam import doctor
 
 DEPLOY = ROOT / 'docs' / 'deploy'
 UNITS = sorted(

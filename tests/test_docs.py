@@ -20,7 +20,7 @@ import docutils.core
 import pytest
 from docutils import nodes
 
-from hgext3rd.amalgam.doctor import command as doctor
+from hgext3rd.amalgam import doctor
 from hgext3rd.lfsserver.api import endpoint, routes
 from hgext3rd.wireprotov2.server.commands import apis
 

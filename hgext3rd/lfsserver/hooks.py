@@ -15,8 +15,7 @@ from typing import Any
 
 from mercurial import commands, extensions
 
-from ..amalgam import compat, loading, memory, wrapping
-from ..amalgam.doctor import command as doctor
+from ..amalgam import compat, doctor, loading, memory, wrapping
 from ..amalgam.serving import collectors, offers, responses
 
 # Modules that only requests need. Most of them import further modules.

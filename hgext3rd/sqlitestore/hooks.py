@@ -50,8 +50,7 @@ from mercurial.hgweb import server as hgweb_server
 from mercurial.revlogutils import debug as revlog_debug
 from mercurial.revlogutils import nodemap, rewrite
 
-from ..amalgam import compat, loading, memory, wrapping
-from ..amalgam.doctor import command as doctor
+from ..amalgam import compat, doctor, loading, memory, wrapping
 from ..amalgam.serving import collectors, offers, responses
 from . import requirements
 from .integration import coremodules

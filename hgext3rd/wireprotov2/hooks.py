@@ -58,8 +58,7 @@ from mercurial.node import hex
 from mercurial.revlogutils import rewrite
 
 from ..amalgam import compat as shared_compat
-from ..amalgam import loading, memory, wrapping
-from ..amalgam.doctor import command as doctor
+from ..amalgam import doctor, loading, memory, wrapping
 from ..amalgam.serving import offers, responses
 from . import compat, requirements
 

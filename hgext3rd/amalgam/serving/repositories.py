@@ -16,7 +16,7 @@ from .. import compat
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class ServedRepository:
     """A repository of a server, and a request to it.
 
     ``label`` is its name there. ``repo`` is what hgweb would show of it, and
@@ -46,7 +46,7 @@ def examine(
     name: bytes,
     path: bytes,
     address: tuple[bytes, ...],
-) -> Examined:
+) -> ServedRepository:
     """Open a repository as hgwebdir does; ``address`` is below its own.
 
     ``app`` is the hgwebdir that got the request ``req``. Raises what opening the
@@ -60,7 +60,7 @@ def examine(
         view.ui.environ = asked.rawenv
         listed = not rctx.configbool(b'web', b'hidden')
         label = name.decode('utf-8', 'backslashreplace') or '/'
-        return Examined(label, view, rctx, listed, served)
+        return ServedRepository(label, view, rctx, listed, served)
 
 
 def _request_to(

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mercurial import encoding, error
+from mercurial import error
 from mercurial.i18n import _
-from mercurial.utils import procutil
 
 from ..formats import statements
 from ..reading.store import Store
@@ -72,16 +71,8 @@ def consider(repo: Any) -> bool:
             )
         )
         return True
+    from ...amalgam.serving import background
+
     ui.debug(b'starting a repack in the background\n')
-    procutil.runbgcommand(
-        [
-            procutil.hgexecutable(),
-            b'-R',
-            repo.root,
-            b'admin::sqlite-repack',
-            b'--auto',
-            b'--quiet',
-        ],
-        encoding.environ,
-    )
+    background.start(repo, b'admin::sqlite-repack', b'--auto', b'--quiet')
     return True

@@ -11,10 +11,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from mercurial import encoding, error
+from mercurial import error
 from mercurial.i18n import _
-from mercurial.utils import procutil
 
+from ...amalgam.serving import background
 from . import attempt, state
 from .state import ReplicaState
 
@@ -40,7 +40,15 @@ def after_transaction(ui: Any, repo: Any, **_kwargs: Any) -> None:
         }
         began = time.time()
         for name in replicas:
-            _start(repo, name)
+            # A process for each, which brings it up to date.
+            background.start(
+                repo,
+                b'admin::replicas',
+                b'--sync',
+                b'--retry',
+                b'--quiet',
+                name,
+            )
         seconds = ui.configwith(float, b'replicas', b'wait')
         if replicas and seconds > 0:
             _wait(repo, replicas, began, seconds)
@@ -52,16 +60,6 @@ def _text(failure: BaseException) -> bytes:
     from . import follow
 
     return follow.reason(failure)
-
-
-def _start(repo: Any, name: bytes) -> None:
-    """Start a process that brings a replica up to date."""
-    command = [procutil.hgexecutable(), b'-R', repo.root]
-    # The configuration of a server may be the only one that enables extensions.
-    for extension, value in repo.ui.configitems(b'extensions', ignoresub=True):
-        command += [b'--config', b'extensions.%s=%s' % (extension, value)]
-    command += [b'admin::replicas', b'--sync', b'--retry', b'--quiet', name]
-    procutil.runbgcommand(command, encoding.environ)
 
 
 def _wait(
