@@ -281,7 +281,11 @@ def register(repo: Any) -> None:
 
 
 def lend(repo: Any, remote: Any) -> None:
-    """Let ``repo`` use the connection of a pull that is over."""
-    source = repo.unfiltered().shallow_source
+    """Let ``repo`` use the connection of a pull that is over.
+
+    A repository object that became one of limited depth by a stream clone has
+    nothing to fetch with until it is opened anew.
+    """
+    source = getattr(repo.unfiltered(), 'shallow_source', None)
     if isinstance(source, OnDemand):
         source.lend(remote)
