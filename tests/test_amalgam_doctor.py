@@ -15,10 +15,10 @@ import sys
 import pytest
 from mercurial import util
 
+from hgext3rd.amalgam import doctor
 from hgext3rd.amalgam.doctor import (
     asking,
     clocks,
-    command,
     filesystems,
     permissions,
     secrets,
@@ -59,15 +59,15 @@ def test_the_command_is_there_once(
 
 def test_a_module_is_registered_once() -> None:
     table: dict = {}
-    before = dict(command._modules)
+    before = dict(doctor._modules)
     try:
-        command.register(table, 'some.module', ('a',))
-        command.register(table, 'some.module', ('b',))
+        doctor.register(table, 'some.module', ('a',))
+        doctor.register(table, 'some.module', ('b',))
         assert set(table) == {b'admin::doctor'}
-        assert command._modules == {**before, 'some.module': ('b',)}
+        assert doctor._modules == {**before, 'some.module': ('b',)}
     finally:
-        command._modules.clear()
-        command._modules.update(before)
+        doctor._modules.clear()
+        doctor._modules.update(before)
 
 
 # File systems

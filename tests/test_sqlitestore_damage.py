@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pathlib
 import random
 import sqlite3
 import sys
@@ -52,9 +53,15 @@ def pristine(
     folder = tmp_path_factory.mktemp('damage')
     rc = folder / 'hgrc'
     rc.write_bytes(crashes.HGRC)
-    os.environ['HGRCPATH'] = str(rc)
-    os.environ['HGPLAIN'] = '1'
-    sys.argv[:] = ['hg']
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('HGRCPATH', str(rc))
+        patch.setenv('HGPLAIN', '1')
+        patch.setattr(sys, 'argv', ['hg'])
+        return make_history(folder)
+
+
+def make_history(folder: pathlib.Path) -> tuple[bytes, Contents]:
+    """Make the repository of ``pristine``."""
     path = os.fsencode(folder / 'repo')
     assert hg_command(b'init', path)[0] == 0
     noise = random.Random(6)
@@ -88,6 +95,7 @@ def configuration(
     rc = os.path.join(os.path.dirname(pristine[0]), b'hgrc')
     monkeypatch.setenv('HGRCPATH', os.fsdecode(rc))
     monkeypatch.setenv('HGPLAIN', '1')
+    monkeypatch.setattr(sys, 'argv', ['hg'])
 
 
 def database(path: bytes) -> bytes:

@@ -218,7 +218,7 @@ class _Measure:
         file.stored = sum(stored)
         if self._times:
             file.visible = any(
-                link < len(self._times) and link not in self._hidden
+                0 <= link < len(self._times) and link not in self._hidden
                 for link in found.linkrevs
             )
         self._grow(found, stored)
@@ -240,7 +240,7 @@ class _Measure:
             size = 0.0
             if frame_id:
                 head = self._heads.get(frame_id)
-                if head is not None and place < len(head.depths):
+                if head is not None and 0 <= place < len(head.depths):
                     depth = head.depths[place]
                     size = head.lengths[place] * head.ratio
                     self._used[frame_id].add(place)
@@ -261,8 +261,9 @@ class _Measure:
         for link, raw, size in zip(
             found.linkrevs, found.sizes, stored, strict=True
         ):
-            # A changeset may be newer than the list.
-            if link < len(times):
+            # A changeset may be newer than the list. In a damaged database,
+            # the number may be anything.
+            if 0 <= link < len(times):
                 time = growth.setdefault(times[link], Growth())
                 time.revisions += 1
                 time.raw += raw
