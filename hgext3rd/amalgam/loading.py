@@ -28,6 +28,8 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from mercurial import extensions
+
 _LazyModule: Any = getattr(importlib.util, '_LazyModule', None)
 
 # Modules that only serving processes import.
@@ -93,6 +95,14 @@ def is_loaded(name: str) -> bool:
     """Return whether the module ``name`` is imported and loaded."""
     module = sys.modules.get(name)
     return module is not None and type(module) is types.ModuleType
+
+
+def is_enabled(ui: Any, extension: bytes) -> bool:
+    """Return whether a configuration enables an extension that is loaded.
+
+    One process may have repositories with different extensions.
+    """
+    return any(name == extension for name, _mod in extensions.extensions(ui))
 
 
 def is_serving() -> bool:

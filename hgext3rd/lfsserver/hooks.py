@@ -51,9 +51,8 @@ def uisetup(ui: Any) -> None:
 
 def has_page(repo: Any) -> bool:
     """Return whether a repository has the page ``lfs``."""
-    return repo.ui.configbool(b'lfsserver', b'serve') and any(
-        name == b'lfsserver' for name, _mod in extensions.extensions(repo.ui)
-    )
+    serves = repo.ui.configbool(b'lfsserver', b'serve')
+    return bool(serves and loading.is_enabled(repo.ui, b'lfsserver'))
 
 
 def section(rctx: Any) -> Any:

@@ -130,9 +130,7 @@ def _samples(repo: Any) -> Any:
 
 
 def _has_page(repo: Any) -> bool:
-    return any(
-        name == b'sqlitestore' for name, _mod in extensions.extensions(repo.ui)
-    )
+    return loading.is_enabled(repo.ui, b'sqlitestore')
 
 
 def _section(rctx: Any) -> Any:

@@ -8,6 +8,7 @@ begins with ``abort:``, and in time. Nothing here knows services or faults.
 
 from __future__ import annotations
 
+import abc
 import collections
 import os
 import pathlib
@@ -83,7 +84,7 @@ class Results:
             self.failures.append(f'{what}: {text}')
 
 
-class Client(threading.Thread):
+class Client(threading.Thread, abc.ABC):
     """Works in a folder of its own until ``stopped`` is set."""
 
     def __init__(
@@ -119,9 +120,9 @@ class Client(threading.Thread):
                 self.results.fail(self.name, repr(error))
         self.commands.close()
 
+    @abc.abstractmethod
     def work(self, number: int) -> None:
-        """Do one thing; subclasses say what. ``number`` counts from 1."""
-        raise NotImplementedError
+        """Do one thing. ``number`` counts from 1."""
 
     def hg(self, what: str, *arguments: str, path: str = '.') -> str | None:
         """Run a command; return its output, None if it was refused clearly."""

@@ -11,9 +11,10 @@ import os
 import secrets
 from collections.abc import Iterator
 
-from mercurial import encoding, extensions
+from mercurial import encoding
 from mercurial.i18n import _
 
+from ...amalgam import loading
 from ...amalgam.doctor import (
     asking,
     clocks,
@@ -50,8 +51,7 @@ def _is_local(examined: Examined) -> bool:
 
 def mercurial_lfs(examined: Examined) -> Iterator[Finding]:
     """Look at the configuration of Mercurial's own extension."""
-    enabled = {name for name, _module in extensions.extensions(examined.ui)}
-    if b'lfs' not in enabled:
+    if not loading.is_enabled(examined.ui, b'lfs'):
         if b'lfs' in examined.repo.requirements:
             yield problem(
                 _(b'the repository has large files, and lfs is not enabled'),

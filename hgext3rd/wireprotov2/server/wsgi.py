@@ -11,10 +11,10 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from mercurial import extensions
 from mercurial.hgweb import common as hgwebcommon
 from mercurial.utils import stringutil
 
+from ...amalgam import loading
 from ..access import requester
 from . import (
     dispatch,
@@ -51,7 +51,7 @@ def enabled(ui: Any) -> bool:
     The extension is in the process as soon as one repository enables it, and
     must leave other repositories alone.
     """
-    return any(name == SECTION for name, _module in extensions.extensions(ui))
+    return loading.is_enabled(ui, SECTION)
 
 
 def serves(ui: Any) -> bool:
